@@ -1,0 +1,35 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both make their own environment in .venv.
+PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 python3.11 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
+BIN := .venv/bin
+
+.PHONY: demo test check bench-peers clean
+
+demo: .venv/installed  ## annotates a sample clip; prints where the video and a contact sheet are
+	@$(BIN)/python scripts/demo.py
+
+test: .venv/installed-dev  ## the demo's installation and the tests
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev  ## lint, format, types, import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench-peers: .venv/installed  ## the comparison in benchmarks/RESULTS.md; makes the peers' environments first
+	$(BIN)/python benchmarks/peers.py
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "streamcam needs Python 3.11, 3.12 or 3.13 (make PYTHON=/path/to/python)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv demo benchmarks/work .mypy_cache .pytest_cache .ruff_cache build *.egg-info

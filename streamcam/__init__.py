@@ -1,0 +1,53 @@
+"""streamcam: see where a vision model looks, and why, in every frame of a video.
+
+    import streamcam
+    summary = streamcam.process("input.mp4", "output.mp4", method="gradcam")
+
+Importing this package loads nothing heavy; the first call does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .api import process as process
+    from .errors import DeviceError as DeviceError
+    from .errors import LayerError as LayerError
+    from .errors import MethodError as MethodError
+    from .errors import ModelError as ModelError
+    from .errors import OptionError as OptionError
+    from .errors import SinkError as SinkError
+    from .errors import SourceError as SourceError
+    from .errors import StreamcamError as StreamcamError
+    from .errors import TargetError as TargetError
+    from .pipeline import Summary as Summary
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DeviceError": "errors",
+    "LayerError": "errors",
+    "MethodError": "errors",
+    "ModelError": "errors",
+    "OptionError": "errors",
+    "SinkError": "errors",
+    "SourceError": "errors",
+    "StreamcamError": "errors",
+    "Summary": "pipeline",
+    "TargetError": "errors",
+    "process": "api",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

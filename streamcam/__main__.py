@@ -1,0 +1,5 @@
+"""``python -m streamcam``."""
+
+from .cli import main
+
+main()

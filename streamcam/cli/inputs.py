@@ -1,0 +1,91 @@
+"""From what the user typed to a list of inputs and outputs."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from ..errors import OptionError, SourceError
+
+VIDEOS = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("3gp", "avi", "flv", "gif", "m2ts", "m4v", "mjpeg", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf"),
+        *("ogv", "ts", "vob", "webm", "webp", "wmv", "y4m"),
+    )
+)
+IMAGES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"))
+
+
+def is_url(text: str) -> bool:
+    """True for ``scheme://…``."""
+    scheme, found, _ = text.partition("://")
+    return bool(found) and scheme.isalnum()
+
+
+def expand(arguments: list[str], methods: list[str]) -> list[str]:
+    """Files, globs, folders and URLs → files and URLs, each once, in order.
+
+    A folder gives its videos and images, sorted, without the files that streamcam itself made there
+    (``name.METHOD.mp4``).
+
+    Raises:
+        SourceError: a folder or pattern that has nothing for us.
+    """
+    found: list[str] = []
+    for argument in arguments:
+        path = Path(argument)
+        if is_url(argument):
+            found.append(argument)
+        elif path.is_dir():
+            inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEOS | IMAGES and p.is_file()]
+            ours = [p for p in inside if p.stem.rpartition(".")[2] in methods]
+            if len(ours) == len(inside):
+                raise SourceError(f"no videos or images in the folder {argument}")
+            found.extend(str(p) for p in inside if p not in ours)
+        elif not path.exists() and glob.has_magic(argument):
+            matches = sorted(m for m in glob.glob(argument, recursive=True) if Path(m).is_file())
+            if not matches:
+                raise SourceError(f"nothing matches {argument}")
+            found.extend(matches)
+        else:
+            found.append(argument)
+    return list(dict.fromkeys(found))
+
+
+def outputs(inputs: list[str], out: Path | None, method: str) -> list[Path]:
+    """Where each input's result goes.
+
+    ``out`` is a file for one input and a folder for several; without it results go to the working directory as
+    ``<stem>.<method>.mp4`` (``.png`` for images). Inputs of one stem keep their suffix in the name.
+
+    Raises:
+        OptionError: several inputs and one output file.
+    """
+    folder = Path()
+    if out is not None:
+        if out.is_dir() or str(out).endswith(("/", "\\")):
+            folder = out
+        elif len(inputs) == 1:
+            return [out]
+        else:
+            raise OptionError(
+                f"--output {out} is one file for {len(inputs)} inputs", wanted="an existing folder, or one input"
+            )
+    names = [_name(text) for text in inputs]
+    stems = Counter((name.stem, name.suffix.lower() in IMAGES) for name in names)
+    results = []
+    for name in names:
+        image = name.suffix.lower() in IMAGES
+        stem = name.stem if stems[name.stem, image] == 1 else name.name
+        results.append(folder / f"{stem}.{method}{'.png' if image else '.mp4'}")
+    return results
+
+
+def _name(text: str) -> PurePosixPath | Path:
+    if is_url(text):
+        parts = urlsplit(text)
+        return PurePosixPath(unquote(parts.path).strip("/") or parts.hostname or "stream")
+    return Path(text)

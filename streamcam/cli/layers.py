@@ -1,0 +1,64 @@
+"""``streamcam layers MODEL``: what ``--layer`` can be."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from .tables import table
+
+
+def layers(
+    model: Annotated[str, typer.Argument(help="As for process --model.")] = "efficientnet-lite0",
+    every: Annotated[
+        bool, typer.Option("--all", help="Also layers that cannot be explained, with the reason.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """List a model's layers: path, output, stride to the input, and which one --layer auto takes."""
+    from ..config import ModelOptions
+    from ..engine import list_layers
+
+    options = ModelOptions(model=model)
+    size, rows = list_layers(options)
+    shown = [row for row in rows if row.usable or every]
+    strides = {
+        row.path: [round(size[1] / row.shape[0]), round(size[0] / row.shape[1])] if row.usable else None
+        for row in shown
+    }
+    if as_json:
+        described = [
+            {
+                "path": row.path,
+                "kind": row.kind,
+                "shape": list(row.shape),
+                "stride": strides[row.path],
+                "usable": row.usable,
+                "auto": row.chosen,
+                "reason": row.reason,
+            }
+            for row in shown
+        ]
+        typer.echo(json.dumps({"model": model, "input": list(size), "layers": described}))
+        return
+    table(
+        ("layer", "kind", "output", "stride", ""),
+        [
+            (
+                row.path,
+                row.kind,
+                "x".join("?" if n is None else str(n) for n in row.shape),
+                _stride(strides[row.path]),
+                row.reason,
+            )
+            for row in shown
+        ],
+    )
+
+
+def _stride(stride: list[int] | None) -> str:
+    if stride is None:
+        return ""
+    return str(stride[0]) if stride[0] == stride[1] else f"{stride[0]}x{stride[1]}"

@@ -1,0 +1,225 @@
+"""``streamcam process``: videos in, annotated videos out."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import OptionError, StreamcamError
+from .inputs import expand, is_url, outputs
+from .reporting import complain, say
+
+if TYPE_CHECKING:
+    from ..config import Job
+    from ..pipeline import Summary
+
+_MODEL, _LOOK, _FILE = "Model and method", "Look", "Reading and writing"
+
+
+def _seconds(text: str | None) -> Fraction | None:
+    """``90``, ``1:30`` or ``0:01:30.5`` as seconds."""
+    if text is None:
+        return None
+    try:
+        seconds = Fraction(0)
+        for part in text.split(":"):
+            seconds = seconds * 60 + Fraction(part)
+    except (ValueError, ZeroDivisionError):
+        raise OptionError(f"{text!r} is not a time", wanted="seconds or h:m:s, such as 90, 1:30 or 0:01:30.5") from None
+    return seconds
+
+
+def _scale(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def process(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Video, image, folder, glob or URL.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File, or folder for several inputs.", rich_help_panel=_FILE),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="efficientnet-lite0, a keras.applications name, a .keras/.h5 file, or package.module:function.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "efficientnet-lite0",
+    method: Annotated[
+        str, typer.Option(help="Explanation method; see streamcam methods.", rich_help_panel=_MODEL)
+    ] = "gradcam",
+    layer: Annotated[
+        str, typer.Option(help="Target layer, or auto; see streamcam layers MODEL.", rich_help_panel=_MODEL)
+    ] = "auto",
+    target: Annotated[
+        str, typer.Option(help="Class to explain: top, a name, or an index.", rich_help_panel=_MODEL)
+    ] = "top",
+    preprocess: Annotated[
+        str,
+        typer.Option(
+            help="auto, none, 0..1, -1..1, a keras.applications family, or package.module:function.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "auto",
+    labels: Annotated[
+        str, typer.Option(help="auto, imagenet, or a text file with one class a line.", rich_help_panel=_MODEL)
+    ] = "auto",
+    fit: Annotated[
+        str,
+        typer.Option(
+            help="How a frame fits the model's input: stretch, crop, letterbox or native.", rich_help_panel=_MODEL
+        ),
+    ] = "stretch",
+    batch: Annotated[int, typer.Option(help="Frames per model call; 0 chooses.", rich_help_panel=_MODEL)] = 0,
+    precision: Annotated[
+        str, typer.Option(help="auto, float32 or bfloat16; maps are float32.", rich_help_panel=_MODEL)
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, gpu:0 …", rich_help_panel=_MODEL)] = "auto",
+    every: Annotated[int, typer.Option(help="Explain every N-th frame and hold the map.", rich_help_panel=_MODEL)] = 1,
+    colormap: Annotated[
+        str, typer.Option(help="turbo, jet, viridis, inferno or magma.", rich_help_panel=_LOOK)
+    ] = "turbo",
+    alpha: Annotated[
+        float, typer.Option(help="Opacity where the evidence is full, 0 to 1.", rich_help_panel=_LOOK)
+    ] = 0.6,
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="Evidence drawn as full: running (largest so far), frame (each frame's own), or a number.",
+            rich_help_panel=_LOOK,
+        ),
+    ] = "running",
+    layout: Annotated[str, typer.Option(help="overlay, side-by-side or heatmap.", rich_help_panel=_LOOK)] = "overlay",
+    caption: Annotated[
+        bool, typer.Option(help="Class, probability, method and layer in a corner.", rich_help_panel=_LOOK)
+    ] = True,
+    start: Annotated[str | None, typer.Option(help="Begin at this time: 90, 1:30 or 0:01:30.5.", rich_help_panel=_FILE)] = None,
+    end: Annotated[str | None, typer.Option(help="End before this time.", rich_help_panel=_FILE)] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="h264, hevc, av1, vp9 or ffv1; by default what suits the file.", rich_help_panel=_FILE),
+    ] = None,
+    crf: Annotated[int | None, typer.Option(help="Constant quality; lower is better.", rich_help_panel=_FILE)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Encoder speed, as the codec names it.", rich_help_panel=_FILE)
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_FILE)
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=_FILE)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.", rich_help_panel=_FILE)] = False,
+) -> None:
+    """Show where the model looks in every frame of a video.
+
+    By default the result is <stem>.<method>.mp4 in the working directory (.png for an image). An existing file is
+    never replaced without --overwrite.
+    """
+    from ..config import make_job
+    from ..methods import METHODS
+
+    options: dict[str, Any] = {
+        "model": model,
+        "method": method,
+        "layer": layer,
+        "target": target,
+        "preprocess": preprocess,
+        "labels": labels,
+        "fit": fit,
+        "batch": batch,
+        "precision": precision,
+        "device": device,
+        "every": every,
+        "colormap": colormap,
+        "alpha": alpha,
+        "scale": _scale(scale),
+        "layout": layout,
+        "caption": caption,
+        "start": _seconds(start),
+        "end": _seconds(end),
+        "codec": codec,
+        "crf": crf,
+        "preset": preset,
+        "overwrite": overwrite,
+    }
+    sources = expand(inputs, list(METHODS))
+    jobs = [
+        make_job(source, str(path), **options)
+        for source, path in zip(sources, outputs(sources, output, method), strict=True)
+    ]
+    _run(jobs, as_json=as_json, quiet=quiet)
+
+
+def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
+    """Takes the jobs one after another with one loaded model; one that fails does not stop the others."""
+    from ..engine import load_explainer
+    from ..pipeline import Interrupted, Watcher, run
+    from .progress import Bar
+
+    done: list[Summary] = []
+    failed: list[dict[str, str]] = []
+    interrupted = False
+    explainer = load_explainer(jobs[0].model, jobs[0].explain) if len(jobs) > 1 else None
+    told = Once(quiet)
+    for job in jobs:
+        name = _short(job.source.url)
+        try:
+            with Bar(name, quiet=quiet) as bar:
+                watcher = Watcher(
+                    opened=bar.opened, ready=bar.ready, frame=bar.frame, note=functools.partial(told.say, bar.say)
+                )
+                done.append(run(job, explainer=explainer, watcher=watcher))
+        except Interrupted as stop:
+            done.append(stop.summary)
+            interrupted = True
+        except StreamcamError as error:
+            if len(jobs) == 1:
+                raise
+            complain(f"{name}: {error}")
+            failed.append({"input": name, "error": str(error)})
+            continue
+        told.say(say, _told(done[-1]))
+        if interrupted:
+            break
+    if as_json:
+        results = [summary.as_dict() for summary in done]
+        typer.echo(json.dumps(results[0] if len(jobs) == 1 else {"results": results, "failed": failed}))
+    if interrupted:
+        raise KeyboardInterrupt
+    if failed:
+        raise typer.Exit(1)
+
+
+class Once:
+    """Says each line once, or nothing at all when quiet: what holds for the model need not be said per input."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._said: set[str] = set()
+
+    def say(self, aloud: Callable[[str], None], line: str) -> None:
+        """Passes a new line on."""
+        if not self._quiet and line not in self._said:
+            self._said.add(line)
+            aloud(line)
+
+
+def _told(summary: Summary) -> str:
+    skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
+    stopped = ", interrupted" if summary.interrupted else ""
+    return f"{summary.output}: {summary.frames_out} frames at {summary.fps:.1f} fps{skipped}{stopped}"
+
+
+def _short(url: str) -> str:
+    return url.rpartition("@")[2] if is_url(url) else Path(url).name

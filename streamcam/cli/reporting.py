@@ -1,0 +1,74 @@
+"""What the user is told, where, and with which exit code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from ..errors import StreamcamError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def complain(error: StreamcamError | str) -> None:
+    """What went wrong, in one line on stderr."""
+    typer.echo(f"streamcam: {error}", err=True)
+
+
+def say(line: str) -> None:
+    """An announcement, on stderr: stdout belongs to results."""
+    typer.echo(line, err=True)
+
+
+def reported(command: Callable[P, R]) -> Callable[P, R]:
+    """Turns what a command raises into a line on stderr and an exit code; SIGTERM ends it like Ctrl-C does."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGINT, _interrupt)
+        try:
+            return command(*args, **kwargs)
+        except StreamcamError as error:
+            complain(error)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # Whoever read stdout has gone; Python must not try to flush it again on the way out.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except Exception as error:
+            if os.environ.get("STREAMCAM_DEBUG"):
+                raise
+            name = type(error).__name__
+            complain(
+                StreamcamError(
+                    f"this should not have happened: {name}: {error}",
+                    do="please report it with the output of the same command under STREAMCAM_DEBUG=1",
+                )
+            )
+            raise typer.Exit(1) from None
+
+    return wrapped
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    # The first signal ends the run in order, which closes the output; only one that comes after that is
+    # allowed to cut the closing short.
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(again, _second)
+    raise KeyboardInterrupt
+
+
+def _second(number: int, frame: Any) -> None:
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(again, signal.SIG_DFL)
+    say("closing the output; once more to leave it as it is")

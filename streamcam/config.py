@@ -1,0 +1,215 @@
+"""Options: small frozen values, one for each stage, and the `Job` that joins them.
+
+Command line and Python build these; a stage is handed its own and never the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from .errors import OptionError, nearest
+from .geometry import FITS, Fit
+
+Layout: TypeAlias = Literal["overlay", "side-by-side", "heatmap"]
+Colormap: TypeAlias = Literal["turbo", "jet", "viridis", "inferno", "magma"]
+Codec: TypeAlias = Literal["h264", "hevc", "av1", "vp9", "ffv1"]
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+COLORMAPS: tuple[Colormap, ...] = get_args(Colormap)
+CODECS: tuple[Codec, ...] = get_args(Codec)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+DEFAULT_MODEL = "efficientnet-lite0"
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionError(
+            f"{option} {value!r} is not known", wanted=f"one of {', '.join(allowed)}", do=nearest(value, allowed)
+        )
+
+
+def _within(option: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise OptionError(f"{option} {value:g} is out of range", wanted=f"{low:g} to {high:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """Which frames to read.
+
+    Attributes:
+        url: path or URL.
+        start, end: seconds from the beginning; frames with ``start <= time < end`` are delivered.
+        timeout: seconds to wait for a network peer before giving up.
+    """
+
+    url: str
+    start: Fraction | None = None
+    end: Fraction | None = None
+    timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.start < 0:
+            raise OptionError(f"--start {float(self.start):g} is negative", wanted="seconds from the beginning")
+        if self.end is not None and self.end <= (self.start or 0):
+            raise OptionError(f"--end {float(self.end):g} is not after --start {float(self.start or 0):g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """Which model, and how pictures and classes are to be understood.
+
+    Attributes:
+        model: ``efficientnet-lite0`` (embedded), a name from `keras.applications`, a ``.keras`` or
+            ``.h5`` file, or ``package.module:function`` returning a model.
+        preprocess: ``auto``, ``none`` (the model takes RGB 0–255), ``0..1``, ``-1..1``, the name of a
+            `keras.applications` family, or ``package.module:function`` on float32 ``(N, H, W, 3)``.
+        labels: ``auto``, ``imagenet``, or a text file with one class a line.
+        fit: how a frame is fitted into the model's input.
+    """
+
+    model: str = DEFAULT_MODEL
+    preprocess: str = "auto"
+    labels: str = "auto"
+    fit: Fit = "stretch"
+
+    def __post_init__(self) -> None:
+        _one_of("--fit", self.fit, FITS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainOptions:
+    """What is explained, and how it is computed.
+
+    Attributes:
+        method: name in `streamcam.methods.METHODS`.
+        layer: ``auto``, or the name of the target layer (``outer/inner`` for nested models).
+        target: ``top`` (each frame's most probable class), a class name, or a class index.
+        batch: frames per call of the model; 0 chooses.
+        precision: of the model's arithmetic; maps are float32 always.
+        device: ``auto``, ``cpu``, ``gpu:0`` …
+    """
+
+    method: str = "gradcam"
+    layer: str = "auto"
+    target: str = "top"
+    batch: int = 0
+    precision: Precision = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _one_of("--precision", self.precision, PRECISIONS)
+        _within("--batch", self.batch, 0, 1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeOptions:
+    """What happens between frames.
+
+    Attributes:
+        every: explain every N-th frame and hold the map in between.
+        scale: what is drawn as full evidence: ``running`` (the largest value seen so far), ``frame``
+            (each frame's own), or a fixed number.
+    """
+
+    every: int = 1
+    scale: Literal["running", "frame"] | float = "running"
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise OptionError(f"--every {self.every} is not possible", wanted="1 or more")
+        if isinstance(self.scale, str):
+            _one_of("--scale", self.scale, ("running", "frame"))
+        elif not 0 < self.scale < float("inf"):
+            raise OptionError(f"--scale {self.scale:g} is not possible", wanted="a positive number")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawOptions:
+    """How the picture looks.
+
+    Attributes:
+        layout: heatmap over the picture, beside it, or alone.
+        colormap: colours of the evidence.
+        alpha: opacity where the evidence is full, 0–1.
+        caption: class, probability, method and layer in a corner.
+    """
+
+    layout: Layout = "overlay"
+    colormap: Colormap = "turbo"
+    alpha: float = 0.6
+    caption: bool = True
+
+    def __post_init__(self) -> None:
+        _one_of("--layout", self.layout, LAYOUTS)
+        _one_of("--colormap", self.colormap, COLORMAPS)
+        _within("--alpha", self.alpha, 0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkOptions:
+    """Where the result goes.
+
+    Attributes:
+        path: output file; its suffix chooses the container.
+        codec: video codec, None for the container's usual one.
+        crf: constant quality, None for the codec's default.
+        preset: encoder speed, None for ours.
+        overwrite: replace an existing file.
+    """
+
+    path: Path
+    codec: Codec | None = None
+    crf: int | None = None
+    preset: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.codec is not None:
+            _one_of("--codec", self.codec, CODECS)
+        if self.crf is not None:
+            _within("--crf", self.crf, 0, 63)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One input on its way to one output."""
+
+    source: SourceOptions
+    sink: SinkOptions
+    model: ModelOptions = field(default_factory=ModelOptions)
+    explain: ExplainOptions = field(default_factory=ExplainOptions)
+    time: TimeOptions = field(default_factory=TimeOptions)
+    draw: DrawOptions = field(default_factory=DrawOptions)
+
+
+def make_job(url: str, path: str, **options: object) -> Job:
+    """A `Job` from flat options, each the name of a field of one of the option objects.
+
+    Raises:
+        OptionError: there is no such option, or its value cannot be used.
+    """
+    given = {"url": url, "path": Path(path), **options}
+    parts: dict[str, object] = {}
+    for part in fields(Job):
+        kind = _PARTS[part.name]
+        parts[part.name] = kind(**{f.name: given.pop(f.name) for f in fields(kind) if f.name in given})
+    if given:
+        unknown = next(iter(given))
+        known = [f.name for kind in _PARTS.values() for f in fields(kind)]
+        raise OptionError(f"option {unknown!r} is not known", do=nearest(unknown, known))
+    return Job(**parts)  # type: ignore[arg-type]
+
+
+_PARTS: dict[str, Any] = {
+    "source": SourceOptions,
+    "sink": SinkOptions,
+    "model": ModelOptions,
+    "explain": ExplainOptions,
+    "time": TimeOptions,
+    "draw": DrawOptions,
+}

@@ -1,0 +1,59 @@
+"""Model and method made into one compiled function, and the frames that go through it.
+
+Importing this package loads no TensorFlow; `load_explainer` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..config import ExplainOptions, ModelOptions
+
+if TYPE_CHECKING:
+    from ..geometry import Size
+    from .explainer import StreamExplainer
+    from .graph import LayerInfo
+
+__all__ = ["examine", "list_layers", "load_explainer"]
+
+
+def load_explainer(model: ModelOptions, explain: ExplainOptions) -> StreamExplainer:
+    """Loads a model and everything that is needed to explain it; takes seconds.
+
+    Raises:
+        ModelError, MethodError, TargetError, DeviceError, OptionError: what was asked for cannot be had.
+    """
+    from .explainer import StreamExplainer
+
+    return StreamExplainer(model, explain)
+
+
+def list_layers(model: ModelOptions) -> tuple[Size, tuple[LayerInfo, ...]]:
+    """The size ``(width, height)`` a model was made for, and a row for each of its layers.
+
+    Raises:
+        ModelError: the model cannot be loaded or run.
+    """
+    from ..models import load_model
+    from .kernel import trace_layers
+
+    loaded = load_model(model)
+    return loaded.input_size, trace_layers(loaded.model, loaded.preprocess, loaded.input_size)
+
+
+def examine() -> dict[str, str | list[str]]:
+    """Versions, devices and precisions, for ``streamcam doctor``."""
+    import os
+    import platform
+
+    from ..models.backend import keras, tf
+    from .devices import devices, processor_has_bfloat16
+
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "cores": str(os.cpu_count()),
+        "devices": devices(),
+        "precisions": ["float32", "bfloat16"] if processor_has_bfloat16() else ["float32"],
+    }

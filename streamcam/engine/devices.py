@@ -1,0 +1,68 @@
+"""What there is to compute with, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import DeviceError
+from ..models.backend import tf
+
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def devices() -> list[str]:
+    """Names accepted by ``--device``: ``cpu``, then ``gpu:0`` …"""
+    return ["cpu", *(f"gpu:{number}" for number in range(len(tf.config.list_physical_devices("GPU"))))]
+
+
+def choose_device(name: str) -> str:
+    """A device name from the option's value; ``auto`` is the first GPU where there is one.
+
+    Raises:
+        DeviceError: there is no such device; lists what there is.
+    """
+    known = devices()
+    wanted = known[min(1, len(known) - 1)] if name == "auto" else name.lower()
+    if wanted == "gpu":
+        wanted = "gpu:0"
+    if wanted not in known:
+        raise DeviceError(f"--device {name!r} is not on this machine", wanted=f"auto or one of {', '.join(known)}")
+    for gpu in tf.config.list_physical_devices("GPU"):
+        # Once TensorFlow has started, growth cannot be changed any more, and need not be.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return wanted
+
+
+def tensorflow_name(device: str) -> str:
+    """``gpu:0`` as TensorFlow spells it: ``/GPU:0``."""
+    return f"/{device.upper()}" if ":" in device else f"/{device.upper()}:0"
+
+
+def processor_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """True where the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX); False where nobody says."""
+    try:
+        flags = next(line for line in cpuinfo.read_text().splitlines() if line.startswith("flags"))
+    except (OSError, StopIteration):
+        return False
+    return not _BFLOAT16_FLAGS.isdisjoint(flags.split())
+
+
+@contextlib.contextmanager
+def arithmetic(precision: str) -> Iterator[None]:
+    """While active, calls of frozen functions on the CPU run in ``float32`` or, by oneDNN, in ``bfloat16``.
+
+    TensorFlow reads the option at each call of a function, so it is set around the calls and nowhere else.
+    """
+    if precision == "float32":
+        yield
+        return
+    option = "auto_mixed_precision_onednn_bfloat16"
+    before = tf.config.optimizer.get_experimental_options().get(option, False)
+    tf.config.optimizer.set_experimental_options({option: True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({option: before})

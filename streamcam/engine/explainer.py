@@ -1,0 +1,171 @@
+"""Frames in, explained frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..config import ExplainOptions, ModelOptions
+from ..errors import OptionError
+from ..flow import StageClock
+from ..frames import Batch, Explained, Frame, SourceInfo
+from ..geometry import Geometry, Size, fit
+from ..methods import load_method
+from ..models import load_model, target_index
+from .devices import choose_device
+from .kernel import Kernel, Look, build_kernel
+from .precision import choose_precision
+
+DEFAULT_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """How the model looks at one source: the geometry and the kernel made for it."""
+
+    geometry: Geometry
+    kernel: Kernel
+
+
+class StreamExplainer:
+    """A loaded model with a method, ready to look at any number of sources, one after another.
+
+    Kernels are compiled for each input size and batch once. Use it from one thread at a time.
+
+    Attributes:
+        loaded: the model and what is known of it.
+        notes: one-line announcements for the user; grows as kernels are made.
+        device: where it computes.
+    """
+
+    def __init__(self, model: ModelOptions, explain: ExplainOptions) -> None:
+        self._options = explain
+        self._fit = model.fit
+        self._method = load_method(explain.method)
+        self.loaded = load_model(model)
+        if model.fit == "native" and not self.loaded.flexible:
+            raise OptionError(
+                f"--fit native needs a model that takes any size; {self.loaded.name} takes "
+                f"{self.loaded.input_size[0]}x{self.loaded.input_size[1]}",
+                do="use --fit stretch, crop or letterbox",
+            )
+        self._target = target_index(self.loaded.labels, explain.target)
+        self.device = choose_device(explain.device)
+        self.notes: list[str] = list(self.loaded.notes)
+        self._kernels: dict[tuple[Size, int], Kernel] = {}
+        self._precision = ""
+
+    @property
+    def method(self) -> str:
+        """Name of the explanation method."""
+        return self._options.method
+
+    def geometry(self, info: SourceInfo) -> Geometry:
+        """How a source's pictures are fitted into the model's input."""
+        return fit(self._fit, (info.width, info.height), self.loaded.input_size, pixel_aspect=info.pixel_aspect)
+
+    def view(self, info: SourceInfo, *, every: int = 1) -> View:
+        """Compiles what is needed to look at a source (takes seconds the first time).
+
+        The batch shrinks for sources of fewer frames, and where only every N-th frame is explained, so that
+        neither padding nor waiting frames cost anything.
+
+        Raises:
+            LayerError, ModelError: the model cannot be explained as asked for.
+        """
+        geometry = self.geometry(info)
+        batch = self._options.batch or max(1, DEFAULT_BATCH // every)
+        if info.frames is not None:
+            batch = max(1, min(batch, -(-info.frames // every)))
+        return View(geometry, self._kernel(geometry.input, batch))
+
+    def _kernel(self, size: Size, batch: int) -> Kernel:
+        if (size, batch) not in self._kernels:
+            if not self._precision:
+                self._precision, note = choose_precision(
+                    self._options.precision, self.device, lambda precision: self._build(size, batch, precision)
+                )
+                self.notes.extend(note)
+            kernel = self._build(size, batch, self._precision)
+            # The first run is the one that optimises and allocates; it belongs to the start-up.
+            kernel(np.zeros((batch, size[1], size[0], 3), np.uint8))
+            if not self._kernels:
+                row = next(row for row in kernel.layers if row.path == kernel.layer)
+                why = f" ({row.reason.removeprefix('auto: ')})" if row.chosen else ""
+                self.notes.append(f"target layer {kernel.layer}: {row.shape[1]}x{row.shape[0]} cells{why}")
+            self._kernels[size, batch] = kernel
+        return self._kernels[size, batch]
+
+    def _build(self, size: Size, batch: int, precision: str) -> Kernel:
+        return build_kernel(
+            self.loaded.model,
+            self.loaded.preprocess,
+            self._method,
+            layer=self._options.layer,
+            target=self._target,
+            size=size,
+            batch=batch,
+            precision=precision,
+            device=self.device,
+        )
+
+    def explain(self, batches: Iterable[Batch], view: View, clock: StageClock) -> Iterator[Explained]:
+        """Explains the frames that have pixels; the others hold what was seen before them.
+
+        Frames before the first one with pixels cannot be explained; the road always looks at the first.
+        """
+        last: Explained | None = None
+        for batch in batches:
+            looked_at = [frame.pixels for frame in batch if frame.pixels is not None]
+            looks: Iterator[Explained] = iter(())
+            if looked_at:
+                with clock("model"):
+                    look = view.kernel(np.stack(looked_at))
+                looks = self._told([frame for frame in batch if frame.pixels is not None], look)
+            for frame in batch:
+                if frame.pixels is not None:
+                    last = next(looks)
+                elif last is not None:
+                    last = replace(last, frame=frame, held=True)
+                if last is not None:
+                    yield last
+
+    def _told(self, frames: list[Frame], look: Look) -> Iterator[Explained]:
+        for n, frame in enumerate(frames):
+            target = int(look.targets[n])
+            yield Explained(
+                # The pixels have served; letting go of them keeps the queues light.
+                frame=replace(frame, pixels=None),
+                heatmap=look.maps[n],
+                target=target,
+                label=self.loaded.labels[target],
+                probability=float(look.probabilities[n]),
+                logit=float(look.logits[n]),
+                top=tuple(
+                    (int(c), float(p)) for c, p in zip(look.top_classes[n], look.top_probabilities[n], strict=True)
+                ),
+            )
+
+
+def batched(frames: Iterable[Frame], size: int, *, longest: int) -> Iterator[Batch]:
+    """Groups frames so that each batch has at most ``size`` frames with pixels and ``longest`` frames in all.
+
+    When the source breaks, what was read before still goes on, then the error rises.
+    """
+    batch: list[Frame] = []
+    looked_at = 0
+    try:
+        for frame in frames:
+            if batch and (looked_at + (frame.pixels is not None) > size or len(batch) == longest):
+                yield tuple(batch)
+                batch, looked_at = [], 0
+            batch.append(frame)
+            looked_at += frame.pixels is not None
+    except Exception:
+        if batch:
+            yield tuple(batch)
+        raise
+    if batch:
+        yield tuple(batch)

@@ -1,0 +1,236 @@
+"""What a model is made of, found on the graph that it really runs.
+
+Keras lets a model be built in many ways (functional, nested, subclassed), and each hides its inside differently.
+Tracing one call and reading the graph works for all of them: every layer's output is recorded while the model
+runs, and the logit is the tensor that goes into the last softmax, whoever made it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import LayerError, ModelError, nearest
+from ..models.backend import keras, tf
+
+_PASSES_ON = ("Identity", "Cast", "Reshape", "Squeeze")
+_PROBABILITIES = ("Softmax", "Sigmoid")
+_POOLING = ("MaxPool", "AvgPool")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """The end of a classifier.
+
+    Attributes:
+        logits: pre-softmax (or pre-sigmoid) values, ``(N, classes)``.
+        probabilities: ``(N, classes)``. A head of one sigmoid unit counts as two classes, negative and positive.
+    """
+
+    logits: Any
+    probabilities: Any
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """A row of `streamcam layers`.
+
+    Attributes:
+        path: the layer's name, ``outer/inner`` inside a nested model; accepted by ``--layer``.
+        kind: class of the layer.
+        shape: of its output without the batch axis; None where it is not fixed.
+        usable: True where it can be explained: a grid of more than one cell that the logit depends on.
+        chosen: True for the one that ``--layer auto`` takes.
+        reason: why it is or is not usable, in a few words.
+    """
+
+    path: str
+    kind: str
+    shape: tuple[int | None, ...]
+    usable: bool
+    chosen: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What one traced call of a model showed.
+
+    Attributes:
+        head: its logits and probabilities.
+        rows: a row for every layer that returned a tensor, in the order of the calls.
+        grids: the output of every usable layer, by path.
+    """
+
+    head: Head
+    rows: tuple[LayerInfo, ...]
+    grids: dict[str, Any]
+
+
+def layer_paths(model: Any) -> dict[str, Any]:
+    """Every layer of a model by path, nested ones after the layer that holds them, shared ones once."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+
+    def walk(layer: Any, prefix: str) -> None:
+        for inner in layer._flatten_layers(include_self=False, recursive=False):
+            if id(inner) in seen or isinstance(inner, keras.layers.InputLayer):
+                continue
+            seen.add(id(inner))
+            path = prefix + inner.name
+            while path in found:
+                path += "'"
+            found[path] = inner
+            walk(inner, path + "/")
+
+    walk(model, "")
+    return found
+
+
+@contextlib.contextmanager
+def recorded(layers: dict[str, Any]) -> Iterator[list[tuple[str, Any]]]:
+    """Records what layers return while a model runs; the layers are as before afterwards.
+
+    Yields:
+        ``(path, output)`` in the order in which the calls return (a shared layer has several).
+    """
+    outputs: list[tuple[str, Any]] = []
+
+    def wrap(path: str, call: Any) -> Any:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            output = call(*args, **kwargs)
+            outputs.append((path, output))
+            return output
+
+        return wrapped
+
+    # Past Keras's own __setattr__, which would track the function as state of the layer.
+    for path, layer in layers.items():
+        layer.__dict__["call"] = wrap(path, layer.call)
+    try:
+        yield outputs
+    finally:
+        for layer in layers.values():
+            layer.__dict__.pop("call", None)
+
+
+def find_head(output: Any) -> Head:
+    """Finds the logits behind a classifier's output, ``(N, classes)``.
+
+    A fused ``Dense(activation="softmax")`` and a separate layer look the same on the graph. An output without
+    softmax or sigmoid is taken as logits.
+
+    Raises:
+        ModelError: the output is not one row of numbers a picture.
+    """
+    if not tf.is_tensor(output) or output.shape.rank != 2:
+        came = output.shape if tf.is_tensor(output) else type(output).__name__
+        raise ModelError(f"the model's output is {came}", wanted="one tensor (N, classes), a classifier")
+    tensor = output
+    while tensor.op.type in _PASSES_ON and tensor.op.inputs:
+        tensor = tensor.op.inputs[0]
+    if tensor.op.type not in _PROBABILITIES:
+        logits = tf.cast(output, tf.float32)
+        activation = "Softmax" if output.shape[-1] != 1 else "Sigmoid"
+    else:
+        logits = tf.cast(tf.reshape(tensor.op.inputs[0], tf.shape(output)), tf.float32)
+        logits.set_shape(output.shape)
+        activation = tensor.op.type
+    if output.shape[-1] == 1:
+        logits = tf.concat([-logits, logits], axis=1)
+    return Head(logits, tf.nn.softmax(logits) if activation == "Softmax" else tf.nn.sigmoid(logits))
+
+
+def depends_on(tensor: Any) -> set[str]:
+    """Names of all tensors of the same graph that a tensor is computed from, its own included."""
+    seen = {tensor.name}
+    waiting = [tensor]
+    while waiting:
+        for before in waiting.pop().op.inputs:
+            if before.name not in seen:
+                seen.add(before.name)
+                waiting.append(before)
+    return seen
+
+
+def survey(model: Any, inputs: Any) -> Survey:
+    """Runs a model once on symbolic inputs and tells what every layer is good for.
+
+    Args:
+        model: a Keras model.
+        inputs: symbolic model input, ``(N, H, W, 3)``; call this while a graph is being built.
+
+    Raises:
+        ModelError: the model's output is not a classifier's.
+    """
+    paths = layer_paths(model)
+    with recorded(paths) as calls:
+        output = model(inputs, training=False)
+    head = find_head(output)
+    needed = depends_on(head.logits)
+    outputs = {path: tensor for path, tensor in calls if tf.is_tensor(tensor)}
+    reasons = {path: _why_not(tensor, inputs, needed) for path, tensor in outputs.items()}
+    chosen = _before_pooling([(path, outputs[path]) for path, _ in calls if reasons.get(path) == ""])
+    rows = tuple(
+        LayerInfo(
+            path=path,
+            kind=type(paths[path]).__name__,
+            shape=tuple(tensor.shape[1:]),
+            usable=not reasons[path],
+            chosen=path == chosen,
+            reason="auto: the last grid before pooling" if path == chosen else reasons[path],
+        )
+        for path, tensor in outputs.items()
+    )
+    return Survey(head, rows, {path: outputs[path] for path in outputs if not reasons[path]})
+
+
+def _why_not(tensor: Any, inputs: Any, needed: set[str]) -> str:
+    if tensor.graph is not inputs.graph:
+        return "runs inside a function of its own"
+    if tensor.shape.rank != 4:
+        return "no grid"
+    if tensor.name not in needed:
+        return "the logits do not depend on it"
+    if tensor.shape[1] == 1 and tensor.shape[2] == 1:
+        return "a single cell"
+    return ""
+
+
+def _before_pooling(candidates: list[tuple[str, Any]]) -> str:
+    """The last candidate that is no pooling; of layers that return one and the same tensor, the first."""
+    grids = [(path, tensor) for path, tensor in candidates if tensor.op.type not in _POOLING]
+    if not grids:
+        return ""
+    last = grids[-1][1].name
+    return next(path for path, tensor in grids if tensor.name == last)
+
+
+def choose_layer(name: str, rows: tuple[LayerInfo, ...]) -> str:
+    """The path of the target layer: the one that was named, or the one for ``auto``.
+
+    Raises:
+        LayerError: no such layer, or it cannot be explained; says why.
+    """
+    by_path = {row.path: row for row in rows}
+    if name == "auto":
+        for row in rows:
+            if row.chosen:
+                return row.path
+        raise LayerError(
+            "the model has no layer whose output is a grid (N, h, w, channels) that its logits depend on",
+            wanted="a convolutional classifier",
+        )
+    if name not in by_path:
+        raise LayerError(
+            f"the model has no layer {name!r}", do=nearest(name, by_path) or "streamcam layers MODEL lists them"
+        )
+    if not by_path[name].usable:
+        raise LayerError(
+            f"layer {name!r} cannot be explained: {by_path[name].reason}",
+            wanted="a grid (N, h, w, channels) before the pooling that the logit depends on",
+            do="streamcam layers MODEL lists them",
+        )
+    return name

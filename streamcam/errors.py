@@ -1,0 +1,71 @@
+"""Everything streamcam raises on purpose.
+
+    StreamcamError              base: one line for the user, exit code 1
+    ├── OptionError             a value given to an option cannot be used
+    ├── SourceError             the input cannot be opened, read or decoded
+    ├── ModelError              the model cannot be loaded or run
+    │   ├── LayerError          no such layer, or one that cannot be explained
+    │   └── TargetError         no such class
+    ├── MethodError             no such explanation method
+    ├── DeviceError             no such device, or it ran out of memory
+    └── SinkError               the output cannot be created or written
+
+Errors of PyAV, Keras, TensorFlow and the operating system are translated into these once, where the
+library is called; nothing above that place handles a foreign exception.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class StreamcamError(Exception):
+    """An error the user can act on.
+
+    The message is one line built from three parts: ``what`` came, what was ``wanted`` instead, and what
+    to ``do`` about it. Line breaks inside the parts (foreign messages often have them) are folded.
+    """
+
+    def __init__(self, what: str, *, wanted: str = "", do: str = "") -> None:
+        parts = [" ".join(part.split()).rstrip(".;") for part in (what, wanted and f"wanted {wanted}", do) if part]
+        super().__init__("; ".join(parts))
+
+
+class OptionError(StreamcamError):
+    """A value given to an option cannot be used."""
+
+
+class SourceError(StreamcamError):
+    """The input cannot be opened, read or decoded."""
+
+
+class ModelError(StreamcamError):
+    """The model cannot be loaded or run."""
+
+
+class LayerError(ModelError):
+    """There is no such layer, or it cannot be explained."""
+
+
+class TargetError(ModelError):
+    """There is no such class."""
+
+
+class MethodError(StreamcamError):
+    """There is no such explanation method."""
+
+
+class DeviceError(StreamcamError):
+    """There is no such device, or it ran out of memory."""
+
+
+class SinkError(StreamcamError):
+    """The output cannot be created or written."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """The hint ``did you mean 'a', 'b'?`` for a misspelt name, or ``""`` when nothing is close."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.5)
+    return f"did you mean {', '.join(repr(by_folded[c]) for c in close)}?" if close else ""

@@ -1,0 +1,133 @@
+"""The values that travel along the road.
+
+Time is exact everywhere: a presentation time stamp (pts) is an integer count of a time base, a
+`Fraction` of a second. Pictures are upright and in one of the `DRAWABLE` pixel formats from the source
+on, so nothing later knows about rotation, palettes or chroma layouts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+DRAWABLE = ("yuv420p", "yuv420p10le")
+"""Pixel formats that are drawn on: 4:2:0 planes of 8 bit, or of 10 bit in 16-bit little-endian words."""
+
+Pixels: TypeAlias = NDArray[np.uint8]
+"""``uint8 (height, width, 3)``, RGB, full range."""
+
+Heatmap: TypeAlias = NDArray[np.float32]
+"""``float32 (h, w)``, raw evidence on the target layer's grid, not normalised, never NaN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How numbers in a picture mean colours: the ISO/IEC 23091-2 code points, as in `av` (2 = unspecified).
+
+    Attributes:
+        range: 1 limited (luma 16–235), 2 full, 0 unspecified (which means limited for YUV).
+        primaries, transfer, matrix: code points; transfer 16 is PQ, 18 is HLG.
+    """
+
+    range: int = 0
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+
+    @property
+    def hdr(self) -> bool:
+        """True for PQ and HLG."""
+        return self.transfer in (16, 18)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source once it is open.
+
+    Attributes:
+        name: the file name or URL, credentials masked.
+        width, height: of the upright picture, in stored pixels; may be odd.
+        pixel_aspect: width of a stored pixel over its height.
+        pixel_format: one of `DRAWABLE`.
+        time_base: unit of every `Frame.pts`, in seconds.
+        rate: average frames per second, None when unknown.
+        frames: how many frames are to be expected, None when unknown; an estimate for progress only.
+        seconds: expected length, None when unknown.
+        live: True for a source that cannot wait.
+        still: True for a single image.
+        copied: streams (audio, subtitles) whose packets travel unchanged, as templates for a muxer.
+        metadata: container tags to carry over.
+    """
+
+    name: str
+    width: int
+    height: int
+    pixel_format: str
+    time_base: Fraction
+    colour: Colour = Colour()
+    pixel_aspect: Fraction = Fraction(1)
+    rate: Fraction | None = None
+    frames: int | None = None
+    seconds: float | None = None
+    live: bool = False
+    still: bool = False
+    copied: tuple[Any, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture on its way.
+
+    Attributes:
+        index: 0, 1, 2 … in the order delivered by the source.
+        pts: presentation time in units of `SourceInfo.time_base`, strictly increasing.
+        picture: upright, in `SourceInfo.pixel_format`. Read only: decoders may still refer to it.
+        pixels: the model's view of it, ``uint8 (h, w, 3)`` RGB, or None where no explanation is wanted.
+        packets: packets of copied streams that were read since the frame before.
+    """
+
+    index: int
+    pts: int
+    picture: VideoFrame
+    pixels: Pixels | None = None
+    packets: tuple[Packet[Any], ...] = ()
+
+
+Batch: TypeAlias = tuple[Frame, ...]
+"""Consecutive frames that go to the model together; some may have no ``pixels``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explained:
+    """A frame and where the model looked.
+
+    Attributes:
+        frame: the frame.
+        heatmap: raw evidence, float32 ``(h, w)``, on the grid of the model's input.
+        target: index of the class explained.
+        label: its name.
+        probability: the model's probability for it, 0–1.
+        logit: its pre-softmax value.
+        top: the most probable classes as ``(index, probability)``, best first.
+        held: True when the map is that of an earlier frame.
+        full_scale: the evidence that is drawn as 1; 0 while there has been none.
+    """
+
+    frame: Frame
+    heatmap: Heatmap
+    target: int
+    label: str
+    probability: float
+    logit: float
+    top: tuple[tuple[int, float], ...] = ()
+    held: bool = False
+    full_scale: float = 0.0

@@ -1,0 +1,191 @@
+"""The road of a frame, read top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .compose import Painter
+from .config import Job
+from .engine import load_explainer
+from .flow import Flow, StageClock
+from .frames import Explained, Frame, SourceInfo
+from .sinks import open_sink
+from .sources import open_source
+from .temporal import over_time
+
+if TYPE_CHECKING:
+    from .engine.explainer import StreamExplainer
+    from .sources.scale import Scaler
+
+STAGES = ("decode", "model", "draw", "encode")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of one input; the JSON of ``streamcam process``.
+
+    Attributes:
+        input, output: names of the files.
+        frames_in: frames the source delivered.
+        frames_out: frames written.
+        frames_skipped: frames the source could not decode.
+        frames_explained: frames the model looked at; the others held the map before them.
+        wall_seconds: from opening the input to the output's end, the model's loading left out.
+        startup_seconds: loading and compiling the model.
+        fps: ``frames_out / wall_seconds``.
+        stage_seconds: seconds each stage was busy; they overlap, so their sum may exceed the wall's.
+        model, layer, method, precision, device, batch: what was computed, and how.
+        interrupted: True when the user ended it early.
+        notes: what the user was told.
+    """
+
+    input: str
+    output: str
+    frames_in: int
+    frames_out: int
+    frames_skipped: int
+    frames_explained: int
+    wall_seconds: float
+    startup_seconds: float
+    fps: float
+    stage_seconds: dict[str, float]
+    model: str
+    layer: str
+    method: str
+    precision: str
+    device: str
+    batch: int
+    interrupted: bool
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user ended a run early; the output so far is closed and playable.
+
+    Attributes:
+        summary: of what was done until then.
+    """
+
+    def __init__(self, summary: Summary) -> None:
+        super().__init__()
+        self.summary = summary
+
+
+@dataclass(slots=True)
+class _Counts:
+    seen: int = 0
+    explained: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """What a user interface may hear of a run; every part is optional.
+
+    Attributes:
+        opened: called once with what the source is.
+        ready: called once when the model is compiled and frames begin to flow.
+        frame: called after each frame is written.
+        note: called with each one-line announcement, as soon as it is known.
+    """
+
+    opened: Callable[[SourceInfo], None] = lambda info: None
+    ready: Callable[[], None] = lambda: None
+    frame: Callable[[Explained], None] = lambda item: None
+    note: Callable[[str], None] = lambda line: None
+
+
+def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher | None = None) -> Summary:
+    """Takes every frame of one input through model and brush into one output.
+
+    Args:
+        job: what to do.
+        explainer: a loaded model to use instead of loading the job's, for several inputs in a row.
+        watcher: hears what happens.
+
+    Raises:
+        StreamcamError: something cannot be done; what was written until then is closed and playable.
+        Interrupted: the user pressed Ctrl-C after the first frame; likewise.
+    """
+    from .engine.explainer import batched
+    from .sources.scale import Scaler
+
+    watcher = watcher or Watcher()
+    clock, counts = StageClock(), _Counts()
+    started = time.perf_counter()
+    interrupted = False
+    with open_source(job.source) as source, open_sink(job.sink, source.info) as sink:
+        watcher.opened(source.info)
+        loading = time.perf_counter()
+        explainer = explainer or load_explainer(job.model, job.explain)
+        view = explainer.view(source.info, every=job.time.every)
+        startup = time.perf_counter() - loading
+        scaler = Scaler(view.geometry, source.info.colour)
+        painter = Painter(job.draw, source.info, view.geometry, method=explainer.method, layer=view.kernel.layer)
+        batch = view.kernel.batch
+        longest = min(batch * job.time.every, max(batch, _LONGEST))
+        for note in explainer.notes:
+            watcher.note(note)
+        watcher.ready()
+        try:
+            with Flow() as flow:
+                seen = clock.timed("decode", looked_at(source, scaler, job.time.every, counts))
+                frames = flow.ahead(seen, depth=2 * longest, name="decode", live=source.info.live)
+                explained = explainer.explain(batched(frames, batch, longest=longest), view, clock)
+                ahead = flow.ahead(explained, depth=longest, name="model")
+                for item in over_time(ahead, job.time):
+                    with clock("draw"):
+                        picture = painter.draw(item)
+                    with clock("encode"):
+                        sink.write(picture, item.frame.pts, item.frame.packets)
+                    counts.explained += not item.held
+                    watcher.frame(item)
+            sink.write_packets(source.tail)
+        except KeyboardInterrupt:
+            interrupted = True
+            if not sink.frames:
+                raise
+    for note in (*source.notes, *sink.notes):
+        watcher.note(note)
+    wall = time.perf_counter() - started - startup
+    summary = Summary(
+        input=source.info.name,
+        output=str(sink.path),
+        frames_in=counts.seen,
+        frames_out=sink.frames,
+        frames_skipped=source.skipped,
+        frames_explained=counts.explained,
+        wall_seconds=round(wall, 3),
+        startup_seconds=round(startup, 3),
+        fps=round(sink.frames / wall, 2),
+        stage_seconds={stage: round(clock.seconds.get(stage, 0.0), 3) for stage in STAGES},
+        model=explainer.loaded.name,
+        layer=view.kernel.layer,
+        method=explainer.method,
+        precision=view.kernel.precision,
+        device=view.kernel.device,
+        batch=batch,
+        interrupted=interrupted,
+        notes=(*explainer.notes, *source.notes, *sink.notes),
+    )
+    if interrupted:
+        raise Interrupted(summary)
+    return summary
+
+
+_LONGEST = 16
+"""Frames that may wait for one another where only some are explained."""
+
+
+def looked_at(frames: Iterable[Frame], scaler: Scaler, every: int, counts: _Counts) -> Iterator[Frame]:
+    """Gives every N-th frame the model's view of it."""
+    for frame in frames:
+        counts.seen += 1
+        yield dataclasses.replace(frame, pixels=scaler(frame.picture)) if frame.index % every == 0 else frame

@@ -1,0 +1,113 @@
+"""Frames through the explainer: order, holding, batching, endings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.config import ExplainOptions, ModelOptions
+from streamcam.engine.explainer import StreamExplainer, batched
+from streamcam.errors import LayerError, MethodError, OptionError, SourceError, TargetError
+from streamcam.flow import StageClock
+from streamcam.frames import Frame, SourceInfo
+
+from .models import HEIGHT, WIDTH
+
+BUILD = "tests.engine.models:functional"
+
+
+def info(**more: Any) -> SourceInfo:
+    return SourceInfo(name="x", width=64, height=64, pixel_format="yuv420p", time_base=Fraction(1, 25), **more)
+
+
+def frames(count: int, every: int = 1) -> Iterator[Frame]:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
+    for n in range(count):
+        yield Frame(index=n, pts=n, picture=None, pixels=pixels[n] if n % every == 0 else None)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def explainer() -> StreamExplainer:
+    return StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(batch=4))
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 12])
+def test_every_frame_comes_out_in_order_and_is_its_own(explainer: StreamExplainer, count: int) -> None:
+    view = explainer.view(info())
+    out = list(explainer.explain(batched(frames(count), 4, longest=4), view, StageClock()))
+    assert [item.frame.index for item in out] == list(range(count))
+    assert not any(item.held for item in out)
+    for item, frame in zip(out, frames(count), strict=True):
+        assert frame.pixels is not None
+        np.testing.assert_allclose(item.heatmap, view.kernel(frame.pixels[None]).maps[0], atol=1e-6)
+        assert item.label == explainer.loaded.labels[item.target]
+        assert item.top[0] == (item.target, pytest.approx(item.probability))
+        assert item.frame.pixels is None
+
+
+def test_frames_in_between_hold_the_map_before_them(explainer: StreamExplainer) -> None:
+    view = explainer.view(info(), every=3)
+    out = list(explainer.explain(batched(frames(10, every=3), 4, longest=7), view, StageClock()))
+    assert [item.frame.index for item in out] == list(range(10))
+    assert [item.held for item in out] == [n % 3 != 0 for n in range(10)]
+    for n, item in enumerate(out):
+        assert item.heatmap is out[n - n % 3].heatmap
+
+
+def test_batches_are_bounded_both_ways() -> None:
+    sizes = [(len(b), sum(f.pixels is not None for f in b)) for b in batched(frames(20, every=2), 3, longest=8)]
+    assert sum(total for total, _ in sizes) == 20
+    assert all(total <= 8 and seen <= 3 for total, seen in sizes)
+    sizes = [(len(b), sum(f.pixels is not None for f in b)) for b in batched(frames(20, every=19), 3, longest=8)]
+    assert [total for total, _ in sizes] == [8, 8, 4]
+
+
+def test_what_was_read_before_an_error_still_goes_on() -> None:
+    error = SourceError("broken")
+
+    def broken() -> Iterator[Frame]:
+        yield from frames(5)
+        raise error
+
+    seen: list[int] = []
+    with pytest.raises(SourceError) as caught:
+        for batch in batched(broken(), 4, longest=4):
+            seen.extend(frame.index for frame in batch)
+    assert caught.value is error
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_short_sources_and_strides_make_small_batches() -> None:
+    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions())
+    assert explainer.view(info(frames=1)).kernel.batch == 1
+    assert explainer.view(info(frames=1000), every=4).kernel.batch == 4
+    assert explainer.view(info(frames=1000), every=100).kernel.batch == 1
+
+
+def test_the_target_layer_is_announced(explainer: StreamExplainer) -> None:
+    explainer.view(info())
+    assert any(note.startswith("target layer last: 6x4 cells") for note in explainer.notes)
+
+
+@pytest.mark.parametrize(
+    ("model", "explain", "error"),
+    [
+        ({}, {"method": "gradcan"}, MethodError),
+        ({}, {"target": "no such class"}, TargetError),
+        ({}, {"target": "5"}, TargetError),
+        ({"fit": "native"}, {}, OptionError),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(model: Any, explain: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        StreamExplainer(ModelOptions(model=BUILD, **model), ExplainOptions(**explain))
+
+
+def test_a_wrong_layer_is_refused_before_any_frame() -> None:
+    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(layer="lost"))
+    with pytest.raises(LayerError, match="last"):
+        explainer.view(info())

@@ -1,0 +1,221 @@
+"""The compiled explanation against NumPy and against Keras itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.engine.kernel import Kernel, build_kernel, trace_layers
+from streamcam.errors import LayerError, ModelError
+from streamcam.methods import load_method
+from streamcam.models.backend import keras, tf
+
+from . import models
+from .models import CLASSES, GRID, HEIGHT, WIDTH
+
+
+def scaled(images: Any) -> Any:
+    return images / 127.5 - 1.0
+
+
+def pictures(count: int, seed: int = 1) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
+
+
+def kernel_of(model: Any, **options: Any) -> Kernel:
+    settings: dict[str, Any] = {
+        "layer": "auto",
+        "target": None,
+        "size": (WIDTH, HEIGHT),
+        "batch": 4,
+        "precision": "float32",
+        "device": "cpu",
+    }
+    return build_kernel(model, scaled, load_method("gradcam"), **(settings | options))
+
+
+def outputs_of(model: Any, layer: Any, images: Any) -> Any:
+    return keras.Model(model.inputs, layer.output).predict(scaled(images.astype(np.float32)), verbose=0)
+
+
+def test_pooled_head_equals_the_closed_form() -> None:
+    """GAP + Dense with weights w: the map is ReLU(Σ w_k A_k) / Z."""
+    model, images = models.functional(), pictures(4)
+    grid = outputs_of(model, model.get_layer("last"), images).astype(np.float64)
+    weights, bias = (w.astype(np.float64) for w in model.get_layer("predictions").get_weights())
+    logits = grid.mean((1, 2)) @ weights + bias
+    top = logits.argmax(1)
+    expected = np.maximum(np.einsum("nhwk,kn->nhw", grid, weights[:, top]), 0) / (GRID[0] * GRID[1])
+
+    look = kernel_of(model)(images)
+
+    assert look.maps.shape == (4, *GRID)
+    assert look.maps.dtype == np.float32
+    np.testing.assert_allclose(look.maps, expected, atol=1e-5)
+    np.testing.assert_array_equal(look.targets, top)
+    np.testing.assert_allclose(look.logits, logits.max(1), rtol=1e-4)
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(look.probabilities, probabilities.max(1), rtol=1e-4)
+    np.testing.assert_array_equal(look.top_classes, (-probabilities).argsort(1)[:, :5])
+
+
+def test_flattened_head_behind_max_pooling_equals_a_finite_difference() -> None:
+    """α_k is the mean derivative of the logit: move one channel everywhere by ε and see what the logit does."""
+    model, images = models.sequential(), pictures(1)
+    grid = outputs_of(model, model.get_layer("last"), images)
+    tail_input = keras.Input(grid.shape[1:])
+    x = tail_input
+    for layer in model.layers[1:-1]:
+        x = layer(x)
+    flat = keras.Model(tail_input, x)
+    weights, bias = model.get_layer("predictions").get_weights()
+
+    def logits(at: Any) -> Any:
+        return flat.predict(at, verbose=0).astype(np.float64) @ weights + bias
+
+    top = int(logits(grid)[0].argmax())
+    epsilon = 1e-3
+    alphas = []
+    for channel in range(grid.shape[3]):
+        moved = grid.astype(np.float64).copy()
+        moved[..., channel] += epsilon
+        alphas.append((logits(moved)[0, top] - logits(grid)[0, top]) / epsilon / (grid.shape[1] * grid.shape[2]))
+    expected = np.maximum(grid[0] @ np.array(alphas), 0)
+
+    kernel = kernel_of(model)
+    assert kernel.layer == "last"  # the grid before the pooling
+    np.testing.assert_allclose(kernel(images).maps[0], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("build", models.BUILDS.values(), ids=models.BUILDS)
+class TestEveryBuild:
+    def test_maps_and_scores_are_those_of_the_model(self, build: Any) -> None:
+        model, images = build(), pictures(4)
+        look = kernel_of(model)(images)
+        output = np.asarray(model(scaled(images.astype(np.float32)), training=False))
+        if output.shape[1] == 1:
+            output = np.concatenate([1 - output, output], axis=1)
+        if build is models.logits_only:
+            output = np.exp(output) / np.exp(output).sum(1, keepdims=True)
+        np.testing.assert_allclose(look.probabilities, output.max(1), rtol=1e-4)
+        np.testing.assert_array_equal(look.targets, output.argmax(1))
+        assert look.maps.shape[0] == 4
+        assert np.isfinite(look.maps).all()
+        assert (look.maps >= 0).all()
+        assert (look.maps > 0).any()
+
+    def test_a_map_never_depends_on_its_neighbours(self, build: Any) -> None:
+        kernel, images = kernel_of(build()), pictures(4)
+        together = kernel(images)
+        alone = kernel(images[2:3])
+        assert len(alone.maps) == 1
+        np.testing.assert_allclose(alone.maps[0], together.maps[2], atol=1e-6)
+
+    def test_the_model_is_as_it_was(self, build: Any) -> None:
+        model = build()
+        before = [w.copy() for w in model.get_weights()]
+        attributes = {id(layer): sorted(layer.__dict__) for layer in model._flatten_layers()}
+        kernel_of(model)
+        assert {id(layer): sorted(layer.__dict__) for layer in model._flatten_layers()} == attributes
+        for old, new in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+def test_the_kernel_needs_no_model_and_never_traces_again() -> None:
+    model = models.functional()
+    kernel = kernel_of(model)
+    images = pictures(4)
+    before = kernel(images).maps
+    for variable in model.weights:
+        variable.assign(tf.zeros_like(variable))
+    for count in (1, 2, 3, 4):
+        np.testing.assert_allclose(kernel(images[:count]).maps, before[:count], atol=1e-6)
+
+
+def test_no_evidence_is_a_zero_map() -> None:
+    model = models.functional()
+    weights, bias = model.get_layer("predictions").get_weights()
+    model.get_layer("predictions").set_weights([-np.abs(weights), bias])
+    look = kernel_of(model)(pictures(2))
+    assert (look.maps == 0).all()
+
+
+def test_a_named_target_is_explained_whatever_is_on_top() -> None:
+    model, images = models.functional(), pictures(4)
+    look = kernel_of(model, target=3)(images)
+    grid = outputs_of(model, model.get_layer("last"), images).astype(np.float64)
+    weights = model.get_layer("predictions").get_weights()[0].astype(np.float64)
+    expected = np.maximum(grid @ weights[:, 3], 0) / (GRID[0] * GRID[1])
+    np.testing.assert_array_equal(look.targets, [3] * 4)
+    np.testing.assert_allclose(look.maps, expected, atol=1e-5)
+
+
+def test_both_sides_of_one_sigmoid() -> None:
+    model, images = models.one_sigmoid(), pictures(4)
+    positive = np.asarray(model(scaled(images.astype(np.float32)), training=False))[:, 0]
+    for target, expected in ((0, 1 - positive), (1, positive)):
+        look = kernel_of(model, target=target)(images)
+        np.testing.assert_allclose(look.probabilities, expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        kernel_of(model, target=0)(images).logits, -kernel_of(model, target=1)(images).logits, rtol=1e-5
+    )
+
+
+def test_layers_of_a_nested_model_have_paths() -> None:
+    model = models.nested()
+    rows = trace_layers(model, scaled, (WIDTH, HEIGHT))
+    assert [row.path for row in rows if row.chosen] == ["backbone/last"]
+    images = pictures(2)
+    inner, outer = kernel_of(model), kernel_of(model, layer="backbone")
+    np.testing.assert_allclose(inner(images).maps, outer(images).maps, atol=1e-6)
+
+
+def test_an_earlier_layer_has_its_own_grid() -> None:
+    look = kernel_of(models.functional(), layer="linear")(pictures(2))
+    assert look.maps.shape == (2, HEIGHT // 4, WIDTH // 4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        ("lost", "did you mean 'last'"),
+        ("predictions", "no grid"),
+        ("global_average_pooling2d", "no grid|has no layer"),
+    ],
+)
+def test_layers_that_cannot_be_explained_say_why(layer: str, says: str) -> None:
+    with pytest.raises(LayerError, match=says):
+        kernel_of(models.functional(), layer=layer)
+
+
+def test_a_layer_the_logits_do_not_depend_on() -> None:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = models.features(x)
+    side = keras.layers.Conv2D(2, 1, name="side")(x)
+    output = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(inputs, [output, side])
+
+    class First(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = model
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return self.inside(inputs)[0]
+
+    with pytest.raises(LayerError, match="do not depend on it"):
+        kernel_of(First(), layer=f"{model.name}/side")
+
+
+def test_what_is_no_classifier_is_refused() -> None:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    with pytest.raises(ModelError, match="a classifier"):
+        kernel_of(keras.Model(inputs, models.features(x)))
+
+
+def test_a_wrong_size_is_refused_in_one_line() -> None:
+    with pytest.raises(ModelError, match="64x64") as caught:
+        kernel_of(models.functional(), size=(64, 64))
+    assert "\n" not in str(caught.value)

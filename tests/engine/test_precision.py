@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.engine import precision
+from streamcam.engine.devices import arithmetic, choose_device, devices, processor_has_bfloat16
+from streamcam.engine.precision import choose_precision, cosine, probes
+from streamcam.errors import DeviceError, OptionError
+from streamcam.models.backend import tf
+
+from .models import HEIGHT, WIDTH, functional
+from .test_kernel import kernel_of
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu avx2 avx512_bf16 sse", True), ("amx_bf16", True), ("fpu avx2 avx512f", False), ("", False)],
+)
+def test_bfloat16_is_read_from_the_processor(tmp_path: Path, flags: str, expected: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\nbugs : avx512_bf16\n")
+    assert processor_has_bfloat16(tmp_path / "cpuinfo") is expected
+    assert processor_has_bfloat16(tmp_path / "missing") is False
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Any:
+    return kernel_of(functional())
+
+
+def with_maps(kernel: Any, change: Any) -> Any:
+    """The same kernel with the maps that another arithmetic would give."""
+    maps = tf.random.stateless_uniform((kernel.batch, 4, 6), seed=(0, 0))
+    return replace(kernel, function=lambda images: [change(maps), *kernel.function(images)[1:]])
+
+
+@pytest.mark.parametrize(
+    ("change", "chosen"),
+    [
+        (lambda maps: maps * 1.001, "bfloat16"),
+        (lambda maps: maps + tf.eye(4, 6), "float32"),
+        (lambda maps: maps * 0, "float32"),
+    ],
+)
+def test_auto_takes_bfloat16_only_where_the_maps_agree(
+    kernel: Any, monkeypatch: pytest.MonkeyPatch, change: Any, chosen: str
+) -> None:
+    monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: True)
+    builds = {"float32": with_maps(kernel, lambda maps: maps), "bfloat16": with_maps(kernel, change)}
+    assert choose_precision("auto", "cpu", builds.__getitem__)[0] == chosen
+    assert choose_precision("float32", "cpu", builds.__getitem__) == ("float32", [])
+
+
+def test_without_the_instructions_there_is_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: False)
+
+    def build(wanted: str) -> Any:
+        raise AssertionError("nothing is to be compared")
+
+    assert choose_precision("auto", "cpu", build) == ("float32", [])
+    with pytest.raises(OptionError, match="AVX512-BF16"):
+        choose_precision("bfloat16", "cpu", build)
+
+
+def test_cosine() -> None:
+    one = np.array([[3.0, 4.0]], np.float32)
+    assert cosine(one, 2 * one) == pytest.approx(1)
+    assert cosine(one, np.array([[4.0, -3.0]], np.float32)) == pytest.approx(0)
+    assert cosine(0 * one, 0 * one) == 1
+    assert cosine(one, 0 * one) == 0
+
+
+def test_probes_have_the_size_asked_for_and_something_on_them() -> None:
+    pictures = probes((WIDTH, HEIGHT))
+    assert pictures.shape == (2, HEIGHT, WIDTH, 3)
+    assert pictures.dtype == np.uint8
+    assert pictures.std() > 30
+
+
+def test_the_option_is_set_around_the_call_only() -> None:
+    option = "auto_mixed_precision_onednn_bfloat16"
+    before = tf.config.optimizer.get_experimental_options().get(option, False)
+    with arithmetic("bfloat16"):
+        assert tf.config.optimizer.get_experimental_options()[option]
+    assert tf.config.optimizer.get_experimental_options().get(option, False) == before
+    with arithmetic("float32"):
+        assert tf.config.optimizer.get_experimental_options().get(option, False) == before
+
+
+def test_devices_are_named_or_refused() -> None:
+    assert devices()[0] == "cpu"
+    assert choose_device("CPU") == "cpu"
+    with pytest.raises(DeviceError, match="one of cpu"):
+        choose_device("gpu:7")

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from streamcam.config import make_job
+from streamcam.errors import OptionError, StreamcamError, nearest
+
+
+def test_flat_options_find_their_place() -> None:
+    job = make_job("in.mp4", "out.mkv", method="gradcam", every=3, alpha=0.2, crf=30, fit="crop", start=Fraction(1, 2))
+    assert (job.source.url, str(job.sink.path)) == ("in.mp4", "out.mkv")
+    assert (job.explain.method, job.time.every, job.draw.alpha) == ("gradcam", 3, 0.2)
+    assert (job.sink.crf, job.model.fit, job.source.start) == (30, "crop", Fraction(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"fit": "squash"}, "--fit 'squash'.*stretch"),
+        ({"colormap": "viridi"}, "did you mean 'viridis'"),
+        ({"alpha": 1.5}, "0 to 1"),
+        ({"every": 0}, "1 or more"),
+        ({"scale": 0.0}, "positive"),
+        ({"scale": "runing"}, "did you mean 'running'"),
+        ({"crf": 99}, "0 to 63"),
+        ({"layout": "stacked"}, "side-by-side"),
+        ({"precision": "float8"}, "bfloat16"),
+        ({"codec": "h265"}, "hevc"),
+        ({"start": Fraction(-1)}, "negative"),
+        ({"start": Fraction(5), "end": Fraction(5)}, "not after"),
+        ({"metod": "gradcam"}, "did you mean 'method'"),
+    ],
+)
+def test_wrong_values_say_what_is_right(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        make_job("in.mp4", "out.mp4", **options)
+
+
+def test_an_error_is_one_line() -> None:
+    error = StreamcamError("it came\nbroken. ", wanted="something\n  whole", do="mend it")
+    assert str(error) == "it came broken; wanted something whole; mend it"
+
+
+def test_nearest_names() -> None:
+    assert nearest("samoyd", ["Samoyed", "tench"]) == "did you mean 'Samoyed'?"
+    assert nearest("zzz", ["Samoyed"]) == ""

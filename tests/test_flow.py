@@ -1,0 +1,202 @@
+"""The nine endings of a threaded loop, each with: no hang, no thread left, order kept, the first error unchanged."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from streamcam.flow import Channel, Flow
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def doubled(items: Iterator[int]) -> Iterator[int]:
+    for item in items:
+        yield 2 * item
+
+
+def test_normal_end_keeps_order_and_everything() -> None:
+    with Flow() as flow:
+        first = flow.ahead(range(1000), depth=3)
+        second = flow.ahead(doubled(first), depth=3)
+        assert list(second) == [2 * n for n in range(1000)]
+
+
+def test_empty_source() -> None:
+    with Flow() as flow:
+        assert list(flow.ahead(doubled(flow.ahead([], depth=1)), depth=1)) == []
+
+
+def test_slow_source_is_waited_for() -> None:
+    ticks = threading.Semaphore(0)
+
+    def slow() -> Iterator[int]:
+        for n in range(5):
+            ticks.acquire()
+            yield n
+
+    with Flow() as flow:
+        stream = flow.ahead(slow(), depth=2)
+        seen = []
+        for _ in range(5):
+            ticks.release()
+            seen.append(next(stream))
+        assert seen == list(range(5))
+        with pytest.raises(StopIteration):
+            next(stream)
+
+
+def test_error_in_source_rises_after_what_was_good() -> None:
+    error = Broken("source")
+
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise error
+
+    seen = []
+    with pytest.raises(Broken) as caught, Flow() as flow:
+        seen.extend(flow.ahead(doubled(flow.ahead(source(), depth=10)), depth=10))
+    assert caught.value is error
+    assert seen == [0, 2, 4]
+
+
+def test_error_in_model_stops_an_endless_source() -> None:
+    error = Broken("model")
+    closed = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            n = 0
+            while True:
+                yield n
+                n += 1
+        finally:
+            closed.set()
+
+    def model(items: Iterator[int]) -> Iterator[int]:
+        for item in items:
+            if item == 5:
+                raise error
+            yield item
+
+    seen = []
+    with pytest.raises(Broken) as caught, Flow() as flow:
+        seen.extend(flow.ahead(model(flow.ahead(endless(), depth=2)), depth=2))
+    assert caught.value is error
+    assert seen == [0, 1, 2, 3, 4]
+    assert closed.is_set()
+
+
+def test_error_in_sink_closes_the_source_in_its_own_thread() -> None:
+    error = Broken("sink")
+    closed_in: list[str] = []
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed_in.append(threading.current_thread().name)
+
+    with pytest.raises(Broken) as caught, Flow() as flow:
+        for _ in flow.ahead(endless(), depth=2, name="decode"):
+            raise error
+    assert caught.value is error
+    assert closed_in == ["streamcam-decode"]
+
+
+def test_cancel_while_the_producer_waits_for_room() -> None:
+    produced = threading.Semaphore(0)
+
+    def source() -> Iterator[int]:
+        while True:
+            produced.release()
+            yield 0
+
+    with Flow() as flow:
+        flow.ahead(source(), depth=1)
+        assert produced.acquire(timeout=10)
+        assert produced.acquire(timeout=10)
+
+
+def test_cancel_during_a_stalled_read_leaves_without_it() -> None:
+    reached, unstall = threading.Event(), threading.Event()
+
+    def stalled() -> Iterator[int]:
+        yield 0
+        reached.set()
+        unstall.wait()
+
+    with Flow(patience=0.05) as flow:
+        stream = flow.ahead(stalled(), depth=1, name="decode")
+        assert next(stream) == 0
+        assert reached.wait(10)
+        stuck = next(thread for thread in threading.enumerate() if thread.name == "streamcam-decode")
+    assert flow.abandoned == ("streamcam-decode",)
+    unstall.set()
+    stuck.join(10)
+    assert not stuck.is_alive()
+
+
+def test_live_overload_keeps_the_newest_and_counts_the_rest() -> None:
+    produced = threading.Event()
+
+    def camera() -> Iterator[int]:
+        yield from range(100)
+        produced.set()
+
+    with Flow() as flow:
+        stream = flow.ahead(camera(), depth=2, live=True)
+        assert produced.wait(10)
+        assert list(stream) == [98, 99]
+
+
+def test_live_channel_counts_drops() -> None:
+    channel: Channel[int] = Channel(2, live=True)
+    for n in range(10):
+        channel.put(n)
+    channel.close()
+    assert channel.dropped == 8
+    assert list(channel) == [8, 9]
+
+
+def test_files_are_never_dropped_and_stay_bounded() -> None:
+    waiting = 0
+    most = 0
+    lock = threading.Lock()
+
+    def source() -> Iterator[int]:
+        nonlocal waiting, most
+        for n in range(200):
+            with lock:
+                waiting += 1
+                most = max(most, waiting)
+            yield n
+
+    with Flow() as flow:
+        for _ in flow.ahead(source(), depth=4):
+            with lock:
+                waiting -= 1
+    assert most <= 4 + 2  # waiting in the channel, one in each hand
+
+
+def test_keyboard_interrupt_passes_through() -> None:
+    with pytest.raises(KeyboardInterrupt), Flow() as flow:
+        for _ in flow.ahead(iter(int, 1), depth=1):
+            raise KeyboardInterrupt
+
+
+def test_a_depth_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Channel(0)
