@@ -86,7 +86,7 @@ def test_half_size_planes_cover_the_same_picture() -> None:
     geometry = fit("stretch", (640, 360), (224, 224))
     full, _ = geometry.undo((7, 7))
     half, _ = geometry.undo((7, 7), (320, 180))
-    np.testing.assert_allclose(half, (full[0::2] + full[1::2]) / 2, atol=6e-3)  # but for the kinks
+    np.testing.assert_allclose(half, (full[0::2] + full[1::2]) / 2, atol=1e-2)  # but for the kinks
 
 
 def test_a_single_cell_covers_everything() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Annotated
 
@@ -16,4 +17,13 @@ def models(
     """List the models that can be named; files and functions of your own work as well."""
     from ..models import list_models
 
-    raise NotImplementedError(list_models, json, table, as_json)
+    if as_json:
+        typer.echo(json.dumps({"models": [dataclasses.asdict(entry) for entry in list_models()]}))
+        return
+    table(
+        ("model", "input", "classes", "weights", "licence"),
+        [
+            (entry.name, f"{entry.input_size[0]}x{entry.input_size[1]}", entry.classes, entry.weights, entry.licence)
+            for entry in list_models()
+        ],
+    )

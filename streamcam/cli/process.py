@@ -103,7 +103,9 @@ def process(
     caption: Annotated[
         bool, typer.Option(help="Class, probability, method and layer in a corner.", rich_help_panel=_LOOK)
     ] = True,
-    start: Annotated[str | None, typer.Option(help="Begin at this time: 90, 1:30 or 0:01:30.5.", rich_help_panel=_FILE)] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Begin at this time: 90, 1:30 or 0:01:30.5.", rich_help_panel=_FILE)
+    ] = None,
     end: Annotated[str | None, typer.Option(help="End before this time.", rich_help_panel=_FILE)] = None,
     codec: Annotated[
         str | None,

@@ -58,6 +58,8 @@ def freeze(function: Any) -> Any:
     inputs = [tensor.name for tensor in frozen.inputs]
     outputs = [tensor.name for tensor in frozen.outputs]
     fold_batch_norm(graph_def, outputs)
+    # Most nodes have lost their readers by now, and each one that is left costs time to import.
+    graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [_node_of(name) for name in inputs + outputs])
     return _function(graph_def, inputs, outputs)
 
 

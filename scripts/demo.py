@@ -1,0 +1,36 @@
+"""The main job on a sample clip, and a contact sheet of what came out: ``make demo``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+
+from streamcam.compose.sheet import contact_sheet
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIP = ROOT / "samples" / "cockatoo.mp4"
+VIDEO = ROOT / "demo" / "cockatoo.gradcam.mp4"
+SHEET = ROOT / "demo" / "cockatoo.gradcam.png"
+PICTURES = 6
+
+
+def main() -> int:
+    """Runs the command that the README shows, then looks at its result."""
+    VIDEO.parent.mkdir(exist_ok=True)
+    command = ["process", str(CLIP), "-o", str(VIDEO), "--method", "gradcam", "--overwrite"]
+    print(f"streamcam {' '.join(command)}", flush=True)
+    code = subprocess.run([sys.executable, "-m", "streamcam", *command], check=False).returncode
+    if code:
+        return code
+    with av.open(str(VIDEO)) as container:
+        frames = list(container.decode(video=0))
+    contact_sheet([frames[(2 * n + 1) * len(frames) // (2 * PICTURES)] for n in range(PICTURES)], 3, SHEET)
+    print(f"video:         {VIDEO}\ncontact sheet: {SHEET}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
