@@ -63,7 +63,8 @@ class SourceInfo:
         seconds: expected length, None when unknown.
         live: True for a source that cannot wait.
         still: True for a single image.
-        copied: streams (audio, subtitles) whose packets travel unchanged, as templates for a muxer.
+        copied: streams (audio, subtitles) whose packets travel unchanged, as templates for a muxer; not to
+            be touched once the source is closed.
         metadata: container tags to carry over.
     """
 
@@ -79,7 +80,7 @@ class SourceInfo:
     seconds: float | None = None
     live: bool = False
     still: bool = False
-    copied: tuple[Any, ...] = ()
+    copied: tuple[Any, ...] = field(default=(), repr=False)
     metadata: dict[str, str] = field(default_factory=dict)
 
 

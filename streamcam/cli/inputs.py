@@ -62,7 +62,7 @@ def outputs(inputs: list[str], out: Path | None, method: str) -> list[Path]:
     ``<stem>.<method>.mp4`` (``.png`` for images). Inputs of one stem keep their suffix in the name.
 
     Raises:
-        OptionError: several inputs and one output file.
+        OptionError: several inputs and one output file, or one name for two results.
     """
     folder = Path()
     if out is not None:
@@ -81,6 +81,9 @@ def outputs(inputs: list[str], out: Path | None, method: str) -> list[Path]:
         image = name.suffix.lower() in IMAGES
         stem = name.stem if stems[name.stem, image] == 1 else name.name
         results.append(folder / f"{stem}.{method}{'.png' if image else '.mp4'}")
+    for path, times in Counter(results).items():
+        if times > 1:
+            raise OptionError(f"{times} inputs would become {path}", do="give them in separate runs")
     return results
 
 

@@ -32,8 +32,7 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGINT, _interrupt)
+        before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             return command(*args, **kwargs)
         except StreamcamError as error:
@@ -56,6 +55,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
                 )
             )
             raise typer.Exit(1) from None
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     return wrapped
 

@@ -1,0 +1,143 @@
+"""From an explained frame to the picture that is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from ..config import DrawOptions
+from ..frames import Explained, SourceInfo
+from ..geometry import Geometry, Size
+from .caption import SMALLEST_PICTURE, Captions
+from .palette import codes, colours
+from .planes import Brush, Paint, copy_into, even, keep_and_add, planes_of, staggered, wide, word_of
+from .spread import LEVELS, Levels, Spread
+
+
+def opacity(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of the overlay's strength some evidence gets.
+
+    The curve starts and ends flat (`smoothstep`), so that neither the rim nor the plateau of a hot region
+    shows an edge.
+
+    Args:
+        evidence: 0–1.
+
+    Returns:
+        0–1, the same shape; exactly 0 for 0 and 1 for 1.
+    """
+    return evidence**2 * (3 - 2 * evidence)
+
+
+class Painter:
+    """Draws the frames of one stream on its own Y'CbCr planes.
+
+    The picture is untouched where there is no evidence, sample for sample; elsewhere it is blended with the
+    colour map by an opacity that follows the evidence. Evidence, and with it colour and opacity, has one
+    value for each 2×2 block of pixels: the grid of the stream's chroma.
+
+    Not thread-safe: one painter serves one thread, since it draws in arrays that it keeps.
+
+    Args:
+        options: how the picture looks.
+        info: the source.
+        geometry: how the source's pictures lie in the model's input.
+        method, layer: what made the evidence, for the caption.
+    """
+
+    def __init__(self, options: DrawOptions, info: SourceInfo, geometry: Geometry, *, method: str, layer: str) -> None:
+        self._options = options
+        self._info = info
+        self._geometry = geometry
+        self._word = word_of(info.pixel_format)
+        self._paints = _Paints(options, info, self._word)
+        self._brush = Brush(self._word, self.size)
+        self._spreads: dict[Size, Spread] = {}
+        self._captions: Captions | None = None
+        if options.caption and min(info.width, info.height) >= SMALLEST_PICTURE:
+            self._captions = Captions(info, (even(info.width), even(info.height)), f"{method} · {layer}")
+
+    @property
+    def size(self) -> Size:
+        """``(width, height)`` of the pictures drawn; both even."""
+        width, height = even(self._info.width), even(self._info.height)
+        return (2 * width if self._options.layout == "side-by-side" else width), height
+
+    def draw(self, item: Explained) -> VideoFrame:
+        """Draws one frame.
+
+        Args:
+            item: a frame of this painter's source; its picture is only read.
+
+        Returns:
+            A new picture of this painter's `size`, in the source's pixel format, with its time and colour tags.
+        """
+        picture = VideoFrame(*self.size, self._info.pixel_format)
+        planes = planes_of(picture)
+        source = planes_of(item.frame.picture)
+        copy_into(planes, source)
+        left = 0
+        if self._options.layout == "side-by-side":
+            left = even(self._info.width)
+            copy_into(planes, source, left)
+        levels = self._spread(item)(item.heatmap, item.full_scale, self._paints.least)
+        if levels.values.size:
+            self._brush.apply(self._paints(levels), planes, levels.top, left // 2 + levels.left)
+        if self._captions is not None:
+            plate = self._captions.plate(item.label, item.probability)
+            self._brush.apply(plate.paint, planes, plate.top, left // 2 + plate.left)
+        picture.pts = item.frame.pts
+        picture.time_base = self._info.time_base
+        colour = self._info.colour
+        picture.color_range, picture.colorspace = colour.range, colour.matrix
+        picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
+        return picture
+
+    def _spread(self, item: Explained) -> Spread:
+        height, width = item.heatmap.shape
+        if (width, height) not in self._spreads:
+            self._spreads[width, height] = Spread(self._geometry, (width, height))
+        return self._spreads[width, height]
+
+
+class _Paints:
+    """Looks up what the levels of evidence do to a picture.
+
+    Attributes:
+        least: the lowest level that is visible; above all levels when none is.
+    """
+
+    def __init__(self, options: DrawOptions, info: SourceInfo, word: np.dtype[Any]) -> None:
+        kind, one = wide(word)
+        strength = np.ones(LEVELS)
+        if options.layout != "heatmap":
+            strength = options.alpha * opacity(np.linspace(0, 1, LEVELS))
+        keep, add = keep_and_add(word, strength[:, None], codes(colours(options.colormap, LEVELS), info))
+        visible = np.flatnonzero(keep < one)
+        self.least = int(visible[0]) if visible.size else 2 * LEVELS
+        # `cv2.LUT` (5.0) takes int16 for uint16, so levels below 0 are looked up in the upper half. It moves
+        # float64 without a look at it: four 16-bit words or two 32-bit ones at once.
+        every_level = np.clip(np.arange(2**16, dtype=np.uint16).view(np.int16), 0, LEVELS - 1)
+        table = np.concatenate([keep, add], axis=1)[every_level].view(np.float64)
+        self._tables = [np.ascontiguousarray(column) for column in table.T]
+        blocks = even(info.width) // 2 * (even(info.height) // 2)
+        # Kept from frame to frame: fresh memory would cost more than what is done in it.
+        self._found = np.empty(blocks, np.float64)
+        self._planes = staggered(4, blocks, np.dtype(kind.str.replace("u", "i")))
+
+    def __call__(self, levels: Levels) -> Paint:
+        """The paint for some levels, in arrays that the next call overwrites."""
+        shape, size = levels.values.shape, levels.values.size
+        found = self._found[:size].reshape(shape)
+        planes = [plane[:size].reshape(shape) for plane in self._planes]
+        together = 4 // len(self._tables)
+        for place, table in enumerate(self._tables):
+            cv2.LUT(levels.values.view(np.uint16), table, dst=found)
+            words = found.view(self._planes.dtype).reshape(*shape, together)
+            cv2.split(words, planes[place * together : (place + 1) * together])
+        keep, luma, blue, red = (plane.view(f"u{plane.itemsize}") for plane in planes)
+        return Paint(keep, luma, keep, blue, red)

@@ -1,0 +1,103 @@
+"""Colours as the numbers a video stream holds: from sRGB to its own Y'CbCr.
+
+Formulas: sRGB is IEC 61966-2-1, matrices and ranges are ITU-R BT.601, BT.709 and BT.2020, PQ and HLG are
+BT.2100, and their reference white of 203 cd/m² is BT.2408.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Colormap
+from ..frames import SourceInfo
+
+Floats: TypeAlias = NDArray[np.float64]
+
+_LUMA_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+    10: (0.2627, 0.0593),
+}
+"""Matrix code point: weights of red and blue in luma."""
+
+_BT709_TO_BT2020 = np.array(
+    [[0.627404, 0.329283, 0.043313], [0.069097, 0.919540, 0.011362], [0.016391, 0.088013, 0.895595]]
+)
+_REFERENCE_WHITE = 203.0
+_PQ_PEAK = 10_000.0
+_HLG_PEAK = 1_000.0
+_HLG_GAMMA = 1.2
+
+
+def matrix_for(told: int, width: int, height: int) -> int:
+    """The matrix code point of a picture; where none is told, 601 for standard and 709 for high definition."""
+    if told in _LUMA_WEIGHTS:
+        return told
+    return 1 if max(width, height) >= 1280 or min(width, height) > 576 else 6
+
+
+def codes(rgb: Floats, info: SourceInfo) -> Floats:
+    """What the stream writes for some colours, not rounded.
+
+    Args:
+        rgb: ``(n, 3)``, sRGB, 0–1.
+        info: the stream.
+
+    Returns:
+        ``(n, 3)``: Y', Cb, Cr as code values, within what the stream's samples can hold.
+    """
+    red_weight, blue_weight = _LUMA_WEIGHTS[matrix_for(info.colour.matrix, info.width, info.height)]
+    red, green, blue = _HDR[info.colour.transfer](rgb).T if info.colour.hdr else rgb.T
+    luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
+    chroma = (blue - luma) / (2 - 2 * blue_weight), (red - luma) / (2 - 2 * red_weight)
+    bits = 10 if info.pixel_format.endswith("10le") else 8
+    peak, middle = 2**bits - 1, 2 ** (bits - 1)
+    if info.colour.range == 2:
+        values = [luma * peak, *(middle + peak * c for c in chroma)]
+    else:
+        unit = 2 ** (bits - 8)
+        values = [(16 + 219 * luma) * unit, *(middle + 224 * unit * c for c in chroma)]
+    held: Floats = np.clip(np.stack(values, axis=1), 0, peak)
+    return held
+
+
+def colours(name: Colormap, count: int) -> Floats:
+    """A colour map as ``(count, 3)`` sRGB, 0–1, for evidence from none to full."""
+    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8), getattr(cv2, f"COLORMAP_{name.upper()}"))
+    rgb = table.reshape(256, 3)[:, ::-1] / 255.0
+    place = np.linspace(0, 255, count)
+    return np.stack([np.interp(place, np.arange(256), channel) for channel in rgb.T], axis=1)
+
+
+def _displayed(rgb: Floats) -> Floats:
+    """Light of sRGB colours, 1 being white, in the primaries of BT.2020."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    light: Floats = linear @ _BT709_TO_BT2020.T
+    return light
+
+
+def _pq(rgb: Floats) -> Floats:
+    powered = (_displayed(rgb) * (_REFERENCE_WHITE / _PQ_PEAK)) ** (2610 / 16384)
+    signal: Floats = ((3424 / 4096 + 2413 / 128 * powered) / (1 + 2392 / 128 * powered)) ** (2523 / 32)
+    return signal
+
+
+def _hlg(rgb: Floats) -> Floats:
+    displayed = _displayed(rgb) * (_REFERENCE_WHITE / _HLG_PEAK)
+    luminance = np.maximum(displayed @ [0.2627, 0.6780, 0.0593], 1e-9)[:, None]
+    scene = displayed * luminance ** ((1 - _HLG_GAMMA) / _HLG_GAMMA)
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    signal: Floats = np.where(scene <= 1 / 12, np.sqrt(3 * scene), a * np.log(np.maximum(12 * scene - b, 1e-9)) + c)
+    return signal
+
+
+_HDR: dict[int, Callable[[Floats], Floats]] = {16: _pq, 18: _hlg}

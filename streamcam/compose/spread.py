@@ -1,0 +1,171 @@
+"""Spreads a small map over a picture, as one level for each 2×2 block of pixels.
+
+A block is what one chroma sample of a 4:2:0 picture covers: nothing finer has a colour of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Heatmap
+from ..geometry import Geometry, Size
+
+LEVELS = 4096
+"""Evidence is drawn in this many steps: fine enough that a 10-bit gradient shows none of them."""
+
+_OVERSHOOT = 1.25**2
+"""A cubic may rise above its cells by this factor: the sum of its absolute weights, along both axes."""
+
+_LARGEST_PRODUCT = 2**18
+"""Multiplications in one matrix product. A larger one wakes the threads of the linear algebra library,
+which costs several times what it does; so lines are interpolated in bands."""
+
+Floats: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """Lines ``start`` to ``stop``, which need only the cells ``low`` to ``high``."""
+
+    start: int
+    stop: int
+    low: int
+    high: int
+
+
+class _Axis:
+    """Interpolation along one axis of the blocks.
+
+    Args:
+        linear: float32 ``(pixels, cells)``, linear interpolation of pixels as from `Geometry.undo`.
+        breadth: how many values a line has at most.
+    """
+
+    def __init__(self, linear: Floats, breadth: int) -> None:
+        self._weights = _of_blocks(_smooth(linear)).astype(np.float32)
+        used = self._weights != 0
+        self._first = used.argmax(axis=1)
+        self._last = np.where(used.any(axis=1), used.shape[1] - 1 - used[:, ::-1].argmax(axis=1), 0)
+        self._bands = self._banded(breadth)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def reached(self, cells: NDArray[np.bool_]) -> slice:
+        """The span of lines in which the given cells may have a part."""
+        given = np.flatnonzero(cells)
+        if not given.size:
+            return slice(0, 0)
+        lines = np.flatnonzero((self._last >= given[0]) & (self._first <= given[-1]))
+        return slice(int(lines[0]), int(lines[-1]) + 1)
+
+    def lines(self, span: slice, cells: Floats, out: Floats | NDArray[np.int16]) -> None:
+        """Interpolates the lines of a span.
+
+        Args:
+            span: which lines.
+            cells: float32 ``(cells, n)``.
+            out: ``(lines in the span, n)``, written; an integer array gets values rounded towards zero.
+        """
+        for band in self._bands:
+            start, stop = max(band.start, span.start), min(band.stop, span.stop)
+            if start < stop:
+                product = self._weights[start:stop, band.low : band.high] @ cells[band.low : band.high]
+                np.copyto(out[start - span.start : stop - span.start], product, casting="unsafe")
+
+    def _banded(self, breadth: int) -> list[_Band]:
+        """The widest bands of equal length whose products are small enough; single lines at the least."""
+        length = len(self)
+        while True:
+            bands = [self._band(start, min(start + length, len(self))) for start in range(0, len(self), length)]
+            widest = max(band.high - band.low for band in bands)
+            if length == 1 or length * widest * breadth <= _LARGEST_PRODUCT:
+                return bands
+            length = -(-length // 2)
+
+    def _band(self, start: int, stop: int) -> _Band:
+        return _Band(start, stop, int(self._first[start:stop].min()), int(self._last[start:stop].max()) + 1)
+
+
+def _smooth(linear: Floats) -> NDArray[np.float64]:
+    """Cubic interpolation (Catmull-Rom) at the places of a linear one.
+
+    Linear interpolation of a coarse map shows its cells as creases and stars. A cubic through the same
+    cell centres shows none, and keeps the place and the value of each cell. Beyond the outermost centres
+    it is constant, as the linear one is; mirrored cells let it arrive there without a crease.
+    """
+    cells = linear.shape[1]
+    position = linear.astype(np.float64) @ np.arange(cells)
+    left = np.clip(np.floor(position).astype(np.intp), 0, max(cells - 2, 0))
+    t = position - left
+    parts = (
+        ((2 - t) * t - 1) * t / 2,
+        ((3 * t - 5) * t * t + 2) / 2,
+        ((4 - 3 * t) * t + 1) * t / 2,
+        (t - 1) * t * t / 2,
+    )
+    smooth = np.zeros(linear.shape)
+    lines = np.arange(len(linear))
+    for offset, part in zip((-1, 0, 1, 2), parts, strict=True):
+        mirrored = cells - 1 - np.abs(cells - 1 - np.abs(left + offset))
+        np.add.at(smooth, (lines, np.maximum(mirrored, 0)), part)
+    smooth[~linear.any(axis=1)] = 0
+    return smooth
+
+
+def _of_blocks(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each two lines; an odd last one is alone."""
+    upper = np.arange(0, len(pixels), 2)
+    return (pixels[upper] + pixels[np.minimum(upper + 1, len(pixels) - 1)]) / 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """Evidence over a part of the picture.
+
+    Attributes:
+        values: int16 ``(h, w)``, one for each 2×2 block: 0 for none to ``LEVELS - 1`` for full. Some lie a
+            little below or above, where the cubic overshoots, and count as none and full. Overwritten
+            by the next call.
+        top, left: the first block's place, in blocks.
+    """
+
+    values: NDArray[np.int16]
+    top: int
+    left: int
+
+
+class Spread:
+    """Interpolates maps of one size over the blocks of one picture. Not thread-safe: it reuses its arrays."""
+
+    def __init__(self, geometry: Geometry, map_size: Size) -> None:
+        rows, columns = geometry.undo(map_size)
+        self._columns = _Axis(columns, map_size[1])
+        self._rows = _Axis(rows, len(self._columns))
+        self._levels = np.empty(len(self._rows) * len(self._columns), np.int16)
+
+    def __call__(self, heatmap: Heatmap, full_scale: float, least: int) -> Levels:
+        """Levels of ``heatmap / full_scale`` wherever they may reach ``least``.
+
+        Args:
+            heatmap: float32 ``(h, w)``, raw evidence; negative counts as none.
+            full_scale: evidence of the highest level; more counts as that much. 0 makes all of it none.
+            least: the lowest level of interest; 0 gives the whole picture.
+        """
+        cells = np.zeros(heatmap.shape, np.float32)
+        if full_scale > 0:
+            cells = np.clip(heatmap, 0, full_scale) / np.float32(full_scale) * np.float32(LEVELS - 1)
+        of_interest = cells * _OVERSHOOT >= least
+        rows = self._rows.reached(np.logical_or.reduce(of_interest, axis=1))
+        columns = self._columns.reached(np.logical_or.reduce(of_interest, axis=0))
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        across = np.empty((width, len(cells)), np.float32)
+        # With a half added here, rounding towards zero at the end is rounding to the nearest.
+        self._columns.lines(columns, (cells + np.float32(0.5)).T, across)
+        values = self._levels[: height * width].reshape(height, width)
+        self._rows.lines(rows, across.T, values)
+        return Levels(values, rows.start, columns.start)

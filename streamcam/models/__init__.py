@@ -1,0 +1,12 @@
+"""Models: the embedded one, any of `keras.applications`, a file, or a function that makes one.
+
+Importing this package loads neither Keras nor TensorFlow; `load_model` does.
+"""
+
+from __future__ import annotations
+
+from .catalogue import ModelEntry, list_models
+from .labels import target_index
+from .load import LoadedModel, load_model
+
+__all__ = ["LoadedModel", "ModelEntry", "list_models", "load_model", "target_index"]

@@ -1,0 +1,80 @@
+"""What comes from outside: functions named ``package.module:function``, and the messages of foreign errors."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..errors import ModelError, nearest
+
+_LONGEST_REASON = 200
+
+
+def is_function_path(text: str) -> bool:
+    """True for ``package.module:function``; never for a path or a URL."""
+    module, _, function = text.partition(":")
+    return function.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def import_function(path: str) -> Callable[..., Any]:
+    """The function that ``package.module:function`` names, installed or in the working directory.
+
+    Raises:
+        ModelError: no such module or function, or the module fails while it is imported.
+    """
+    module_name, _, function_name = path.partition(":")
+    try:
+        with working_directory_importable():
+            module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise ModelError(f"{path} cannot be imported: {reason(error)}") from error
+        raise ModelError(
+            f"{path} cannot be imported: there is no module {error.name}",
+            wanted="one that is installed or lies in the working directory",
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{path} cannot be imported: {described(error)}") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        callables = [name for name, value in vars(module).items() if callable(value)]
+        raise ModelError(
+            f"module {module_name} has no function {function_name!r}", do=nearest(function_name, callables)
+        )
+    found: Callable[..., Any] = function
+    return found
+
+
+@contextlib.contextmanager
+def working_directory_importable() -> Iterator[None]:
+    """Puts the working directory first on the import path; a console script does not have it there."""
+    directory = os.getcwd()
+    sys.path.insert(0, directory)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(directory)
+
+
+def described(error: BaseException) -> str:
+    """Type and reason of an error, ``ValueError: too small``."""
+    told = reason(error)
+    return type(error).__name__ if told == type(error).__name__ else f"{type(error).__name__}: {told}"
+
+
+def reason(error: BaseException) -> str:
+    """The one sentence of a foreign error that says why.
+
+    Keras wraps an error again and again, each time with the whole configuration before it; what happened comes last.
+    """
+    text = str(error).rpartition("Exception encountered:")[2].strip()
+    line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    sentence = re.split(r"(?<=[^.\s]{2})\. (?=[A-Z])", line)[0]
+    return sentence if len(sentence) <= _LONGEST_REASON else f"{sentence[:_LONGEST_REASON]}…"

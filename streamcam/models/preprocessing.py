@@ -1,0 +1,101 @@
+"""From RGB 0–255 to what a model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..errors import OptionError, nearest
+from . import applications
+from .applications import Application
+from .foreign import import_function, is_function_path
+
+Preprocess: TypeAlias = Callable[[Any], Any]
+"""Float32 tensor ``(N, H, W, 3)`` RGB 0–255 → the model's input; can be traced inside a `tf.function`."""
+
+_FIXED: dict[str, Preprocess] = {
+    "none": lambda images: images,
+    "0..1": lambda images: images / 255.0,
+    "-1..1": lambda images: images / 127.5 - 1.0,
+}
+_ARITHMETIC = ("Add", "Subtract", "Multiply", "TrueDivide", "Divide")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """A preprocessing, its name, and a line for the user where it was guessed."""
+
+    function: Preprocess
+    name: str
+    note: str = ""
+
+
+def named(option: str) -> Choice:
+    """The preprocessing that ``--preprocess`` names, other than ``auto``.
+
+    Raises:
+        OptionError: it is not known.
+        ModelError: ``package.module:function`` cannot be imported.
+    """
+    if option in _FIXED:
+        return Choice(_FIXED[option], option)
+    if option in applications.FAMILIES:
+        return Choice(applications.preprocessing(option), option)
+    if is_function_path(option):
+        return Choice(import_function(option), option)
+    known = ("auto", *_FIXED, *applications.FAMILIES)
+    raise OptionError(
+        f"--preprocess {option!r} is not known",
+        wanted=f"one of {', '.join(known)}, or package.module:function",
+        do=nearest(option, known),
+    )
+
+
+def guessed(model: Any, name: str, application: Application | None) -> Choice:
+    """The preprocessing of a model that came from outside, with an announcement.
+
+    Args:
+        model: a Keras model.
+        name: how the user called it.
+        application: whose name the model bears.
+    """
+    layer = scaling_layer(model)
+    if application is not None:
+        return Choice(
+            applications.preprocessing(application.family),
+            application.family,
+            f"preprocess {application.family}: {name} is called {model.name}; --preprocess changes that",
+        )
+    if layer:
+        return Choice(_FIXED["none"], "none", f"preprocess none: {name} scales its input itself (layer {layer})")
+    return Choice(
+        _FIXED["none"], "none", f"preprocess not known for {name}: RGB 0-255 as it is; --preprocess changes that"
+    )
+
+
+def scaling_layer(model: Any) -> str:
+    """Name of the layer or operation that scales the pictures before the first convolution, or ``""``."""
+    from .backend import keras
+
+    layers = keras.layers
+    found = ""
+
+    def walk(operations: Any) -> bool:
+        """True once the first layer that learns is reached."""
+        nonlocal found
+        for operation in operations:
+            inner = getattr(operation, "operations", None) or getattr(operation, "layers", None)
+            if inner:
+                if walk(inner):
+                    return True
+            elif isinstance(operation, (layers.Rescaling, layers.Normalization)) or (
+                type(operation).__name__ in _ARITHMETIC and not isinstance(operation, layers.Layer)
+            ):
+                found = found or operation.name
+            elif getattr(operation, "weights", None):
+                return True
+        return False
+
+    walk([model])
+    return found

@@ -1,0 +1,148 @@
+"""Where pictures go.
+
+A sink is opened by `open_sink`, which looks at the suffix of the output; importing this package loads no
+media library. To add one, write a class that fulfils `Sink` and enter it in `SINKS`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
+
+from ..config import SinkOptions
+from ..errors import SinkError
+from ..frames import SourceInfo
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+SINKS: dict[str, str] = {
+    ".mp4": "streamcam.sinks.video:VideoSink",
+    ".mov": "streamcam.sinks.video:VideoSink",
+    ".mkv": "streamcam.sinks.video:VideoSink",
+    ".webm": "streamcam.sinks.video:VideoSink",
+    ".png": "streamcam.sinks.picture:PictureSink",
+    ".jpg": "streamcam.sinks.picture:PictureSink",
+    ".jpeg": "streamcam.sinks.picture:PictureSink",
+}
+"""Suffix of the output -> ``module:class``."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes pictures in order and leaves a file that plays.
+
+    It is a context manager. However the block is left, what was written is completed into a playable
+    file; when nothing was written there is no file, and one that was to be overwritten is untouched.
+    Not safe to use from two threads at once.
+
+    Attributes:
+        path: the output.
+        frames: pictures written so far.
+        notes: one-line announcements for the user; complete once the sink is closed.
+    """
+
+    path: Path
+    frames: int
+    notes: list[str]
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Completes the file.
+
+        Raises:
+            SinkError: that failed, and no other error is on its way already.
+        """
+        ...
+
+    def write(self, picture: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
+        """Writes one picture, and packets of copied streams that were read before it.
+
+        Args:
+            picture: in a drawable format, all of the same size. The sink sets its time.
+            pts: in the source's time base, greater than the one before.
+            packets: of the streams in ``info.copied``.
+
+        Raises:
+            SinkError: the disk is full, or the codec cannot take such a picture.
+        """
+        ...
+
+    def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
+        """Writes packets of copied streams that come after the last picture.
+
+        Raises:
+            SinkError: the disk is full.
+        """
+        ...
+
+
+def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
+    """Checks all that can be checked before the first picture; creates nothing yet.
+
+    Args:
+        options: where to, and how it is encoded.
+        info: what the pictures come from.
+
+    Raises:
+        SinkError: unknown suffix, existing output, the input itself, a folder that is missing or cannot
+            be written to, a codec that does not fit the container or the picture.
+        OptionError: ``--crf`` or ``--preset`` that the codec does not have.
+    """
+    path = options.path
+    target = SINKS.get(path.suffix.lower())
+    if target is None:
+        raise SinkError(
+            f"{path} has the suffix {path.suffix!r}"
+            if path.suffix
+            else f"{path} has no suffix to choose the format by",
+            wanted=f"one of {', '.join(SINKS)}",
+        )
+    _check_place(options, info)
+    module, _, name = target.partition(":")
+    return cast(Sink, getattr(import_module(module), name)(options, info))
+
+
+def _check_place(options: SinkOptions, info: SourceInfo) -> None:
+    path = options.path
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder", wanted="a file name")
+    if path.exists():
+        if Path(info.name).exists() and os.path.samefile(info.name, path):
+            raise SinkError(f"{path} is the input itself", do="choose another name with -o")
+        if not options.overwrite:
+            raise SinkError(
+                f"{path} exists already", do="use --overwrite to replace it, or choose another name with -o"
+            )
+    if not path.parent.is_dir():
+        raise SinkError(f"the folder {path.parent} does not exist", do="create it first")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise SinkError(
+            f"the folder {path.parent} cannot be written to: {error.strerror}", do="choose another one with -o"
+        ) from error
+
+
+def examine() -> dict[str, str | list[str]]:
+    """Versions and codecs, for ``streamcam doctor``."""
+    import av
+
+    from .codecs import ENCODERS
+
+    return {
+        "pyav": av.__version__,
+        "ffmpeg": av.ffmpeg_version_info,
+        "codecs": [codec for codec, encoder in ENCODERS.items() if encoder.name in av.codecs_available],
+        "outputs": list(SINKS),
+    }

@@ -1,0 +1,106 @@
+"""Streams that travel unchanged: audio and subtitles, packet for packet."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import av
+import av.error
+from av.bitstream import BitStreamFilterContext
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+_STALE = {"DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "encoder", "vendor_id"}
+"""Tags that tell of the old file, not of its content."""
+
+
+def fresh(tags: dict[str, str]) -> dict[str, str]:
+    """``tags`` without those that would be untrue of a new file."""
+    old_brand = ("major_brand", "minor_version", "compatible_brands")
+    return {key: value for key, value in tags.items() if not _is_stale(key) and key not in old_brand}
+
+
+def _is_stale(key: str) -> bool:
+    return key in _STALE or key.startswith("_STATISTICS") or key.rpartition("-")[0] in _STALE
+
+
+def holdable(format_name: str, options: dict[str, str], streams: Iterable[Stream]) -> tuple[list[Stream], list[str]]:
+    """Sorts out the streams that a container can hold, by writing a header for each of them to memory.
+
+    Args:
+        format_name: of the muxer.
+        options: of the muxer.
+        streams: templates.
+
+    Returns:
+        The streams it can hold, and a description of each of the others.
+    """
+    held: list[Stream] = []
+    refused: list[str] = []
+    for stream in streams:
+        trial = av.open(io.BytesIO(), "w", format=format_name, options=options)
+        try:
+            add(trial, stream)
+            trial.start_encoding()
+            held.append(stream)
+        except (av.error.FFmpegError, ValueError, OSError):
+            language = f" ({stream.language})" if stream.language else ""
+            codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+            refused.append(f"{stream.type} stream{language} in {codec}")
+        finally:
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                trial.close()
+    return held, refused
+
+
+def add(output: OutputContainer, template: Stream) -> Stream:
+    """Adds a stream like ``template``, with its language, title and disposition.
+
+    Raises:
+        ValueError: the container cannot hold it.
+    """
+    stream = output.add_stream_from_template(template)
+    stream.metadata.update(fresh(template.metadata))
+    stream.disposition = template.disposition
+    return stream
+
+
+class Copier:
+    """Hands packets of copied streams to a muxer, their time stamps made to increase.
+
+    Attributes:
+        moved: packets whose time stamp was missing or did not increase.
+    """
+
+    def __init__(self, output: OutputContainer, templates: Sequence[Stream]) -> None:
+        self._output = output
+        self._streams = {template.index: add(output, template) for template in templates}
+        self._framed = {t.index: BitStreamFilterContext("aac_adtstoasc", t) for t in templates if self._is_framed(t)}
+        self._last: dict[int, int] = {}
+        self.moved = 0
+
+    def _is_framed(self, template: Stream) -> bool:
+        """True for AAC as broadcast, a header before each packet, which MP4 keeps once for the whole stream."""
+        context = template.codec_context
+        return self._output.format.name in ("mp4", "mov") and context.name == "aac" and not context.extradata
+
+    def mux(self, packets: Iterable[Packet[Any]]) -> None:
+        """Writes packets; those of streams that the container cannot hold are left out."""
+        for packet in packets:
+            index = packet.stream.index
+            if index not in self._streams:
+                continue
+            last = self._last.get(index)
+            if packet.dts is None or (last is not None and packet.dts <= last):
+                packet.dts = 0 if last is None else last + 1
+                self.moved += 1
+            if packet.pts is not None:
+                packet.pts = max(packet.pts, packet.dts)
+            self._last[index] = packet.dts
+            for ready in self._framed[index].filter(packet) if index in self._framed else [packet]:
+                ready.stream = self._streams[index]
+                self._output.mux_one(ready)

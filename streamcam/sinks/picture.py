@@ -1,0 +1,118 @@
+"""Single pictures: PNG and JPEG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from fractions import Fraction
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import av.error
+from av.codec import CodecContext
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from ..config import SinkOptions
+from ..errors import OptionError, SinkError
+from ..frames import SourceInfo
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+_JPEG_QUALITY = "2"
+_MATRIX = {
+    1: Colorspace.ITU709,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
+_EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+class PictureSink:
+    """Writes the one picture of a still input; see `streamcam.sinks.Sink`. Whole or not at all."""
+
+    def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
+        """Checks that there is one picture, of ordinary range.
+
+        Raises:
+            SinkError: the input is a video, or HDR.
+            OptionError: options of a video codec are given.
+        """
+        self.path = options.path
+        self.frames = 0
+        self.notes: list[str] = []
+        self._suffix = options.path.suffix.lower()
+        self._full_range = info.colour.range == 2
+        large = max(info.width, info.height) >= 1280 or min(info.width, info.height) > 576
+        untold = Colorspace.ITU709 if large else Colorspace.ITU601
+        self._matrix = _MATRIX.get(info.colour.matrix, untold)
+        given = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
+        if given:
+            raise OptionError(f"--{given[0]} cannot be used with {self._suffix}", do="leave it out, or write a video")
+        if info.frames is not None and info.frames > 1:
+            raise self._one_only(f"{info.name} is a video of about {info.frames} frames")
+        if info.colour.hdr:
+            raise SinkError(f"{info.name} is HDR, which {self._suffix} cannot keep", do="write .mp4 with --codec hevc")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to do: the picture was completed when it was written."""
+
+    def write(self, picture: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
+        """See `streamcam.sinks.Sink`; a second picture is an error."""
+        if self.frames:
+            raise self._one_only("there is a second picture to write")
+        part = self.path.with_name(f".{self.path.name}.part")
+        try:
+            part.write_bytes(self._encoded(picture))
+            os.replace(part, self.path)
+        except (av.error.FFmpegError, OSError) as error:
+            raise SinkError(f"{self.path} cannot be written: {error.strerror or error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        self.frames = 1
+
+    def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
+        """A picture has no other streams."""
+
+    def _encoded(self, picture: VideoFrame) -> bytes:
+        rgb = VideoReformatter().reformat(
+            picture,
+            format="rgb24",
+            src_colorspace=self._matrix,
+            src_color_range=ColorRange.JPEG if self._full_range else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=_EXACT,
+            threads=1,
+        )
+        jpeg = self._suffix != ".png"
+        if jpeg:  # JFIF knows one way to mean colours: BT.601, full range
+            rgb = VideoReformatter().reformat(
+                rgb,
+                format="yuvj444p",
+                dst_colorspace=Colorspace.ITU601,
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=ColorRange.JPEG,
+                interpolation=_EXACT,
+                threads=1,
+            )
+        context = CodecContext.create("mjpeg" if jpeg else "png", "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height, context.pix_fmt = rgb.width, rgb.height, rgb.format.name
+        context.time_base = Fraction(1, 25)
+        context.color_range = ColorRange.JPEG
+        if jpeg:
+            context.options = {"qmin": _JPEG_QUALITY, "qmax": _JPEG_QUALITY}
+        rgb.pts = 0
+        return b"".join(bytes(packet) for packet in [*context.encode(rgb), *context.encode()])
+
+    def _one_only(self, what: str) -> SinkError:
+        return SinkError(f"{what}, but {self._suffix} holds a single picture", do="use .mp4, .mkv or .webm")

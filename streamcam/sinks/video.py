@@ -1,0 +1,235 @@
+"""Video files: MP4, QuickTime, Matroska, WebM."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from fractions import Fraction
+from math import lcm
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import av
+import av.error
+from av.codec import Codec as Library
+from av.container import OutputContainer
+from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from ..config import SinkOptions
+from ..errors import SinkError
+from ..frames import SourceInfo
+from .boxes import cut_torn_end, move_index_to_front
+from .codecs import choose_encoder
+from .copied import Copier, fresh, holdable
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+_ASSUMED_RATE = Fraction(25)
+_FRAGMENT_SECONDS = 2
+_LARGEST_TIMESCALE = 2**31 - 1
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
+_HDR_NAMES = {16: "PQ", 18: "HLG"}
+
+
+class VideoSink:
+    """Encodes pictures and copies other streams; see `streamcam.sinks.Sink`.
+
+    MP4 and QuickTime files are written in fragments, so that a process killed at any moment leaves one
+    that plays up to its last whole fragment; at the end it becomes an ordinary file with its index in front.
+    """
+
+    def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
+        """Checks that the pictures and streams of ``info`` can go into the file.
+
+        Raises:
+            SinkError, OptionError: see `streamcam.sinks.open_sink`.
+        """
+        self.path = options.path
+        self.frames = 0
+        self.notes: list[str] = []
+        self._info = info
+        self._suffix = options.path.suffix.lower()
+        self._fragmented = self._suffix in (".mp4", ".mov")
+        self._codec, self._encoder, self._encoder_options = choose_encoder(options)
+        self._pixel_format = self._choose_pixel_format()
+        self._muxer_options = self._choose_muxer_options()
+        self._templates, refused = holdable(_FORMATS[self._suffix], self._muxer_options, info.copied)
+        self.notes.extend(f"{what} left out: {self._suffix} cannot hold it" for what in refused)
+        self._output: OutputContainer | None = None
+        self._failed = False
+        self._first_pts = self._last_pts = 0
+        self._reformatter = VideoReformatter()
+
+    def _choose_pixel_format(self) -> str:
+        known = {known.name for known in Library(self._encoder.name, "w").video_formats or ()}
+        if self._info.pixel_format == "yuv420p" or (self._encoder.deep and self._info.pixel_format in known):
+            return self._info.pixel_format
+        if self._info.colour.hdr:
+            raise SinkError(
+                f"{self._info.name} is HDR ({_HDR_NAMES[self._info.colour.transfer]}), which {self._codec} cannot keep",
+                do="use --codec hevc or av1, with an output in .mp4 or .mkv",
+            )
+        return "yuv420p"
+
+    def _choose_muxer_options(self) -> dict[str, str]:
+        longest = str(_FRAGMENT_SECONDS * 1_000_000)
+        # Packets of other streams wait no longer than this for video that is still in the encoder; a closed
+        # fragment goes to the disk whole, none of it stays in a buffer of this process.
+        options = {"max_interleave_delta": longest, "flush_packets": "1"}
+        if not self._fragmented:
+            # Sound that begins before zero (the encoder's priming) would otherwise push every stream back.
+            return options | {"cluster_time_limit": str(_FRAGMENT_SECONDS * 1000), "avoid_negative_ts": "disabled"}
+        # Offsets of streams against each other are rounded to the movie's time scale.
+        scales = [s.time_base.denominator for s in self._info.copied if s.time_base]
+        scale = lcm(self._info.time_base.denominator, *scales)
+        if scale > _LARGEST_TIMESCALE:
+            scale = self._info.time_base.denominator
+        return options | {
+            "movflags": "hybrid_fragmented+frag_keyframe+delay_moov",
+            "frag_duration": longest,
+            "movie_timescale": str(scale),
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, picture: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
+        """See `streamcam.sinks.Sink`."""
+        try:
+            if self._output is None:
+                self._open(picture)
+            self._copier.mux(packets)
+            self._encode(picture, pts)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            self._fail(error)
+        self.frames += 1
+
+    def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
+        """See `streamcam.sinks.Sink`."""
+        if self._output is None:
+            return
+        try:
+            self._copier.mux(packets)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            self._fail(error)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """See `streamcam.sinks.Sink`."""
+        if self._output is None:
+            return
+        failure: Exception | None = None
+        try:
+            self._finish()
+        except (av.error.FFmpegError, OSError, ValueError) as caught:
+            failure = caught
+        finally:
+            self._output = None
+        if (failure or self._failed) and self._fragmented:
+            cut_torn_end(self.path)
+        if failure and kind is None:
+            self._fail(failure)
+
+    def _open(self, picture: VideoFrame) -> None:
+        if self._encoder.even and (picture.width % 2 or picture.height % 2):
+            raise SinkError(
+                f"{self._codec} cannot hold pictures of {picture.width}x{picture.height}", wanted="even sides"
+            )
+        output = av.open(
+            f"file:{self.path}",
+            "w",
+            format=_FORMATS[self._suffix],
+            container_options=self._muxer_options,
+            metadata_errors="replace",
+        )
+        output.metadata.update(fresh(self._info.metadata))
+        self._stream = self._add_video(output, picture)
+        self._copier = Copier(output, self._templates)
+        try:
+            self._stream.codec_context.open()
+        except (av.error.FFmpegError, ValueError) as error:
+            size = f"{picture.width}x{picture.height}"
+            raise SinkError(f"{self._codec} cannot encode pictures of {size}: {_reason(error)}") from error
+        self._output = output
+        output.start_encoding()
+
+    def _add_video(self, output: OutputContainer, picture: VideoFrame) -> VideoStream:
+        rate = self._info.rate or _ASSUMED_RATE
+        stream = output.add_stream(self._encoder.name, rate=rate, options=self._encoder_options)
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = picture.width, picture.height, self._pixel_format
+        context.time_base = self._info.time_base
+        context.sample_aspect_ratio = self._info.pixel_aspect
+        colour = self._info.colour
+        context.color_range, context.color_primaries = colour.range, colour.primaries
+        context.color_trc, context.colorspace = colour.transfer, colour.matrix
+        context.flags |= _KEEP_DURATIONS
+        context.gop_size = min(max(round(_FRAGMENT_SECONDS * rate), 10), 250)
+        if self._encoder.tag and self._fragmented:
+            context.codec_tag = self._encoder.tag
+        seconds = Fraction(1) if self._info.still else 1 / rate
+        self._duration = max(1, round(seconds / self._info.time_base))
+        return stream
+
+    def _encode(self, picture: VideoFrame, pts: int) -> None:
+        if (picture.width, picture.height) != (self._stream.width, self._stream.height):
+            raise SinkError(
+                f"picture {self.frames} has {picture.width}x{picture.height}",
+                wanted=f"{self._stream.width}x{self._stream.height} like those before",
+            )
+        if picture.format.name != self._pixel_format:
+            picture = self._reformatter.reformat(picture, format=self._pixel_format, threads=1)
+        picture.pts, picture.time_base = pts, self._info.time_base
+        self._first_pts = pts if self.frames == 0 else self._first_pts
+        self._last_pts = pts
+        if self._info.still or not picture.duration:
+            picture.duration = self._duration
+        picture.pict_type = PictureType.NONE
+        self._mux_encoded(picture)
+
+    def _mux_encoded(self, picture: VideoFrame | None) -> None:
+        assert self._output is not None
+        for packet in self._stream.encode(picture):
+            # For a stream of one or two pictures x265 leaves the decoding time unset. A real one precedes the
+            # presentation, by no more than the pictures in the encoder span.
+            assert packet.pts is not None
+            if packet.dts is None or not 2 * self._first_pts - self._last_pts <= packet.dts <= packet.pts:
+                packet.dts = packet.pts
+            self._output.mux_one(packet)
+
+    def _finish(self) -> None:
+        """Completes the file; an interrupt on the way only costs what is still in the encoder."""
+        assert self._output is not None
+        try:
+            if not self._failed:
+                self._mux_encoded(None)
+        finally:
+            self._output.close()
+        if self._copier.moved:
+            self.notes.append(
+                f"{self._copier.moved} packets of copied streams had timestamps that did not increase, moved"
+            )
+        if self._fragmented and not self._failed:
+            try:
+                move_index_to_front(self.path)
+            except (OSError, ValueError) as error:
+                self.notes.append(f"{self.path} keeps its index at the end: {_reason(error)}")
+
+    def _fail(self, error: Exception) -> NoReturn:
+        self._failed = True
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise SinkError(
+                f"no space left for {self.path}; what was written until then is kept", do="free some space"
+            ) from error
+        raise SinkError(f"{self.path} cannot be written: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

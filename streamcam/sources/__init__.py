@@ -1,0 +1,97 @@
+"""Where frames come from.
+
+A source is opened by `open_source`, which looks at the scheme of the URL (a plain path has none) and
+imports the module that reads it; importing this package loads no media library.
+
+To add a source, write a class that fulfils `Source` and enter it in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
+
+from ..config import SourceOptions
+from ..errors import SourceError, nearest
+from ..frames import Frame, SourceInfo
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+SOURCES: dict[str, str] = {
+    "file": "streamcam.sources.file:FileSource",
+    "http": "streamcam.sources.file:FileSource",
+    "https": "streamcam.sources.file:FileSource",
+    "webp": "streamcam.sources.webp:WebpSource",
+}
+"""Scheme of the URL, or kind of file that needs a reader of its own -> ``module:class``."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Upright frames in order, readable once.
+
+    It is a context manager. Iteration may run in another thread than the one that opens and closes it;
+    closing while a read is under way ends the iteration instead of crashing. Nothing else is safe to
+    call from two threads.
+
+    Attributes:
+        info: what is known of the source, from opening on.
+        skipped: frames that could not be decoded and were left out, so far.
+        notes: one-line announcements for the user; complete once the iteration has ended.
+        tail: packets of copied streams that came after the last frame; valid once the iteration ended.
+    """
+
+    info: SourceInfo
+    skipped: int
+    notes: list[str]
+    tail: tuple[Packet[Any], ...]
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yields frames without ``pixels``.
+
+        Raises:
+            SourceError: a network peer went away or stayed silent for longer than the timeout.
+        """
+        ...
+
+
+def open_source(options: SourceOptions) -> Source:
+    """Opens what ``options.url`` names and decodes its first frame.
+
+    Args:
+        options: path or URL, and the part of it that is wanted.
+
+    Raises:
+        SourceError: it is missing, unreachable, empty, not a video, or none of it can be decoded.
+    """
+    scheme, separator, _ = options.url.partition("://")
+    scheme = scheme.lower() if separator else "file"
+    if scheme not in SOURCES:
+        raise SourceError(
+            f"{scheme}:// is not a kind of source",
+            wanted="a file, or a URL that begins with http:// or https://",
+            do=nearest(scheme, SOURCES),
+        )
+    if scheme == "file" and _is_animated_webp(options.url.removeprefix("file://")):
+        scheme = "webp"
+    module, _, name = SOURCES[scheme].partition(":")
+    return cast(Source, getattr(import_module(module), name)(options))
+
+
+def _is_animated_webp(path: str) -> bool:
+    """True for a WebP file whose extended header has the animation flag, which FFmpeg does not read."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(21)
+    except OSError:
+        return False  # the file source says what is wrong with it
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & 2)

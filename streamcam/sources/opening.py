@@ -1,0 +1,146 @@
+"""Opening a container, and saying in one line what is wrong when that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from ..errors import SourceError, nearest
+
+_TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
+"""Demuxers that draw any text file as a picture."""
+
+
+def masked(url: str) -> str:
+    """``url`` fit for messages: user, password and query (which often holds a token) replaced by ``***``."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    netloc = f"***@{host}" if "@" in parts.netloc else host
+    return urlunsplit(parts._replace(netloc=netloc, query="***" if parts.query else "", fragment=""))
+
+
+def open_container(url: str, timeout: float) -> InputContainer:
+    """Opens a file or an http(s) URL for demuxing.
+
+    Args:
+        url: path, ``file://`` path, or URL.
+        timeout: seconds to wait for a network peer, on opening and on each read.
+
+    Raises:
+        SourceError: what came, for every way in which this is known to fail.
+    """
+    path = url.removeprefix("file://")
+    remote = "://" in path
+    if not remote:
+        _check_file(Path(path))
+    name = masked(path)
+    try:
+        if remote:
+            microseconds = str(int(timeout * 1_000_000))
+            options = {"rw_timeout": microseconds, "timeout": microseconds}
+            return av.open(path, options=options, timeout=timeout, metadata_errors="replace")
+        # The prefix keeps FFmpeg from taking a colon in the name for a protocol; a sequence of images is not
+        # asked for, so a percent sign is one.
+        return av.open(f"file:{path}", format=_image_format(path), metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        # The chain of a URL would show the credentials that the message masks.
+        raise _translated(error, path, name, timeout) from (None if remote else error)
+
+
+def choose_video(container: InputContainer, name: str) -> VideoStream:
+    """The stream to read: the best video that is not cover art.
+
+    Raises:
+        SourceError: there is none, or this build cannot decode it.
+    """
+    if container.format.name in _TEXT_ART:
+        raise SourceError(f"{name} is a text file", wanted="a video or an image")
+    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not pictures:
+        held = sorted({s.type for s in container.streams if s.type in ("audio", "subtitle")})
+        what = f"only {' and '.join(held)}" if held else "no stream"
+        raise SourceError(f"{name} has no video stream, {what}", wanted="a video or an image")
+    best = container.streams.best("video")
+    chosen = best if isinstance(best, VideoStream) and best in pictures else pictures[0]
+    if chosen.codec_context is None:
+        raise SourceError(f"{name} is in a video format that cannot be decoded here", do="convert it to H.264 first")
+    return chosen
+
+
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        siblings: list[str] = []
+        with contextlib.suppress(OSError):
+            siblings = [entry.name for entry in path.parent.iterdir()]
+        raise SourceError(f"{path} does not exist", do=nearest(path.name, siblings, 1)) from None
+    except OSError as error:
+        raise SourceError(f"{path} cannot be opened: {error.strerror}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise SourceError(f"{path} is a folder", wanted="a video or an image")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"{path} may not be read: permission denied", do="check who owns it")
+    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+        raise SourceError(f"{path} is empty (0 bytes)", wanted="a video or an image", do="record or copy it again")
+
+
+def _image_format(path: str) -> str | None:
+    """The demuxer of a single image whose name FFmpeg would take for the pattern of a sequence."""
+    by_suffix = {
+        ".png": "png_pipe",
+        ".jpg": "jpeg_pipe",
+        ".jpeg": "jpeg_pipe",
+        ".bmp": "bmp_pipe",
+        ".webp": "webp_pipe",
+    }
+    return by_suffix.get(Path(path).suffix.lower()) if "%" in path else None
+
+
+def _translated(error: Exception, path: str, name: str, timeout: float) -> SourceError:
+    if isinstance(error, (av.error.ExitError, TimeoutError)):
+        return SourceError(f"{name} did not answer within {timeout:g} s", do="check the address, or raise --timeout")
+    if isinstance(error, (av.error.HTTPError, av.error.HTTPClientError)):
+        return SourceError(f"{name} was refused by its server: {error.strerror}", do="check the address and the login")
+    if isinstance(error, PermissionError):
+        return SourceError(f"{name} may not be read: permission denied", do="check who owns it")
+    if "://" in path and not isinstance(error, av.error.InvalidDataError):
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        return SourceError(f"{name} cannot be reached: {reason}", do="check the address and the network")
+    if "://" not in path and _lacks_index(Path(path)):
+        return SourceError(
+            f"{name} was cut short: its index (the 'moov' box, which is written last) is missing",
+            do="copy or record it again",
+        )
+    if isinstance(error, av.error.InvalidDataError):
+        return SourceError(f"{name} is not a video or image that can be read", wanted="a video or an image")
+    return SourceError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}")
+
+
+def _lacks_index(path: Path) -> bool:
+    """True for an MP4 or QuickTime file without a ``moov`` box."""
+    kinds: list[bytes] = []
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        position = 0
+        while position + 8 <= size:
+            file.seek(position)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4]), head[4:8]
+            length = int.from_bytes(head[8:]) if length == 1 else length or size
+            if length < 8:
+                break
+            kinds.append(kind)
+            position += length
+    return kinds[:1] == [b"ftyp"] and b"moov" not in kinds

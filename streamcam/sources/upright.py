@@ -1,0 +1,153 @@
+"""Decoded frames made upright and drawable: rotation, chroma layouts, palettes and alpha end here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from ..frames import DRAWABLE, Colour
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+SRGB_AS_YUV = Colour(range=1, primaries=1, transfer=13, matrix=1)
+"""What RGB pictures are converted to: BT.709 matrix, limited range; primaries and transfer stay sRGB's."""
+
+_TURNS = ("", "transpose=cclock", "hflip,vflip", "transpose=clock")
+"""Filters for 0, 90, 180 and 270 degrees counter-clockwise."""
+
+_EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+
+
+class Upright:
+    """Converts decoded frames to what the first of them becomes.
+
+    Frames that already are upright and drawable pass through uncopied. One object per thread.
+
+    Attributes:
+        width, height, pixel_format, colour: of every picture returned.
+        resized: frames so far whose size differed from the first one's, and that were scaled to it.
+    """
+
+    def __init__(self, first: VideoFrame, time_base: Fraction) -> None:
+        """Sets the target.
+
+        Args:
+            first: any decoded frame of the stream.
+            time_base: of the frames.
+        """
+        self._time_base = time_base
+        self._reformatter = VideoReformatter()
+        self._graphs: dict[tuple[str, int, int], Graph] = {}
+        self.pixel_format = DRAWABLE[max(part.bits for part in first.format.components) > 8]
+        self.colour = SRGB_AS_YUV if _converts_colours(first) else _tags(first)
+        width, height = first.width, first.height
+        self.width, self.height = (height, width) if "transpose" in turn(first) else (width, height)
+        self.resized = 0
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        """The upright picture of one decoded frame, with the pts, and colour tags that are true."""
+        turning = turn(frame)
+        if frame.format.name != self.pixel_format:
+            frame = self._drawable(frame)
+        if turning:
+            frame = self._turned(frame, turning)
+        if (frame.width, frame.height) != (self.width, self.height):
+            self.resized += 1
+            frame = self._reformatter.reformat(frame, self.width, self.height, interpolation=_EXACT, threads=1)
+        return frame
+
+    def _drawable(self, frame: VideoFrame) -> VideoFrame:
+        if _may_be_transparent(frame):
+            frame = _over_white(frame, self._reformatter)
+        if not _converts_colours(frame):
+            tags = _tags(frame)
+            same = self._converted(frame, None, tags.range or ColorRange.MPEG, tags.range or ColorRange.MPEG)
+            return _tagged(same, tags)
+        yuv = self._converted(frame, Colorspace.ITU709, ColorRange.JPEG, ColorRange.MPEG)
+        return _tagged(yuv, SRGB_AS_YUV)
+
+    def _converted(self, frame: VideoFrame, matrix: Colorspace | None, source: int, target: int) -> VideoFrame:
+        return self._reformatter.reformat(
+            frame,
+            format=self.pixel_format,
+            dst_colorspace=matrix,
+            src_color_range=source,
+            dst_color_range=target,
+            interpolation=_EXACT,
+            threads=1,
+        )
+
+    def _turned(self, frame: VideoFrame, turning: str) -> VideoFrame:
+        key = (turning, frame.width, frame.height)
+        if key not in self._graphs:
+            self._graphs[key] = self._graph(frame, turning)
+        graph = self._graphs[key]
+        graph.push(frame)
+        turned = graph.pull()
+        assert isinstance(turned, VideoFrame)
+        return turned
+
+    def _graph(self, frame: VideoFrame, turning: str) -> Graph:
+        graph = Graph()
+        last = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or self._time_base
+        )
+        for step in [*turning.split(","), "buffersink"]:
+            name, _, argument = step.partition("=")
+            node = graph.add(name, argument or None)
+            last.link_to(node)
+            last = node
+        graph.configure()
+        return graph
+
+
+def turn(frame: VideoFrame) -> str:
+    """The filters that show ``frame`` upright, to the nearest quarter turn; ``""`` when it is upright already.
+
+    The frame's side data, which would also tell of mirroring, is not looked at: doing so keeps its pixels
+    in memory until the garbage collector runs, and with a colour profile among them PyAV 18.1 crashes there.
+    """
+    return _TURNS[round(frame.rotation / 90) % 4]
+
+
+def _tags(frame: VideoFrame) -> Colour:
+    full_by_name = frame.format.name.startswith("yuvj")
+    return Colour(
+        range=2 if full_by_name else int(frame.color_range),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        matrix=int(frame.colorspace),
+    )
+
+
+def _tagged(frame: VideoFrame, colour: Colour) -> VideoFrame:
+    frame.color_range = colour.range
+    frame.color_primaries = colour.primaries
+    frame.color_trc = colour.transfer
+    frame.colorspace = colour.matrix
+    return frame
+
+
+def _converts_colours(frame: VideoFrame) -> bool:
+    """True for pictures that are not YUV: RGB, palettes, grey, and whatever is laid over white."""
+    return frame.format.is_rgb or len(frame.format.components) == 1 or _may_be_transparent(frame)
+
+
+def _may_be_transparent(frame: VideoFrame) -> bool:
+    """True for palettes, and for formats with a second or fourth component, which always is alpha."""
+    return frame.format.has_palette or len(frame.format.components) in (2, 4)
+
+
+def _over_white(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:
+    """An RGB picture of one with alpha, as it looks on a white page."""
+    rgba = reformatter.reformat(frame, format="rgba", dst_color_range=ColorRange.JPEG, threads=1).to_ndarray()
+    colour, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
+    flat = ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    result = VideoFrame.from_ndarray(flat, "rgb24")
+    result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+    return result

@@ -1,0 +1,219 @@
+"""The command line as scripts see it: exit codes, stdout, stderr. In this process, with a small model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from streamcam.cli.app import app
+from tests.road import clips
+
+SMALL = ["--model", "tests.road.models:brightness", "--preprocess", "none"]
+
+
+def cli(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def one_line(text: str) -> str:
+    assert text.endswith("\n")
+    assert text.count("\n") == 1
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    pictures = [np.kron(rng.integers(0, 256, (6, 8, 3), np.uint8), np.ones((16, 16, 1), np.uint8)) for _ in range(12)]
+    return clips.write(tmp_path_factory.mktemp("cli") / "clip.mp4", pictures)
+
+
+def test_json_is_one_object_with_what_the_contract_names(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    result = cli("process", clip, "-o", out, *SMALL, "--every", 3, "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(one_line(result.stdout))
+    assert said["input"].endswith("clip.mp4")
+    assert said["output"] == str(out)
+    counts = {key: said[key] for key in ("frames_in", "frames_out", "frames_skipped", "frames_explained")}
+    assert counts == {"frames_in": 12, "frames_out": 12, "frames_skipped": 0, "frames_explained": 4}
+    assert set(said["stage_seconds"]) == {"decode", "model", "draw", "encode"}
+    assert all(seconds > 0 for seconds in said["stage_seconds"].values())
+    assert said["fps"] == pytest.approx(12 / said["wall_seconds"], rel=0.05)
+    assert (said["method"], said["layer"], said["precision"], said["device"]) == ("gradcam", "evidence", "float32", "cpu")
+    assert said["batch"] == 4  # as many as are to be explained
+    assert said["model"] == "tests.road.models:brightness"
+    assert "target layer evidence" in result.stderr
+    assert len(clips.read(out)) == 12
+
+
+def test_quiet_says_nothing(clip: Path, tmp_path: Path) -> None:
+    result = cli("process", clip, "-o", tmp_path / "out.mp4", *SMALL, "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_the_default_output_is_in_the_working_directory(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    assert cli("process", clip, *SMALL, "-q").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.gradcam.mp4"]
+
+
+def test_an_existing_output_is_left_alone(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    out.write_text("precious")
+    result = cli("process", clip, "-o", out, *SMALL)
+    assert result.exit_code == 1
+    assert "--overwrite" in one_line(result.stderr)
+    assert out.read_text() == "precious"
+    result = cli("process", clip, "-o", out, *SMALL, "--overwrite", "--layer", "lost")
+    assert result.exit_code == 1
+    assert out.read_text() == "precious"  # nothing to replace it with yet
+    assert cli("process", clip, "-o", out, *SMALL, "--overwrite").exit_code == 0
+    assert len(clips.read(out)) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["missing.mp4"], "missing.mp4"),
+        (["missing-*.mp4"], "nothing matches"),
+        (["{clip}", "-o", "{tmp}/no/such/folder/out.mp4"], "folder"),
+        (["{clip}", "-o", "{tmp}/out.xyz"], ".mp4"),
+        (["{clip}", "-o", "{clip}", "--overwrite"], "input"),
+        (["{clip}", "--colormap", "viridi"], "viridis"),
+        (["{clip}", "--start", "soon"], "1:30"),
+        (["{clip}", "--method", "gradcan"], "did you mean 'gradcam'"),
+        (["{clip}", "--model", "nosuch"], "streamcam models"),
+        (["{clip}", "--device", "gpu:7"], "cpu"),
+        (["{clip}", "--target", "nothing like it"], "class"),
+        (["{clip}", "--layer", "evidenze"], "did you mean 'evidence'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    model = [] if "--model" in arguments else SMALL
+    result = cli("process", *(a.format(clip=clip, tmp=tmp_path) for a in arguments), *model)
+    assert result.exit_code == 1, result.output
+    assert says in one_line(result.stderr)
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["process"], ["process", "x", "--nonsense"], ["process", "x", "--every", "two"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert result.exit_code == 2
+    assert "Usage" in result.stderr
+
+
+def test_several_inputs_go_on_after_a_broken_one(clip: Path, tmp_path: Path) -> None:
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    for name in ("a.mp4", "c.mp4"):
+        (inputs / name).write_bytes(clip.read_bytes())
+    (inputs / "b.mp4").write_text("this is no video")
+    results = tmp_path / "results"
+    results.mkdir()
+    result = cli("process", inputs, "-o", results, *SMALL, "--json")
+    assert result.exit_code == 1
+    said = json.loads(one_line(result.stdout))
+    assert [Path(done["output"]).name for done in said["results"]] == ["a.gradcam.mp4", "c.gradcam.mp4"]
+    assert [failed["input"] for failed in said["failed"]] == ["b.mp4"]
+    assert result.stderr.count("target layer") == 1
+    assert sorted(path.name for path in results.iterdir()) == ["a.gradcam.mp4", "c.gradcam.mp4"]
+
+
+def test_a_part_of_the_clip(clip: Path, tmp_path: Path) -> None:
+    result = cli("process", clip, "-o", tmp_path / "out.mp4", *SMALL, "--start", "0.3", "--end", "0:00:00.9", "--json")
+    assert json.loads(result.stdout)["frames_out"] == 6
+
+
+def test_an_image_becomes_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    sample = Path(__file__).parents[2] / "samples" / "coffee.png"
+    assert cli("process", sample, *SMALL, "-q").exit_code == 0
+    assert clips.read(tmp_path / "coffee.gradcam.png")[0].shape == clips.read(sample)[0].shape
+
+
+def test_methods_models_and_layers_in_json() -> None:
+    assert "gradcam" in json.loads(cli("methods", "--json").stdout)
+    models = json.loads(cli("models", "--json").stdout)["models"]
+    assert models[0]["name"] == "efficientnet-lite0"
+    assert {"MobileNetV2", "ResNet50"} <= {entry["name"] for entry in models}
+    layers = json.loads(cli("layers", "tests.road.models:brightness_of_fixed_size", "--all", "--json").stdout)
+    rows = {row["path"]: row for row in layers["layers"]}
+    assert layers["input"] == [112, 112]
+    assert rows["evidence"]["auto"]
+    assert rows["evidence"]["stride"] == [16, 16]
+    assert [path for path, row in rows.items() if row["auto"]] == ["evidence"]
+    assert not rows["dense" if "dense" in rows else max(p for p in rows if p.startswith("dense"))]["usable"]
+
+
+def test_tables_for_people() -> None:
+    layers = cli("layers", "tests.road.models:brightness_of_fixed_size").stdout
+    assert "evidence" in layers
+    assert "7x7x1" in layers
+    assert "arXiv:1610.02391" in cli("methods").stdout
+    assert "MobileNetV2" in cli("models").stdout
+    doctor = cli("doctor").stdout
+    assert "cpu" in doctor
+    assert "h264" in doctor
+
+
+def test_doctor_in_json() -> None:
+    found = json.loads(cli("doctor", "--json").stdout)
+    assert found["devices"][0] == "cpu"
+    assert "float32" in found["precisions"]
+    assert "h264" in found["codecs"]
+
+
+def fresh(code: str) -> Any:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = """
+import sys, streamcam.cli.app
+from typer.testing import CliRunner
+assert CliRunner().invoke(streamcam.cli.app.app, ["process", "--help"]).exit_code == 0
+print(sorted({"tensorflow", "keras", "av", "cv2", "numpy"} & set(sys.modules)))
+"""
+    assert fresh(code).strip() == "[]"
+
+
+def test_a_missing_input_is_told_before_tensorflow_is_loaded() -> None:
+    code = """
+import sys, streamcam.cli.app
+from typer.testing import CliRunner
+assert CliRunner().invoke(streamcam.cli.app.app, ["process", "missing.mp4"]).exit_code == 1
+print("tensorflow" in sys.modules)
+"""
+    assert fresh(code).strip() == "False"
+
+
+def test_the_public_list_is_exact() -> None:
+    code = """
+import streamcam
+for name in streamcam.__all__:
+    assert getattr(streamcam, name).__name__ == name
+print(" ".join(streamcam.__all__))
+"""
+    assert fresh(code).split() == [
+        "DeviceError", "LayerError", "MethodError", "ModelError", "OptionError", "SinkError", "SourceError",
+        "StreamcamError", "Summary", "TargetError", "process",
+    ]  # fmt: skip

@@ -1,0 +1,94 @@
+"""Runs that end early: interrupted, killed. In processes of their own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.road import clips
+
+ROOT = Path(__file__).parents[2]
+FRAMES = 6000
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten minutes: no run is through with it before it is interrupted."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (64, 96, 3), np.uint8) for _ in range(8)]
+    path = tmp_path_factory.mktemp("endings") / "clip.mp4"
+    return clips.write(path, (noise[n % 8] for n in range(FRAMES)))
+
+
+class Run:
+    """``streamcam process`` in a process of its own."""
+
+    def __init__(self, clip: Path, out: Path) -> None:
+        self.out = out
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "streamcam", "process", str(clip), "-o", str(out), "--json"]
+            + ["--model", "tests.road.models:brightness", "--preprocess", "none", "--batch", "4"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for(self, size: int) -> None:
+        """Until the output has so many bytes: fragments have been closed by then."""
+        beat = threading.Event()
+        for _ in range(600):
+            if self.out.exists() and self.out.stat().st_size >= size:
+                assert self.process.poll() is None
+                return
+            assert self.process.poll() is None, self.process.communicate()
+            beat.wait(0.1)
+        raise AssertionError("no output in a minute")
+
+    def finish(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def run(tmp_path: Path, long_clip: Path) -> Iterator[Run]:
+    run = Run(long_clip, tmp_path / "out.mp4")
+    yield run
+    run.process.kill()
+    run.process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_a_playable_file(run: Run, number: signal.Signals) -> None:
+    run.wait_for(300_000)
+    run.process.send_signal(number)
+    code, out, err = run.finish()
+    assert code == 130, err
+    assert "Traceback" not in err
+    said = json.loads(out)
+    assert said["interrupted"]
+    frames = clips.read(run.out)
+    assert FRAMES > len(frames) == said["frames_out"] > 10
+    data = run.out.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    assert sorted(path.name for path in run.out.parent.iterdir()) == ["out.mp4"]
+
+
+def test_a_killed_run_leaves_its_closed_fragments_playable(run: Run) -> None:
+    run.wait_for(300_000)
+    run.process.kill()
+    code, _, _ = run.finish()
+    assert code == -signal.SIGKILL
+    with av.open(str(run.out)) as container:
+        pts = [frame.pts for frame in container.decode(video=0)]
+    assert len(pts) > 10
+    assert np.ptp(np.diff(pts)) == 0

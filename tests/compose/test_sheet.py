@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from streamcam.compose import contact_sheet
+from streamcam.compose.sheet import to_rgb
+from streamcam.errors import SinkError
+from streamcam.frames import Colour
+
+
+def solid(studio, size, codes, colour):
+    stage = studio(size, colour=colour)
+    picture = stage.picture(lambda k, _: codes[k])
+    picture.color_range, picture.colorspace = colour.range, colour.matrix
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("codes", "colour"),
+    [
+        ((63, 102, 240), Colour(range=1, matrix=1)),
+        ((81, 90, 240), Colour(range=1, matrix=6)),
+        ((76, 85, 255), Colour(range=2, matrix=5)),
+        ((81, 90, 240), Colour()),
+    ],
+    ids=["709 limited", "601 limited", "601 full", "untagged"],
+)
+def test_red_is_red(studio, codes, colour):
+    np.testing.assert_allclose(to_rgb(solid(studio, (64, 36), codes, colour))[18, 32], [255, 0, 0], atol=3)
+
+
+def test_pictures_in_rows(studio, tmp_path):
+    colour = Colour(range=1, matrix=6)
+    red, green, blue = [(81, 90, 240), (145, 54, 34), (41, 240, 110)]
+    frames = [solid(studio, (64, 36), codes, colour) for codes in (red, green)]
+    frames.append(solid(studio, (128, 72), blue, colour))
+    contact_sheet(frames, 2, tmp_path / "sheet.png")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1]
+    height, width = sheet.shape[:2]
+    assert height > 2 * 36
+    assert width > 2 * 64
+    for (x, y), expected in [((1, 1), (255, 0, 0)), ((3, 1), (0, 255, 0)), ((1, 3), (0, 0, 255))]:
+        np.testing.assert_allclose(sheet[height * y // 4, width * x // 4], expected, atol=4)
+    assert sheet[height * 3 // 4, width * 3 // 4].max() < 40
+
+
+def test_a_place_that_cannot_be_written(studio, tmp_path):
+    frame = solid(studio, (64, 36), (81, 90, 240), Colour())
+    with pytest.raises(SinkError, match="missing"):
+        contact_sheet([frame], 1, tmp_path / "missing" / "sheet.png")

@@ -1,0 +1,16 @@
+"""Clips shared by the tests; `tests.media` makes special ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .media import picture, write_clip
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of 160×96 at 25 fps with AAC sound, as MP4."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return write_clip(path, [picture(160, 96, i) for i in range(50)], audio=True)

@@ -1,0 +1,127 @@
+"""Processes that end in the middle: by Ctrl-C, by ``kill -9``, by a disk that is full."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.media import boxes, picture, seconds_of_frames, write_clip
+
+ROOT = Path(__file__).parents[2]
+
+
+class Writer:
+    """A subprocess that writes a frame whenever it is told to."""
+
+    def __init__(self, source: Path, target: Path, codec: str = "", before: Callable[[], None] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.sinks.killed_writer", source, target, codec],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            preexec_fn=before,
+        )
+
+    def write(self, frames: int) -> None:
+        """Returns when ``frames`` more frames were handed to the sink, or the process has ended."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        for _ in range(frames):
+            if not self.process.stdout.readline():
+                return
+            try:
+                self.process.stdin.write("\n")
+                self.process.stdin.flush()
+            except BrokenPipeError:
+                return
+
+    def stop(self, number: int) -> tuple[int, str]:
+        """Sends a signal while the sink waits between two frames; exit code and stderr."""
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=60)
+        return self.process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("small") / "in.mp4"
+    return write_clip(path, [picture(96, 64, i) for i in range(25)])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_interrupt_leaves_every_frame_playable(small: Path, tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"o{suffix}"
+    writer = Writer(small, target)
+    writer.write(99)
+    code, errors = writer.stop(signal.SIGINT)
+    assert (code, errors) == (130, "")
+    assert len(seconds_of_frames(target)) == 100
+    if suffix in (".mp4", ".mov"):
+        assert boxes(target).index("moov") < boxes(target).index("mdat")
+    assert [entry.name for entry in tmp_path.iterdir()] == [target.name]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".mp4", "h264"), (".mov", "h264"), (".mkv", "h264"), (".webm", "vp9"), (".mp4", "hevc"), (".mp4", "av1")],
+)
+def test_kill_leaves_all_closed_fragments_playable(small: Path, tmp_path: Path, suffix: str, codec: str) -> None:
+    target = tmp_path / f"o{suffix}"
+    writer = Writer(small, target, codec)
+    writer.write(299)
+    assert writer.stop(signal.SIGKILL)[0] == -signal.SIGKILL
+    kept = seconds_of_frames(target)
+    # Twelve seconds went in; what the encoder looks ahead and two fragments of two seconds may be lost.
+    assert len(kept) >= 300 - 2 * 50 - {"h264": 50, "vp9": 50, "hevc": 60, "av1": 100}[codec]
+    assert (
+        kept == [index / 25 for index in range(len(kept))]
+        or max(abs(float(time) - index / 25) for index, time in enumerate(kept)) <= 0.001
+    )
+
+
+def test_file_that_may_not_grow_further_is_one_line_and_what_was_written_plays(small: Path, tmp_path: Path) -> None:
+    target = tmp_path / "o.mp4"
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+    writer = Writer(small, target, before=limited)
+    writer.write(5000)
+    _, errors = writer.process.communicate(timeout=60)
+    assert writer.process.returncode == 1
+    assert errors == f"SinkError: no space left for {target}; what was written until then is kept; free some space\n"
+    assert len(seconds_of_frames(target)) >= 50
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Path:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True)
+    if made.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_full_disk_is_one_line_and_what_was_written_plays(small: Path, tiny_disk: Path, suffix: str) -> None:
+    target = tiny_disk / f"o{suffix}"
+    writer = Writer(small, target)
+    writer.write(5000)
+    _, errors = writer.process.communicate(timeout=60)
+    assert writer.process.returncode == 1
+    assert errors == f"SinkError: no space left for {target}; what was written until then is kept; free some space\n"
+    assert len(seconds_of_frames(target)) >= 50
