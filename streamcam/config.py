@@ -69,16 +69,17 @@ class ModelOptions:
         preprocess: ``auto``, ``none`` (the model takes RGB 0–255), ``0..1``, ``-1..1``, the name of a
             `keras.applications` family, or ``package.module:function`` on float32 ``(N, H, W, 3)``.
         labels: ``auto``, ``imagenet``, or a text file with one class a line.
-        fit: how a frame is fitted into the model's input.
+        fit: how a frame is fitted into the model's input; ``auto`` is ``native`` for a model that takes any size
+            and ``stretch`` for others, so that the model sees the whole frame.
     """
 
     model: str = DEFAULT_MODEL
     preprocess: str = "auto"
     labels: str = "auto"
-    fit: Fit = "stretch"
+    fit: Fit | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        _one_of("--fit", self.fit, FITS)
+        _one_of("--fit", self.fit, ("auto", *FITS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from .frames import Batch, Frame
+
 T = TypeVar("T")
 _END = object()
 
@@ -188,3 +190,25 @@ class StageClock:
             if item is _END:
                 return
             yield item  # type: ignore[misc]
+
+
+def batched(frames: Iterable[Frame], size: int, *, longest: int) -> Iterator[Batch]:
+    """Groups frames so that each batch has at most ``size`` frames with pixels and ``longest`` frames in all.
+
+    When the source breaks, what was read before still goes on, then the error rises.
+    """
+    batch: list[Frame] = []
+    looked_at = 0
+    try:
+        for frame in frames:
+            if batch and (looked_at + (frame.pixels is not None) > size or len(batch) == longest):
+                yield tuple(batch)
+                batch, looked_at = [], 0
+            batch.append(frame)
+            looked_at += frame.pixels is not None
+    except Exception:
+        if batch:
+            yield tuple(batch)
+        raise
+    if batch:
+        yield tuple(batch)

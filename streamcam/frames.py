@@ -47,6 +47,17 @@ class Colour:
         """True for PQ and HLG."""
         return self.transfer in (16, 18)
 
+    def matrix_of(self, width: int, height: int) -> int:
+        """The matrix of a picture of this size.
+
+        One of the code points 1, 4, 5, 7 and 9, which FFmpeg's scaler uses too. Where the file does not tell, high
+        definition is BT.709 (1) and anything smaller BT.601 (5), as in players; constant luminance (10) is treated
+        as BT.2020 (9).
+        """
+        if self.matrix in (1, 4, 5, 6, 7, 9, 10):
+            return {6: 5, 10: 9}.get(self.matrix, self.matrix)
+        return 1 if max(width, height) >= 1280 or min(width, height) > 576 else 5
+
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:

@@ -22,6 +22,7 @@ Size: TypeAlias = tuple[int, int]
 
 Fit: TypeAlias = Literal["stretch", "crop", "letterbox", "native"]
 FITS: tuple[Fit, ...] = get_args(Fit)
+"""What `fit` knows."""
 
 
 @dataclass(frozen=True, slots=True)

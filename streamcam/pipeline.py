@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .compose import Painter
 from .config import Job
 from .engine import load_explainer
-from .flow import Flow, StageClock
+from .flow import Flow, StageClock, batched
 from .frames import Explained, Frame, SourceInfo
 from .sinks import open_sink
 from .sources import open_source
@@ -114,7 +114,6 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         StreamcamError: something cannot be done; what was written until then is closed and playable.
         Interrupted: the user pressed Ctrl-C after the first frame; likewise.
     """
-    from .engine.explainer import batched
     from .sources.scale import Scaler
 
     watcher = watcher or Watcher()

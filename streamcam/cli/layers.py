@@ -24,17 +24,13 @@ def layers(
     options = ModelOptions(model=model)
     size, rows = list_layers(options)
     shown = [row for row in rows if row.usable or every]
-    strides = {
-        row.path: [round(size[1] / row.shape[0]), round(size[0] / row.shape[1])] if row.usable else None
-        for row in shown
-    }
     if as_json:
         described = [
             {
                 "path": row.path,
                 "kind": row.kind,
                 "shape": list(row.shape),
-                "stride": strides[row.path],
+                "stride": row.stride(size),
                 "usable": row.usable,
                 "auto": row.chosen,
                 "reason": row.reason,
@@ -50,7 +46,7 @@ def layers(
                 row.path,
                 row.kind,
                 "x".join("?" if n is None else str(n) for n in row.shape),
-                _stride(strides[row.path]),
+                _stride(row.stride(size)),
                 row.reason,
             )
             for row in shown
@@ -58,7 +54,7 @@ def layers(
     )
 
 
-def _stride(stride: list[int] | None) -> str:
+def _stride(stride: tuple[int, int] | None) -> str:
     if stride is None:
         return ""
     return str(stride[0]) if stride[0] == stride[1] else f"{stride[0]}x{stride[1]}"

@@ -77,9 +77,9 @@ def process(
     fit: Annotated[
         str,
         typer.Option(
-            help="How a frame fits the model's input: stretch, crop, letterbox or native.", rich_help_panel=_MODEL
+            help="How a frame fits the model's input: auto, stretch, crop, letterbox or native.", rich_help_panel=_MODEL
         ),
-    ] = "stretch",
+    ] = "auto",
     batch: Annotated[int, typer.Option(help="Frames per model call; 0 chooses.", rich_help_panel=_MODEL)] = 0,
     precision: Annotated[
         str, typer.Option(help="auto, float32 or bfloat16; maps are float32.", rich_help_panel=_MODEL)

@@ -22,12 +22,10 @@ _LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
     5: (0.299, 0.114),
-    6: (0.299, 0.114),
     7: (0.212, 0.087),
     9: (0.2627, 0.0593),
-    10: (0.2627, 0.0593),
 }
-"""Matrix code point: weights of red and blue in luma."""
+"""What `Colour.matrix_of` gives: weights of red and blue in luma."""
 
 _BT709_TO_BT2020 = np.array(
     [[0.627404, 0.329283, 0.043313], [0.069097, 0.919540, 0.011362], [0.016391, 0.088013, 0.895595]]
@@ -36,13 +34,6 @@ _REFERENCE_WHITE = 203.0
 _PQ_PEAK = 10_000.0
 _HLG_PEAK = 1_000.0
 _HLG_GAMMA = 1.2
-
-
-def matrix_for(told: int, width: int, height: int) -> int:
-    """The matrix code point of a picture; where none is told, 601 for standard and 709 for high definition."""
-    if told in _LUMA_WEIGHTS:
-        return told
-    return 1 if max(width, height) >= 1280 or min(width, height) > 576 else 6
 
 
 def codes(rgb: Floats, info: SourceInfo) -> Floats:
@@ -55,7 +46,7 @@ def codes(rgb: Floats, info: SourceInfo) -> Floats:
     Returns:
         ``(n, 3)``: Y', Cb, Cr as code values, within what the stream's samples can hold.
     """
-    red_weight, blue_weight = _LUMA_WEIGHTS[matrix_for(info.colour.matrix, info.width, info.height)]
+    red_weight, blue_weight = _LUMA_WEIGHTS[info.colour.matrix_of(info.width, info.height)]
     red, green, blue = _HDR[info.colour.transfer](rgb).T if info.colour.hdr else rgb.T
     luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
     chroma = (blue - luma) / (2 - 2 * blue_weight), (red - luma) / (2 - 2 * red_weight)

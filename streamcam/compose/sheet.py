@@ -10,11 +10,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ..errors import SinkError
-from ..frames import Pixels
-from .palette import matrix_for
-
-_SWS_MATRIX = {6: 5, 10: 9}
-"""Matrices that the scaler knows by another code point."""
+from ..frames import Colour, Pixels
 
 
 def to_rgb(picture: VideoFrame) -> Pixels:
@@ -22,10 +18,9 @@ def to_rgb(picture: VideoFrame) -> Pixels:
 
     A picture that tells no matrix counts as BT.601 or BT.709 by its size; one that tells no range, as limited.
     """
-    matrix = matrix_for(int(picture.colorspace), picture.width, picture.height)
     converted = picture.reformat(
         format="rgb24",
-        src_colorspace=_SWS_MATRIX.get(matrix, matrix),
+        src_colorspace=Colour(matrix=int(picture.colorspace)).matrix_of(picture.width, picture.height),
         src_color_range=int(picture.color_range) or 1,
         dst_color_range=2,
     )

@@ -11,7 +11,7 @@ from ..config import ExplainOptions, ModelOptions
 from ..errors import OptionError
 from ..flow import StageClock
 from ..frames import Batch, Explained, Frame, SourceInfo
-from ..geometry import Geometry, Size, fit
+from ..geometry import Fit, Geometry, Size, fit
 from ..methods import load_method
 from ..models import load_model, target_index
 from .devices import choose_device
@@ -42,7 +42,6 @@ class StreamExplainer:
 
     def __init__(self, model: ModelOptions, explain: ExplainOptions) -> None:
         self._options = explain
-        self._fit = model.fit
         self._method = load_method(explain.method)
         self.loaded = load_model(model)
         if model.fit == "native" and not self.loaded.flexible:
@@ -51,6 +50,11 @@ class StreamExplainer:
                 f"{self.loaded.input_size[0]}x{self.loaded.input_size[1]}",
                 do="use --fit stretch, crop or letterbox",
             )
+        self._fit: Fit
+        if model.fit == "auto":
+            self._fit = "native" if self.loaded.flexible else "stretch"
+        else:
+            self._fit = model.fit
         self._target = target_index(self.loaded.labels, explain.target)
         self.device = choose_device(explain.device)
         self.notes: list[str] = list(self.loaded.notes)
@@ -147,25 +151,3 @@ class StreamExplainer:
                     (int(c), float(p)) for c, p in zip(look.top_classes[n], look.top_probabilities[n], strict=True)
                 ),
             )
-
-
-def batched(frames: Iterable[Frame], size: int, *, longest: int) -> Iterator[Batch]:
-    """Groups frames so that each batch has at most ``size`` frames with pixels and ``longest`` frames in all.
-
-    When the source breaks, what was read before still goes on, then the error rises.
-    """
-    batch: list[Frame] = []
-    looked_at = 0
-    try:
-        for frame in frames:
-            if batch and (looked_at + (frame.pixels is not None) > size or len(batch) == longest):
-                yield tuple(batch)
-                batch, looked_at = [], 0
-            batch.append(frame)
-            looked_at += frame.pixels is not None
-    except Exception:
-        if batch:
-            yield tuple(batch)
-        raise
-    if batch:
-        yield tuple(batch)

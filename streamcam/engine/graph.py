@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LayerError, ModelError, nearest
+from ..geometry import Size
 from ..models.backend import keras, tf
 
 _PASSES_ON = ("Identity", "Cast", "Reshape", "Squeeze")
@@ -52,6 +53,11 @@ class LayerInfo:
     usable: bool
     chosen: bool
     reason: str
+
+    def stride(self, size: Size) -> tuple[int, int] | None:
+        """Input pixels a cell, ``(down, across)``, for an input of ``(width, height)``; None where there is no grid."""
+        height, width = self.shape[:2] if len(self.shape) == 3 else (None, None)
+        return (round(size[1] / height), round(size[0] / width)) if height and width else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,13 +22,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _JPEG_QUALITY = "2"
-_MATRIX = {
-    1: Colorspace.ITU709,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-}
 _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
@@ -47,9 +40,7 @@ class PictureSink:
         self.notes: list[str] = []
         self._suffix = options.path.suffix.lower()
         self._full_range = info.colour.range == 2
-        large = max(info.width, info.height) >= 1280 or min(info.width, info.height) > 576
-        untold = Colorspace.ITU709 if large else Colorspace.ITU601
-        self._matrix = _MATRIX.get(info.colour.matrix, untold)
+        self._matrix = info.colour.matrix_of(info.width, info.height)
         given = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
         if given:
             raise OptionError(f"--{given[0]} cannot be used with {self._suffix}", do="leave it out, or write a video")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from ..frames import Colour, Pixels
@@ -17,30 +17,6 @@ if TYPE_CHECKING:
 
 BORDER = 127
 """Grey of the border that ``letterbox`` leaves."""
-
-_SWS_MATRIX = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
-
-
-def yuv_matrix(colour: Colour, width: int, height: int) -> int:
-    """The scaler's name for the matrix of a picture.
-
-    Where the file does not say, high definition is BT.709 and anything smaller BT.601, as in players.
-
-    Args:
-        colour: tags of the picture.
-        width: of the picture.
-        height: of the picture.
-    """
-    large = max(width, height) >= 1280 or min(width, height) > 576
-    return _SWS_MATRIX.get(colour.matrix, Colorspace.ITU709 if large else Colorspace.ITU601)
 
 
 class Scaler:
@@ -84,7 +60,7 @@ class Scaler:
             width,
             height,
             "gbrp16le" if self._colour.hdr else "gbrp",
-            src_colorspace=yuv_matrix(self._colour, *self._geometry.source),
+            src_colorspace=self._colour.matrix_of(*self._geometry.source),
             src_color_range=ColorRange.JPEG if self._colour.range == 2 else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=Interpolation.AREA,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from ..config import SourceOptions
 from ..errors import SourceError
@@ -28,15 +29,9 @@ class WebpSource:
         """Opens the file.
 
         Raises:
-            SourceError: it cannot be decoded, or Pillow is not installed.
+            SourceError: it cannot be decoded.
         """
         path = options.url.removeprefix("file://")
-        try:
-            from PIL import Image
-        except ImportError:
-            raise SourceError(
-                f"{path} is an animated WebP", wanted="Pillow to read it", do="pip install pillow"
-            ) from None
         self._begin = (options.start or Fraction(0)) / _TIME_BASE
         self._end = None if options.end is None else options.end / _TIME_BASE
         self.skipped = 0

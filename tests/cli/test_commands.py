@@ -48,7 +48,12 @@ def test_json_is_one_object_with_what_the_contract_names(clip: Path, tmp_path: P
     assert set(said["stage_seconds"]) == {"decode", "model", "draw", "encode"}
     assert all(seconds > 0 for seconds in said["stage_seconds"].values())
     assert said["fps"] == pytest.approx(12 / said["wall_seconds"], rel=0.05)
-    assert (said["method"], said["layer"], said["precision"], said["device"]) == ("gradcam", "evidence", "float32", "cpu")
+    assert (said["method"], said["layer"], said["precision"], said["device"]) == (
+        "gradcam",
+        "evidence",
+        "float32",
+        "cpu",
+    )
     assert said["batch"] == 4  # as many as are to be explained
     assert said["model"] == "tests.road.models:brightness"
     assert "target layer evidence" in result.stderr

@@ -18,6 +18,7 @@ from tests.road import clips
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 6000
+SMALL = ["--model", "tests.road.models:brightness", "--preprocess", "none"]
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,7 @@ class Run:
     def __init__(self, clip: Path, out: Path) -> None:
         self.out = out
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "streamcam", "process", str(clip), "-o", str(out), "--json"]
-            + ["--model", "tests.road.models:brightness", "--preprocess", "none", "--batch", "4"],
+            [sys.executable, "-m", "streamcam", "process", str(clip), "-o", str(out), "--json", "--batch", "4", *SMALL],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from streamcam.config import ExplainOptions, ModelOptions
-from streamcam.engine.explainer import StreamExplainer, batched
+from streamcam.engine.explainer import StreamExplainer
 from streamcam.errors import LayerError, MethodError, OptionError, SourceError, TargetError
-from streamcam.flow import StageClock
+from streamcam.flow import StageClock, batched
 from streamcam.frames import Frame, SourceInfo
 
 from .models import HEIGHT, WIDTH

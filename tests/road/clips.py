@@ -43,6 +43,4 @@ def read(path: Path) -> list[NDArray[np.uint8]]:
 def luma(path: Path) -> list[NDArray[np.float64]]:
     """The luma planes of all frames."""
     with av.open(str(path)) as container:
-        return [
-            frame.reformat(format="gray").to_ndarray().astype(np.float64) for frame in container.decode(video=0)
-        ]
+        return [frame.reformat(format="gray").to_ndarray().astype(np.float64) for frame in container.decode(video=0)]

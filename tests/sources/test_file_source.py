@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from streamcam.config import SourceOptions
 from streamcam.errors import SourceError
@@ -172,8 +173,8 @@ def test_gif_plays_with_its_times(tmp_path: Path) -> None:
 
 
 def test_animated_webp_plays_with_its_times(tmp_path: Path) -> None:
-    images = pytest.importorskip("PIL.Image")
-    made = [images.new("RGBA", (40, 30), (40 * i, 0, 0, 255)) for i in range(4)]
+
+    made = [Image.new("RGBA", (40, 30), (40 * i, 0, 0, 255)) for i in range(4)]
     path = tmp_path / "w.webp"
     made[0].save(path, save_all=True, append_images=made[1:], duration=[100, 50, 200, 70], lossless=True)
     source, frames = read(path)
