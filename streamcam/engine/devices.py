@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def choose_device(name: str) -> str:
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
     return wanted
+
+
+def share_the_processor() -> None:
+    """Gives the model half of the cores; decoder and encoder work while it does, and have the others.
+
+    Two cores, EfficientNet-Lite0, batch 16: 13.0 CPU ms a frame on one thread, 14.7 on two, which the road has no
+    use for. Left alone where the user has chosen, or where TensorFlow runs already and it cannot be changed.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):
+        if not tf.config.threading.get_intra_op_parallelism_threads():
+            tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // 2))
 
 
 def tensorflow_name(device: str) -> str:

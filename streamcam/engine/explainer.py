@@ -14,7 +14,7 @@ from ..frames import Batch, Explained, Frame, SourceInfo
 from ..geometry import Fit, Geometry, Size, fit
 from ..methods import load_method
 from ..models import load_model, target_index
-from .devices import choose_device
+from .devices import choose_device, share_the_processor
 from .kernel import Kernel, Look, build_kernel
 from .precision import choose_precision
 
@@ -41,6 +41,7 @@ class StreamExplainer:
     """
 
     def __init__(self, model: ModelOptions, explain: ExplainOptions) -> None:
+        share_the_processor()
         self._options = explain
         self._method = load_method(explain.method)
         self.loaded = load_model(model)
