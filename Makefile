@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 python3.11 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
 BIN := .venv/bin
 
-.PHONY: demo test check bench-peers clean
+.PHONY: demo test check bench-peers bench-memory clean
 
 demo: .venv/installed  ## annotates a sample clip; prints where the video and a contact sheet are
 	@$(BIN)/python scripts/demo.py
@@ -18,6 +18,9 @@ check: .venv/installed-dev  ## lint, format, types, import contract
 
 bench-peers: .venv/installed  ## the comparison in benchmarks/RESULTS.md; makes the peers' environments first
 	$(BIN)/python benchmarks/peers.py
+
+bench-memory: .venv/installed  ## peak memory on one minute and on ten
+	$(BIN)/python benchmarks/memory.py
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "streamcam needs Python 3.11, 3.12 or 3.13 (make PYTHON=/path/to/python)" >&2; exit 1; }

@@ -179,7 +179,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
     return summary
 
 
-_LONGEST = 16
+_LONGEST = 8
 """Frames that may wait for one another where only some are explained."""
 
 

@@ -84,7 +84,7 @@ def test_what_was_read_before_an_error_still_goes_on() -> None:
 def test_short_sources_and_strides_make_small_batches() -> None:
     explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions())
     assert explainer.view(info(frames=1)).kernel.batch == 1
-    assert explainer.view(info(frames=1000), every=4).kernel.batch == 4
+    assert explainer.view(info(frames=1000), every=4).kernel.batch == 2
     assert explainer.view(info(frames=1000), every=100).kernel.batch == 1
 
 

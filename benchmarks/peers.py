@@ -1,0 +1,311 @@
+"""streamcam against the loops people write around other libraries, and against the hardware's bound.
+
+python benchmarks/peers.py [--repeats N] [--quick] [--only NAME...]
+
+Every case runs in a fresh process on a short and on a long clip, the cases one after another, in turning order; what
+a frame costs is the difference of the two, so that starting up is left out. A run that does not count goes before, as
+the first one may find the case's files no longer in memory and start more slowly. Writes the section "Peers" of
+RESULTS.md and the raw figures to ``benchmarks/work/peers.jsonl``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import environments
+from common import (
+    BENCHMARKS,
+    REPOSITORY,
+    WORK,
+    Measured,
+    cores,
+    machine,
+    measure,
+    say,
+    spread,
+    streamcam,
+    table,
+    write_section,
+)
+
+CASES = BENCHMARKS / "cases"
+WEIGHTS, CLOSED_FORM = WORK / "weights.npz", WORK / "maps-closed-form.npz"
+USUAL, SLOW, WARM = (5, 20), (1, 4), 1
+"""Seconds of the short and the long clip, of those for a slow case, and of the one that does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table.
+
+    Attributes:
+        name: short, for the command line and file names.
+        title: for the table.
+        script: of ``cases/`` with its flags; empty for streamcam itself.
+        python: interpreter of its environment.
+        seconds: lengths of its short and its long clip.
+        target: how many times faster than this streamcam has to be, in wall time.
+    """
+
+    name: str
+    title: str
+    script: tuple[str, ...]
+    python: Path
+    seconds: tuple[int, int] = USUAL
+    target: float | None = None
+
+    def command(self, clip: Path, *, check: bool = False) -> list[str | Path]:
+        out = WORK / (f"maps-{self.name}.npz" if check else f"out-{self.name}.mp4")
+        out.unlink(missing_ok=True)
+        if not self.script:
+            return streamcam(clip, out)
+        script, *flags = self.script
+        command: list[str | Path] = [
+            self.python,
+            CASES / script,
+            "--clip",
+            clip,
+            "--weights",
+            WEIGHTS,
+            "--out",
+            out,
+            *flags,
+        ]
+        return [*command, "--check"] if check else command
+
+
+THIS = Path(sys.executable)
+ALL = (
+    Case("streamcam", "(d) streamcam", (), THIS),
+    Case(
+        "tf-explain",
+        "(a) OpenCV + tf-explain, frame by frame",
+        ("peer_tf_explain.py",),
+        environments.python("keras"),
+        SLOW,
+        20,
+    ),
+    Case(
+        "tf-keras-vis",
+        "(b) OpenCV + tf-keras-vis, batches of 16",
+        ("peer_tf_keras_vis.py",),
+        environments.python("keras"),
+        target=5,
+    ),
+    Case(
+        "pytorch-grad-cam",
+        "(c) OpenCV + pytorch-grad-cam, batches of 16",
+        ("peer_pytorch_grad_cam.py",),
+        environments.python("torch"),
+        target=4.5,
+    ),
+    Case(
+        "pytorch-grad-cam-tuned",
+        "(c′) the same, tuned by hand",
+        ("peer_pytorch_grad_cam.py", "--tuned"),
+        environments.python("torch"),
+    ),
+    Case("bound", "bound: transcode + forward passes", ("bound.py",), THIS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A case on the short and on the long clip."""
+
+    short: Measured
+    long: Measured
+
+    @property
+    def frames(self) -> int:
+        return frames(self.long) - frames(self.short)
+
+    @property
+    def wall(self) -> float:
+        """Milliseconds a frame."""
+        return 1000 * (self.long.wall - self.short.wall) / self.frames
+
+    @property
+    def cpu(self) -> float:
+        """Milliseconds a frame."""
+        return 1000 * (self.long.cpu - self.short.cpu) / self.frames
+
+    @property
+    def startup(self) -> float:
+        """Seconds of wall time that do not grow with the clip."""
+        return self.short.wall - frames(self.short) * self.wall / 1000
+
+    def stage(self, name: str) -> float:
+        """CPU milliseconds a frame of one part of the bound."""
+        short, long = (float(run.report["stage_cpu"][name]) for run in (self.short, self.long))
+        return 1000 * (long - short) / self.frames
+
+
+def frames(run: Measured) -> int:
+    return int(run.report["frames_out"] if "frames_out" in run.report else run.report["frames"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compares streamcam with its peers; see benchmarks/RESULTS.md.")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one repeat on short clips; writes no results")
+    parser.add_argument("--only", nargs="+", choices=[case.name for case in ALL], help="these cases; writes no results")
+    options = parser.parse_args()
+    cases = [case for case in ALL if options.only is None or case.name in options.only]
+    repeats = options.repeats
+    if options.quick:
+        cases, repeats = [replace(case, seconds=SLOW) for case in cases], 1
+
+    WORK.mkdir(exist_ok=True)
+    for name in environments.REQUIREMENTS:
+        environments.make(name)
+    for seconds in {WARM, *SLOW, *USUAL}:
+        subprocess.run([THIS, BENCHMARKS / "clips.py", str(seconds), clip(seconds)], check=True)
+    cosines = check(ALL)
+    say(f"smallest cosine with the closed form: {cosines}")
+
+    pairs = run_all(cases, repeats)
+    text = report(cases, pairs, cosines)
+    print(text)
+    if not options.quick and options.only is None:
+        write_section("peers", text)
+
+
+def clip(seconds: int) -> Path:
+    """Where the clip of so many seconds lies."""
+    return WORK / f"{seconds}s.mp4"
+
+
+def check(cases: Sequence[Case]) -> dict[str, float]:
+    """Exports the weights, and sees to it that every case explains the same class by the same map."""
+    maps = {case.name: WORK / f"maps-{case.name}.npz" for case in cases if case.name != "bound"}
+    reference = [THIS, CASES / "reference.py", clip(max(USUAL)), WEIGHTS, CLOSED_FORM, maps["streamcam"]]
+    subprocess.run(reference, check=True, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+    for case in cases:
+        if case.script and case.name != "bound":
+            measure(case.command(clip(max(USUAL)), check=True))
+    compared = (f"{name}={path}" for name, path in maps.items())
+    return measure([THIS, CASES / "agreement.py", CLOSED_FORM, *compared]).report
+
+
+def run_all(cases: Sequence[Case], repeats: int) -> dict[str, list[Pair]]:
+    """Each case so many times, every round beginning with another one."""
+    pairs: dict[str, list[Pair]] = {case.name: [] for case in cases}
+    with (WORK / "peers.jsonl").open("w") as log:
+        for repeat in range(repeats):
+            turn = repeat * len(cases) // repeats
+            for case in (*cases[turn:], *cases[:turn]):
+                measure(case.command(clip(WARM)))
+                pair = Pair(*(measure(case.command(clip(seconds))) for seconds in case.seconds))
+                for run in (pair.short, pair.long):
+                    log.write(json.dumps({"case": case.name, "repeat": repeat, **asdict(run)}) + "\n")
+                say(f"{repeat + 1}/{repeats} {case.name}: wall {pair.wall:.1f}, CPU {pair.cpu:.1f} ms a frame")
+                pairs[case.name].append(pair)
+    return pairs
+
+
+def report(cases: Sequence[Case], pairs: dict[str, list[Pair]], cosines: dict[str, float]) -> str:
+    """The section's Markdown."""
+    head = (
+        "case",
+        "wall, ms a frame",
+        "frames a second",
+        "CPU, ms a frame",
+        "start-up, s",
+        "peak memory, MiB",
+        "frames",
+    )
+    rows = [_row(case, pairs[case.name]) for case in cases]
+    agreed = ", ".join(f"{name} {cosine:.4f}" for name, cosine in cosines.items())
+    parts = [
+        "## Peers",
+        _PREFACE,
+        f"Machine: {machine()}. Packages: {_packages(pairs)}.",
+        table(head, rows),
+        _ratios(cases, pairs) if "streamcam" in pairs else "",
+        _bound(pairs["bound"]) if "bound" in pairs else "",
+        f"All cases see the same top class. Smallest cosine of each one's map with the closed form: {agreed}.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+_PREFACE = f"""\
+One clip (the Samoyed sample, 1280x720, 25 frames a second, H.264, no audio) and one set of weights (EfficientNet-Lite0
+as streamcam ships it) for all. Each case is a fresh process; a frame's cost is the difference between {USUAL[1]} s and
+{USUAL[0]} s of the clip (for tf-explain, which is slow, between {SLOW[1]} s and {SLOW[0]} s), so that starting up is
+left out. Medians, smallest and largest in brackets. Made by `make bench-peers`.
+
+The peers are loops as their users write them: `cv2.VideoCapture`, resize, the library, `applyColorMap` and
+`addWeighted`, `cv2.VideoWriter`. In their favour: they write MPEG-4 Part 2, cheaper than the H.264 that streamcam
+writes, because OpenCV's wheels have no x264; they are told which class to explain; nothing is written on the
+picture; tf-explain's own blending and tf-keras-vis' enlarging are left out. tf-explain and tf-keras-vis run on
+Keras 2 (`tf_keras`), for which they were written (on Keras 3 the first is a third slower, the second no faster).
+pytorch-grad-cam has a stand-in for torchvision, from which it imports four names that Grad-CAM does not call; (c) is
+what its documentation shows, (c′) adds channels-last memory and ends the backward pass at the target layer by
+freezing the weights before it."""
+
+
+def _row(case: Case, pairs: Sequence[Pair]) -> tuple[str, ...]:
+    def column(value: Callable[[Pair], float], digits: int = 1) -> str:
+        return spread([value(pair) for pair in pairs], digits)
+
+    return (
+        case.title,
+        column(lambda pair: pair.wall),
+        column(lambda pair: 1000 / pair.wall),
+        column(lambda pair: pair.cpu),
+        column(lambda pair: pair.startup),
+        column(lambda pair: pair.long.peak, 0),
+        f"{frames(pairs[0].long)} − {frames(pairs[0].short)}",
+    )
+
+
+def _ratios(cases: Sequence[Case], pairs: dict[str, list[Pair]]) -> str:
+    ours = pairs["streamcam"]
+    floors = [_floor(pair) for pair in pairs.get("bound", [])]
+    rows = []
+    for case in cases:
+        theirs = pairs[case.name]
+        wall = [their.wall / our.wall for their, our in zip(theirs, ours, strict=True)]
+        cpu = [their.cpu / our.cpu for their, our in zip(theirs, ours, strict=True)]
+        most = spread([pair.wall / floor for pair, floor in zip(theirs, floors, strict=False)]) if floors else "–"
+        if case.name == "bound":
+            rows.append(("streamcam ÷ bound", "–", spread([1 / ratio for ratio in cpu], 2), "CPU ≤ 1.25", "–"))
+        elif case.name != "streamcam":
+            wanted = f"wall ≥ {case.target:g}" if case.target else "–"
+            rows.append((f"{case.title} ÷ streamcam", spread(wall), spread(cpu), wanted, most))
+    return table(("ratio within a round", "wall", "CPU", "wanted", "largest wall ratio possible here"), rows)
+
+
+def _bound(pairs: Sequence[Pair]) -> str:
+    transcode, forward = (spread([pair.stage(name) for pair in pairs]) for name in ("transcode", "forward"))
+    return (
+        f"The bound's CPU time is {transcode} ms for the transcode and {forward} ms for the forward pass "
+        f"({pairs[0].long.report['precision']}). Its two parts run one after the other, so its own wall time bounds "
+        f"nothing; its CPU time spread evenly over {cores()} cores, {spread([_floor(pair) for pair in pairs])} ms a "
+        "frame, does, and the last column of the ratios is against that."
+    )
+
+
+def _floor(bound: Pair) -> float:
+    """The least wall time of a frame there can be, milliseconds: the bound's work spread evenly over all cores."""
+    return bound.cpu / cores()
+
+
+def _packages(pairs: dict[str, list[Pair]]) -> str:
+    found: dict[str, set[str]] = {}
+    for measured in pairs.values():
+        for name, version in measured[0].long.report.get("packages", {}).items():
+            found.setdefault(name, set()).add(version)
+    return ", ".join(f"{name} {' and '.join(sorted(versions))}" for name, versions in sorted(found.items()))
+
+
+if __name__ == "__main__":
+    main()
