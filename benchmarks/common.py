@@ -62,8 +62,9 @@ def measure(command: Sequence[str | Path]) -> Measured:
 
 
 def streamcam(clip: Path, out: Path) -> list[str | Path]:
-    """The command of streamcam's case: what a user types, with every option left as it is."""
-    return [sys.executable, "-m", "streamcam", "process", clip, "-o", out, "--overwrite", "--json", "--quiet"]
+    """The command of streamcam's case: what a user types, but for the fit, which gives all cases the same 224x224."""
+    command = [sys.executable, "-m", "streamcam", "process", clip, "-o", out, "--fit", "stretch"]
+    return [*command, "--overwrite", "--json", "--quiet"]
 
 
 def say(line: str) -> None:

@@ -28,7 +28,7 @@ from streamcam.frames import SourceInfo
 def main() -> None:
     clip, weights, closed_form, streamcam = (Path(argument) for argument in sys.argv[1:])
     pictures = loop.checked_pictures(clip)
-    explainer = load_explainer(ModelOptions(), ExplainOptions())
+    explainer = load_explainer(ModelOptions(fit="stretch"), ExplainOptions())
     np.savez(weights, *_arrays(explainer.loaded.model))
 
     info = SourceInfo("check", lite0.INPUT, lite0.INPUT, "yuv420p", Fraction(1, 25), frames=len(pictures))

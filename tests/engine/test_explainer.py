@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -86,6 +87,13 @@ def test_short_sources_and_strides_make_small_batches() -> None:
     assert explainer.view(info(frames=1)).kernel.batch == 1
     assert explainer.view(info(frames=1000), every=4).kernel.batch == 2
     assert explainer.view(info(frames=1000), every=100).kernel.batch == 1
+
+
+@pytest.mark.parametrize(("build", "expected"), [("any_size", (288, 160)), ("functional", (WIDTH, HEIGHT))])
+def test_auto_fit_shows_the_whole_frame_in_its_own_shape_where_it_can(build: str, expected: tuple[int, int]) -> None:
+    explainer = StreamExplainer(ModelOptions(model=f"tests.engine.models:{build}"), ExplainOptions())
+    wide = replace(info(), width=1280, height=720)
+    assert explainer.geometry(wide).input == explainer.geometry(wide).scaled == expected
 
 
 def test_the_target_layer_is_announced(explainer: StreamExplainer) -> None:
