@@ -27,7 +27,8 @@ def main() -> int:
         return code
     with av.open(str(VIDEO)) as container:
         frames = list(container.decode(video=0))
-    contact_sheet([frames[(2 * n + 1) * len(frames) // (2 * PICTURES)] for n in range(PICTURES)], 3, SHEET)
+    chosen = [frames[(2 * n + 1) * len(frames) // (2 * PICTURES)] for n in range(PICTURES)]
+    contact_sheet([frame.reformat(width=640, height=640 * frame.height // frame.width) for frame in chosen], 3, SHEET)
     print(f"video:         {VIDEO}\ncontact sheet: {SHEET}")
     return 0
 
