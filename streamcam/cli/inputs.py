@@ -36,6 +36,8 @@ def expand(arguments: list[str], methods: list[str]) -> list[str]:
     """
     found: list[str] = []
     for argument in arguments:
+        if not argument:
+            raise OptionError("an INPUT is empty", wanted="a file, folder, glob or URL")
         path = Path(argument)
         if is_url(argument):
             found.append(argument)
@@ -55,24 +57,26 @@ def expand(arguments: list[str], methods: list[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def outputs(inputs: list[str], out: Path | None, method: str) -> list[Path]:
+def outputs(inputs: list[str], out: str | None, method: str) -> list[Path]:
     """Where each input's result goes.
 
-    ``out`` is a file for one input and a folder for several; without it results go to the working directory as
-    ``<stem>.<method>.mp4`` (``.png`` for images). Inputs of one stem keep their suffix in the name.
+    ``out`` is a file for one input, and a folder for several or where it ends with a slash; without it results go to
+    the working directory as ``<stem>.<method>.mp4`` (``.png`` for images). Inputs of one stem keep their suffix in
+    the name.
 
     Raises:
         OptionError: several inputs and one output file, or one name for two results.
     """
     folder = Path()
     if out is not None:
-        if out.is_dir() or str(out).endswith(("/", "\\")):
-            folder = out
+        if Path(out).is_dir() or out.endswith("/"):
+            folder = Path(out)
         elif len(inputs) == 1:
-            return [out]
+            return [Path(out)]
         else:
             raise OptionError(
-                f"--output {out} is one file for {len(inputs)} inputs", wanted="an existing folder, or one input"
+                f"--output {out} is one file for {len(inputs)} inputs",
+                wanted="a folder (with a slash at its end to have it made), or one input",
             )
     names = [_name(text) for text in inputs]
     stems = Counter((name.stem, name.suffix.lower() in IMAGES) for name in names)

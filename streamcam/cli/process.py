@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,9 +26,8 @@ def _seconds(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
-        seconds = Fraction(0)
-        for part in text.split(":"):
-            seconds = seconds * 60 + Fraction(part)
+        hours, minutes, rest = ["0"] * (2 - text.count(":")) + text.split(":")
+        seconds = Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(rest)
     except (ValueError, ZeroDivisionError):
         raise OptionError(f"{text!r} is not a time", wanted="seconds or h:m:s, such as 90, 1:30 or 0:01:30.5") from None
     return seconds
@@ -45,8 +43,8 @@ def _scale(text: str) -> str | float:
 def process(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Video, image, folder, glob or URL.")],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File, or folder for several inputs.", rich_help_panel=_FILE),
+        str | None,
+        typer.Option("--output", "-o", help="File, or folder/ for several inputs.", rich_help_panel=_FILE),
     ] = None,
     model: Annotated[
         str,
@@ -160,6 +158,8 @@ def process(
         make_job(source, str(path), **options)
         for source, path in zip(sources, outputs(sources, output, method), strict=True)
     ]
+    if output is not None and output.endswith("/"):
+        Path(output).mkdir(parents=True, exist_ok=True)
     _run(jobs, as_json=as_json, quiet=quiet)
 
 
@@ -173,13 +173,21 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
     failed: list[dict[str, str]] = []
     interrupted = False
     explainer = load_explainer(jobs[0].model, jobs[0].explain) if len(jobs) > 1 else None
-    told = Once(quiet)
+    said: set[str] = set()
+
+    def note(bar: Bar, line: str) -> None:
+        """What holds for the model is said once, what holds for an input each time."""
+        of_the_model = explainer is not None and line in explainer.notes
+        if not quiet and not (of_the_model and line in said):
+            said.add(line)
+            bar.say(line)
+
     for job in jobs:
         name = _short(job.source.url)
         try:
             with Bar(name, quiet=quiet) as bar:
                 watcher = Watcher(
-                    opened=bar.opened, ready=bar.ready, frame=bar.frame, note=functools.partial(told.say, bar.say)
+                    opened=bar.opened, ready=bar.ready, frame=bar.frame, note=functools.partial(note, bar)
                 )
                 done.append(run(job, explainer=explainer, watcher=watcher))
         except Interrupted as stop:
@@ -191,7 +199,8 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
             complain(f"{name}: {error}")
             failed.append({"input": name, "error": str(error)})
             continue
-        told.say(say, _told(done[-1]))
+        if not quiet:
+            say(_told(done[-1]))
         if interrupted:
             break
     if as_json:
@@ -201,20 +210,6 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
         raise KeyboardInterrupt
     if failed:
         raise typer.Exit(1)
-
-
-class Once:
-    """Says each line once, or nothing at all when quiet: what holds for the model need not be said per input."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._said: set[str] = set()
-
-    def say(self, aloud: Callable[[str], None], line: str) -> None:
-        """Passes a new line on."""
-        if not self._quiet and line not in self._said:
-            self._said.add(line)
-            aloud(line)
 
 
 def _told(summary: Summary) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from ..errors import StreamcamError
+from ..errors import OptionError, StreamcamError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,14 +35,19 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             return command(*args, **kwargs)
+        except (typer.Exit, typer.Abort):
+            raise
         except StreamcamError as error:
             complain(error)
-            raise typer.Exit(1) from None
+            raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # Whoever read stdout has gone; Python must not try to flush it again on the way out.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except OSError as error:
+            complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
             raise typer.Exit(1) from None
         except Exception as error:
             if os.environ.get("STREAMCAM_DEBUG"):

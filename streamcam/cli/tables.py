@@ -14,7 +14,7 @@ _UNBOUNDED = 400
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table as wide as the terminal, or as wide as it needs to be in a pipe."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
+    width = shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else _UNBOUNDED
     drawn = Table(*header, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         drawn.add_row(*row)

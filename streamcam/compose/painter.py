@@ -92,6 +92,7 @@ class Painter:
             self._brush.apply(plate.paint, planes, plate.top, left // 2 + plate.left)
         picture.pts = item.frame.pts
         picture.time_base = self._info.time_base
+        picture.duration = item.frame.picture.duration
         colour = self._info.colour
         picture.color_range, picture.colorspace = colour.range, colour.matrix
         picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer

@@ -114,6 +114,12 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
 
 def _check_place(options: SinkOptions, info: SourceInfo) -> None:
     path = options.path
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise SinkError(f"{path} cannot be written: {error.strerror}", do="choose another name with -o") from error
     if path.is_dir():
         raise SinkError(f"{path} is a folder", wanted="a file name")
     if path.exists():

@@ -41,7 +41,7 @@ def move_index_to_front(path: Path) -> None:
         moov = bytearray(file.read(length))
         _shift_offsets(moov, 8, length, length)
         head = sum(boxes[b"ftyp"])
-        copy = path.with_name(f".{path.name}.faststart")
+        copy = beside(path)
         try:
             with copy.open("wb") as target:
                 file.seek(0)
@@ -55,16 +55,28 @@ def move_index_to_front(path: Path) -> None:
             copy.unlink(missing_ok=True)
 
 
-def cut_torn_end(path: Path) -> None:
-    """Shortens ``path`` to its last whole fragment; a complete file is left alone."""
+def beside(path: Path) -> Path:
+    """A name for a temporary file in the same folder, as long as the folder's names may be."""
+    return path.with_name(f".streamcam-{os.getpid()}-{path.stat().st_ino if path.exists() else 0}")
+
+
+def cut_torn_end(path: Path) -> bool:
+    """Shortens ``path`` to its last whole fragment; a complete file is left alone.
+
+    Returns:
+        False where not one whole fragment is left.
+    """
+    fragments = 0
     with path.open("r+b") as file:
         size = os.fstat(file.fileno()).st_size
         whole = 0
         for kind, start, length in _top_level(file):
             if kind != b"moof" and start + length <= size:
                 whole = start + length
+                fragments += kind == b"mdat"
         if 0 < whole < size:
             file.truncate(whole)
+    return fragments > 0
 
 
 def _top_level(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

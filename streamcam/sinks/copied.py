@@ -88,11 +88,16 @@ class Copier:
         context = template.codec_context
         return self._output.format.name in ("mp4", "mov") and context.name == "aac" and not context.extradata
 
+    def _is_gap(self, packet: Packet[Any]) -> bool:
+        """True for the empty text by which MP4 says that a subtitle has ended: its muxer writes its own."""
+        context = packet.stream.codec_context
+        return packet.size <= 2 and context is not None and context.name == "mov_text"
+
     def mux(self, packets: Iterable[Packet[Any]]) -> None:
         """Writes packets; those of streams that the container cannot hold are left out."""
         for packet in packets:
             index = packet.stream.index
-            if index not in self._streams:
+            if index not in self._streams or self._is_gap(packet):
                 continue
             last = self._last.get(index)
             if packet.dts is None or (last is not None and packet.dts <= last):

@@ -9,17 +9,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import av.error
+import numpy as np
 from av.codec import CodecContext
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from ..config import SinkOptions
 from ..errors import OptionError, SinkError
 from ..frames import SourceInfo
+from .boxes import beside
 
 if TYPE_CHECKING:
     from av.packet import Packet
-    from av.video.frame import VideoFrame
 
 _JPEG_QUALITY = "2"
 _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -39,6 +41,7 @@ class PictureSink:
         self.frames = 0
         self.notes: list[str] = []
         self._suffix = options.path.suffix.lower()
+        self._odd = info.width % 2 == 1, info.height % 2 == 1
         self._full_range = info.colour.range == 2
         self._matrix = info.colour.matrix_of(info.width, info.height)
         given = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
@@ -61,7 +64,7 @@ class PictureSink:
         """See `streamcam.sinks.Sink`; a second picture is an error."""
         if self.frames:
             raise self._one_only("there is a second picture to write")
-        part = self.path.with_name(f".{self.path.name}.part")
+        part = beside(self.path)
         try:
             part.write_bytes(self._encoded(picture))
             os.replace(part, self.path)
@@ -84,6 +87,12 @@ class PictureSink:
             interpolation=_EXACT,
             threads=1,
         )
+        # Pictures are drawn with even sides, for which nothing asks here.
+        width = rgb.width - (self._odd[0] and rgb.width % 2 == 0)
+        height = rgb.height - (self._odd[1] and rgb.height % 2 == 0)
+        if (width, height) != (rgb.width, rgb.height):
+            pixels = np.ascontiguousarray(rgb.to_ndarray()[:height, :width], np.uint8)
+            rgb = VideoFrame.from_ndarray(pixels, "rgb24")
         jpeg = self._suffix != ".png"
         if jpeg:  # JFIF knows one way to mean colours: BT.601, full range
             rgb = VideoReformatter().reformat(

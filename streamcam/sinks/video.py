@@ -74,6 +74,8 @@ class VideoSink:
                 f"{self._info.name} is HDR ({_HDR_NAMES[self._info.colour.transfer]}), which {self._codec} cannot keep",
                 do="use --codec hevc or av1, with an output in .mp4 or .mkv",
             )
+        if self._info.pixel_format != "yuv420p":
+            self.notes.append(f"{self._codec} holds 8 of the 10 bits of {self._info.name}; hevc and av1 hold them all")
         return "yuv420p"
 
     def _choose_muxer_options(self) -> dict[str, str]:
@@ -131,8 +133,8 @@ class VideoSink:
             failure = caught
         finally:
             self._output = None
-        if (failure or self._failed) and self._fragmented:
-            cut_torn_end(self.path)
+        if (failure or self._failed) and self._fragmented and not cut_torn_end(self.path):
+            self.path.unlink(missing_ok=True)
         if failure and kind is None:
             self._fail(failure)
 
@@ -226,7 +228,7 @@ class VideoSink:
         self._failed = True
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise SinkError(
-                f"no space left for {self.path}; what was written until then is kept", do="free some space"
+                f"no space left for {self.path}; what was complete until then is kept", do="free some space"
             ) from error
         raise SinkError(f"{self.path} cannot be written: {_reason(error)}") from error
 

@@ -221,8 +221,9 @@ class FileSource:
         return packet.dts * Fraction(packet.time_base) >= self._end + (_AFTER_END if self._copied else 0)
 
     def _reach(self, packet: Packet[Any]) -> None:
-        if packet.dts is not None and packet.time_base is not None:
-            ticks = packet.dts + (packet.duration or 0)
+        times = [time for time in (packet.pts, packet.dts) if time is not None]
+        if times and packet.time_base is not None:
+            ticks = max(times) + (packet.duration or 0)
             self._reached = max(self._reached, ticks * Fraction(packet.time_base))
 
     def _first_picture(self) -> tuple[VideoFrame | None, Iterator[VideoFrame]]:

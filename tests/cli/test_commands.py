@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from streamcam.cli.app import app
@@ -54,7 +55,7 @@ def test_json_is_one_object_with_what_the_contract_names(clip: Path, tmp_path: P
         "float32",
         "cpu",
     )
-    assert said["batch"] == 4  # as many as are to be explained
+    assert said["batch"] == 2  # 8 frames a batch, of which every third is explained
     assert said["model"] == "tests.road.models:brightness"
     assert "target layer evidence" in result.stderr
     assert len(clips.read(out)) == 12
@@ -96,8 +97,6 @@ def test_an_existing_output_is_left_alone(clip: Path, tmp_path: Path) -> None:
         (["{clip}", "-o", "{tmp}/no/such/folder/out.mp4"], "folder"),
         (["{clip}", "-o", "{tmp}/out.xyz"], ".mp4"),
         (["{clip}", "-o", "{clip}", "--overwrite"], "input"),
-        (["{clip}", "--colormap", "viridi"], "viridis"),
-        (["{clip}", "--start", "soon"], "1:30"),
         (["{clip}", "--method", "gradcan"], "did you mean 'gradcam'"),
         (["{clip}", "--model", "nosuch"], "streamcam models"),
         (["{clip}", "--device", "gpu:7"], "cpu"),
@@ -118,6 +117,25 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["x", "--colormap", "viridi"], "viridis"),
+        (["x", "--start", "soon"], "1:30"),
+        (["x", "--start", "1:2:3:4"], "1:30"),
+        (["x", "--alpha", "2"], "0 to 1"),
+        (["x", "--preset", "veryfsat", "{clip}"], "veryfast"),
+        (["x", "y", "-o", "z.mp4"], "folder"),
+        ([""], "empty"),
+    ],
+)
+def test_a_wrong_value_is_one_line_and_exit_code_2(clip: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
+    arguments = [str(clip) if a == "{clip}" else a for a in arguments]
+    result = cli("process", *(arguments[1:] if str(clip) in arguments else arguments))
+    assert result.exit_code == 2, result.output
+    assert says in one_line(result.stderr)
+
+
 @pytest.mark.parametrize("arguments", [["process"], ["process", "x", "--nonsense"], ["process", "x", "--every", "two"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     result = cli(*arguments)
@@ -132,13 +150,14 @@ def test_several_inputs_go_on_after_a_broken_one(clip: Path, tmp_path: Path) -> 
         (inputs / name).write_bytes(clip.read_bytes())
     (inputs / "b.mp4").write_text("this is no video")
     results = tmp_path / "results"
-    results.mkdir()
-    result = cli("process", inputs, "-o", results, *SMALL, "--json")
+    result = cli("process", inputs, "-o", f"{results}/", *SMALL, "--json")
     assert result.exit_code == 1
     said = json.loads(one_line(result.stdout))
     assert [Path(done["output"]).name for done in said["results"]] == ["a.gradcam.mp4", "c.gradcam.mp4"]
     assert [failed["input"] for failed in said["failed"]] == ["b.mp4"]
     assert result.stderr.count("target layer") == 1
+    assert sum("b.mp4" in line for line in result.stderr.splitlines()) == 1
+    assert "should not" not in result.stderr
     assert sorted(path.name for path in results.iterdir()) == ["a.gradcam.mp4", "c.gradcam.mp4"]
 
 
@@ -153,6 +172,36 @@ def test_an_image_becomes_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sample = Path(__file__).parents[2] / "samples" / "coffee.png"
     assert cli("process", sample, *SMALL, "-q").exit_code == 0
     assert clips.read(tmp_path / "coffee.gradcam.png")[0].shape == clips.read(sample)[0].shape
+
+
+def test_an_image_keeps_its_odd_sides(tmp_path: Path) -> None:
+    odd = tmp_path / "odd.png"
+    Image.fromarray(np.full((33, 51, 3), 128, np.uint8)).save(odd)
+    for layout, width in (("overlay", 51), ("side-by-side", 103)):
+        out = tmp_path / f"{layout}.png"
+        assert cli("process", odd, "-o", out, *SMALL, "-q", "--layout", layout).exit_code == 0
+        assert clips.read(out)[0].shape == (33, width, 3)
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".mp4", "x" * 300 + ".mp4"])
+def test_long_names(clip: Path, tmp_path: Path, name: str) -> None:
+    result = cli("process", clip, "-o", tmp_path / name, *SMALL, "-q")
+    if len(name) > 255:
+        assert result.exit_code == 1
+        assert "too long" in one_line(result.stderr)
+    else:
+        assert (result.exit_code, result.output) == (0, "")
+        data = (tmp_path / name).read_bytes()
+        assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_a_full_standard_output_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        code = "from streamcam.cli import main; import sys; sys.argv = ['streamcam', 'methods', '--json']; main()"
+        run = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode != 0
+    assert "Traceback" not in run.stderr
+    assert "should not" not in run.stderr
 
 
 def test_methods_models_and_layers_in_json() -> None:

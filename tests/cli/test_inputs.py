@@ -60,11 +60,11 @@ def test_default_names(inputs: list[str], expected: list[str]) -> None:
 
 
 def test_output_is_a_file_for_one_and_a_folder_for_several(folder: Path) -> None:
-    assert outputs(["a.mp4"], Path("x.mkv"), "gradcam") == [Path("x.mkv")]
-    assert outputs(["a.mp4"], folder, "gradcam") == [folder / "a.gradcam.mp4"]
-    assert outputs(["a.mp4", "b.mp4"], folder, "gradcam") == [folder / "a.gradcam.mp4", folder / "b.gradcam.mp4"]
+    assert outputs(["a.mp4"], "x.mkv", "gradcam") == [Path("x.mkv")]
+    assert outputs(["a.mp4"], str(folder), "gradcam") == [folder / "a.gradcam.mp4"]
+    assert outputs(["a.mp4", "b.mp4"], f"{folder}/new/", "gradcam") == [folder / f"new/{n}.gradcam.mp4" for n in "ab"]
     with pytest.raises(OptionError, match="2 inputs"):
-        outputs(["a.mp4", "b.mp4"], Path("x.mp4"), "gradcam")
+        outputs(["a.mp4", "b.mp4"], "x.mp4", "gradcam")
 
 
 def test_two_inputs_never_become_one_file() -> None:

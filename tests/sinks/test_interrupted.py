@@ -100,7 +100,7 @@ def test_file_that_may_not_grow_further_is_one_line_and_what_was_written_plays(s
     writer.write(5000)
     _, errors = writer.process.communicate(timeout=60)
     assert writer.process.returncode == 1
-    assert errors == f"SinkError: no space left for {target}; what was written until then is kept; free some space\n"
+    assert errors == f"SinkError: no space left for {target}; what was complete until then is kept; free some space\n"
     assert len(seconds_of_frames(target)) >= 50
 
 
@@ -123,5 +123,5 @@ def test_full_disk_is_one_line_and_what_was_written_plays(small: Path, tiny_disk
     writer.write(5000)
     _, errors = writer.process.communicate(timeout=60)
     assert writer.process.returncode == 1
-    assert errors == f"SinkError: no space left for {target}; what was written until then is kept; free some space\n"
+    assert errors == f"SinkError: no space left for {target}; what was complete until then is kept; free some space\n"
     assert len(seconds_of_frames(target)) >= 50

@@ -14,6 +14,7 @@ import pytest
 from av.video.frame import VideoFrame
 from PIL import Image
 
+from streamcam import process
 from streamcam.config import SourceOptions
 from streamcam.errors import SourceError
 from streamcam.frames import DRAWABLE, Frame
@@ -383,3 +384,14 @@ class TestRefusals:
         assert "secret" not in message
         assert "hidden" not in message
         assert "127.0.0.1:9/clip.mp4" in message
+
+
+def test_the_last_frame_of_an_animation_keeps_its_length(tmp_path: Path) -> None:
+    path, out = tmp_path / "anim.webp", tmp_path / "out.mp4"
+    stills = [Image.fromarray(np.full((32, 48, 3), 30 * n, np.uint8)) for n in range(4)]
+    stills[0].save(path, save_all=True, append_images=stills[1:], duration=[100, 200, 50, 300], lossless=True)
+    process(path, out, model="tests.road.models:brightness", preprocess="none")
+    with av.open(str(out)) as container:
+        frames = list(container.decode(video=0))
+        assert [float(frame.time) for frame in frames] == [0, 0.1, 0.3, 0.35]
+        assert float(container.streams.video[0].duration * container.streams.video[0].time_base) == pytest.approx(0.65)
