@@ -5,6 +5,7 @@ Command line and Python build these; a stage is handed its own and never the who
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
@@ -195,10 +196,17 @@ def make_job(url: str, path: str, **options: object) -> Job:
         OptionError: there is no such option, or its value cannot be used.
     """
     given = {"url": url, "path": Path(path), **options}
+    given |= {name: os.fspath(value) for name, value in options.items() if isinstance(value, os.PathLike)}
+    if isinstance(given.get("target"), int):
+        given["target"] = str(given["target"])
     parts: dict[str, object] = {}
     for part in fields(Job):
         kind = _PARTS[part.name]
-        parts[part.name] = kind(**{f.name: given.pop(f.name) for f in fields(kind) if f.name in given})
+        values = {f.name: given.pop(f.name) for f in fields(kind) if f.name in given}
+        try:
+            parts[part.name] = kind(**values)
+        except TypeError as error:
+            raise OptionError(f"one of {', '.join(values)} has a value of the wrong type: {error}") from error
     if given:
         unknown = next(iter(given))
         known = [f.name for kind in _PARTS.values() for f in fields(kind)]

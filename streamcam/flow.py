@@ -29,7 +29,7 @@ _END = object()
 
 
 class Cancelled(BaseException):
-    """Rises in a stage's thread when its flow ends early; never leaves `Flow`.
+    """Rises in a stage's thread when its flow ends early, and in whoever reads on after its end.
 
     Not an `Exception`, so that no ``except Exception`` on the way can mistake it for a failure.
     """
@@ -151,19 +151,20 @@ class Flow:
 
 
 def _feed(items: Iterable[T], channel: Channel[T]) -> None:
-    iterator = iter(items)
     try:
-        for item in iterator:
-            channel.put(item)
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                channel.put(item)
+        finally:
+            if hasattr(iterator, "close"):
+                iterator.close()
     except Cancelled:
         channel.cancel()
     except BaseException as error:
         channel.close(error)
     else:
         channel.close()
-    finally:
-        if hasattr(iterator, "close"):
-            iterator.close()
 
 
 class StageClock:

@@ -25,6 +25,10 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 """What `fit` knows."""
 
 
+_NARROWEST = 4
+"""Aspect ratio beyond which ``native`` squeezes and ``crop`` gives up: what is left is no picture to the model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """Where the pixels of an upright source picture lie in the model's input.
@@ -95,13 +99,16 @@ def fit(
         stride: input pixels per cell of the model's last grid, for ``native``.
 
     Raises:
-        OptionError: unknown mode.
+        OptionError: unknown mode, or a picture too narrow for ``crop``.
     """
     width, height = model_input
     aspect = Fraction(source[0], source[1]) * pixel_aspect
+    if mode == "crop" and not 1 / _NARROWEST <= aspect * height / width <= _NARROWEST:
+        raise OptionError(f"{source[0]}x{source[1]} is too narrow for --fit crop", do="use --fit stretch or letterbox")
     if mode == "stretch":
         return Geometry(source, model_input, model_input)
     if mode == "native":
+        aspect = min(max(aspect, Fraction(1, _NARROWEST)), Fraction(_NARROWEST))
         ideal_height = float(width * height / aspect) ** 0.5
         size = (_multiple(ideal_height * float(aspect), stride), _multiple(ideal_height, stride))
         return Geometry(source, size, size)

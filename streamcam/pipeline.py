@@ -151,7 +151,8 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
             interrupted = True
             if not sink.frames:
                 raise
-    for note in (*source.notes, *sink.notes):
+    told = (*explainer.troubles[:_TROUBLES], *source.notes, *sink.notes)
+    for note in told:
         watcher.note(note)
     wall = time.perf_counter() - started - startup
     summary = Summary(
@@ -172,12 +173,15 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         device=view.kernel.device,
         batch=batch,
         interrupted=interrupted,
-        notes=(*explainer.notes, *source.notes, *sink.notes),
+        notes=(*explainer.notes, *told),
     )
     if interrupted:
         raise Interrupted(summary)
     return summary
 
+
+_TROUBLES = 10
+"""Frames that are named when the model fails on many."""
 
 _LONGEST = 8
 """Frames that may wait for one another where only some are explained."""

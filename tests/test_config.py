@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,13 @@ def test_flat_options_find_their_place() -> None:
 def test_wrong_values_say_what_is_right(options: dict[str, Any], says: str) -> None:
     with pytest.raises(OptionError, match=says):
         make_job("in.mp4", "out.mp4", **options)
+
+
+def test_python_values_are_taken_as_meant() -> None:
+    job = make_job("in.mp4", "out.mp4", target=3, model=Path("mine.keras"))
+    assert (job.explain.target, job.model.model) == ("3", "mine.keras")
+    with pytest.raises(OptionError, match="wrong type"):
+        make_job("in.mp4", "out.mp4", every="2")
 
 
 def test_an_error_is_one_line() -> None:

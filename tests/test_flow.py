@@ -149,6 +149,26 @@ def test_cancel_during_a_stalled_read_leaves_without_it() -> None:
     assert not stuck.is_alive()
 
 
+def test_what_cannot_even_be_iterated_over_is_an_error_of_the_consumer() -> None:
+    class Unwilling:
+        def __iter__(self) -> Iterator[int]:
+            raise Broken("iter")
+
+    class Unclosable:
+        def __iter__(self) -> Iterator[int]:
+            return self  # type: ignore[return-value]
+
+        def __next__(self) -> int:
+            raise StopIteration
+
+        def close(self) -> None:
+            raise Broken("close")
+
+    for items in (Unwilling(), Unclosable()):
+        with pytest.raises(Broken), Flow() as flow:
+            list(flow.ahead(items, depth=1))
+
+
 def test_live_overload_keeps_the_newest_and_counts_the_rest() -> None:
     produced = threading.Event()
 

@@ -95,6 +95,15 @@ def test_a_single_cell_covers_everything() -> None:
     assert (columns == 1).all()
 
 
+@pytest.mark.parametrize("source", [(10, 10_000), (16_000, 1)])
+def test_slivers_stay_affordable(source: tuple[int, int]) -> None:
+    width, height = fit("native", source, (224, 224)).input
+    assert width * height <= 1.2 * 224 * 224
+    assert fit("letterbox", source, (224, 224)).input == (224, 224)
+    with pytest.raises(OptionError, match="too narrow"):
+        fit("crop", source, (224, 224))
+
+
 def test_unknown_mode() -> None:
     with pytest.raises(OptionError, match="letterbox"):
         fit("squash", (4, 4), (4, 4))  # type: ignore[arg-type]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import OptionError, StreamcamError
+from ..errors import OptionError
 from .inputs import expand, is_url, outputs
-from .reporting import complain, say
+from .reporting import complain, say, understood
 
 if TYPE_CHECKING:
     from ..config import Job
@@ -193,11 +193,12 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
         except Interrupted as stop:
             done.append(stop.summary)
             interrupted = True
-        except StreamcamError as error:
+        except Exception as error:
             if len(jobs) == 1:
                 raise
-            complain(f"{name}: {error}")
-            failed.append({"input": name, "error": str(error)})
+            line = str(understood(error))
+            complain(f"{name}: {line}")
+            failed.append({"input": name, "error": line})
             continue
         if not quiet:
             say(_told(done[-1]))

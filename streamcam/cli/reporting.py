@@ -27,6 +27,18 @@ def say(line: str) -> None:
     typer.echo(line, err=True)
 
 
+def understood(error: Exception) -> StreamcamError:
+    """Any error as one line that says what to do."""
+    if isinstance(error, StreamcamError):
+        return error
+    if isinstance(error, OSError):
+        return StreamcamError(f"{error.filename or 'standard output'}: {error.strerror or error}")
+    return StreamcamError(
+        f"this should not have happened: {type(error).__name__}: {error}",
+        do="please report it with the output of the same command under STREAMCAM_DEBUG=1",
+    )
+
+
 def reported(command: Callable[P, R]) -> Callable[P, R]:
     """Turns what a command raises into a line on stderr and an exit code; SIGTERM ends it like Ctrl-C does."""
 
@@ -46,19 +58,10 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             # Whoever read stdout has gone; Python must not try to flush it again on the way out.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
-        except OSError as error:
-            complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
-            raise typer.Exit(1) from None
         except Exception as error:
             if os.environ.get("STREAMCAM_DEBUG"):
                 raise
-            name = type(error).__name__
-            complain(
-                StreamcamError(
-                    f"this should not have happened: {name}: {error}",
-                    do="please report it with the output of the same command under STREAMCAM_DEBUG=1",
-                )
-            )
+            complain(understood(error))
             raise typer.Exit(1) from None
         finally:
             for number, handler in before.items():

@@ -22,6 +22,10 @@ DEFAULT_BATCH = 8
 """As fast as 16 on a processor (13.0 CPU ms a frame either way, EfficientNet-Lite0), with 140 MiB less at the peak."""
 
 
+_KERNELS = 2
+"""Kernels that are kept: each holds a copy of the model's weights and its working memory."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """How the model looks at one source: the geometry and the kernel made for it."""
@@ -38,6 +42,7 @@ class StreamExplainer:
     Attributes:
         loaded: the model and what is known of it.
         notes: one-line announcements for the user; grows as kernels are made.
+        troubles: what went wrong with single frames since the last `view`.
         device: where it computes.
     """
 
@@ -61,6 +66,8 @@ class StreamExplainer:
         self.device = choose_device(explain.device)
         self.notes: list[str] = list(self.loaded.notes)
         self._kernels: dict[tuple[Size, int], Kernel] = {}
+        self._built = False
+        self.troubles: list[str] = []
         self._precision = ""
 
     @property
@@ -81,6 +88,7 @@ class StreamExplainer:
         Raises:
             LayerError, ModelError: the model cannot be explained as asked for.
         """
+        self.troubles = []
         geometry = self.geometry(info)
         batch = self._options.batch or max(1, DEFAULT_BATCH // every)
         if info.frames is not None:
@@ -88,6 +96,9 @@ class StreamExplainer:
         return View(geometry, self._kernel(geometry.input, batch))
 
     def _kernel(self, size: Size, batch: int) -> Kernel:
+        for (known_size, known_batch), kernel in self._kernels.items():
+            if known_size == size and known_batch >= batch and not self._options.batch:
+                return kernel
         if (size, batch) not in self._kernels:
             if not self._precision:
                 self._precision, note = choose_precision(
@@ -97,10 +108,15 @@ class StreamExplainer:
             kernel = self._build(size, batch, self._precision)
             # The first run is the one that optimises and allocates; it belongs to the start-up.
             kernel(np.zeros((batch, size[1], size[0], 3), np.uint8))
-            if not self._kernels:
+            if not self._built:
+                self._built = True
                 row = next(row for row in kernel.layers if row.path == kernel.layer)
                 why = f" ({row.reason.removeprefix('auto: ')})" if row.chosen else ""
+                if kernel.note:
+                    self.notes.append(kernel.note)
                 self.notes.append(f"target layer {kernel.layer}: {row.shape[1]}x{row.shape[0]} cells{why}")
+            while len(self._kernels) >= _KERNELS:
+                del self._kernels[next(iter(self._kernels))]
             self._kernels[size, batch] = kernel
         return self._kernels[size, batch]
 
@@ -141,10 +157,14 @@ class StreamExplainer:
     def _told(self, frames: list[Frame], look: Look) -> Iterator[Explained]:
         for n, frame in enumerate(frames):
             target = int(look.targets[n])
+            heatmap = look.maps[n]
+            if not (np.isfinite(heatmap).all() and np.isfinite(look.logits[n])):
+                heatmap = np.zeros_like(heatmap)
+                self.troubles.append(f"frame {frame.index}: the model's answer is not a number; nothing is drawn")
             yield Explained(
                 # The pixels have served; letting go of them keeps the queues light.
                 frame=replace(frame, pixels=None),
-                heatmap=look.maps[n],
+                heatmap=heatmap,
                 target=target,
                 label=self.loaded.labels[target],
                 probability=float(look.probabilities[n]),

@@ -30,7 +30,6 @@ _ARITHMETIC: dict[str, Callable[..., NDArray[Any]]] = {
     "Neg": np.negative,
     "Rsqrt": lambda x: 1 / np.sqrt(x),
     "Reshape": lambda x, shape: x.reshape(shape),
-    "Squeeze": np.squeeze,
 }
 """What Keras makes biases and batch normalisation's constants with."""
 
@@ -48,25 +47,26 @@ def freeze(function: Any) -> Any:
     """A function of constants that computes what a concrete function computes, batch norm folded.
 
     Args:
-        function: a `tf.types.experimental.ConcreteFunction` that returns a flat list of tensors.
+        function: a `tf.types.experimental.ConcreteFunction` of one tensor that returns a flat list of tensors.
 
     Returns:
-        A pruned function with the same inputs and outputs that holds no variable: the model may go away.
+        A function with the same input and outputs that holds no variable: the model may go away.
     """
     frozen = convert_variables_to_constants_v2(function)
     graph_def = frozen.graph.as_graph_def()
-    inputs = [tensor.name for tensor in frozen.inputs]
+    (pictures,) = frozen.inputs
     outputs = [tensor.name for tensor in frozen.outputs]
     fold_batch_norm(graph_def, outputs)
-    # Most nodes have lost their readers by now, and each one that is left costs time to import.
-    graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [_node_of(name) for name in inputs + outputs])
-    return _function(graph_def, inputs, outputs)
+    # Most nodes have lost their readers by now, and each one that is left costs time and memory to import.
+    kept = [_node_of(name) for name in (pictures.name, *outputs)]
+    graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, kept)
 
+    def imported(images: Any) -> list[Any]:
+        replaced = {pictures.name: images}
+        tensors: list[Any] = tf.graph_util.import_graph_def(graph_def, replaced, outputs, name="frozen")
+        return tensors
 
-def _function(graph_def: Any, inputs: list[str], outputs: list[str]) -> Any:
-    imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
-    tensor = imported.graph.as_graph_element
-    return imported.prune([tensor(name) for name in inputs], [tensor(name) for name in outputs])
+    return tf.compat.v1.wrap_function(imported, [tf.TensorSpec(pictures.shape, pictures.dtype)])
 
 
 def fold_batch_norm(graph_def: Any, outputs: list[str]) -> int:
@@ -145,6 +145,8 @@ class _Constants:
                 operands = [self._value(_node_of(operand)) for operand in node.input]
                 known = [operand for operand in operands if operand is not None]
                 self._values[name] = _ARITHMETIC[node.op](*known) if len(known) == len(operands) else None
+            elif node.op == "Squeeze" and (squeezed := self._value(_node_of(node.input[0]))) is not None:
+                self._values[name] = np.squeeze(squeezed, tuple(node.attr["squeeze_dims"].list.i) or None)
             else:
                 self._values[name] = None
         return self._values[name]
@@ -157,6 +159,8 @@ def _chain(
     at = start
     while len(readers[at]) == 1 and at not in kept:
         node = nodes[readers[at][0]]
+        if node.name in kept:
+            break
         if node.op == "Identity":
             at = node.name
             continue
@@ -179,7 +183,7 @@ def _per_channel(value: NDArray[Any], channels: int) -> NDArray[np.float64] | No
     """A constant as one number a channel, or None where it differs from place to place."""
     if value.size == 1:
         return np.full(channels, value.reshape(()), np.float64)
-    if value.size == channels and value.shape[-1] == channels:
+    if value.ndim <= 4 and value.size == channels and value.shape[-1] == channels:
         return value.reshape(channels).astype(np.float64)
     return None
 

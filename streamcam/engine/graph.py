@@ -17,7 +17,9 @@ from ..geometry import Size
 from ..models.backend import keras, tf
 
 _PASSES_ON = ("Identity", "Cast", "Reshape", "Squeeze")
-_PROBABILITIES = ("Softmax", "Sigmoid")
+_PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid")
+_LEARNED = ("MatMul", "BatchMatMulV2", "Einsum", "Conv2D", "BiasAdd")
+_LEAST_PROBABILITY = 1e-7
 _POOLING = ("MaxPool", "AvgPool")
 
 
@@ -28,10 +30,12 @@ class Head:
     Attributes:
         logits: pre-softmax (or pre-sigmoid) values, ``(N, classes)``.
         probabilities: ``(N, classes)``. A head of one sigmoid unit counts as two classes, negative and positive.
+        note: what the user should know of it; usually nothing.
     """
 
     logits: Any
     probabilities: Any
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,16 @@ class Survey:
 
 
 def layer_paths(model: Any) -> dict[str, Any]:
-    """Every layer of a model by path, nested ones after the layer that holds them, shared ones once."""
+    """Every layer of a model by path, nested ones after the layer that holds them, shared ones once.
+
+    Operations of a functional model that are no layers (``x + y``) are in it as well.
+    """
     found: dict[str, Any] = {}
     seen: set[int] = set()
 
     def walk(layer: Any, prefix: str) -> None:
-        for inner in layer._flatten_layers(include_self=False, recursive=False):
+        operations = [step for step in getattr(layer, "operations", ()) if not isinstance(step, keras.layers.Layer)]
+        for inner in (*layer._flatten_layers(include_self=False, recursive=False), *operations):
             if id(inner) in seen or isinstance(inner, keras.layers.InputLayer):
                 continue
             seen.add(id(inner))
@@ -89,7 +97,8 @@ def layer_paths(model: Any) -> dict[str, Any]:
             while path in found:
                 path += "'"
             found[path] = inner
-            walk(inner, path + "/")
+            if isinstance(inner, keras.layers.Layer):
+                walk(inner, path + "/")
 
     walk(model, "")
     return found
@@ -112,21 +121,25 @@ def recorded(layers: dict[str, Any]) -> Iterator[list[tuple[str, Any]]]:
 
         return wrapped
 
+    own = {path: layer.__dict__["call"] for path, layer in layers.items() if "call" in layer.__dict__}
     # Past Keras's own __setattr__, which would track the function as state of the layer.
     for path, layer in layers.items():
         layer.__dict__["call"] = wrap(path, layer.call)
     try:
         yield outputs
     finally:
-        for layer in layers.values():
-            layer.__dict__.pop("call", None)
+        for path, layer in layers.items():
+            del layer.__dict__["call"]
+            if path in own:
+                layer.__dict__["call"] = own[path]
 
 
 def find_head(output: Any) -> Head:
     """Finds the logits behind a classifier's output, ``(N, classes)``.
 
     A fused ``Dense(activation="softmax")`` and a separate layer look the same on the graph. An output without
-    softmax or sigmoid is taken as logits.
+    softmax or sigmoid is taken as logits. Where probabilities are computed with after the softmax (clipped, averaged
+    over several views) there is no logit; the logarithm of the probability stands for it.
 
     Raises:
         ModelError: the output is not one row of numbers a picture.
@@ -137,6 +150,10 @@ def find_head(output: Any) -> Head:
     tensor = output
     while tensor.op.type in _PASSES_ON and tensor.op.inputs:
         tensor = tensor.op.inputs[0]
+    if tensor.op.type not in _PROBABILITIES and _behind_softmax(tensor):
+        logits = tf.math.log(tf.maximum(tf.cast(output, tf.float32), _LEAST_PROBABILITY))
+        note = "the model computes with its softmax: the logarithm of the probability is explained, for want of a logit"
+        return Head(logits, tf.cast(output, tf.float32), note)
     if tensor.op.type not in _PROBABILITIES:
         logits = tf.cast(output, tf.float32)
         activation = "Softmax" if output.shape[-1] != 1 else "Sigmoid"
@@ -146,7 +163,21 @@ def find_head(output: Any) -> Head:
         activation = tensor.op.type
     if output.shape[-1] == 1:
         logits = tf.concat([-logits, logits], axis=1)
-    return Head(logits, tf.nn.softmax(logits) if activation == "Softmax" else tf.nn.sigmoid(logits))
+    return Head(logits, tf.nn.sigmoid(logits) if activation == "Sigmoid" else tf.nn.softmax(logits))
+
+
+def _behind_softmax(output: Any) -> bool:
+    """True where a softmax lies between an output and the last thing that was learned."""
+    seen: set[str] = set()
+    waiting = [output]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor.op.type == "Softmax":
+            return True
+        if tensor.name not in seen and tensor.op.type not in _LEARNED:
+            seen.add(tensor.name)
+            waiting.extend(tensor.op.inputs)
+    return False
 
 
 def depends_on(tensor: Any) -> set[str]:
@@ -178,7 +209,8 @@ def survey(model: Any, inputs: Any) -> Survey:
     needed = depends_on(head.logits)
     outputs = {path: tensor for path, tensor in calls if tf.is_tensor(tensor)}
     reasons = {path: _why_not(tensor, inputs, needed) for path, tensor in outputs.items()}
-    chosen = _before_pooling([(path, outputs[path]) for path, _ in calls if reasons.get(path) == ""])
+    grids = [(path, outputs[path]) for path, _ in calls if reasons.get(path) == ""]
+    chosen = _before_pooling([(path, grid) for path, grid in grids if _is_picture(grid, inputs)])
     rows = tuple(
         LayerInfo(
             path=path,
@@ -186,7 +218,7 @@ def survey(model: Any, inputs: Any) -> Survey:
             shape=tuple(tensor.shape[1:]),
             usable=not reasons[path],
             chosen=path == chosen,
-            reason="auto: the last grid before pooling" if path == chosen else reasons[path],
+            reason="auto: the last grid of a layer before pooling" if path == chosen else reasons[path],
         )
         for path, tensor in outputs.items()
     )
@@ -200,9 +232,17 @@ def _why_not(tensor: Any, inputs: Any, needed: set[str]) -> str:
         return "no grid"
     if tensor.name not in needed:
         return "the logits do not depend on it"
+    if None in tensor.shape[1:]:
+        return "no fixed size"
     if tensor.shape[1] == 1 and tensor.shape[2] == 1:
         return "a single cell"
     return ""
+
+
+def _is_picture(grid: Any, inputs: Any) -> bool:
+    """False for four axes that are no rows and columns of the picture, such as tokens and heads of attention."""
+    down, across = inputs.shape[1] / grid.shape[1], inputs.shape[2] / grid.shape[2]
+    return bool(max(down, across) <= 1.5 * min(down, across))
 
 
 def _before_pooling(candidates: list[tuple[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DeviceError, ModelError
+from ..errors import DeviceError, LayerError, ModelError
 from ..frames import Pixels
 from ..geometry import Size
 from ..methods import Method, Traced
@@ -52,6 +52,7 @@ class Kernel:
         layers: what tracing the model showed of each layer.
         precision: of the arithmetic; the maps are float32.
         device: where it runs.
+        note: what the user should know of the model's end; usually nothing.
     """
 
     function: Callable[[Any], list[Any]]
@@ -61,6 +62,7 @@ class Kernel:
     layers: tuple[LayerInfo, ...]
     precision: str
     device: str
+    note: str = ""
 
     def __call__(self, images: Pixels) -> Look:
         """Explains up to ``batch`` pictures, ``uint8 (n, height, width, 3)`` RGB.
@@ -114,12 +116,12 @@ def build_kernel(
         LayerError: the layer does not exist or cannot be explained.
         ModelError: the model cannot be run on such pictures.
     """
-    seen: list[tuple[str, tuple[LayerInfo, ...]]] = []
+    seen: list[tuple[str, tuple[LayerInfo, ...], str, str]] = []
 
     def look(images: Any) -> list[Any]:
         surveyed = survey(model, preprocess(tf.cast(images, tf.float32)))
         chosen = choose_layer(layer, surveyed.rows)
-        seen.append((chosen, surveyed.rows))
+        seen.append((chosen, surveyed.rows, surveyed.grids[chosen].dtype.name, surveyed.head.note))
         logits, probabilities = surveyed.head.logits, surveyed.head.probabilities
         targets = tf.argmax(logits, axis=1) if target is None else tf.fill([batch], tf.constant(target, tf.int64))
         score = tf.gather(logits, targets, batch_dims=1)
@@ -129,8 +131,8 @@ def build_kernel(
         return [maps, targets, score, tf.gather(probabilities, targets, batch_dims=1), best.indices, best.values]
 
     traced = _trace(look, size, batch)
-    chosen, rows = seen[-1]
-    return Kernel(freeze(traced), size, batch, chosen, rows, precision, device)
+    chosen, rows, own, note = seen[-1]
+    return Kernel(freeze(traced), size, batch, chosen, rows, own if own != "float32" else precision, device, note)
 
 
 def trace_layers(model: Any, preprocess: Callable[[Any], Any], size: Size) -> tuple[LayerInfo, ...]:
@@ -166,6 +168,8 @@ def _gradient(score: Any, grid: Any) -> Any:
     # tf.gradients walks the graph that is there, from the score back to the grid and no further, whichever way
     # the model was built; a tape would have to be open while the model runs.
     (gradient,) = tf.gradients(score, grid)
+    if gradient is None:
+        raise LayerError("no gradient reaches the target layer: something behind it stops it", do="use a later --layer")
     return tf.cast(gradient, tf.float32)
 
 

@@ -1,4 +1,4 @@
-"""Small classifiers of every build, with random batch-norm statistics so that folding has something to do."""
+"""Small classifiers of every build, with random biases and batch-norm statistics for folding to do something."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def shaken(model: Any, seed: int = 0) -> Any:
     for layer in model._flatten_layers():
         if isinstance(layer, L.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+        elif getattr(layer, "use_bias", False):
+            layer.bias.assign(rng.uniform(-0.1, 0.3, layer.bias.shape))
     return model
 
 

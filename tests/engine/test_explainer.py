@@ -15,6 +15,7 @@ from streamcam.engine.explainer import StreamExplainer
 from streamcam.errors import LayerError, MethodError, OptionError, SourceError, TargetError
 from streamcam.flow import StageClock, batched
 from streamcam.frames import Frame, SourceInfo
+from streamcam.models.backend import tf
 
 from .models import HEIGHT, WIDTH
 
@@ -86,7 +87,7 @@ def test_short_sources_and_strides_make_small_batches() -> None:
     explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions())
     assert explainer.view(info(frames=1)).kernel.batch == 1
     assert explainer.view(info(frames=1000), every=4).kernel.batch == 2
-    assert explainer.view(info(frames=1000), every=100).kernel.batch == 1
+    assert explainer.view(info(frames=1000)).kernel.batch == 8
 
 
 @pytest.mark.parametrize(("build", "expected"), [("any_size", (288, 160)), ("functional", (WIDTH, HEIGHT))])
@@ -94,6 +95,36 @@ def test_auto_fit_shows_the_whole_frame_in_its_own_shape_where_it_can(build: str
     explainer = StreamExplainer(ModelOptions(model=f"tests.engine.models:{build}"), ExplainOptions())
     wide = replace(info(), width=1280, height=720)
     assert explainer.geometry(wide).input == explainer.geometry(wide).scaled == expected
+
+
+def test_pixels_that_are_not_square_are_seen_as_shown() -> None:
+    explainer = StreamExplainer(ModelOptions(model="tests.engine.models:any_size"), ExplainOptions())
+    anamorphic = replace(info(), width=720, height=576, pixel_aspect=Fraction(64, 45))
+    assert explainer.geometry(anamorphic).input == (288, 160)
+
+
+def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: StreamExplainer) -> None:
+    view = explainer.view(info())
+
+    def broken(images: Any) -> list[Any]:
+        maps, targets, logits, *rest = (output.numpy() for output in view.kernel.function(images))
+        maps[1], logits[2] = np.nan, np.inf
+        return [tf.constant(output) for output in (maps, targets, logits, *rest)]
+
+    ill = replace(view, kernel=replace(view.kernel, function=broken))
+    out = list(explainer.explain(batched(frames(4), 4, longest=4), ill, StageClock()))
+    assert [bool(np.any(item.heatmap)) for item in out[1:3]] == [False, False]
+    assert all(np.isfinite(item.heatmap).all() for item in out)
+    assert [line.partition(":")[0] for line in explainer.troubles] == ["frame 1", "frame 2"]
+
+
+def test_only_a_few_kernels_are_kept() -> None:
+    explainer = StreamExplainer(ModelOptions(model="tests.engine.models:any_size"), ExplainOptions())
+    shapes = [(64, 64), (128, 64), (64, 128)]
+    kernels = [explainer.view(replace(info(), width=w, height=h)).kernel for w, h in shapes]
+    again = [explainer.view(replace(info(), width=w, height=h, frames=1)).kernel for w, h in shapes[1:]]
+    assert again == kernels[1:]  # a larger batch serves as well
+    assert explainer.view(info()).kernel is not kernels[0]
 
 
 def test_the_target_layer_is_announced(explainer: StreamExplainer) -> None:

@@ -96,3 +96,65 @@ def test_a_subtraction_from_a_constant_is_not_taken_for_one_of_it() -> None:
     images = tf.constant(pictures(2))
     expected = function(images)[0].numpy()
     np.testing.assert_allclose(freeze(function)(images)[0].numpy(), expected, rtol=1e-5, atol=1e-3)
+
+
+def graph_of(build: Any) -> tuple[Any, list[str]]:
+    """A `GraphDef` and the names of its outputs, which `build` makes from a convolution of four channels."""
+    rng = np.random.default_rng(0)
+    graph = tf.Graph()
+    with graph.as_default():
+        images = tf.compat.v1.placeholder(tf.float32, (1, 4, 6, 3), name="images")
+        kernel = tf.constant(rng.normal(size=(1, 1, 3, 4)), tf.float32)
+        outputs = build(tf.nn.conv2d(images, kernel, 1, "SAME", name="convolution"))
+    return graph.as_graph_def(), [output.name for output in outputs]
+
+
+def run(graph_def: Any, outputs: list[str]) -> list[Any]:
+    images = np.random.default_rng(1).normal(size=(1, 4, 6, 3)).astype(np.float32)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(graph_def, name="")
+        return list(session.run(outputs, {"images:0": images}))
+
+
+PER_CHANNEL = np.array([0.5, -2.0, 3.0, 0.25], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("build", "folds"),
+    [
+        (lambda y: [tf.identity(y * PER_CHANNEL)], 1),
+        (lambda y: [tf.identity((y - PER_CHANNEL) * PER_CHANNEL[::-1] + 1.0)], 1),
+        (lambda y: [tf.identity((y + PER_CHANNEL) * 2.0 - PER_CHANNEL.reshape(1, 1, 1, 4))], 1),
+        (lambda y: [tf.identity(tf.nn.bias_add(y, PER_CHANNEL) * 3.0)], 1),
+        (lambda y: [tf.identity(PER_CHANNEL - y)], 0),
+        (lambda y: [tf.identity(y * PER_CHANNEL.reshape(4, 1, 1))], 0),  # one number a row, of which there are four
+        (lambda y: [tf.identity(y * PER_CHANNEL + y)], 0),  # two readers
+        (lambda y: [y, tf.identity(y * PER_CHANNEL)], 0),  # asked for itself
+        (lambda y: [y * PER_CHANNEL], 0),  # the end of the chain is asked for by name
+    ],
+    ids=["mul", "sub-mul-add", "add-mul-sub", "bias", "from-constant", "rows", "two-readers", "kept", "output"],
+)
+def test_chains(build: Any, folds: int) -> None:
+    graph_def, outputs = graph_of(build)
+    expected = run(graph_def, outputs)
+    folded = fold_batch_norm(graph_def, outputs)
+    for got, wanted in zip(run(graph_def, outputs), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    assert folded <= folds
+    if folds:
+        assert folded == 1
+        pruned = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [name.partition(":")[0] for name in outputs])
+        assert not {"Mul", "Sub", "AddV2"} & {node.op for node in pruned.node}
+
+
+def test_a_kernel_of_two_convolutions_is_folded_for_each() -> None:
+    def build(y: Any) -> list[Any]:
+        convolution = y.op
+        again = tf.nn.conv2d(convolution.inputs[0] + 1.0, convolution.inputs[1], 1, "SAME")
+        return [tf.identity(y * PER_CHANNEL), tf.identity(again * 2.0)]
+
+    graph_def, outputs = graph_of(build)
+    expected = run(graph_def, outputs)
+    assert fold_batch_norm(graph_def, outputs) == 2
+    for got, wanted in zip(run(graph_def, outputs), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)

@@ -209,6 +209,15 @@ def test_a_layer_the_logits_do_not_depend_on() -> None:
         kernel_of(First(), layer=f"{model.name}/side")
 
 
+def test_a_single_cell_is_no_grid() -> None:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(models.features(x))
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.Flatten()(x)))
+    with pytest.raises(LayerError, match="a single cell"):
+        kernel_of(model, layer="squeeze")
+    assert kernel_of(model).layer == "last"
+
+
 def test_what_is_no_classifier_is_refused() -> None:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     with pytest.raises(ModelError, match="a classifier"):
@@ -219,3 +228,69 @@ def test_a_wrong_size_is_refused_in_one_line() -> None:
     with pytest.raises(ModelError, match="64x64") as caught:
         kernel_of(models.functional(), size=(64, 64))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [lambda p: keras.ops.clip(p, 0.001, 0.999), lambda p: keras.layers.Average()([p, p]), lambda p: p * 1.0],
+    ids=["clip", "average", "scale"],
+)
+def test_probabilities_that_are_computed_with_are_not_taken_for_logits(end: Any) -> None:
+    images = pictures(4)
+    base = models.functional()
+    plain = kernel_of(base)(images)
+    kernel = kernel_of(keras.Model(base.inputs, end(base.output)))
+    look = kernel(images)
+    assert "logarithm" in kernel.note
+    np.testing.assert_array_equal(look.targets, plain.targets)
+    np.testing.assert_allclose(look.probabilities, plain.probabilities, atol=1e-5)
+    np.testing.assert_allclose(look.logits, np.log(plain.probabilities), atol=1e-4)
+
+
+def test_a_log_softmax_is_a_softmax() -> None:
+    images = pictures(4)
+    base = models.logits_only()
+    plain = kernel_of(base)(images)
+    look = kernel_of(keras.Model(base.inputs, keras.ops.log_softmax(base.output)))(images)
+    np.testing.assert_allclose(look.probabilities, plain.probabilities, rtol=1e-4)
+    np.testing.assert_allclose(look.maps, plain.maps, atol=1e-5)
+
+
+def test_the_last_grid_may_be_an_operation_that_is_no_layer() -> None:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = models.features(x)
+    x = keras.ops.add(x, keras.layers.Conv2D(12, 1, name="branch")(x))
+    output = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    kernel = kernel_of(keras.Model(inputs, output))
+    assert kernel.layer.startswith("add")
+    assert kernel(pictures(1)).maps.shape == (1, *GRID)
+
+
+def test_tokens_and_heads_are_not_taken_for_rows_and_columns() -> None:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = models.features(x)
+    tokens = keras.layers.Reshape((GRID[0] * GRID[1], 12))(x)
+    tokens = keras.layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    output = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.GlobalAveragePooling1D()(tokens))
+    assert kernel_of(keras.Model(inputs, output)).layer == "last"
+
+
+def test_a_stopped_gradient_is_said() -> None:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = keras.layers.Conv2D(4, 3, strides=8, padding="same", name="early")(x)
+    x = keras.ops.stop_gradient(x)
+    output = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    with pytest.raises(LayerError, match="no gradient"):
+        kernel_of(keras.Model(inputs, output), layer="early")
+
+
+def test_the_precision_of_a_mixed_model_is_its_own() -> None:
+    with_policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = models.functional()
+    finally:
+        keras.mixed_precision.set_dtype_policy(with_policy)
+    kernel = kernel_of(model)
+    assert kernel.precision == "bfloat16"
+    assert kernel(pictures(2)).maps.dtype == np.float32
