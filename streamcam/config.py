@@ -6,6 +6,7 @@ Command line and Python build these; a stage is handed its own and never the who
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
@@ -66,18 +67,26 @@ class ModelOptions:
 
     Attributes:
         model: ``efficientnet-lite0`` (embedded), a name from `keras.applications`, a ``.keras`` or
-            ``.h5`` file, or ``package.module:function`` returning a model.
+            ``.h5`` file, a SavedModel folder, ``package.module:function`` returning a model, or, from Python, a
+            `keras.Model`.
         preprocess: ``auto``, ``none`` (the model takes RGB 0–255), ``0..1``, ``-1..1``, the name of a
-            `keras.applications` family, or ``package.module:function`` on float32 ``(N, H, W, 3)``.
-        labels: ``auto``, ``imagenet``, or a text file with one class a line.
+            `keras.applications` family, or a function (also as ``package.module:function``) of float32
+            ``(N, H, W, 3)``.
+        labels: ``auto``, ``imagenet``, a text file with one class a line, or, from Python, the names.
         fit: how a frame is fitted into the model's input; ``auto`` is ``native`` for a model that takes any size
             and ``stretch`` for others, so that the model sees the whole frame.
+        image_input: name of the input that takes the pictures, for models with several; empty finds it.
+        feed: what the other inputs get, by name: a number, a list of numbers or an array (the same for every
+            picture), a ``.npy`` file, or a function (also as ``package.module:function``) of the preprocessed
+            pictures ``(N, H, W, 3)``.
     """
 
-    model: str = DEFAULT_MODEL
-    preprocess: str = "auto"
-    labels: str = "auto"
+    model: Any = DEFAULT_MODEL
+    preprocess: Any = "auto"
+    labels: Any = "auto"
     fit: Fit | Literal["auto"] = "auto"
+    image_input: str = ""
+    feed: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _one_of("--fit", self.fit, ("auto", *FITS))
@@ -88,9 +97,11 @@ class ExplainOptions:
     """What is explained, and how it is computed.
 
     Attributes:
-        method: name in `streamcam.methods.METHODS`.
+        method: name in `streamcam.methods.METHODS`, or ``package.module:function``.
         layer: ``auto``, or the name of the target layer (``outer/inner`` for nested models).
-        target: ``top`` (each frame's most probable class), a class name, or a class index.
+        target: what is explained, one or several: ``top`` (each frame's most probable class), a class name, a class
+            index, a contrast (``tabby - tiger cat``), or ``package.module:function`` of the logits.
+        params: the method's own settings by name, such as ``{"steps": 64}``; numbers may be text.
         batch: frames per call of the model; 0 chooses.
         precision: of the model's arithmetic; maps are float32 always.
         device: ``auto``, ``cpu``, ``gpu:0`` …
@@ -98,12 +109,15 @@ class ExplainOptions:
 
     method: str = "gradcam"
     layer: str = "auto"
-    target: str = "top"
+    target: tuple[str, ...] = ("top",)
+    params: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 0
     precision: Precision = "auto"
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        if not self.target:
+            raise OptionError("--target is empty", wanted="at least one target")
         _one_of("--precision", self.precision, PRECISIONS)
         _within("--batch", self.batch, 0, 1024)
 
@@ -189,6 +203,12 @@ class Job:
     draw: DrawOptions = field(default_factory=DrawOptions)
 
 
+def as_targets(target: Any) -> tuple[str, ...]:
+    """One target (a name or an index) or several, as text."""
+    several = target if isinstance(target, (tuple, list)) else (target,)
+    return tuple(str(one) for one in several)
+
+
 def make_job(url: str, path: str, **options: object) -> Job:
     """A `Job` from flat options, each the name of a field of one of the option objects.
 
@@ -197,8 +217,8 @@ def make_job(url: str, path: str, **options: object) -> Job:
     """
     given = {"url": url, "path": Path(path), **options}
     given |= {name: os.fspath(value) for name, value in options.items() if isinstance(value, os.PathLike)}
-    if isinstance(given.get("target"), int):
-        given["target"] = str(given["target"])
+    if "target" in given:
+        given["target"] = as_targets(given["target"])
     parts: dict[str, object] = {}
     for part in fields(Job):
         kind = _PARTS[part.name]

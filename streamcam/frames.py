@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,12 @@ Pixels: TypeAlias = NDArray[np.uint8]
 """``uint8 (height, width, 3)``, RGB, full range."""
 
 Heatmap: TypeAlias = NDArray[np.float32]
-"""``float32 (h, w)``, raw evidence on the target layer's grid, not normalised, never NaN."""
+"""``float32 (h, w)``, raw evidence on a grid that divides the model's input evenly, not normalised, never NaN."""
+
+Display: TypeAlias = Literal["heat", "pixels", "signed"]
+"""How maps are shown: ``heat``, evidence above zero on a coarse grid; ``pixels``, the same pixel by pixel, where a
+few outliers must not set the scale; ``signed``, pixel by pixel, for and against, around zero."""
+DISPLAYS: tuple[Display, ...] = get_args(Display)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +124,38 @@ Batch: TypeAlias = tuple[Frame, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Where the model looked for one target.
+
+    Attributes:
+        heatmap: raw evidence, float32 ``(h, w)``, on the grid of the model's input.
+        label: name of the target: a class, ``tabby − tiger cat``, or a function's name.
+        score: what was explained, in logits.
+        probability: of the class, 0–1; None for a target that is no class.
+        target: index of the class; None for a target that is no class.
+        full_scale: the evidence that is drawn as 1; 0 while there has been none.
+    """
+
+    heatmap: Heatmap
+    label: str
+    score: float
+    probability: float | None = None
+    target: int | None = None
+    full_scale: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Explained:
     """A frame and where the model looked.
 
     Attributes:
         frame: the frame.
-        heatmap: raw evidence, float32 ``(h, w)``, on the grid of the model's input.
-        target: index of the class explained.
-        label: its name.
-        probability: the model's probability for it, 0–1.
-        logit: its pre-softmax value.
+        evidence: for each target, in the order in which they were asked for; at least one.
         top: the most probable classes as ``(index, probability)``, best first.
-        held: True when the map is that of an earlier frame.
-        full_scale: the evidence that is drawn as 1; 0 while there has been none.
+        held: True when the maps are those of an earlier frame.
     """
 
     frame: Frame
-    heatmap: Heatmap
-    target: int
-    label: str
-    probability: float
-    logit: float
+    evidence: tuple[Evidence, ...]
     top: tuple[tuple[int, float], ...] = ()
     held: bool = False
-    full_scale: float = 0.0
