@@ -114,7 +114,17 @@ class Flow:
     def __init__(self, patience: float = 5.0) -> None:
         self.abandoned: tuple[str, ...] = ()
         self._patience = patience
+        self._ended = False
         self._stages: list[tuple[threading.Thread, Channel[object]]] = []
+
+    def check(self) -> None:
+        """To be called now and then by a stage that computes for long between two items.
+
+        Raises:
+            Cancelled: the flow has ended.
+        """
+        if self._ended:
+            raise Cancelled
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +151,7 @@ class Flow:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended = True
         for _, channel in self._stages:
             channel.cancel()
         deadline = time.monotonic() + self._patience

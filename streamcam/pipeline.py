@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ class Summary:
         stage_seconds: seconds each stage was busy; they overlap, so their sum may exceed the wall's.
         model, layer, method, precision, device, batch: what was computed, and how.
         interrupted: True when the user ended it early.
+        targets: what was explained, as asked for.
+        figures: the largest of each figure by which the method tells the quality of its maps.
         notes: what the user was told.
     """
 
@@ -60,6 +63,8 @@ class Summary:
     device: str
     batch: int
     interrupted: bool
+    targets: tuple[str, ...]
+    figures: dict[str, float]
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
@@ -93,12 +98,15 @@ class Watcher:
         opened: called once with what the source is.
         ready: called once when the model is compiled and frames begin to flow.
         frame: called after each frame is written.
+        passes: called with passes done and passes in all, for each batch of a method of many passes; in the model's
+            thread.
         note: called with each one-line announcement, as soon as it is known.
     """
 
     opened: Callable[[SourceInfo], None] = lambda info: None
     ready: Callable[[], None] = lambda: None
     frame: Callable[[Explained], None] = lambda item: None
+    passes: Callable[[int, int], None] = lambda done, total: None
     note: Callable[[str], None] = lambda line: None
 
 
@@ -127,7 +135,11 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         view = explainer.view(source.info, every=job.time.every)
         startup = time.perf_counter() - loading
         scaler = Scaler(view.geometry, source.info.colour)
-        painter = Painter(job.draw, source.info, view.geometry, method=explainer.method, layer=view.kernel.layer)
+        detail = f"{explainer.method} · {view.kernel.layer}"
+        panels = len(explainer.targets)
+        painter = Painter(
+            job.draw, source.info, view.geometry, detail=detail, panels=panels, display=explainer.display
+        )
         batch = view.kernel.batch
         longest = min(batch * job.time.every, max(batch, _LONGEST))
         for note in explainer.notes:
@@ -137,9 +149,10 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
             with Flow() as flow:
                 seen = clock.timed("decode", looked_at(source, scaler, job.time.every, counts))
                 frames = flow.ahead(seen, depth=2 * longest, name="decode", live=source.info.live)
-                explained = explainer.explain(batched(frames, batch, longest=longest), view, clock)
+                progress = functools.partial(_passed, flow, watcher)
+                explained = explainer.explain(batched(frames, batch, longest=longest), view, clock, progress)
                 ahead = flow.ahead(explained, depth=longest, name="model")
-                for item in over_time(ahead, job.time):
+                for item in over_time(ahead, job.time, explainer.display):
                     with clock("draw"):
                         picture = painter.draw(item)
                     with clock("encode"):
@@ -151,7 +164,9 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
             interrupted = True
             if not sink.frames:
                 raise
-    told = (*explainer.troubles[:_TROUBLES], *source.notes, *sink.notes)
+    figures = {name: round(value, 4) for name, value in explainer.figures.items()}
+    measured = tuple(f"{explainer.method}: {name} at most {value:.1%}" for name, value in figures.items())
+    told = (*explainer.troubles[:_TROUBLES], *measured, *source.notes, *sink.notes)
     for note in told:
         watcher.note(note)
     wall = time.perf_counter() - started - startup
@@ -173,6 +188,8 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         device=view.kernel.device,
         batch=batch,
         interrupted=interrupted,
+        targets=job.explain.target,
+        figures=figures,
         notes=(*explainer.notes, *told),
     )
     if interrupted:
@@ -185,6 +202,11 @@ _TROUBLES = 10
 
 _LONGEST = 8
 """Frames that may wait for one another where only some are explained."""
+
+
+def _passed(flow: Flow, watcher: Watcher, done: int, total: int) -> None:
+    flow.check()
+    watcher.passes(done, total)
 
 
 def looked_at(frames: Iterable[Frame], scaler: Scaler, every: int, counts: _Counts) -> Iterator[Frame]:

@@ -30,6 +30,7 @@ def layers(
                 "path": row.path,
                 "kind": row.kind,
                 "shape": list(row.shape),
+                "grid": row.grid,
                 "stride": row.stride(size),
                 "usable": row.usable,
                 "auto": row.chosen,

@@ -14,13 +14,25 @@ from .tables import table
 def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """List the explanation methods: what each shows, its cost and its paper."""
-    from ..methods import METHODS
+    """List the explanation methods: what each shows, its cost in forward passes, its paper and its parameters."""
+    from ..methods import METHODS, parameters
 
     if as_json:
-        typer.echo(json.dumps({name: dataclasses.asdict(info) for name, info in METHODS.items()}))
+        told = {name: {**dataclasses.asdict(info), "parameters": parameters(name)} for name, info in METHODS.items()}
+        typer.echo(json.dumps(told))
         return
     table(
-        ("method", "shows", "cost", "paper"),
-        [(name, info.shows, info.cost, info.paper) for name, info in METHODS.items()],
+        ("method", "shows", "forward passes", "paper", "--param"),
+        [
+            (
+                name,
+                info.shows,
+                info.cost,
+                info.paper,
+                " ".join(
+                    f"{key}={'' if value is None else value}" for key, value in parameters(name).items()
+                ),
+            )
+            for name, info in METHODS.items()
+        ],
     )

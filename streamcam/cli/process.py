@@ -40,6 +40,17 @@ def _scale(text: str) -> str | float:
         return text
 
 
+def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    """``NAME=VALUE`` … by name."""
+    pairs = {}
+    for text in given or ():
+        name, found, value = text.partition("=")
+        if not (name and found):
+            raise OptionError(f"{option} {text!r} is not possible", wanted="NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
 def process(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Video, image, folder, glob or URL.")],
     output: Annotated[
@@ -49,19 +60,31 @@ def process(
     model: Annotated[
         str,
         typer.Option(
-            help="efficientnet-lite0, a keras.applications name, a .keras/.h5 file, or package.module:function.",
+            help="efficientnet-lite0, a keras.applications name, a .keras/.h5 file, a SavedModel folder, or "
+            "package.module:function.",
             rich_help_panel=_MODEL,
         ),
     ] = "efficientnet-lite0",
     method: Annotated[
-        str, typer.Option(help="Explanation method; see streamcam methods.", rich_help_panel=_MODEL)
+        str,
+        typer.Option(help="streamcam methods lists them; or package.module:function.", rich_help_panel=_MODEL),
     ] = "gradcam",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE of the method's own; repeatable, such as steps=64.", rich_help_panel=_MODEL),
+    ] = None,
     layer: Annotated[
         str, typer.Option(help="Target layer, or auto; see streamcam layers MODEL.", rich_help_panel=_MODEL)
     ] = "auto",
     target: Annotated[
-        str, typer.Option(help="Class to explain: top, a name, or an index.", rich_help_panel=_MODEL)
-    ] = "top",
+        list[str] | None,
+        typer.Option(
+            help="What to explain; repeatable: top, a class name or index, a contrast 'tabby - tiger cat', or "
+            "package.module:function of the logits.",
+            show_default="top",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     preprocess: Annotated[
         str,
         typer.Option(
@@ -72,6 +95,17 @@ def process(
     labels: Annotated[
         str, typer.Option(help="auto, imagenet, or a text file with one class a line.", rich_help_panel=_MODEL)
     ] = "auto",
+    image_input: Annotated[
+        str, typer.Option(help="Input that takes the pictures, for models with several.", rich_help_panel=_MODEL)
+    ] = "",
+    feed: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE for another input; repeatable: a number, a JSON list, a .npy file, or "
+            "package.module:function of the pictures.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     fit: Annotated[
         str,
         typer.Option(
@@ -127,15 +161,18 @@ def process(
     never replaced without --overwrite.
     """
     from ..config import make_job
-    from ..methods import METHODS
+    from ..methods import METHODS, method_name
 
     options: dict[str, Any] = {
         "model": model,
         "method": method,
         "layer": layer,
-        "target": target,
+        "params": _pairs("--param", param),
+        "target": tuple(target or ("top",)),
         "preprocess": preprocess,
         "labels": labels,
+        "image_input": image_input,
+        "feed": _pairs("--feed", feed),
         "fit": fit,
         "batch": batch,
         "precision": precision,
@@ -153,10 +190,10 @@ def process(
         "preset": preset,
         "overwrite": overwrite,
     }
-    sources = expand(inputs, list(METHODS))
+    sources = expand(inputs, [*METHODS, method_name(method)])
     jobs = [
         make_job(source, str(path), **options)
-        for source, path in zip(sources, outputs(sources, output, method), strict=True)
+        for source, path in zip(sources, outputs(sources, output, method_name(method)), strict=True)
     ]
     if output is not None and output.endswith("/"):
         Path(output).mkdir(parents=True, exist_ok=True)
@@ -187,7 +224,7 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
         try:
             with Bar(name, quiet=quiet) as bar:
                 watcher = Watcher(
-                    opened=bar.opened, ready=bar.ready, frame=bar.frame, note=functools.partial(note, bar)
+                    opened=bar.opened, ready=bar.ready, frame=bar.frame, passes=bar.passes, note=functools.partial(note, bar)
                 )
                 done.append(run(job, explainer=explainer, watcher=watcher))
         except Interrupted as stop:

@@ -60,6 +60,11 @@ class Bar:
         """Counts a frame."""
         self._progress.advance(self._task)
 
+    def passes(self, done: int, total: int) -> None:
+        """Shows how far a method of many passes is with the frames at hand."""
+        more = f": pass {done:,} of {total:,}" if done < total else ""
+        self._progress.update(self._task, description=f"{self._name}{more}")
+
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
         if self._progress.disable:

@@ -12,7 +12,7 @@ from ..config import ExplainOptions, ModelOptions
 if TYPE_CHECKING:
     from ..geometry import Size
     from .explainer import StreamExplainer
-    from .graph import LayerInfo
+    from .layers import LayerInfo
 
 __all__ = ["examine", "list_layers", "load_explainer"]
 
@@ -38,7 +38,7 @@ def list_layers(model: ModelOptions) -> tuple[Size, tuple[LayerInfo, ...]]:
     from .kernel import trace_layers
 
     loaded = load_model(model)
-    return loaded.input_size, trace_layers(loaded.model, loaded.preprocess, loaded.input_size)
+    return loaded.input_size, trace_layers(loaded, loaded.input_size)
 
 
 def examine() -> dict[str, str | list[str]]:

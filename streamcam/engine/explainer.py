@@ -10,13 +10,14 @@ import numpy as np
 from ..config import ExplainOptions, ModelOptions
 from ..errors import OptionError
 from ..flow import StageClock
-from ..frames import Batch, Explained, Frame, SourceInfo
+from ..frames import Batch, Display, Evidence, Explained, Frame, Heatmap, SourceInfo
 from ..geometry import Fit, Geometry, Size, fit
-from ..methods import load_method
-from ..models import load_model, target_index
+from ..methods import load_method, method_display, method_name
+from ..models import load_model, parse_target
 from .devices import choose_device, share_the_processor
-from .kernel import Kernel, Look, build_kernel
+from .kernel import INPUT, Kernel, Look, build_kernel
 from .precision import choose_precision
+from .steps import Progress
 
 DEFAULT_BATCH = 8
 """As fast as 16 on a processor (13.0 CPU ms a frame either way, EfficientNet-Lite0), with 140 MiB less at the peak."""
@@ -43,13 +44,16 @@ class StreamExplainer:
         loaded: the model and what is known of it.
         notes: one-line announcements for the user; grows as kernels are made.
         troubles: what went wrong with single frames since the last `view`.
+        figures: the largest of each figure by which the method tells the quality of its maps, since the last `view`.
         device: where it computes.
+        display: how the method's maps are shown.
     """
 
     def __init__(self, model: ModelOptions, explain: ExplainOptions) -> None:
         share_the_processor()
         self._options = explain
-        self._method = load_method(explain.method)
+        self._method = load_method(explain.method, explain.params)
+        self.display: Display = method_display(explain.method)
         self.loaded = load_model(model)
         if model.fit == "native" and not self.loaded.flexible:
             raise OptionError(
@@ -62,18 +66,19 @@ class StreamExplainer:
             self._fit = "native" if self.loaded.flexible else "stretch"
         else:
             self._fit = model.fit
-        self._target = target_index(self.loaded.labels, explain.target)
+        self.targets = tuple(parse_target(self.loaded.labels, target) for target in explain.target)
         self.device = choose_device(explain.device)
         self.notes: list[str] = list(self.loaded.notes)
         self._kernels: dict[tuple[Size, int], Kernel] = {}
         self._built = False
         self.troubles: list[str] = []
+        self.figures: dict[str, float] = {}
         self._precision = ""
 
     @property
     def method(self) -> str:
         """Name of the explanation method."""
-        return self._options.method
+        return method_name(self._options.method)
 
     def geometry(self, info: SourceInfo) -> Geometry:
         """How a source's pictures are fitted into the model's input."""
@@ -88,7 +93,7 @@ class StreamExplainer:
         Raises:
             LayerError, ModelError: the model cannot be explained as asked for.
         """
-        self.troubles = []
+        self.troubles, self.figures = [], {}
         geometry = self.geometry(info)
         batch = self._options.batch or max(1, DEFAULT_BATCH // every)
         if info.frames is not None:
@@ -110,11 +115,9 @@ class StreamExplainer:
             kernel(np.zeros((batch, size[1], size[0], 3), np.uint8))
             if not self._built:
                 self._built = True
-                row = next(row for row in kernel.layers if row.path == kernel.layer)
-                why = f" ({row.reason.removeprefix('auto: ')})" if row.chosen else ""
-                if kernel.note:
-                    self.notes.append(kernel.note)
-                self.notes.append(f"target layer {kernel.layer}: {row.shape[1]}x{row.shape[0]} cells{why}")
+                self.notes.extend(kernel.notes)
+                if kernel.layer != INPUT:
+                    self.notes.append(_announced(kernel))
             while len(self._kernels) >= _KERNELS:
                 del self._kernels[next(iter(self._kernels))]
             self._kernels[size, batch] = kernel
@@ -122,18 +125,19 @@ class StreamExplainer:
 
     def _build(self, size: Size, batch: int, precision: str) -> Kernel:
         return build_kernel(
-            self.loaded.model,
-            self.loaded.preprocess,
+            self.loaded,
             self._method,
             layer=self._options.layer,
-            target=self._target,
+            targets=self.targets,
             size=size,
             batch=batch,
             precision=precision,
             device=self.device,
         )
 
-    def explain(self, batches: Iterable[Batch], view: View, clock: StageClock) -> Iterator[Explained]:
+    def explain(
+        self, batches: Iterable[Batch], view: View, clock: StageClock, progress: Progress | None = None
+    ) -> Iterator[Explained]:
         """Explains the frames that have pixels; the others hold what was seen before them.
 
         Frames before the first one with pixels cannot be explained; the road always looks at the first.
@@ -144,7 +148,7 @@ class StreamExplainer:
             looks: Iterator[Explained] = iter(())
             if looked_at:
                 with clock("model"):
-                    look = view.kernel(np.stack(looked_at))
+                    look = view.kernel(np.stack(looked_at), progress)
                 looks = self._told([frame for frame in batch if frame.pixels is not None], look)
             for frame in batch:
                 if frame.pixels is not None:
@@ -155,21 +159,47 @@ class StreamExplainer:
                     yield last
 
     def _told(self, frames: list[Frame], look: Look) -> Iterator[Explained]:
+        for name, values in look.figures.items():
+            self.figures[name] = max(self.figures.get(name, 0.0), float(np.nanmax(values, initial=0.0)))
         for n, frame in enumerate(frames):
-            target = int(look.targets[n])
-            heatmap = look.maps[n]
-            if not (np.isfinite(heatmap).all() and np.isfinite(look.logits[n])):
-                heatmap = np.zeros_like(heatmap)
+            evidence = self.evidence(look, n)
+            if any(one is None for one in evidence):
                 self.troubles.append(f"frame {frame.index}: the model's answer is not a number; nothing is drawn")
             yield Explained(
                 # The pixels have served; letting go of them keeps the queues light.
                 frame=replace(frame, pixels=None),
-                heatmap=heatmap,
-                target=target,
-                label=self.loaded.labels[target],
-                probability=float(look.probabilities[n]),
-                logit=float(look.logits[n]),
+                evidence=tuple(one or self._nothing(look, n, t) for t, one in enumerate(evidence)),
                 top=tuple(
                     (int(c), float(p)) for c, p in zip(look.top_classes[n], look.top_probabilities[n], strict=True)
                 ),
             )
+
+    def evidence(self, look: Look, n: int) -> list[Evidence | None]:
+        """What a look says of its ``n``-th picture, for each target; None where it is not a number."""
+        return [
+            self._evidence(look, n, t, look.maps[n, t])
+            if np.isfinite(look.maps[n, t]).all() and np.isfinite(look.scores[n, t])
+            else None
+            for t in range(len(self.targets))
+        ]
+
+    def _nothing(self, look: Look, n: int, t: int) -> Evidence:
+        return self._evidence(look, n, t, np.zeros_like(look.maps[n, t]))
+
+    def _evidence(self, look: Look, n: int, t: int, heatmap: Heatmap) -> Evidence:
+        index = int(look.classes[n, t])
+        known = index >= 0
+        return Evidence(
+            heatmap=heatmap,
+            label=self.loaded.labels[index] if known else self.targets[t].label,
+            score=float(look.scores[n, t]),
+            probability=float(look.probabilities[n, t]) if known else None,
+            target=index if known else None,
+        )
+
+
+def _announced(kernel: Kernel) -> str:
+    row = next(row for row in kernel.layers if row.path == kernel.layer)
+    why = f" ({row.reason.removeprefix('auto: ')})" if row.chosen else ""
+    cells = f": {row.grid[1]}x{row.grid[0]} cells" if row.grid else ""
+    return f"target layer {kernel.layer}{cells}{why}"

@@ -47,26 +47,26 @@ def freeze(function: Any) -> Any:
     """A function of constants that computes what a concrete function computes, batch norm folded.
 
     Args:
-        function: a `tf.types.experimental.ConcreteFunction` of one tensor that returns a flat list of tensors.
+        function: a `tf.types.experimental.ConcreteFunction` of tensors that returns a flat list of tensors.
 
     Returns:
-        A function with the same input and outputs that holds no variable: the model may go away.
+        A function with the same inputs and outputs that holds no variable: the model may go away.
     """
     frozen = convert_variables_to_constants_v2(function)
     graph_def = frozen.graph.as_graph_def()
-    (pictures,) = frozen.inputs
+    inputs = frozen.inputs
     outputs = [tensor.name for tensor in frozen.outputs]
     fold_batch_norm(graph_def, outputs)
     # Most nodes have lost their readers by now, and each one that is left costs time and memory to import.
-    kept = [_node_of(name) for name in (pictures.name, *outputs)]
+    kept = [_node_of(name) for name in (*(tensor.name for tensor in inputs), *outputs)]
     graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, kept)
 
-    def imported(images: Any) -> list[Any]:
-        replaced = {pictures.name: images}
+    def imported(*given: Any) -> list[Any]:
+        replaced = {tensor.name: value for tensor, value in zip(inputs, given, strict=True)}
         tensors: list[Any] = tf.graph_util.import_graph_def(graph_def, replaced, outputs, name="frozen")
         return tensors
 
-    return tf.compat.v1.wrap_function(imported, [tf.TensorSpec(pictures.shape, pictures.dtype)])
+    return tf.compat.v1.wrap_function(imported, [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs])
 
 
 def fold_batch_norm(graph_def: Any, outputs: list[str]) -> int:

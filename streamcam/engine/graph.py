@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import LayerError, ModelError, nearest
-from ..geometry import Size
+from ..errors import ModelError
 from ..models.backend import keras, tf
 
 _PASSES_ON = ("Identity", "Cast", "Reshape", "Squeeze")
 _PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid")
 _LEARNED = ("MatMul", "BatchMatMulV2", "Einsum", "Conv2D", "BiasAdd")
 _LEAST_PROBABILITY = 1e-7
-_POOLING = ("MaxPool", "AvgPool")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,47 +34,6 @@ class Head:
     logits: Any
     probabilities: Any
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerInfo:
-    """A row of `streamcam layers`.
-
-    Attributes:
-        path: the layer's name, ``outer/inner`` inside a nested model; accepted by ``--layer``.
-        kind: class of the layer.
-        shape: of its output without the batch axis; None where it is not fixed.
-        usable: True where it can be explained: a grid of more than one cell that the logit depends on.
-        chosen: True for the one that ``--layer auto`` takes.
-        reason: why it is or is not usable, in a few words.
-    """
-
-    path: str
-    kind: str
-    shape: tuple[int | None, ...]
-    usable: bool
-    chosen: bool
-    reason: str
-
-    def stride(self, size: Size) -> tuple[int, int] | None:
-        """Input pixels a cell, ``(down, across)``, for an input of ``(width, height)``; None where there is no grid."""
-        height, width = self.shape[:2] if len(self.shape) == 3 else (None, None)
-        return (round(size[1] / height), round(size[0] / width)) if height and width else None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Survey:
-    """What one traced call of a model showed.
-
-    Attributes:
-        head: its logits and probabilities.
-        rows: a row for every layer that returned a tensor, in the order of the calls.
-        grids: the output of every usable layer, by path.
-    """
-
-    head: Head
-    rows: tuple[LayerInfo, ...]
-    grids: dict[str, Any]
 
 
 def layer_paths(model: Any) -> dict[str, Any]:
@@ -104,19 +61,36 @@ def layer_paths(model: Any) -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One call of a layer while a model ran.
+
+    Attributes:
+        path: of the layer; a shared layer has several calls.
+        output: what it returned.
+        first, last: the graph's operations from ``first`` up to ``last`` were made during the call.
+    """
+
+    path: str
+    output: Any
+    first: int
+    last: int
+
+
 @contextlib.contextmanager
-def recorded(layers: dict[str, Any]) -> Iterator[list[tuple[str, Any]]]:
+def recorded(layers: dict[str, Any]) -> Iterator[list[Call]]:
     """Records what layers return while a model runs; the layers are as before afterwards.
 
     Yields:
-        ``(path, output)`` in the order in which the calls return (a shared layer has several).
+        The calls in the order in which they return.
     """
-    outputs: list[tuple[str, Any]] = []
+    calls: list[Call] = []
 
     def wrap(path: str, call: Any) -> Any:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
+            first = _operations_so_far()
             output = call(*args, **kwargs)
-            outputs.append((path, output))
+            calls.append(Call(path, output, first, _operations_so_far()))
             return output
 
         return wrapped
@@ -126,12 +100,16 @@ def recorded(layers: dict[str, Any]) -> Iterator[list[tuple[str, Any]]]:
     for path, layer in layers.items():
         layer.__dict__["call"] = wrap(path, layer.call)
     try:
-        yield outputs
+        yield calls
     finally:
         for path, layer in layers.items():
             del layer.__dict__["call"]
             if path in own:
                 layer.__dict__["call"] = own[path]
+
+
+def _operations_so_far() -> int:
+    return len(tf.compat.v1.get_default_graph().get_operations())
 
 
 def find_head(output: Any) -> Head:
@@ -180,6 +158,19 @@ def _behind_softmax(output: Any) -> bool:
     return False
 
 
+def readers_of(tensor: Any) -> set[str]:
+    """Names of all tensors of the same graph that are computed from a tensor, its own included."""
+    seen = {tensor.name}
+    waiting = [tensor]
+    while waiting:
+        for reader in waiting.pop().consumers():
+            for after in reader.outputs:
+                if after.name not in seen:
+                    seen.add(after.name)
+                    waiting.append(after)
+    return seen
+
+
 def depends_on(tensor: Any) -> set[str]:
     """Names of all tensors of the same graph that a tensor is computed from, its own included."""
     seen = {tensor.name}
@@ -190,93 +181,3 @@ def depends_on(tensor: Any) -> set[str]:
                 seen.add(before.name)
                 waiting.append(before)
     return seen
-
-
-def survey(model: Any, inputs: Any) -> Survey:
-    """Runs a model once on symbolic inputs and tells what every layer is good for.
-
-    Args:
-        model: a Keras model.
-        inputs: symbolic model input, ``(N, H, W, 3)``; call this while a graph is being built.
-
-    Raises:
-        ModelError: the model's output is not a classifier's.
-    """
-    paths = layer_paths(model)
-    with recorded(paths) as calls:
-        output = model(inputs, training=False)
-    head = find_head(output)
-    needed = depends_on(head.logits)
-    outputs = {path: tensor for path, tensor in calls if tf.is_tensor(tensor)}
-    reasons = {path: _why_not(tensor, inputs, needed) for path, tensor in outputs.items()}
-    grids = [(path, outputs[path]) for path, _ in calls if reasons.get(path) == ""]
-    chosen = _before_pooling([(path, grid) for path, grid in grids if _is_picture(grid, inputs)])
-    rows = tuple(
-        LayerInfo(
-            path=path,
-            kind=type(paths[path]).__name__,
-            shape=tuple(tensor.shape[1:]),
-            usable=not reasons[path],
-            chosen=path == chosen,
-            reason="auto: the last grid of a layer before pooling" if path == chosen else reasons[path],
-        )
-        for path, tensor in outputs.items()
-    )
-    return Survey(head, rows, {path: outputs[path] for path in outputs if not reasons[path]})
-
-
-def _why_not(tensor: Any, inputs: Any, needed: set[str]) -> str:
-    if tensor.graph is not inputs.graph:
-        return "runs inside a function of its own"
-    if tensor.shape.rank != 4:
-        return "no grid"
-    if tensor.name not in needed:
-        return "the logits do not depend on it"
-    if None in tensor.shape[1:]:
-        return "no fixed size"
-    if tensor.shape[1] == 1 and tensor.shape[2] == 1:
-        return "a single cell"
-    return ""
-
-
-def _is_picture(grid: Any, inputs: Any) -> bool:
-    """False for four axes that are no rows and columns of the picture, such as tokens and heads of attention."""
-    down, across = inputs.shape[1] / grid.shape[1], inputs.shape[2] / grid.shape[2]
-    return bool(max(down, across) <= 1.5 * min(down, across))
-
-
-def _before_pooling(candidates: list[tuple[str, Any]]) -> str:
-    """The last candidate that is no pooling; of layers that return one and the same tensor, the first."""
-    grids = [(path, tensor) for path, tensor in candidates if tensor.op.type not in _POOLING]
-    if not grids:
-        return ""
-    last = grids[-1][1].name
-    return next(path for path, tensor in grids if tensor.name == last)
-
-
-def choose_layer(name: str, rows: tuple[LayerInfo, ...]) -> str:
-    """The path of the target layer: the one that was named, or the one for ``auto``.
-
-    Raises:
-        LayerError: no such layer, or it cannot be explained; says why.
-    """
-    by_path = {row.path: row for row in rows}
-    if name == "auto":
-        for row in rows:
-            if row.chosen:
-                return row.path
-        raise LayerError(
-            "the model has no layer whose output is a grid (N, h, w, channels) that its logits depend on",
-            wanted="a convolutional classifier",
-        )
-    if name not in by_path:
-        raise LayerError(
-            f"the model has no layer {name!r}", do=nearest(name, by_path) or "streamcam layers MODEL lists them"
-        )
-    if not by_path[name].usable:
-        raise LayerError(
-            f"layer {name!r} cannot be explained: {by_path[name].reason}",
-            wanted="a grid (N, h, w, channels) before the pooling that the logit depends on",
-            do="streamcam layers MODEL lists them",
-        )
-    return name

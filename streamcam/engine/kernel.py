@@ -1,44 +1,55 @@
-"""Model + method → one frozen function with a fixed input shape, from uint8 pictures to maps and scores."""
+"""Model + method → frozen functions with a fixed input shape, from uint8 pictures to maps and scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DeviceError, LayerError, ModelError
+from ..errors import DeviceError, ModelError
 from ..frames import Pixels
 from ..geometry import Size
-from ..methods import Method, Traced
+from ..methods import Method, Steps
 from ..models.backend import tf
+from ..models.load import LoadedModel
+from ..models.targets import Target
 from .devices import arithmetic, tensorflow_name
 from .freeze import freeze
-from .graph import LayerInfo, choose_layer, survey
+from .layers import LayerInfo, survey
+from .passes import Pass, Wanted, prepared
+from .steps import Passes, Progress, build_passes
+from .tracing import figure_names, joined, trace
 
 TOP = 5
 """How many of the most probable classes are kept of each frame."""
 
+INPUT = "input"
+"""Stands for the layer where a method explains the pixels themselves."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What the kernel says of ``n`` pictures.
+    """What the kernel says of ``n`` pictures and ``t`` targets.
 
     Attributes:
-        maps: raw evidence, float32 ``(n, h, w)``.
-        targets: class explained, int64 ``(n,)``.
-        logits, probabilities: of that class, float32 ``(n,)``.
+        maps: raw evidence, float32 ``(n, t, h, w)``.
+        classes: classes explained, int64 ``(n, t)``; −1 for a target that is no class.
+        scores: what was explained, in logits, float32 ``(n, t)``.
+        probabilities: of the classes, float32 ``(n, t)``; NaN for a target that is no class.
         top_classes, top_probabilities: int32 and float32 ``(n, up to TOP)``, best first.
+        figures: what the method says of its maps' quality, float32 ``(n, t)`` each, by name.
     """
 
     maps: NDArray[np.float32]
-    targets: NDArray[np.int64]
-    logits: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    scores: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     top_classes: NDArray[np.int32]
     top_probabilities: NDArray[np.float32]
+    figures: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,39 +57,74 @@ class Kernel:
     """A compiled explanation. Callable from one thread at a time.
 
     Attributes:
+        first: images → classes, scores, probabilities, top classes and their probabilities, and then the maps (and
+            figures), or what the passes begin with.
         size: ``(width, height)`` of the pictures.
         batch: how many pictures each run takes; fewer are padded, so that nothing is ever traced again.
-        layer: path of the target layer.
+        layer: path of the target layer, or `INPUT`.
         layers: what tracing the model showed of each layer.
         precision: of the arithmetic; the maps are float32.
         device: where it runs.
-        note: what the user should know of the model's end; usually nothing.
+        passes: the further passes of methods that need many.
+        figures: names of the figures.
+        notes: what the user should know.
     """
 
-    function: Callable[[Any], list[Any]]
+    first: Callable[[Any], list[Any]]
     size: Size
     batch: int
     layer: str
     layers: tuple[LayerInfo, ...]
     precision: str
     device: str
-    note: str = ""
+    passes: Passes | None = None
+    figures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def __call__(self, images: Pixels) -> Look:
+    def __call__(self, images: Pixels, progress: Progress | None = None) -> Look:
         """Explains up to ``batch`` pictures, ``uint8 (n, height, width, 3)`` RGB.
+
+        Args:
+            images: the pictures.
+            progress: called with passes done and passes in all, where there are many; what it raises goes up.
 
         Raises:
             DeviceError: the device's memory is too small for the batch.
             ModelError: the model failed.
         """
         count = len(images)
-        if count < self.batch:
-            padding = np.broadcast_to(images[-1:], (self.batch - count, *images.shape[1:]))
-            images = np.concatenate([images, padding])
+        return self._guarded(lambda: self._looked(self._padded(images), count, progress))
+
+    def sample(self, images: Pixels) -> NDArray[np.float32]:
+        """Something cheap that tells precisions apart, float32 ``(n, …)``: the maps, or a few passes spread over all."""
+        count = len(images)
+
+        def sampled() -> NDArray[np.float32]:
+            images_ = self._padded(images)
+            outputs = self.first(tf.constant(images_))
+            if self.passes is None:
+                return np.asarray(outputs[5].numpy()[:count])
+            return self.passes.sample(outputs, count)
+
+        return self._guarded(sampled)
+
+    def _padded(self, images: Pixels) -> Pixels:
+        missing = self.batch - len(images)
+        if not missing:
+            return images
+        return np.concatenate([images, np.broadcast_to(images[-1:], (missing, *images.shape[1:]))])
+
+    def _looked(self, images: Pixels, count: int, progress: Progress | None) -> Look:
+        outputs = self.first(tf.constant(images))
+        found = outputs[5:] if self.passes is None else self.passes(outputs, count, progress)
+        maps, *figures = (tensor.numpy()[:count] for tensor in found)
+        scores = [tensor.numpy()[:count] for tensor in outputs[:5]]
+        return Look(maps, *scores, dict(zip(self.figures, figures, strict=True)))
+
+    def _guarded(self, work: Callable[[], Any]) -> Any:
         try:
             with tf.device(tensorflow_name(self.device)), arithmetic(self.precision):
-                outputs = self.function(tf.constant(images))
-                return Look(*(output.numpy()[:count] for output in outputs))
+                return work()
         except tf.errors.ResourceExhaustedError as error:
             raise DeviceError(
                 f"{self.device} has not enough memory for {self.batch} frames at once", do="use a smaller --batch"
@@ -88,12 +134,11 @@ class Kernel:
 
 
 def build_kernel(
-    model: Any,
-    preprocess: Callable[[Any], Any],
+    loaded: LoadedModel,
     method: Method,
     *,
     layer: str,
-    target: int | None,
+    targets: tuple[Target, ...],
     size: Size,
     batch: int,
     precision: str,
@@ -102,11 +147,10 @@ def build_kernel(
     """Traces, freezes and folds; takes seconds. The model is left as it was and is not needed afterwards.
 
     Args:
-        model: a Keras classifier.
-        preprocess: float32 ``(N, H, W, 3)`` RGB 0–255 → what the model takes.
+        loaded: a classifier.
         method: what to compute.
         layer: path of the target layer, or ``auto``.
-        target: class index; None explains each picture's most probable class.
+        targets: what to explain, all of it from one forward pass.
         size: ``(width, height)`` of the pictures.
         batch: pictures a run.
         precision: ``float32`` or ``bfloat16``.
@@ -114,28 +158,47 @@ def build_kernel(
 
     Raises:
         LayerError: the layer does not exist or cannot be explained.
+        MethodError: the method cannot be used on this model.
+        TargetError: a target's function fails.
         ModelError: the model cannot be run on such pictures.
     """
-    seen: list[tuple[str, tuple[LayerInfo, ...], str, str]] = []
+    wanted = Wanted(loaded, method, layer, targets, size)
+    traces: list[list[Any]] = []
 
     def look(images: Any) -> list[Any]:
-        surveyed = survey(model, preprocess(tf.cast(images, tf.float32)))
-        chosen = choose_layer(layer, surveyed.rows)
-        seen.append((chosen, surveyed.rows, surveyed.grids[chosen].dtype.name, surveyed.head.note))
-        logits, probabilities = surveyed.head.logits, surveyed.head.probabilities
-        targets = tf.argmax(logits, axis=1) if target is None else tf.fill([batch], tf.constant(target, tf.int64))
-        score = tf.gather(logits, targets, batch_dims=1)
-        grid = surveyed.grids[chosen]
-        maps = method(Traced(tf.cast(grid, tf.float32), score, lambda: _gradient(score, grid)))
+        one = Pass(wanted, prepared(wanted, images))
+        probabilities = one.head.probabilities
         best = tf.math.top_k(probabilities, k=min(TOP, probabilities.shape[1]))
-        return [maps, targets, score, tf.gather(probabilities, targets, batch_dims=1), best.indices, best.values]
+        told = [one.classes, one.scores, one.probabilities(), best.indices, best.values]
+        results = one.results()
+        traces.append(results)
+        if isinstance(results[0], Steps):
+            return [*told, *results[0].state, *(tensor for steps in results for tensor in steps.own)]
+        return [*told, *joined(results)]
 
-    traced = _trace(look, size, batch)
-    chosen, rows, own, note = seen[-1]
-    return Kernel(freeze(traced), size, batch, chosen, rows, own if own != "float32" else precision, device, note)
+    traced = trace(look, size, tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8))
+    results = traces[-1]
+    passes, figures = None, figure_names(results)
+    if isinstance(results[0], Steps):
+        passes = build_passes(wanted, results, traced, batch)
+        figures = passes.figures
+    assert wanted.survey is not None
+    own = wanted.survey.dtype
+    return Kernel(
+        first=freeze(traced),
+        size=size,
+        batch=batch,
+        layer=wanted.chosen or INPUT,
+        layers=wanted.survey.rows,
+        precision=own if own != "float32" else precision,
+        device=device,
+        passes=passes,
+        figures=figures,
+        notes=tuple(wanted.notes),
+    )
 
 
-def trace_layers(model: Any, preprocess: Callable[[Any], Any], size: Size) -> tuple[LayerInfo, ...]:
+def trace_layers(loaded: LoadedModel, size: Size) -> tuple[LayerInfo, ...]:
     """What a model's layers are good for, without compiling anything.
 
     Raises:
@@ -144,34 +207,9 @@ def trace_layers(model: Any, preprocess: Callable[[Any], Any], size: Size) -> tu
     rows: list[tuple[LayerInfo, ...]] = []
 
     def look(images: Any) -> Any:
-        surveyed = survey(model, preprocess(tf.cast(images, tf.float32)))
+        surveyed = survey(loaded.model, loaded.call, loaded.preprocess(tf.cast(images, tf.float32)))
         rows.append(surveyed.rows)
         return surveyed.head.logits
 
-    _trace(look, size, 1)
+    trace(look, size, tf.TensorSpec((1, size[1], size[0], 3), tf.uint8))
     return rows[-1]
-
-
-def _trace(look: Callable[[Any], Any], size: Size, batch: int) -> Any:
-    specification = tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8)
-    try:
-        # Without autograph: the model is Keras's to run, and a second reading of its code would only cost time.
-        return tf.function(look, autograph=False).get_concrete_function(specification)
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise ModelError(
-            f"the model cannot take pictures of {size[0]}x{size[1]}: {_first_line(error)}",
-            do="check --fit and --preprocess",
-        ) from error
-
-
-def _gradient(score: Any, grid: Any) -> Any:
-    # tf.gradients walks the graph that is there, from the score back to the grid and no further, whichever way
-    # the model was built; a tape would have to be open while the model runs.
-    (gradient,) = tf.gradients(score, grid)
-    if gradient is None:
-        raise LayerError("no gradient reaches the target layer: something behind it stops it", do="use a later --layer")
-    return tf.cast(gradient, tf.float32)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -51,9 +51,12 @@ def choose_precision(wanted: Precision, device: str, build: Callable[[str], Kern
 
 
 def agreement(one: Kernel, other: Kernel) -> float:
-    """The smallest cosine between two kernels' maps over the probe photographs; 1 where both are zero."""
+    """The smallest cosine between what two kernels make of the probe photographs; 1 where both are zero.
+
+    Of methods of many passes a few are compared.
+    """
     pictures = probes(one.size)[: one.batch]
-    return min(cosine(first, second) for first, second in zip(one(pictures).maps, other(pictures).maps, strict=True))
+    return min(cosine(first, second) for first, second in zip(one.sample(pictures), other.sample(pictures), strict=True))
 
 
 def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -1,72 +1,202 @@
 """Explanation methods: one pure function a file, each with its paper and formula on top.
 
-A method takes a `Traced` model and returns raw maps, ``float32 (N, h, w)``: not resized, not normalised.
-It runs while a graph is built, never eagerly, so it costs only the operations it adds.
+A method takes a `Traced` pass of the model and returns raw maps, ``float32 (N, h, w)``: not resized, not normalised.
+One that needs many passes returns `Steps` instead, which tell the engine what to look at and what becomes of it. A
+method's own settings are its keyword-only parameters, and their defaults say what type they are.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from ..errors import MethodError, nearest
+from ..errors import MethodError, ModelError, OptionError, nearest
+from ..frames import DISPLAYS, Display
+from ..models.foreign import import_function, is_function_path
+from .traced import Maps, Method, Steps, Tensor, Traced
 
-Tensor: TypeAlias = Any
-"""A symbolic `tf.Tensor`. TensorFlow has no types and is not imported here."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Traced:
-    """One pass of the model as a method sees it, all in one graph.
-
-    Attributes:
-        activations: output of the target layer, ``(N, h, w, K)``, float32.
-        score: pre-softmax logit of each frame's target class, ``(N,)``, float32.
-        gradient: builds ``∂ score / ∂ activations``, shape and dtype of ``activations``. Each frame's gradient is
-            that of its own score.
-    """
-
-    activations: Tensor
-    score: Tensor
-    gradient: Callable[[], Tensor]
-
-
-Method: TypeAlias = Callable[[Traced], Tensor]
+__all__ = [
+    "METHODS",
+    "Maps",
+    "Method",
+    "MethodInfo",
+    "Steps",
+    "Tensor",
+    "Traced",
+    "load_method",
+    "method_display",
+    "method_name",
+    "parameters",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:
-    """A registry entry: where the function is, and what `streamcam methods` tells about it."""
+    """A registry entry: where the function is, and what `streamcam methods` tells about it.
+
+    Attributes:
+        function: ``package.module:function``.
+        shows: what a map means.
+        cost: in forward passes of the model, a frame.
+        paper: where the formula is from.
+        display: how its maps are shown.
+    """
 
     function: str
     shows: str
     cost: str
     paper: str
+    display: Display = "heat"
+
+
+def _own(module: str, shows: str, cost: str, paper: str, display: Display = "heat") -> MethodInfo:
+    return MethodInfo(f"{__name__}.{module}:{module}", shows, cost, paper, display)
 
 
 METHODS: dict[str, MethodInfo] = {
-    "gradcam": MethodInfo(
-        "streamcam.methods.gradcam:gradcam",
-        "where the target layer supports the class",
-        "1 forward pass",
-        "Selvaraju et al. 2017, arXiv:1610.02391",
+    "gradcam": _own("gradcam", "where the layer supports the class", "1", "Selvaraju et al. 2017, arXiv:1610.02391"),
+    "gradcam++": _own(
+        "gradcam_plus_plus",
+        "the same, each of several objects in full",
+        "1",
+        "Chattopadhay et al. 2018, arXiv:1710.11063",
     ),
+    "hirescam": _own(
+        "hirescam", "what each cell adds to the logit", "1", "Draelos, Carin 2020, arXiv:2011.08891"
+    ),
+    "layercam": _own(
+        "layercam", "what each cell adds, good for early layers too", "1", "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"
+    ),
+    "scorecam": _own(
+        "scorecam", "channels weighted by what they do alone", "1 + channels (64)", "Wang et al. 2020, arXiv:1910.01279"
+    ),
+    "eigencam": _own(
+        "eigencam", "what the layer answers to most, for no class", "1", "Muhammad, Yeasin 2020, arXiv:2008.00299"
+    ),
+    "saliency": _own(
+        "saliency", "pixels the logit is most sensitive to", "about 3", "Simonyan et al. 2014, arXiv:1312.6034", "pixels"
+    ),
+    "gradient-x-input": _own(
+        "gradient_x_input", "pixels for and against the class", "about 3", "Shrikumar et al. 2016, arXiv:1605.01713", "signed"
+    ),
+    "guided-backprop": _own(
+        "guided_backprop", "fine structure the network passes on", "about 3", "Springenberg et al. 2015, arXiv:1412.6806", "pixels"
+    ),
+    "guided-gradcam": _own(
+        "guided_gradcam",
+        "that structure, where Grad-CAM looks",
+        "about 3",
+        "Selvaraju et al. 2017, arXiv:1610.02391",
+        "pixels",
+    ),
+    "smoothgrad": _own(
+        "smoothgrad",
+        "sensitivity with its noise averaged out",
+        "1 + about 3 x steps (50)",
+        "Smilkov et al. 2017, arXiv:1706.03825",
+        "pixels",
+    ),
+    "integrated-gradients": _own(
+        "integrated_gradients",
+        "each pixel's share of the logit, from black on",
+        "1 + about 3 x steps (32)",
+        "Sundararajan et al. 2017, arXiv:1703.01365",
+        "signed",
+    ),
+    "occlusion": _own(
+        "occlusion", "what the logit loses when a patch is hidden", "2 + patches", "Zeiler, Fergus 2014, arXiv:1311.2901"
+    ),
+    "activations": _own("activations", "what the layer answers, mean or one filter", "1", "-"),
 }
 
 
-def load_method(name: str) -> Method:
-    """The function behind a name in `METHODS`.
+def load_method(name: str, params: Mapping[str, Any] | None = None) -> Method:
+    """The function behind a name in `METHODS`, or behind ``package.module:function``, with its parameters bound.
 
     Raises:
-        MethodError: there is no such method.
+        MethodError: there is no such method, or it cannot be imported.
+        OptionError: it has no such parameter, or the value is of the wrong kind.
     """
-    info = METHODS.get(name)
-    if info is None:
-        raise MethodError(
-            f"--method {name!r} is not known", wanted=f"one of {', '.join(METHODS)}", do=nearest(name, METHODS)
-        )
-    module, _, function = info.function.partition(":")
-    method: Method = getattr(importlib.import_module(module), function)
+    function = _function(name)
+    known = parameters(name)
+    bound = {}
+    for parameter, value in (params or {}).items():
+        if parameter not in known:
+            raise OptionError(
+                f"method {name} has no parameter {parameter!r}",
+                wanted=f"one of {', '.join(known)}" if known else "none",
+                do=nearest(parameter, known),
+            )
+        bound[parameter] = _converted(f"{name} {parameter}", value, known[parameter])
+    method: Method = functools.partial(function, **bound) if bound else function
     return method
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """A method's own parameters and their defaults.
+
+    Raises:
+        MethodError: as `load_method`.
+    """
+    signature = inspect.signature(_function(name))
+    return {p.name: p.default for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def method_display(name: str) -> Display:
+    """How a method's maps are shown; a function from outside says so by an attribute ``display``, or is ``heat``.
+
+    Raises:
+        MethodError: as `load_method`, or its ``display`` is not known.
+    """
+    if name in METHODS:
+        return METHODS[name].display
+    display: Display = getattr(_function(name), "display", "heat")
+    if display not in DISPLAYS:
+        raise MethodError(f"{name} has the display {display!r}", wanted=f"one of {', '.join(DISPLAYS)}")
+    return display
+
+
+def method_name(name: str) -> str:
+    """A method's name as it can stand in a file's: a function's without its module."""
+    return name.rpartition(":")[2]
+
+
+def _function(name: str) -> Callable[..., Any]:
+    info = METHODS.get(name)
+    if info is not None:
+        module, _, function = info.function.partition(":")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        return found
+    if is_function_path(name):
+        try:
+            return import_function(name)
+        except ModelError as error:
+            raise MethodError(str(error)) from error
+    raise MethodError(
+        f"--method {name!r} is not known",
+        wanted=f"one of {', '.join(METHODS)}, or package.module:function",
+        do=nearest(name, METHODS),
+    )
+
+
+def _converted(what: str, value: Any, default: Any) -> Any:
+    """Text from the command line, as what the parameter's default is."""
+    kind = type(default) if isinstance(default, (bool, int, float, str)) else None
+    if not isinstance(value, str) or kind is str:
+        return value
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[value.lower()]
+        number = float(value)
+        if kind is int or (kind is None and number.is_integer()):
+            if not number.is_integer():
+                raise ValueError
+            return int(number)
+        return number
+    except (ValueError, KeyError):
+        wanted = {bool: "true or false", int: "a whole number"}.get(kind, "a number")  # type: ignore[arg-type]
+        raise OptionError(f"{what}={value!r} is not possible", wanted=wanted) from None

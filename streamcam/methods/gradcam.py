@@ -11,7 +11,7 @@ before any upsampling.
 from __future__ import annotations
 
 from ..models.backend import tf
-from . import Tensor, Traced
+from .traced import Tensor, Traced
 
 
 def gradcam(traced: Traced) -> Tensor:

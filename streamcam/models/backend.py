@@ -44,7 +44,10 @@ with _hushed(), warnings.catch_warnings():
     # Freezing has no public name in TensorFlow 2; its own converters use this one.
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    # Nor is there a public way to the gradient that TensorFlow itself has for an operation.
+    from tensorflow.python.framework.ops import gradient_registry
+
     tf.get_logger().setLevel("ERROR")
     tf.config.list_physical_devices()
 
-__all__ = ["convert_variables_to_constants_v2", "keras", "tf"]
+__all__ = ["convert_variables_to_constants_v2", "gradient_registry", "keras", "tf"]

@@ -1,0 +1,149 @@
+"""Guided gradients: every ReLU between the logit and the input lets only positive gradients through.
+
+The rule is put on the operations of the graph while `tf.gradients` walks over them, and taken off again. So it holds
+for a ReLU however it was written (a layer, ``activation="relu"``, a function called in ``call``), nothing of the model
+is touched, and what was not found can be counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import MethodError
+from ..models.backend import gradient_registry, tf
+from .graph import depends_on, readers_of
+
+_RULE = "StreamcamGuided"
+_RULE_BELOW = "StreamcamGuidedBelow"
+_ATTRIBUTE = "_gradient_op_type"
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_OTHERS = {
+    "Sigmoid": "sigmoid (as in SiLU)",
+    "Erf": "erf (as in GELU)",
+    "Erfc": "erf (as in GELU)",
+    "Tanh": "tanh",
+    "Elu": "ELU",
+    "Selu": "SELU",
+    "Softplus": "softplus (as in Mish)",
+    "Softsign": "softsign",
+}
+
+
+@tf.RegisterGradient(_RULE)
+def _guided(operation: Any, gradient: Any) -> Any:
+    return gradient_registry.lookup(operation.type)(operation, tf.nn.relu(gradient))
+
+
+@tf.RegisterGradient(_RULE_BELOW)
+def _guided_below(operation: Any, gradient: Any) -> Any:
+    """For the part below zero of a unit written as ``relu(x) − slope · relu(−x)``, which gets ``−slope`` times it."""
+    return gradient_registry.lookup(operation.type)(operation, -tf.nn.relu(-gradient))
+
+
+def guided_gradient(score: Any, pictures: Any) -> tuple[Any, str]:
+    """``∂ score / ∂ pictures`` by guided backpropagation.
+
+    Returns:
+        The gradient, None where there is none, and how many ReLUs were guided, for the user.
+
+    Raises:
+        MethodError: there is no ReLU on the way.
+    """
+    between = depends_on(score) & readers_of(pictures)
+    operations = [
+        operation
+        for operation in score.graph.get_operations()
+        if any(output.name in between for output in operation.outputs)
+    ]
+    rules = {operation: rule for operation in operations if (rule := _rule(operation))}
+    count = sum(rule == _RULE for rule in rules.values())
+    others = sorted({_OTHERS[operation.type] for operation in operations if operation.type in _OTHERS})
+    enclosed = [operation for operation in operations if operation.type in _CALLS and _calls_relu(operation)]
+    if enclosed:
+        raise MethodError(
+            f"{enclosed[0].name} has a ReLU inside a tf.function of its own, which cannot be guided",
+            do="take the tf.function off, or use --method saliency",
+        )
+    if not count:
+        raise MethodError(
+            f"the model has no ReLU to guide; its activation is {', '.join(others) or 'none that is known'}",
+            wanted="a network of ReLUs",
+            do="use --method saliency or smoothgrad",
+        )
+    for operation, rule in rules.items():
+        operation._set_attr(_ATTRIBUTE, tf.compat.v1.AttrValue(s=rule.encode()))
+    try:
+        (gradient,) = tf.gradients(score, pictures)
+    finally:
+        for operation in rules:
+            operation._clear_attr(_ATTRIBUTE)
+    note = f"{count} ReLU{'s' if count != 1 else ''} guided"
+    return gradient, f"{note}; {', '.join(others)} left as they are" if others else note
+
+
+def _rule(operation: Any) -> str:
+    """The rule for an operation: that of a ReLU, that of a ReLU's part below zero, or none."""
+    match operation.type:
+        case "Relu" if _negated(operation.inputs[0]):
+            return _RULE_BELOW
+        case "Relu6" if _is_gate(operation):
+            return ""
+        case "Relu" | "Relu6" | "LeakyRelu":
+            return _RULE
+        case "Maximum" if any(_is_zero(tensor) for tensor in operation.inputs):
+            # max(relu(x), 0) is how Keras caps a ReLU: the ReLU itself is counted already.
+            return "" if any(tensor.op.type in ("Relu", "Minimum") for tensor in operation.inputs) else _RULE
+        case "SelectV2" if _is_threshold(operation):
+            return _RULE
+    return ""
+
+
+def _negated(tensor: Any) -> bool:
+    operation = tensor.op
+    if operation.type in ("AddV2", "Add"):
+        return any(one.op.type == "Neg" for one in operation.inputs)
+    return bool(operation.type == "Neg")
+
+
+def _is_gate(operation: Any) -> bool:
+    """``relu6(x + 3) / 6``: a hard sigmoid."""
+    added = operation.inputs[0].op
+    return bool(
+        added.type in ("AddV2", "Add", "BiasAdd") and any(tf.get_static_value(_source(one)) == 3 for one in added.inputs)
+    )
+
+
+def _is_zero(tensor: Any) -> bool:
+    value = tf.get_static_value(_source(tensor))
+    return value is not None and value.size == 1 and float(value.reshape(())) == 0
+
+
+def _source(tensor: Any) -> Any:
+    while tensor.op.type in ("Cast", "Identity"):
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _is_threshold(operation: Any) -> bool:
+    """``where(x > threshold, x, 0)``."""
+    condition, value, other = operation.inputs
+    return bool(
+        condition.op.type in ("Greater", "GreaterEqual") and condition.op.inputs[0] is value and _is_zero(other)
+    )
+
+
+def _calls_relu(operation: Any) -> bool:
+    name = operation.get_attr("f").name
+    functions = {f.signature.name: f for f in operation.graph.as_graph_def().library.function}
+    waiting, seen = [name], set()
+    while waiting:
+        function = functions.get(waiting.pop())
+        if function is None or function.signature.name in seen:
+            continue
+        seen.add(function.signature.name)
+        for node in function.node_def:
+            if node.op in ("Relu", "Relu6", "LeakyRelu"):
+                return True
+            if node.op in _CALLS:
+                waiting.append(node.attr["f"].func.name)
+    return False

@@ -1,0 +1,284 @@
+"""Which layers can be explained, and which one ``--layer auto`` takes, read off the graph that the model really runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import LayerError, nearest
+from ..geometry import Size
+from ..models.backend import tf
+from .graph import Call, Head, depends_on, find_head, layer_paths, readers_of, recorded
+
+_POOLING = ("MaxPool", "AvgPool")
+_PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum")
+_UNCHANGED = ("Identity", "Cast", "StopGradient", "CheckNumerics")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """A row of `streamcam layers`.
+
+    Attributes:
+        path: the layer's name, ``outer/inner`` inside a nested model; accepted by ``--layer``.
+        kind: class of the layer.
+        shape: of its output without the batch axis; None where it is not fixed.
+        grid: rows and columns of its cells, None where it has none; tokens are put back on theirs.
+        usable: True where it can be explained: a grid of more than one cell that the logit depends on.
+        chosen: True for the one that ``--layer auto`` takes.
+        reason: why it is or is not usable, in a few words.
+    """
+
+    path: str
+    kind: str
+    shape: tuple[int | None, ...]
+    grid: tuple[int, int] | None
+    usable: bool
+    chosen: bool
+    reason: str
+
+    def stride(self, size: Size) -> tuple[int, int] | None:
+        """Input pixels a cell, ``(down, across)``, for an input of ``(width, height)``; None where there is no grid."""
+        return (round(size[1] / self.grid[0]), round(size[0] / self.grid[1])) if self.grid else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """What a usable layer returned.
+
+    Attributes:
+        tensor: ``(N, h, w, K)``, or tokens ``(N, first + h·w, K)``, row by row.
+        rows, columns: h and w.
+        first: tokens before those of the picture, such as a class token.
+    """
+
+    tensor: Any
+    rows: int
+    columns: int
+    first: int = 0
+
+    def arranged(self, tensor: Any) -> Any:
+        """A tensor of the layer's shape as float32 ``(N, h, w, K)``."""
+        tensor = tf.cast(tensor, tf.float32)
+        if self.tensor.shape.rank == 4:
+            return tensor
+        return tf.reshape(tensor[:, self.first :], (-1, self.rows, self.columns, tensor.shape[2]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What one traced call of a model showed.
+
+    Attributes:
+        head: its logits and probabilities.
+        rows: a row for every layer that returned a tensor, in the order of the calls.
+        grids: the output of every usable layer, by path.
+        dtype: that the model multiplies in, a name such as ``float32``.
+    """
+
+    head: Head
+    rows: tuple[LayerInfo, ...]
+    grids: dict[str, Grid]
+    dtype: str
+
+
+@dataclass(slots=True, eq=False)
+class _Found:
+    """An output of a layer on its way to a row."""
+
+    path: str
+    kind: str
+    tensor: Any
+    grid: Grid | None = None
+    reason: str = ""
+
+
+def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
+    """Runs a model once on symbolic pictures and tells what every layer is good for.
+
+    Args:
+        model: a Keras model.
+        call: runs it on pictures.
+        pictures: symbolic model input, ``(N, H, W, 3)``; call this while a graph is being built.
+
+    Raises:
+        ModelError: the model's output is not a classifier's.
+    """
+    paths = layer_paths(model)
+    with recorded(paths) as calls:
+        output = call(pictures)
+    head = find_head(output)
+    before, after = depends_on(head.logits), readers_of(pictures)
+    size = (pictures.shape[1], pictures.shape[2])
+    found = [
+        _Found(path, type(paths[one.path]).__name__, one.output)
+        for path, one in _named(calls)
+        if tf.is_tensor(one.output)
+    ]
+    found += _hidden(calls, pictures.graph, before & after, size)
+    pictured: list[tuple[int, int]] = []
+    for one in found:
+        _judge(one, pictures, before, after, pictured)
+    chosen = _chosen(found, size, head.logits)
+    rows = tuple(
+        LayerInfo(
+            path=one.path,
+            kind=one.kind,
+            shape=tuple(one.tensor.shape[1:]),
+            grid=(one.grid.rows, one.grid.columns) if one.grid else None,
+            usable=one.grid is not None,
+            chosen=one is chosen,
+            reason=_why(one) if one is chosen else one.reason,
+        )
+        for one in found
+    )
+    return Survey(head, rows, {one.path: one.grid for one in found if one.grid is not None}, _multiplied_in(head, before))
+
+
+def _multiplied_in(head: Head, needed: set[str]) -> str:
+    for operation in head.logits.graph.get_operations():
+        if operation.type in _PRODUCTS and operation.outputs[0].name in needed:
+            return str(operation.outputs[0].dtype.name)
+    return "float32"
+
+
+def _named(calls: list[Call]) -> list[tuple[str, Call]]:
+    """Each call by a name of its own: the last of a shared layer by its path, those before as ``path#1`` …"""
+    times = Counter(call.path for call in calls)
+    seen: Counter[str] = Counter()
+    named = []
+    for call in calls:
+        seen[call.path] += 1
+        last = seen[call.path] == times[call.path]
+        named.append((call.path if last else f"{call.path}#{seen[call.path]}", call))
+    return named
+
+
+def _hidden(calls: list[Call], graph: Any, between: set[str], size: tuple[int, int]) -> list[_Found]:
+    """The last grid that a ``call`` written in Python makes beyond what its layers return, such as a ReLU of its own.
+
+    Operations inside a layer that calls no other are that layer's affair.
+    """
+    returned = {call.output.name for call in calls if tf.is_tensor(call.output)}
+    leaves = [one for one in calls if not any(one.first <= c.first and c.last <= one.last for c in calls if c is not one)]
+    inside = {n for leaf in leaves for n in range(leaf.first, leaf.last)}
+    operations = graph.get_operations()
+    for number in range(len(operations) - 1, -1, -1):
+        operation = operations[number]
+        if operation.type in (*_POOLING, *_UNCHANGED, "Placeholder") or len(operation.outputs) != 1:
+            continue
+        tensor = operation.outputs[0]
+        if tensor.name in between and _is_grid(tensor, size) and tensor.dtype.is_floating:
+            seen = number in inside or tensor.name in returned
+            return [] if seen else [_Found(operation.name, operation.type, tensor)]
+    return []
+
+
+def _is_grid(tensor: Any, size: tuple[int, int]) -> bool:
+    """False for four axes that are no rows and columns of the picture, such as tokens and heads of attention."""
+    if tensor.shape.rank != 4 or None in tensor.shape[1:] or tensor.shape[1] * tensor.shape[2] <= 1:
+        return False
+    down, across = size[0] / tensor.shape[1], size[1] / tensor.shape[2]
+    return bool(min(down, across) >= 1 and max(down, across) <= 1.5 * min(down, across))
+
+
+def _judge(one: _Found, pictures: Any, before: set[str], after: set[str], pictured: list[tuple[int, int]]) -> None:
+    tensor = one.tensor
+    if tensor.graph is not pictures.graph:
+        one.reason = "runs inside a function of its own"
+    elif tensor.name not in after:
+        one.reason = "does not depend on the picture"
+    elif tensor.shape.rank not in (3, 4):
+        one.reason = "no grid: after the pooling" if tensor.shape.rank == 2 else "no grid"
+    elif None in tensor.shape[1:]:
+        one.reason = "no fixed size"
+    elif tensor.shape.rank == 3:
+        _judge_tokens(one, before, pictured)
+    elif tensor.shape[1] == 1 and tensor.shape[2] == 1:
+        one.reason = "a single cell: after the pooling"
+    elif tensor.name not in before:
+        one.reason = "the logits do not depend on it"
+    else:
+        one.grid = Grid(tensor, tensor.shape[1], tensor.shape[2])
+    if tensor.shape.rank == 4 and _is_grid(tensor, (pictures.shape[1], pictures.shape[2])):
+        pictured.append((tensor.shape[1], tensor.shape[2]))
+
+
+def _judge_tokens(one: _Found, before: set[str], pictured: list[tuple[int, int]]) -> None:
+    """Tokens are put back on the last grid before them that has as many cells, but for a few tokens in front."""
+    tokens = one.tensor.shape[1]
+    for first in (0, 1, 2, 5):
+        for rows, columns in reversed(pictured):
+            if rows * columns + first == tokens:
+                if one.tensor.name not in before:
+                    one.reason = "the logits do not depend on it"
+                else:
+                    one.grid = Grid(one.tensor, rows, columns, first)
+                return
+    one.reason = f"{tokens} tokens, and no grid before them has as many cells"
+
+
+def _chosen(found: list[_Found], size: tuple[int, int], logits: Any) -> _Found | None:
+    """The last candidate that is no pooling; of layers that return one and the same tensor, the first."""
+    candidates = [
+        one
+        for one in found
+        if one.grid is not None
+        and one.tensor.op.type not in _POOLING
+        and (one.tensor.shape.rank == 3 or _is_grid(one.tensor, size))
+    ]
+    if any(one.grid is not None and one.grid.first for one in candidates):
+        # Read out through a class token: behind the last attention the picture's tokens lead nowhere.
+        attended = _before_last_attention(logits)
+        candidates = [one for one in candidates if not attended or one.tensor.name in attended]
+    if not candidates:
+        return None
+    last = candidates[-1].tensor.name
+    return next(one for one in candidates if one.tensor.name == last)
+
+
+def _before_last_attention(logits: Any) -> set[str]:
+    needed = depends_on(logits)
+    for operation in reversed(logits.graph.get_operations()):
+        if operation.type == "Softmax" and operation.outputs[0].name in needed:
+            shape = operation.outputs[0].shape
+            if shape.rank is not None and shape.rank >= 3 and shape[-1] == shape[-2]:
+                return depends_on(operation.outputs[0])
+    return set()
+
+
+def _why(one: _Found) -> str:
+    if one.grid is not None and one.tensor.shape.rank == 3:
+        return "auto: the last tokens that still meet, put back on their grid"
+    return "auto: the last grid before pooling"
+
+
+def choose_layer(name: str, rows: tuple[LayerInfo, ...]) -> str:
+    """The path of the target layer: the one that was named, or the one for ``auto``.
+
+    Raises:
+        LayerError: no such layer, or it cannot be explained; says why.
+    """
+    by_path = {row.path: row for row in rows}
+    if name == "auto":
+        for row in rows:
+            if row.chosen:
+                return row.path
+        raise LayerError(
+            "the model has no layer whose output is a grid (N, h, w, channels) that its logits depend on",
+            wanted="a convolutional classifier",
+            do="use a method that needs no layer, such as saliency or occlusion",
+        )
+    if name not in by_path:
+        raise LayerError(
+            f"the model has no layer {name!r}", do=nearest(name, by_path) or "streamcam layers MODEL lists them"
+        )
+    if not by_path[name].usable:
+        raise LayerError(
+            f"layer {name!r} cannot be explained: {by_path[name].reason}",
+            wanted="a grid (N, h, w, channels) before the pooling that the logit depends on",
+            do="streamcam layers MODEL lists them",
+        )
+    return name

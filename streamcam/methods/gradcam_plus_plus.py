@@ -1,0 +1,27 @@
+"""Grad-CAM++: Chattopadhay et al., "Grad-CAM++: Improved Visual Explanations for Deep Convolutional Networks",
+WACV 2018, arXiv:1710.11063.
+
+    α_ijk = g_ijk² / (2 g_ijk² + g_ijk³ · Σ_ab A_abk)      0 where the denominator is 0
+    w_k   = Σ_ij α_ijk · ReLU(g_ijk)                        g = ∂y/∂A
+    L     = ReLU(Σ_k w_k A_k)
+
+The paper explains ``exp(y)``, whose derivatives are those of ``y`` times ``exp(y)``: the factor cancels in α and
+scales a frame's map as a whole, so it is left out; it overflows. α is not made to sum to one, as in the paper.
+"""
+
+from __future__ import annotations
+
+from ..models.backend import tf
+from .traced import Tensor, Traced
+
+
+def gradcam_plus_plus(traced: Traced) -> Tensor:
+    """Maps float32 ``(N, h, w)``, ≥ 0."""
+    gradient = traced.gradient()
+    activations = traced.activations
+    total = tf.reduce_sum(activations, axis=(1, 2), keepdims=True)
+    # g² / (2 g² + g³ S) is 1 / (2 + g S) wherever g is not 0. So g is not cubed, which underflows.
+    denominator = 2.0 + gradient * total
+    alpha = tf.where(tf.equal(gradient, 0.0), 0.0, tf.math.divide_no_nan(tf.ones_like(gradient), denominator))
+    weights = tf.reduce_sum(alpha * tf.nn.relu(gradient), axis=(1, 2))
+    return tf.nn.relu(tf.einsum("nhwk,nk->nhw", activations, weights))

@@ -1,0 +1,17 @@
+"""Gradient × input: Shrikumar et al., "Not Just a Black Box: Learning Important Features Through Propagating Activation
+Differences", 2016, arXiv:1605.01713.
+
+    L = Σ_c x_c ⊙ ∂y/∂x_c
+
+In a network of ReLUs without biases the map sums to the logit.
+"""
+
+from __future__ import annotations
+
+from ..models.backend import tf
+from .traced import Tensor, Traced
+
+
+def gradient_x_input(traced: Traced) -> Tensor:
+    """Maps float32 ``(N, H, W)``, of either sign, in logits."""
+    return tf.reduce_sum(traced.input * traced.input_gradient(), axis=3)

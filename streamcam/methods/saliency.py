@@ -1,0 +1,15 @@
+"""Vanilla gradient: Simonyan, Vedaldi, Zisserman, "Deep Inside Convolutional Networks: Visualising Image Classification
+Models and Saliency Maps", ICLR Workshop 2014, arXiv:1312.6034.
+
+    L = max_c |∂y/∂x_c|
+"""
+
+from __future__ import annotations
+
+from ..models.backend import tf
+from .traced import Tensor, Traced
+
+
+def saliency(traced: Traced) -> Tensor:
+    """Maps float32 ``(N, H, W)``, ≥ 0, in logits per unit of the model's input."""
+    return tf.reduce_max(tf.abs(traced.input_gradient()), axis=3)

@@ -1,0 +1,53 @@
+"""Score-CAM: Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
+CVPR Workshops 2020, arXiv:1910.01279.
+
+    H_k = minmax(up(A_k))
+    α   = softmax_k(y(x ⊙ H_k))          the paper's baseline is the same for all k and cancels in the softmax
+    L   = ReLU(Σ_k α_k A_k)
+
+``x`` is the model's input, so that a mask of 0 leaves what the model takes for nothing. One pass a channel:
+``channels`` takes the channels with the largest mean activation of each frame; 0 takes them all. A channel that is the
+same everywhere has no mask (minmax is 0/0): its pass sees an input of zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..geometry import Geometry
+from ..models.backend import tf
+from .traced import Steps, Tensor, Traced
+
+
+def scorecam(traced: Traced, *, channels: int = 64) -> Steps:
+    """Maps float32 ``(N, h, w)``, ≥ 0, in units of activations."""
+    activations = traced.activations
+    total = activations.shape[3]
+    count = min(channels or total, total)
+    if count < total:
+        order = tf.math.top_k(tf.reduce_mean(activations, axis=(1, 2)), k=count).indices
+        activations = tf.gather(activations, order, axis=3, batch_dims=1)
+    height, width = traced.input.shape[1:3]
+    rows, columns = _enlarging((width, height), (activations.shape[2], activations.shape[1]))
+    return Steps(
+        count=count,
+        state=(traced.input, tf.transpose(activations, (0, 3, 1, 2))),
+        perturb=lambda state, step: state[0] * _mask(state[1], step, rows, columns)[..., None],
+        read=lambda masked: masked.score,
+        reduce="stack",
+        maps=lambda state, own, scores: tf.nn.relu(
+            tf.einsum("nk,nkhw->nhw", tf.nn.softmax(scores, axis=1), state[1])
+        ),
+    )
+
+
+def _mask(activations: Tensor, step: Tensor, rows: Any, columns: Any) -> Tensor:
+    enlarged = tf.einsum("yh,mhw,xw->myx", rows, tf.gather(activations, step, axis=1, batch_dims=1), columns)
+    low = tf.reduce_min(enlarged, axis=(1, 2), keepdims=True)
+    high = tf.reduce_max(enlarged, axis=(1, 2), keepdims=True)
+    return tf.math.divide_no_nan(enlarged - low, high - low)
+
+
+def _enlarging(size: tuple[int, int], cells: tuple[int, int]) -> tuple[Any, Any]:
+    """Half-pixel bilinear interpolation, as everywhere."""
+    return Geometry(size, size, size).undo(cells)
