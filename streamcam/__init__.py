@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from .errors import SourceError as SourceError
     from .errors import StreamcamError as StreamcamError
     from .errors import TargetError as TargetError
+    from .explanation import Explainer as Explainer
+    from .explanation import Explanation as Explanation
     from .pipeline import Summary as Summary
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "DeviceError": "errors",
+    "Explainer": "explanation",
+    "Explanation": "explanation",
     "LayerError": "errors",
     "MethodError": "errors",
     "ModelError": "errors",

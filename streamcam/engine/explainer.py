@@ -11,7 +11,8 @@ from ..config import ExplainOptions, ModelOptions
 from ..errors import OptionError
 from ..flow import StageClock
 from ..frames import Batch, Display, Evidence, Explained, Frame, Heatmap, SourceInfo
-from ..geometry import Fit, Geometry, Size, fit
+from ..geometry import Fit, Geometry, Size
+from ..geometry import fit as fitted
 from ..methods import load_method, method_display, method_name
 from ..models import load_model, parse_target
 from .devices import choose_device, share_the_processor
@@ -80,11 +81,11 @@ class StreamExplainer:
         """Name of the explanation method."""
         return method_name(self._options.method)
 
-    def geometry(self, info: SourceInfo) -> Geometry:
-        """How a source's pictures are fitted into the model's input."""
-        return fit(self._fit, (info.width, info.height), self.loaded.input_size, pixel_aspect=info.pixel_aspect)
+    def geometry(self, info: SourceInfo, *, fit: Fit | None = None) -> Geometry:
+        """How a source's pictures are fitted into the model's input; ``fit`` overrules the option's."""
+        return fitted(fit or self._fit, (info.width, info.height), self.loaded.input_size, pixel_aspect=info.pixel_aspect)
 
-    def view(self, info: SourceInfo, *, every: int = 1) -> View:
+    def view(self, info: SourceInfo, *, every: int = 1, fit: Fit | None = None) -> View:
         """Compiles what is needed to look at a source (takes seconds the first time).
 
         The batch shrinks for sources of fewer frames, and where only every N-th frame is explained, so that
@@ -94,7 +95,7 @@ class StreamExplainer:
             LayerError, ModelError: the model cannot be explained as asked for.
         """
         self.troubles, self.figures = [], {}
-        geometry = self.geometry(info)
+        geometry = self.geometry(info, fit=fit)
         batch = self._options.batch or max(1, DEFAULT_BATCH // every)
         if info.frames is not None:
             batch = max(1, min(batch, -(-info.frames // every)))
@@ -163,28 +164,30 @@ class StreamExplainer:
             self.figures[name] = max(self.figures.get(name, 0.0), float(np.nanmax(values, initial=0.0)))
         for n, frame in enumerate(frames):
             evidence = self.evidence(look, n)
-            if any(one is None for one in evidence):
+            if any(found is None for found, _ in evidence):
                 self.troubles.append(f"frame {frame.index}: the model's answer is not a number; nothing is drawn")
             yield Explained(
                 # The pixels have served; letting go of them keeps the queues light.
                 frame=replace(frame, pixels=None),
-                evidence=tuple(one or self._nothing(look, n, t) for t, one in enumerate(evidence)),
+                evidence=tuple(found or nothing for found, nothing in evidence),
                 top=tuple(
                     (int(c), float(p)) for c, p in zip(look.top_classes[n], look.top_probabilities[n], strict=True)
                 ),
             )
 
-    def evidence(self, look: Look, n: int) -> list[Evidence | None]:
-        """What a look says of its ``n``-th picture, for each target; None where it is not a number."""
-        return [
-            self._evidence(look, n, t, look.maps[n, t])
-            if np.isfinite(look.maps[n, t]).all() and np.isfinite(look.scores[n, t])
-            else None
-            for t in range(len(self.targets))
-        ]
+    def evidence(self, look: Look, n: int) -> list[tuple[Evidence | None, Evidence]]:
+        """What a look says of its ``n``-th picture, for each target.
 
-    def _nothing(self, look: Look, n: int, t: int) -> Evidence:
-        return self._evidence(look, n, t, np.zeros_like(look.maps[n, t]))
+        Returns:
+            The evidence, None where it is not a number, and what stands for it then: a map of zeros.
+        """
+        told = []
+        for t in range(len(self.targets)):
+            heatmap = look.maps[n, t]
+            sound = np.isfinite(heatmap).all() and np.isfinite(look.scores[n, t])
+            evidence = self._evidence(look, n, t, heatmap if sound else np.zeros_like(heatmap))
+            told.append((evidence if sound else None, evidence))
+        return told
 
     def _evidence(self, look: Look, n: int, t: int, heatmap: Heatmap) -> Evidence:
         index = int(look.classes[n, t])
