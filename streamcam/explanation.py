@@ -209,12 +209,13 @@ class Explainer:
 
         Args:
             images: ``uint8`` RGB of any size, NumPy or tensors: ``(H, W, 3)``, ``(N, H, W, 3)``, or a list of the
-                former. Images of several shapes are stretched to one input, unless ``fit`` says otherwise.
+                former. Where the model's answer is not a number, the map is zero, the score NaN, and a note says for
+                which image. Images of several shapes are stretched to one input, unless ``fit`` says otherwise.
             progress: called with passes done and passes in all of each batch, for methods of many passes.
 
         Raises:
             OptionError: no such images.
-            StreamcamError: the model cannot be explained as asked for; a model's answer that is not a number.
+            StreamcamError: the model cannot be explained as asked for.
         """
         from .engine.stills import as_pictures, fitted
 
@@ -226,6 +227,8 @@ class Explainer:
             here = slice(start, start + view.kernel.batch)
             inputs = np.stack([fitted(p, g) for p, g in zip(pictures[here], geometries[here], strict=True)])
             seen.extend(self._seen(view.kernel(inputs, progress), len(inputs)))
+        ill = [n for n, one in enumerate(seen) if not np.isfinite(one.scores).all()]
+        troubles = tuple(f"image {n}: the model's answer is not a number" for n in ill)
         several = self._several
         one = (lambda values: values) if several else (lambda values: values[0])
         return Explanation(
@@ -239,7 +242,7 @@ class Explainer:
             precision=view.kernel.precision,
             display=self._engine.display,
             figures={name: np.array([one(s.figures[name]) for s in seen]) for name in seen[0].figures},
-            notes=tuple(self._engine.notes),
+            notes=(*self._engine.notes, *troubles),
             images=tuple(pictures),
             geometries=geometries,
             alone=alone,
@@ -264,12 +267,12 @@ class Explainer:
     def _seen(self, look: Any, count: int) -> list[_Seen]:
         seen = []
         for n in range(count):
-            evidence = [found or nothing for found, nothing in self._engine.evidence(look, n)]
+            evidence = self._engine.evidence(look, n)
             seen.append(
                 _Seen(
                     maps=np.stack([one.heatmap for one in evidence]),
                     targets=tuple(one.label for one in evidence),
-                    scores=look.scores[n],
+                    scores=np.array([one.score for one in evidence], np.float32),
                     probabilities=look.probabilities[n],
                     top=tuple(
                         (self._engine.loaded.labels[c], float(p))

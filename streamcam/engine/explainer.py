@@ -10,7 +10,7 @@ import numpy as np
 from ..config import ExplainOptions, ModelOptions
 from ..errors import OptionError
 from ..flow import StageClock
-from ..frames import Batch, Display, Evidence, Explained, Frame, Heatmap, SourceInfo
+from ..frames import Batch, Display, Evidence, Explained, Frame, SourceInfo
 from ..geometry import Fit, Geometry, Size
 from ..geometry import fit as fitted
 from ..methods import load_method, method_display, method_name
@@ -164,38 +164,34 @@ class StreamExplainer:
             self.figures[name] = max(self.figures.get(name, 0.0), float(np.nanmax(values, initial=0.0)))
         for n, frame in enumerate(frames):
             evidence = self.evidence(look, n)
-            if any(found is None for found, _ in evidence):
+            if not all(np.isfinite(one.score) for one in evidence):
                 self.troubles.append(f"frame {frame.index}: the model's answer is not a number; nothing is drawn")
             yield Explained(
                 # The pixels have served; letting go of them keeps the queues light.
                 frame=replace(frame, pixels=None),
-                evidence=tuple(found or nothing for found, nothing in evidence),
+                evidence=evidence,
                 top=tuple(
                     (int(c), float(p)) for c, p in zip(look.top_classes[n], look.top_probabilities[n], strict=True)
                 ),
             )
 
-    def evidence(self, look: Look, n: int) -> list[tuple[Evidence | None, Evidence]]:
+    def evidence(self, look: Look, n: int) -> tuple[Evidence, ...]:
         """What a look says of its ``n``-th picture, for each target.
 
-        Returns:
-            The evidence, None where it is not a number, and what stands for it then: a map of zeros.
+        An answer that is not a number has a score of NaN and a map of zeros.
         """
-        told = []
-        for t in range(len(self.targets)):
-            heatmap = look.maps[n, t]
-            sound = np.isfinite(heatmap).all() and np.isfinite(look.scores[n, t])
-            evidence = self._evidence(look, n, t, heatmap if sound else np.zeros_like(heatmap))
-            told.append((evidence if sound else None, evidence))
-        return told
+        return tuple(self._evidence(look, n, t) for t in range(len(self.targets)))
 
-    def _evidence(self, look: Look, n: int, t: int, heatmap: Heatmap) -> Evidence:
+    def _evidence(self, look: Look, n: int, t: int) -> Evidence:
+        heatmap, score = look.maps[n, t], float(look.scores[n, t])
+        if not (np.isfinite(heatmap).all() and np.isfinite(score)):
+            heatmap, score = np.zeros_like(heatmap), float("nan")
         index = int(look.classes[n, t])
         known = index >= 0
         return Evidence(
             heatmap=heatmap,
             label=self.loaded.labels[index] if known else self.targets[t].label,
-            score=float(look.scores[n, t]),
+            score=score,
             probability=float(look.probabilities[n, t]) if known else None,
             target=index if known else None,
         )

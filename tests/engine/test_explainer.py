@@ -45,9 +45,11 @@ def test_every_frame_comes_out_in_order_and_is_its_own(explainer: StreamExplaine
     assert not any(item.held for item in out)
     for item, frame in zip(out, frames(count), strict=True):
         assert frame.pixels is not None
-        np.testing.assert_allclose(item.heatmap, view.kernel(frame.pixels[None]).maps[0], atol=1e-6)
-        assert item.label == explainer.loaded.labels[item.target]
-        assert item.top[0] == (item.target, pytest.approx(item.probability))
+        (evidence,) = item.evidence
+        np.testing.assert_allclose(evidence.heatmap, view.kernel(frame.pixels[None]).maps[0, 0], atol=1e-6)
+        assert evidence.target is not None
+        assert evidence.label == explainer.loaded.labels[evidence.target]
+        assert item.top[0] == (evidence.target, pytest.approx(evidence.probability))
         assert item.frame.pixels is None
 
 
@@ -57,7 +59,7 @@ def test_frames_in_between_hold_the_map_before_them(explainer: StreamExplainer) 
     assert [item.frame.index for item in out] == list(range(10))
     assert [item.held for item in out] == [n % 3 != 0 for n in range(10)]
     for n, item in enumerate(out):
-        assert item.heatmap is out[n - n % 3].heatmap
+        assert item.evidence is out[n - n % 3].evidence
 
 
 def test_batches_are_bounded_both_ways() -> None:
@@ -107,14 +109,14 @@ def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: Stream
     view = explainer.view(info())
 
     def broken(images: Any) -> list[Any]:
-        maps, targets, logits, *rest = (output.numpy() for output in view.kernel.function(images))
-        maps[1], logits[2] = np.nan, np.inf
-        return [tf.constant(output) for output in (maps, targets, logits, *rest)]
+        classes, scores, *rest, maps = (output.numpy() for output in view.kernel.first(images))
+        maps[1], scores[2] = np.nan, np.inf
+        return [tf.constant(output) for output in (classes, scores, *rest, maps)]
 
-    ill = replace(view, kernel=replace(view.kernel, function=broken))
+    ill = replace(view, kernel=replace(view.kernel, first=broken))
     out = list(explainer.explain(batched(frames(4), 4, longest=4), ill, StageClock()))
-    assert [bool(np.any(item.heatmap)) for item in out[1:3]] == [False, False]
-    assert all(np.isfinite(item.heatmap).all() for item in out)
+    assert [bool(np.any(item.evidence[0].heatmap)) for item in out[1:3]] == [False, False]
+    assert all(np.isfinite(item.evidence[0].heatmap).all() for item in out)
     assert [line.partition(":")[0] for line in explainer.troubles] == ["frame 1", "frame 2"]
 
 
@@ -136,8 +138,8 @@ def test_the_target_layer_is_announced(explainer: StreamExplainer) -> None:
     ("model", "explain", "error"),
     [
         ({}, {"method": "gradcan"}, MethodError),
-        ({}, {"target": "no such class"}, TargetError),
-        ({}, {"target": "5"}, TargetError),
+        ({}, {"target": ("no such class",)}, TargetError),
+        ({}, {"target": ("5",)}, TargetError),
         ({"fit": "native"}, {}, OptionError),
     ],
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from streamcam.engine.kernel import Kernel, build_kernel, trace_layers
-from streamcam.errors import LayerError, ModelError
+from streamcam.config import ModelOptions, as_targets
+from streamcam.engine.kernel import Kernel, Look, build_kernel, trace_layers
+from streamcam.errors import LayerError, MethodError, ModelError
 from streamcam.methods import load_method
+from streamcam.models import LoadedModel, load_model, parse_target
 from streamcam.models.backend import keras, tf
 
 from . import models
@@ -24,16 +28,31 @@ def pictures(count: int, seed: int = 1) -> Any:
     return np.random.default_rng(seed).integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
 
 
-def kernel_of(model: Any, **options: Any) -> Kernel:
+def loaded(model: Any) -> LoadedModel:
+    """A model with the preprocessing that these tests write out themselves."""
+    return replace(load_model(ModelOptions(model=model)), preprocess=scaled)
+
+
+def kernel_of(model: Any, method: str = "gradcam", target: Any = "top", **options: Any) -> Kernel:
+    known = loaded(model)
     settings: dict[str, Any] = {
         "layer": "auto",
-        "target": None,
+        "targets": tuple(parse_target(known.labels, one) for one in as_targets(target)),
         "size": (WIDTH, HEIGHT),
         "batch": 4,
         "precision": "float32",
         "device": "cpu",
     }
-    return build_kernel(model, scaled, load_method("gradcam"), **(settings | options))
+    params = options.pop("params", {})
+    return build_kernel(known, load_method(method, params), **(settings | options))
+
+
+def first(look: Look) -> Any:
+    """What a look says of its first target."""
+    return SimpleNamespace(
+        maps=look.maps[:, 0], targets=look.classes[:, 0], logits=look.scores[:, 0], probabilities=look.probabilities[:, 0],
+        top_classes=look.top_classes, top_probabilities=look.top_probabilities,
+    )  # fmt: skip
 
 
 def outputs_of(model: Any, layer: Any, images: Any) -> Any:
@@ -49,7 +68,7 @@ def test_pooled_head_equals_the_closed_form() -> None:
     top = logits.argmax(1)
     expected = np.maximum(np.einsum("nhwk,kn->nhw", grid, weights[:, top]), 0) / (GRID[0] * GRID[1])
 
-    look = kernel_of(model)(images)
+    look = first(kernel_of(model)(images))
 
     assert look.maps.shape == (4, *GRID)
     assert look.maps.dtype == np.float32
@@ -86,14 +105,14 @@ def test_flattened_head_behind_max_pooling_equals_a_finite_difference() -> None:
 
     kernel = kernel_of(model)
     assert kernel.layer == "last"  # the grid before the pooling
-    np.testing.assert_allclose(kernel(images).maps[0], expected, atol=2e-3)
+    np.testing.assert_allclose(kernel(images).maps[0, 0], expected, atol=2e-3)
 
 
 @pytest.mark.parametrize("build", models.BUILDS.values(), ids=models.BUILDS)
 class TestEveryBuild:
     def test_maps_and_scores_are_those_of_the_model(self, build: Any) -> None:
         model, images = build(), pictures(4)
-        look = kernel_of(model)(images)
+        look = first(kernel_of(model)(images))
         output = np.asarray(model(scaled(images.astype(np.float32)), training=False))
         if output.shape[1] == 1:
             output = np.concatenate([1 - output, output], axis=1)
@@ -138,13 +157,13 @@ def test_no_evidence_is_a_zero_map() -> None:
     model = models.functional()
     weights, bias = model.get_layer("predictions").get_weights()
     model.get_layer("predictions").set_weights([-np.abs(weights), bias])
-    look = kernel_of(model)(pictures(2))
+    look = first(kernel_of(model)(pictures(2)))
     assert (look.maps == 0).all()
 
 
 def test_a_named_target_is_explained_whatever_is_on_top() -> None:
     model, images = models.functional(), pictures(4)
-    look = kernel_of(model, target=3)(images)
+    look = first(kernel_of(model, target="3")(images))
     grid = outputs_of(model, model.get_layer("last"), images).astype(np.float64)
     weights = model.get_layer("predictions").get_weights()[0].astype(np.float64)
     expected = np.maximum(grid @ weights[:, 3], 0) / (GRID[0] * GRID[1])
@@ -156,16 +175,16 @@ def test_both_sides_of_one_sigmoid() -> None:
     model, images = models.one_sigmoid(), pictures(4)
     positive = np.asarray(model(scaled(images.astype(np.float32)), training=False))[:, 0]
     for target, expected in ((0, 1 - positive), (1, positive)):
-        look = kernel_of(model, target=target)(images)
+        look = first(kernel_of(model, target=str(target))(images))
         np.testing.assert_allclose(look.probabilities, expected, rtol=1e-4)
     np.testing.assert_allclose(
-        kernel_of(model, target=0)(images).logits, -kernel_of(model, target=1)(images).logits, rtol=1e-5
+        kernel_of(model, target=0)(images).scores, -kernel_of(model, target=1)(images).scores, rtol=1e-5
     )
 
 
 def test_layers_of_a_nested_model_have_paths() -> None:
     model = models.nested()
-    rows = trace_layers(model, scaled, (WIDTH, HEIGHT))
+    rows = trace_layers(loaded(model), (WIDTH, HEIGHT))
     assert [row.path for row in rows if row.chosen] == ["backbone/last"]
     images = pictures(2)
     inner, outer = kernel_of(model), kernel_of(model, layer="backbone")
@@ -173,7 +192,7 @@ def test_layers_of_a_nested_model_have_paths() -> None:
 
 
 def test_an_earlier_layer_has_its_own_grid() -> None:
-    look = kernel_of(models.functional(), layer="linear")(pictures(2))
+    look = first(kernel_of(models.functional(), layer="linear")(pictures(2)))
     assert look.maps.shape == (2, HEIGHT // 4, WIDTH // 4)
 
 
@@ -205,8 +224,10 @@ def test_a_layer_the_logits_do_not_depend_on() -> None:
         def call(self, inputs: Any, training: bool = False) -> Any:
             return self.inside(inputs)[0]
 
+    whole = First()
+    whole(np.zeros((1, HEIGHT, WIDTH, 3), np.float32))
     with pytest.raises(LayerError, match="do not depend on it"):
-        kernel_of(First(), layer=f"{model.name}/side")
+        kernel_of(whole, layer=f"{model.name}/side")
 
 
 def test_a_single_cell_is_no_grid() -> None:
@@ -238,10 +259,10 @@ def test_a_wrong_size_is_refused_in_one_line() -> None:
 def test_probabilities_that_are_computed_with_are_not_taken_for_logits(end: Any) -> None:
     images = pictures(4)
     base = models.functional()
-    plain = kernel_of(base)(images)
+    plain = first(kernel_of(base)(images))
     kernel = kernel_of(keras.Model(base.inputs, end(base.output)))
-    look = kernel(images)
-    assert "logarithm" in kernel.note
+    look = first(kernel(images))
+    assert "logarithm" in kernel.notes[0]
     np.testing.assert_array_equal(look.targets, plain.targets)
     np.testing.assert_allclose(look.probabilities, plain.probabilities, atol=1e-5)
     np.testing.assert_allclose(look.logits, np.log(plain.probabilities), atol=1e-4)
@@ -250,8 +271,8 @@ def test_probabilities_that_are_computed_with_are_not_taken_for_logits(end: Any)
 def test_a_log_softmax_is_a_softmax() -> None:
     images = pictures(4)
     base = models.logits_only()
-    plain = kernel_of(base)(images)
-    look = kernel_of(keras.Model(base.inputs, keras.ops.log_softmax(base.output)))(images)
+    plain = first(kernel_of(base)(images))
+    look = first(kernel_of(keras.Model(base.inputs, keras.ops.log_softmax(base.output)))(images))
     np.testing.assert_allclose(look.probabilities, plain.probabilities, rtol=1e-4)
     np.testing.assert_allclose(look.maps, plain.maps, atol=1e-5)
 
@@ -263,16 +284,25 @@ def test_the_last_grid_may_be_an_operation_that_is_no_layer() -> None:
     output = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
     kernel = kernel_of(keras.Model(inputs, output))
     assert kernel.layer.startswith("add")
-    assert kernel(pictures(1)).maps.shape == (1, *GRID)
+    assert kernel(pictures(1)).maps.shape == (1, 1, *GRID)
 
 
-def test_tokens_and_heads_are_not_taken_for_rows_and_columns() -> None:
+def test_tokens_are_put_back_on_their_grid_and_heads_are_none() -> None:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = models.features(x)
     tokens = keras.layers.Reshape((GRID[0] * GRID[1], 12))(x)
-    tokens = keras.layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    tokens = keras.layers.MultiHeadAttention(2, 4, name="attention")(tokens, tokens)
+    tokens = keras.layers.LayerNormalization(name="tokens")(tokens)
     output = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.GlobalAveragePooling1D()(tokens))
-    assert kernel_of(keras.Model(inputs, output)).layer == "last"
+    model = keras.Model(inputs, output)
+    kernel, images = kernel_of(model), pictures(2)
+    assert kernel.layer == "tokens"
+    assert "attention/query" in [row.path for row in kernel.layers if not row.usable or row.grid != GRID]
+    weights = model.layers[-1].get_weights()[0].astype(np.float64)
+    cells = outputs_of(model, model.get_layer("tokens"), images).astype(np.float64).reshape(2, *GRID, 12)
+    look = first(kernel(images))
+    expected = np.maximum(np.einsum("nhwk,kn->nhw", cells, weights[:, look.targets]), 0) / (GRID[0] * GRID[1])
+    np.testing.assert_allclose(look.maps, expected, atol=1e-5)
 
 
 def test_a_stopped_gradient_is_said() -> None:

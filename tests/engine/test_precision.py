@@ -34,8 +34,8 @@ def kernel() -> Any:
 
 def with_maps(kernel: Any, change: Any) -> Any:
     """The same kernel with the maps that another arithmetic would give."""
-    maps = tf.random.stateless_uniform((kernel.batch, 4, 6), seed=(0, 0))
-    return replace(kernel, function=lambda images: [change(maps), *kernel.function(images)[1:]])
+    maps = tf.random.stateless_uniform((kernel.batch, 1, 4, 6), seed=(0, 0))
+    return replace(kernel, first=lambda images: [*kernel.first(images)[:5], change(maps)])
 
 
 @pytest.mark.parametrize(
