@@ -1,4 +1,4 @@
-"""Models in Keras's own files: ``.keras``, and ``.h5`` of older versions."""
+"""Models in files: Keras's own ``.keras``, ``.h5`` of older versions, and SavedModel folders."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from ..errors import ModelError
 from .foreign import described
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
-_WANTED = "a .keras or .h5 file as model.save(...) writes it"
+_WANTED = "a .keras or .h5 file as model.save(...) writes it, or a SavedModel folder"
 _OWN_FUNCTION = "and name it with --model package.module:function"
 
 
 def load_file(path: Path) -> Any:
     """Loads a model, uncompiled.
 
-    Code inside the file (a Lambda layer) is not run: files come from strangers.
+    Code inside the file (a Lambda layer) is not run: files come from strangers. A SavedModel folder is a
+    `saved_model.SavedModel` afterwards.
 
     Raises:
         ModelError: no such file; not a model; damaged; or it needs code that is not in it.
     """
     if path.is_dir():
-        kind = "a SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
-        raise ModelError(f"model {path} is {kind}", wanted=_WANTED)
+        if (path / "saved_model.pb").is_file():
+            from . import saved_model
+
+            return saved_model.load(path)
+        raise ModelError(f"model {path} is a folder without a saved_model.pb", wanted=_WANTED)
     if not path.exists():
         raise ModelError(f"there is no model file {path}", wanted=_WANTED)
     if path.suffix.lower() not in SUFFIXES:

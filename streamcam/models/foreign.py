@@ -72,9 +72,14 @@ def described(error: BaseException) -> str:
 def reason(error: BaseException) -> str:
     """The one sentence of a foreign error that says why.
 
-    Keras wraps an error again and again, each time with the whole configuration before it; what happened comes last.
+    Keras wraps an error again and again, each time with the whole configuration before it; what happened comes last,
+    or in bold letters.
     """
-    text = str(error).rpartition("Exception encountered:")[2].strip()
+    # A KeyError shows its message as a literal.
+    text = str(error.args[0]) if isinstance(error, KeyError) and len(error.args) == 1 else str(error)
+    text = text.rpartition("Exception encountered:")[2].strip()
+    bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", text, re.DOTALL)
+    text = bold[1] if bold and text.startswith("Exception encountered when calling") else text
     line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     sentence = re.split(r"(?<=[^.\s]{2})\. (?=[A-Z])", line)[0]
     return sentence if len(sentence) <= _LONGEST_REASON else f"{sentence[:_LONGEST_REASON]}…"

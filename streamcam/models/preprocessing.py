@@ -31,13 +31,22 @@ class Choice:
     note: str = ""
 
 
-def named(option: str) -> Choice:
+def named(option: Any) -> Choice:
     """The preprocessing that ``--preprocess`` names, other than ``auto``.
+
+    Args:
+        option: a name, ``package.module:function``, a function as `Preprocess`, or None for ``none``.
 
     Raises:
         OptionError: it is not known.
         ModelError: ``package.module:function`` cannot be imported.
     """
+    if option is None:
+        option = "none"
+    if callable(option):
+        return Choice(option, getattr(option, "__name__", type(option).__name__))
+    if not isinstance(option, str):
+        raise OptionError(f"preprocess is a {type(option).__name__}", wanted="a name, a function or None")
     if option in _FIXED:
         return Choice(_FIXED[option], option)
     if option in applications.FAMILIES:
@@ -52,26 +61,34 @@ def named(option: str) -> Choice:
     )
 
 
-def guessed(model: Any, name: str, application: Application | None) -> Choice:
+def guessed(model: Any, name: str, application: Application | None, dtype: str) -> Choice:
     """The preprocessing of a model that came from outside, with an announcement.
 
     Args:
         model: a Keras model.
         name: how the user called it.
         application: whose name the model bears.
+        dtype: of its input for pictures.
     """
     layer = scaling_layer(model)
     if application is not None:
         return Choice(
             applications.preprocessing(application.family),
             application.family,
-            f"preprocess {application.family}: {name} is called {model.name}; --preprocess changes that",
+            f"preprocess {application.family}: {called(name, model)}; --preprocess changes that",
         )
+    if dtype == "uint8":
+        return Choice(_FIXED["none"], "none", f"preprocess none: {name} takes uint8")
     if layer:
         return Choice(_FIXED["none"], "none", f"preprocess none: {name} scales its input itself (layer {layer})")
     return Choice(
         _FIXED["none"], "none", f"preprocess not known for {name}: RGB 0-255 as it is; --preprocess changes that"
     )
+
+
+def called(name: str, model: Any) -> str:
+    """Says what a model calls itself, for announcements: ``m.keras is called resnet50``."""
+    return f"{name} is called {model.name}" if name != model.name else f"the model is called {name}"
 
 
 def scaling_layer(model: Any) -> str:

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from streamcam.errors import OptionError, TargetError
-from streamcam.models.labels import imagenet_labels, named, numbered, target_index
+from streamcam.errors import OptionError
+from streamcam.models.labels import imagenet_labels, named, numbered
 
 IMAGENET = imagenet_labels()
-ANIMALS = ("cat", "tiger cat", "dog", "Caterpillar", "Dog")
 
 
 def test_imagenet_labels_are_in_the_standard_order_and_all_different() -> None:
@@ -21,50 +22,6 @@ def test_imagenet_labels_are_in_the_standard_order_and_all_different() -> None:
 @pytest.mark.parametrize(("index", "word"), [(134, "crane"), (517, "crane"), (638, "maillot"), (639, "maillot")])
 def test_repeated_names_stay_readable(index: int, word: str) -> None:
     assert IMAGENET[index].startswith(f"{word} (")
-
-
-@pytest.mark.parametrize(
-    ("target", "index"),
-    [
-        ("top", None),
-        ("TOP", None),
-        ("0", 0),
-        (" 999 ", 999),
-        ("Samoyed", 258),
-        ("samoyed", 258),
-        ("cockatoo", 89),
-        ("crane (machine)", 517),
-        ("egyptian CAT", 285),
-        ("tank suit", 639),
-    ],
-)
-def test_target_finds(target: str, index: int | None) -> None:
-    assert target_index(IMAGENET, target) == index
-
-
-def test_a_whole_name_wins_over_names_that_contain_it() -> None:
-    assert target_index(ANIMALS, "cat") == 0
-    assert target_index(ANIMALS, "tiger") == 1
-
-
-@pytest.mark.parametrize(
-    ("labels", "target", "message"),
-    [
-        (IMAGENET, "1000", "there is no class 1000; wanted 0 to 999"),
-        (IMAGENET, "-1", "there is no class -1; wanted 0 to 999"),
-        (IMAGENET, "samoyd", "did you mean 'Samoyed'"),
-        (IMAGENET, "zzzzzz", "there is no class 'zzzzzz'; wanted top, an index from 0 to 999, or a name"),
-        (IMAGENET, "crane", "2 classes are called 'crane': 'crane (bird)' (134), 'crane (machine)' (517)"),
-        (IMAGENET, "terrier", "(183) and "),
-        (ANIMALS, "dog", "2 classes are called 'dog': 'dog' (2), 'Dog' (4)"),
-        (IMAGENET, "", "there is no class ''"),
-    ],
-)
-def test_target_misses(labels: tuple[str, ...], target: str, message: str) -> None:
-    with pytest.raises(TargetError) as caught:
-        target_index(labels, target)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_numbered() -> None:
@@ -102,3 +59,18 @@ def test_missing_label_file_and_wrong_count_for_imagenet(tmp_path: Path) -> None
         named(str(tmp_path / "none.txt"), 2, "m")
     with pytest.raises(OptionError, match="--labels imagenet has 1000 classes; wanted 10, as m has"):
         named("imagenet", 10, "m")
+
+
+@pytest.mark.parametrize("names", [["cat", "dog"], ("cat", "dog"), np.array(["cat", "dog"])])
+def test_names_given_as_they_are(names: Any) -> None:
+    assert named(names, 2, "m") == ("cat", "dog")
+    with pytest.raises(OptionError, match="labels has 2 classes; wanted 3, as m has"):
+        named(names, 3, "m")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"), [([1, "dog"], "labels has 1 in it"), (3, "labels is a int"), ({"a": 1}, "labels is a dict")]
+)
+def test_what_is_no_names(labels: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=f"{message}; wanted auto, imagenet, a file, or a sequence of names"):
+        named(labels, 2, "m")

@@ -68,7 +68,7 @@ def test_embedded(name: str) -> None:
 
 def test_importing_and_listing_load_no_tensorflow() -> None:
     code = (
-        "import sys; from streamcam.models import list_models, target_index; list_models();"
+        "import sys; from streamcam.models import list_models, parse_target; list_models(); parse_target(('a',), 'a');"
         "print([name for name in ('tensorflow', 'keras', 'av', 'cv2') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -210,7 +210,7 @@ def lambda_activation() -> Any:
 
 
 def two_inputs() -> Any:
-    one, other = keras.Input((8, 8, 3)), keras.Input((4,))
+    one, other = keras.Input((8, 8, 3)), keras.Input((4,), name="other")
     pooled = layers.GlobalAveragePooling2D()(one)
     return keras.Model([one, other], layers.Dense(2)(layers.Concatenate()([pooled, other])))
 
@@ -238,9 +238,9 @@ def tabular() -> Any:
     [
         (lambda_model, "m.keras carries Python code (a lambda), which is not run; if you trust the file"),
         (lambda_activation, "m.keras carries Python code (a lambda), which is not run; if you trust the file"),
-        (two_inputs, "m.keras has 2 inputs; wanted one, pictures (N, height, width, 3)"),
+        (two_inputs, "m.keras needs a value for each of its other inputs: other (N, 4); give --feed other=VALUE"),
         (two_outputs, "m.keras has 2 outputs; wanted one, (N, classes), as of a classifier"),
-        (channels_first, "m.keras takes (N, 3, 8, 8), channels first; wanted RGB pictures (N, height, width, 3)"),
+        (channels_first, "m.keras takes (N, 3, 8, 8); channels_first is not supported; wanted RGB pictures"),
         (lambda: classifier((8, 8, 1)), "m.keras takes (N, 8, 8, 1), pictures of 1 channels; wanted RGB pictures"),
         (headless, "the output of m.keras is (N, 6, 6, 2); wanted (N, classes), as of a classifier"),
         (tabular, "m.keras takes (N, 8); wanted RGB pictures (N, height, width, 3)"),
@@ -297,12 +297,9 @@ def test_weights_without_a_model(tmp_path: Path) -> None:
 
 
 def test_what_is_not_a_model_file(tmp_path: Path) -> None:
-    (tmp_path / "exported").mkdir()
-    (tmp_path / "exported" / "saved_model.pb").write_bytes(b"")
     (tmp_path / "m.onnx").write_bytes(b"x")
     for model, expected in [
-        (tmp_path / "exported", "exported is a SavedModel folder; wanted a .keras or .h5 file"),
-        (tmp_path, "is a folder; wanted a .keras or .h5 file"),
+        (tmp_path, "is a folder without a saved_model.pb; wanted a .keras or .h5 file"),
         (tmp_path / "m.onnx", "m.onnx is of no known kind; wanted a .keras or .h5 file"),
         (tmp_path / "missing.keras", "there is no model file"),
     ]:

@@ -110,4 +110,4 @@ def test_a_subclassed_model_that_cannot_run(workdir: Path) -> None:
     )
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model="broken_net:Net"))
-    assert "broken_net:Net cannot be run on a picture of 224x224: RuntimeError" in message(caught)
+    assert "broken_net:Net cannot be run on a picture of 224x224: RuntimeError: no luck" in message(caught)

@@ -52,6 +52,22 @@ def test_a_function_of_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     np.testing.assert_array_equal(traced(named("my_scaling:half").function), PICTURES / 2)
 
 
+def test_functions_and_none_from_python() -> None:
+    def half(images: Any) -> Any:
+        return images / 2
+
+    for option, name, expected in [
+        (half, "half", PICTURES / 2),
+        (keras.layers.Rescaling(0.5), "Rescaling", PICTURES / 2),
+        (None, "none", PICTURES),
+    ]:
+        choice = named(option)
+        assert choice.name == name
+        np.testing.assert_array_equal(traced(choice.function), expected)
+    with pytest.raises(OptionError, match="preprocess is a float; wanted a name, a function or None"):
+        named(0.5)
+
+
 def test_unknown_names() -> None:
     with pytest.raises(OptionError, match="did you mean 'mobilenet_v2'"):
         named("mobilenetv2")

@@ -1,0 +1,141 @@
+"""SavedModel folders, as ``model.export`` and ``tf.saved_model.save`` write them, made into a Keras model.
+
+A SavedModel is a graph without layers. Its signature is turned into constants with every function inlined, so that
+whoever traces the model sees convolutions, activations and logits as they are.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+from .backend import convert_variables_to_constants_v2, keras, tf
+from .foreign import described
+
+_SIGNATURES = ("serving_default", "serve")
+_WANTED = "a SavedModel folder as model.export(...) writes it"
+
+
+class SavedModel(keras.Model):  # type: ignore[misc]
+    """A frozen signature.
+
+    ``inputs``, ``input`` and ``outputs`` are symbolic, as those of a functional model; ``outputs`` is None where the
+    graph does not tell their width. Several inputs are a dict by name. Numbers for integer inputs are rounded and
+    clipped to what the type holds.
+    """
+
+    def __init__(self, frozen: Any, inputs: dict[str, Any]) -> None:
+        """Takes a frozen concrete function, and its symbolic inputs by name."""
+        super().__init__(name="saved_model", trainable=False)
+        kept = [tensor.op.name for tensor in (*inputs.values(), *frozen.outputs)]
+        graph_def = tf.compat.v1.graph_util.extract_sub_graph(frozen.graph.as_graph_def(), kept)
+        for node in (*graph_def.node, *(node for one in graph_def.library.function for node in one.node_def)):
+            # Gradients of one's own are functions of the process that saved the model and are not in the folder. The
+            # forward operations are, and their plain gradient is the same number for Keras's own (silu).
+            node.attr.pop("_gradient_op_type", None)
+        # Past Keras's own __setattr__, which would wrap lists and dicts to look for layers in them.
+        self.__dict__["_graph_def"] = graph_def
+        self.__dict__["_tensors"] = {name: tensor.name for name, tensor in inputs.items()}
+        self.__dict__["_declared"] = {name: _symbolic(tensor, name) for name, tensor in inputs.items()}
+        known = all(tensor.shape.rank is not None and None not in tensor.shape[1:] for tensor in frozen.outputs)
+        results = [_symbolic(tensor, tensor.op.name) for tensor in frozen.outputs] if known else None
+        self.__dict__["_results"] = results
+        self.__dict__["_fetched"] = [tensor.name for tensor in frozen.outputs]
+        self.__dict__["_eager"] = tf.function(self._imported, autograph=False)
+        self.built = True
+
+    @property
+    def inputs(self) -> list[Any]:
+        """A `keras.KerasTensor` for each input, by name in alphabetical order."""
+        return list(self._declared.values())
+
+    @property
+    def input(self) -> Any:
+        """The only input, or a dict of them."""
+        return self.inputs[0] if len(self._declared) == 1 else dict(self._declared)
+
+    @property
+    def outputs(self) -> list[Any] | None:
+        """A `keras.KerasTensor` for each output."""
+        results: list[Any] | None = self.__dict__["_results"]
+        return results
+
+    def call(self, inputs: Any) -> Any:
+        """Puts the frozen operations into the graph that is being built; runs them where none is."""
+        values = inputs if isinstance(inputs, dict) else dict.fromkeys(self._declared, inputs)
+        return self._eager(values) if tf.executing_eagerly() else self._imported(values)
+
+    def _imported(self, values: dict[str, Any]) -> Any:
+        given = {self._tensors[name]: _as(value, self._declared[name].dtype) for name, value in values.items()}
+        tensors: list[Any] = tf.graph_util.import_graph_def(self._graph_def, given, self._fetched, name="saved_model")
+        return tensors[0] if len(tensors) == 1 else tensors
+
+
+def _symbolic(tensor: Any, name: str) -> Any:
+    return keras.KerasTensor(tuple(tensor.shape), tensor.dtype.name, name=name)
+
+
+def _as(value: Any, dtype: str) -> Any:
+    value = tf.convert_to_tensor(value)
+    wanted = tf.as_dtype(dtype)
+    if value.dtype.is_floating and wanted.is_integer:
+        return tf.saturate_cast(tf.round(value), wanted)
+    return tf.cast(value, wanted)
+
+
+def load(path: Path) -> Any:
+    """The model in a SavedModel folder.
+
+    Its signature ``serving_default``, else ``serve``, else the only one, is what the model computes.
+
+    Raises:
+        ModelError: damaged; not of TensorFlow 2; no signature, or several; or its inputs are no plain tensors.
+    """
+    if not (path / "saved_model.pb").stat().st_size:
+        raise ModelError(f"model {path} is damaged: its saved_model.pb is empty", wanted=_WANTED)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            restored = tf.saved_model.load(str(path))
+            signatures = dict(restored.signatures)
+    except Exception as error:
+        raise ModelError(f"model {path} cannot be read: {_told(error)}", wanted=_WANTED) from error
+    signature = _signature(path, signatures)
+    specifications = dict(sorted(signature.structured_input_signature[1].items()))
+    for name, specification in specifications.items():
+        if not isinstance(specification, tf.TensorSpec) or specification.shape.rank is None:
+            raise ModelError(f"input {name} of {path} is {specification}", wanted="a tensor of known rank")
+
+    def flat(*values: Any) -> list[Any]:
+        returned = signature(**dict(zip(specifications, values, strict=True)))
+        return [returned[name] for name in sorted(returned)]
+
+    try:
+        # Traced once more, so that inputs and outputs are in an order that is known.
+        traced = tf.function(flat, autograph=False).get_concrete_function(*specifications.values())
+        frozen = convert_variables_to_constants_v2(traced)
+        return SavedModel(frozen, dict(zip(specifications, frozen.inputs, strict=True)))
+    except Exception as error:
+        raise ModelError(f"model {path} cannot be made into constants: {_told(error)}", wanted=_WANTED) from error
+
+
+def _signature(path: Path, signatures: dict[str, Any]) -> Any:
+    for name in _SIGNATURES:
+        if name in signatures:
+            return signatures[name]
+    if len(signatures) == 1:
+        return next(iter(signatures.values()))
+    if not signatures:
+        raise ModelError(f"model {path} has no signature, so nothing says what it computes", wanted=_WANTED)
+    raise ModelError(
+        f"model {path} has {len(signatures)} signatures: {', '.join(sorted(signatures))}",
+        wanted=" or ".join(_SIGNATURES),
+        do="export it again with one of them called serving_default",
+    )
+
+
+def _told(error: Exception) -> str:
+    told = described(error)
+    return told.partition(": ")[0] if "{" in told else told
