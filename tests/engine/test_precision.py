@@ -50,9 +50,19 @@ def test_auto_takes_bfloat16_only_where_the_maps_agree(
     kernel: Any, monkeypatch: pytest.MonkeyPatch, change: Any, chosen: str
 ) -> None:
     monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "cost", lambda kernel: 1.0)
     builds = {"float32": with_maps(kernel, lambda maps: maps), "bfloat16": with_maps(kernel, change)}
     assert choose_precision("auto", "cpu", builds.__getitem__)[0] == chosen
     assert choose_precision("float32", "cpu", builds.__getitem__) == ("float32", [])
+
+
+def test_auto_takes_bfloat16_only_where_it_is_faster(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: True)
+    builds = {"float32": kernel, "bfloat16": replace(kernel)}
+    monkeypatch.setattr(precision, "cost", lambda one: 3.0 if one is builds["bfloat16"] else 1.0)
+    chosen, notes = choose_precision("auto", "cpu", builds.__getitem__)
+    assert chosen == "float32"
+    assert "3.0 times as long" in notes[0]
 
 
 def test_without_the_instructions_there_is_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
