@@ -132,6 +132,7 @@ class StreamExplainer:
             targets=self.targets,
             size=size,
             batch=batch,
+            rows=self._options.batch or DEFAULT_BATCH,
             precision=precision,
             device=self.device,
         )

@@ -143,6 +143,7 @@ def build_kernel(
     batch: int,
     precision: str,
     device: str,
+    rows: int = 0,
 ) -> Kernel:
     """Traces, freezes and folds; takes seconds. The model is left as it was and is not needed afterwards.
 
@@ -155,6 +156,7 @@ def build_kernel(
         batch: pictures a run.
         precision: ``float32`` or ``bfloat16``.
         device: as from `choose_device`.
+        rows: passes a run, for methods of many; 0 is ``batch``.
 
     Raises:
         LayerError: the layer does not exist or cannot be explained.
@@ -180,7 +182,7 @@ def build_kernel(
     results = traces[-1]
     passes, figures = None, figure_names(results)
     if isinstance(results[0], Steps):
-        passes = build_passes(wanted, results, traced, batch)
+        passes = build_passes(wanted, results, traced, batch, rows or batch)
         figures = passes.figures
     assert wanted.survey is not None
     own = wanted.survey.dtype

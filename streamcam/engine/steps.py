@@ -21,6 +21,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 BUDGET = 4 * 2**30
 """Bytes that the tensors of one batch of passes may take together, were none of them let go of before the end."""
 
+_SAMPLED = 8
+"""Passes of each picture that tell precisions apart, at least."""
+
 _TOLD = 5
 """Outputs of the first pass that say what the model saw; what the passes begin with comes after them."""
 
@@ -80,7 +83,7 @@ class Passes:
     def sample(self, first: list[Any], frames: int) -> NDArray[np.float32]:
         """Values of one run of passes, spread evenly over all, around their mean where each is one number."""
         state = first[_TOLD : _TOLD + self.states]
-        each = max(2, self.rows // frames)
+        each = max(_SAMPLED, self.rows // frames)
         steps = np.linspace(0, self.count - 1, each).astype(np.int64)
         places = np.concatenate([frame * self.count + steps for frame in range(frames)])
         runs = list(self._runs(places, first[0], state))
@@ -101,14 +104,15 @@ class Passes:
             yield values, start + len(here)
 
 
-def build_passes(wanted: Wanted, results: list[Steps], first: Any, batch: int) -> Passes:
+def build_passes(wanted: Wanted, results: list[Steps], first: Any, batch: int, rows: int) -> Passes:
     """Compiles the passes of a method.
 
     Args:
         wanted: what is to be explained.
         results: what the method returned, for each target.
         first: the traced first pass.
-        batch: frames that go together, and passes in a run, unless these would take more than `BUDGET`.
+        batch: frames that go together.
+        rows: passes in a run, fewer where these would take more than `BUDGET`.
 
     Raises:
         MethodError, ModelError: as `trace`.
@@ -130,7 +134,6 @@ def build_passes(wanted: Wanted, results: list[Steps], first: Any, batch: int) -
         state = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (first.outputs[0], *begin[:states])]
         return trace(one, wanted.size, *numbers, *state)
 
-    rows = batch
     step = traced(rows)
     taken = _bytes(step.graph) / rows
     if taken * rows > BUDGET and rows > 1:

@@ -103,7 +103,7 @@ METHODS: dict[str, MethodInfo] = {
     "integrated-gradients": _own(
         "integrated_gradients",
         "each pixel's share of the logit, from black on",
-        "1 + about 3 x steps (32)",
+        "1 + about 3 x steps (50)",
         "Sundararajan et al. 2017, arXiv:1703.01365",
         "signed",
     ),

@@ -14,7 +14,7 @@ from ..models.backend import tf
 from .traced import Maps, Steps, Tensor, Traced
 
 
-def integrated_gradients(traced: Traced, *, steps: int = 32, baseline: float | None = None) -> Steps:
+def integrated_gradients(traced: Traced, *, steps: int = 50, baseline: float | None = None) -> Steps:
     """Maps float32 ``(N, H, W)``, of either sign, in logits."""
     start = traced.blank(0) if baseline is None else tf.fill((1, *traced.input.shape[1:]), float(baseline))
     difference = traced.score - traced.score_of(start)

@@ -22,7 +22,9 @@ from ..models.backend import tf
 from .traced import Steps, Tensor, Traced
 
 _PATCHES_ACROSS = 7
-"""Patches of a seventh of the shorter side, as wide as a cell of the last grid in most networks."""
+_STEP = 16
+"""Patches of about a seventh of the shorter side, as wide as a cell of the last grid in most networks. Multiples of 16
+divide the inputs of these, so that patches end where cells do."""
 
 
 def occlusion(traced: Traced, *, patch: int = 0, stride: int = 0, fill: float | None = None) -> Steps:
@@ -30,12 +32,12 @@ def occlusion(traced: Traced, *, patch: int = 0, stride: int = 0, fill: float | 
 
     Args:
         traced: the pass.
-        patch: side of a patch in pixels of the model's input; 0 is a seventh of the shorter side.
+        patch: side of a patch in pixels of the model's input; 0 is about a seventh of the shorter side.
         stride: pixels from patch to patch; 0 is half a patch.
         fill: value of a filled patch; None is mid-grey.
     """
     height, width = traced.input.shape[1:3]
-    side = patch or max(1, min(height, width) // _PATCHES_ACROSS)
+    side = patch or _usual(min(height, width))
     by = stride or max(1, side // 2)
     if by < 0 or side < 0 or by > side or side > min(height, width):
         raise MethodError(
@@ -67,6 +69,11 @@ def occlusion(traced: Traced, *, patch: int = 0, stride: int = 0, fill: float | 
         reduce="stack",
         maps=maps,
     )
+
+
+def _usual(length: int) -> int:
+    side = length / _PATCHES_ACROSS
+    return round(side / _STEP) * _STEP if side >= _STEP else max(1, int(side))
 
 
 def _covering(length: int, side: int, by: int, cell: int) -> NDArray[np.float32]:
