@@ -91,7 +91,7 @@ class Explanation:
         from .config import DrawOptions
         from .engine.stills import as_pictures
 
-        DrawOptions(layout=layout, colormap=colormap, alpha=alpha)
+        options = DrawOptions(layout=layout, colormap=colormap, alpha=alpha)
         drawn_on = list(self.images) if images is None else as_pictures(images)[0]
         if [image.shape for image in drawn_on] != [image.shape for image in self.images]:
             raise OptionError("the images to draw on differ in number or size from those explained")
@@ -101,11 +101,9 @@ class Explanation:
                 image,
                 heatmap,
                 geometry,
+                options,
                 full_scale=peak(heatmap, self.display) if scale == "frame" else float(scale),
                 display=self.display,
-                colormap=colormap,
-                alpha=alpha,
-                layout=layout,
             )
             for image, heatmap, geometry in zip(drawn_on, maps, self.geometries, strict=True)
         ]
@@ -229,8 +227,10 @@ class Explainer:
             seen.extend(self._seen(view.kernel(inputs, progress), len(inputs)))
         ill = [n for n, one in enumerate(seen) if not np.isfinite(one.scores).all()]
         troubles = tuple(f"image {n}: the model's answer is not a number" for n in ill)
-        several = self._several
-        one = (lambda values: values) if several else (lambda values: values[0])
+
+        def one(values: Any) -> Any:
+            return values if self._several else values[0]
+
         return Explanation(
             maps=np.stack([one(s.maps) for s in seen]),
             targets=tuple(one(s.targets) for s in seen),

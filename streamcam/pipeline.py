@@ -137,9 +137,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         scaler = Scaler(view.geometry, source.info.colour)
         detail = f"{explainer.method} · {view.kernel.layer}"
         panels = len(explainer.targets)
-        painter = Painter(
-            job.draw, source.info, view.geometry, detail=detail, panels=panels, display=explainer.display
-        )
+        painter = Painter(job.draw, source.info, view.geometry, detail=detail, panels=panels, display=explainer.display)
         batch = view.kernel.batch
         longest = min(batch * job.time.every, max(batch, _LONGEST))
         for note in explainer.notes:

@@ -57,6 +57,17 @@ def expand(arguments: list[str], methods: list[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    """``NAME=VALUE`` … by name."""
+    pairs = {}
+    for text in given or ():
+        name, found, value = text.partition("=")
+        if not (name and found):
+            raise OptionError(f"{option} {text!r} is not possible", wanted="NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
 def outputs(inputs: list[str], out: str | None, method: str) -> list[Path]:
     """Where each input's result goes.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .inputs import pairs
 from .tables import table
 
 
@@ -15,13 +16,15 @@ def layers(
     every: Annotated[
         bool, typer.Option("--all", help="Also layers that cannot be explained, with the reason.")
     ] = False,
+    image_input: Annotated[str, typer.Option(help="As for process.")] = "",
+    feed: Annotated[list[str] | None, typer.Option(help="As for process; repeatable.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """List a model's layers: path, output, stride to the input, and which one --layer auto takes."""
     from ..config import ModelOptions
     from ..engine import list_layers
 
-    options = ModelOptions(model=model)
+    options = ModelOptions(model=model, image_input=image_input, feed=pairs("--feed", feed))
     size, rows = list_layers(options)
     shown = [row for row in rows if row.usable or every]
     if as_json:

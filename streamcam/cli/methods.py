@@ -29,9 +29,7 @@ def methods(
                 info.shows,
                 info.cost,
                 info.paper,
-                " ".join(
-                    f"{key}={'' if value is None else value}" for key, value in parameters(name).items()
-                ),
+                " ".join(f"{key}={'' if value is None else value}" for key, value in parameters(name).items()),
             )
             for name, info in METHODS.items()
         ],

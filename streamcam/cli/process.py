@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import OptionError
-from .inputs import expand, is_url, outputs
+from .inputs import expand, is_url, outputs, pairs
 from .reporting import complain, say, understood
 
 if TYPE_CHECKING:
@@ -38,17 +38,6 @@ def _scale(text: str) -> str | float:
         return float(text)
     except ValueError:
         return text
-
-
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    """``NAME=VALUE`` … by name."""
-    pairs = {}
-    for text in given or ():
-        name, found, value = text.partition("=")
-        if not (name and found):
-            raise OptionError(f"{option} {text!r} is not possible", wanted="NAME=VALUE")
-        pairs[name] = value
-    return pairs
 
 
 def process(
@@ -167,12 +156,12 @@ def process(
         "model": model,
         "method": method,
         "layer": layer,
-        "params": _pairs("--param", param),
+        "params": pairs("--param", param),
         "target": tuple(target or ("top",)),
         "preprocess": preprocess,
         "labels": labels,
         "image_input": image_input,
-        "feed": _pairs("--feed", feed),
+        "feed": pairs("--feed", feed),
         "fit": fit,
         "batch": batch,
         "precision": precision,
@@ -224,7 +213,11 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
         try:
             with Bar(name, quiet=quiet) as bar:
                 watcher = Watcher(
-                    opened=bar.opened, ready=bar.ready, frame=bar.frame, passes=bar.passes, note=functools.partial(note, bar)
+                    opened=bar.opened,
+                    ready=bar.ready,
+                    frame=bar.frame,
+                    passes=bar.passes,
+                    note=functools.partial(note, bar),
                 )
                 done.append(run(job, explainer=explainer, watcher=watcher))
         except Interrupted as stop:

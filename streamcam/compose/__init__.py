@@ -1,7 +1,7 @@
 """Drawing: where the model looked, over the picture, beside it, or alone; and what it saw, in words.
 
-`Painter` draws the frames of a stream; `contact_sheet` shows several pictures in one image. OpenCV and
-PyAV are loaded when one of them is first used.
+`Painter` draws the frames of a stream and `overlay` a still picture; `contact_sheet` and `titled_sheet` show several in
+one image. OpenCV and PyAV are loaded when one of them is first used.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .painter import Painter
-    from .sheet import contact_sheet
+    from .sheet import contact_sheet, titled_sheet
+    from .still import overlay
 
-__all__ = ["Painter", "contact_sheet"]
+__all__ = ["Painter", "contact_sheet", "overlay", "titled_sheet"]
 
-_HOMES = {"Painter": ".painter", "contact_sheet": ".sheet"}
+_HOMES = {"Painter": ".painter", "contact_sheet": ".sheet", "overlay": ".still", "titled_sheet": ".sheet"}
 
 
 def __getattr__(name: str) -> Any:

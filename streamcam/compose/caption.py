@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import SourceInfo
+from ..frames import Evidence, SourceInfo
 from ..geometry import Size
 from .palette import codes
 from .planes import Paint, even, keep_and_add, word_of
 
 _KEPT = 32
-"""Plates kept ready: in a steady scene only the percentage changes, back and forth."""
+"""Plates kept ready for each panel: in a steady scene only the percentage changes, back and forth."""
 
 _STRONG, _LIGHT = 600, 400
 _PLATE_OPACITY = 0.62
@@ -66,9 +66,11 @@ class Captions:
         info: the stream they are for.
         picture: ``(width, height)``, both even and at least `SMALLEST_PICTURE`.
         detail: second line, the same for all frames.
+        panels: how many captions a frame has.
     """
 
-    def __init__(self, info: SourceInfo, picture: Size, detail: str) -> None:
+    def __init__(self, info: SourceInfo, picture: Size, detail: str, panels: int = 1) -> None:
+        self._kept = _KEPT * panels
         self._info = info
         self._picture = picture
         self._detail = detail
@@ -80,29 +82,32 @@ class Captions:
         self._margin = 2 * max(1, round(short * 0.0125))
         self._padding = max(3, round(self._title_size * 0.45))
 
-    def plate(self, label: str, probability: float) -> Plate:
-        """The plate for a class and the model's probability for it, 0–1."""
-        percentage = f"{probability:.0%}".replace("%", " %")
-        key = f"{label}\n{percentage}"
+    def plate(self, evidence: Evidence) -> Plate:
+        """The plate for a target: its name, and its probability or, where it has none, its score in logits."""
+        if evidence.probability is not None:
+            value, room = f"{evidence.probability:.0%}".replace("%", " %"), "00 %"
+        else:
+            value, room = f"{evidence.score:+.2f}".replace("-", "−"), "+00.00"
+        key = f"{evidence.label}\n{value}"
         if key not in self._plates:
-            self._plates[key] = self._made(" ".join(label.split()), percentage)
-            if len(self._plates) > _KEPT:
+            self._plates[key] = self._made(" ".join(evidence.label.split()), value, room)
+            if len(self._plates) > self._kept:
                 self._plates.popitem(last=False)
         self._plates.move_to_end(key)
         return self._plates[key]
 
-    def _made(self, label: str, percentage: str) -> Plate:
+    def _made(self, label: str, value: str, usual: str) -> Plate:
         largest = self._picture[0] - 2 * self._margin, self._picture[1] - 2 * self._margin
         room = largest[0] - 2 * self._padding
-        # Room for two digits at least keeps the plate still while the percentage changes.
-        name = self._fitted(label, "  00 %", self._title_size, _STRONG, room)
-        title = _Line(f"{name}  {percentage}".strip(), self._title_size, _STRONG, 1.0)
+        # Room for the usual digits at least keeps the plate still while they change.
+        name = self._fitted(label, f"  {usual}", self._title_size, _STRONG, room)
+        title = _Line(f"{name}  {value}".strip(), self._title_size, _STRONG, 1.0)
         detail = _Line(self._fitted(self._detail, "", self._detail_size, _LIGHT, room), self._detail_size, _LIGHT, 0.8)
         gap = round(self._title_size * 0.4)
         lines, height = [title, detail], 2 * self._padding + title.ascent + gap + detail.ascent + detail.descent
         if height > self._picture[1] * _TALLEST:
             lines, height = [title], min(2 * self._padding + title.ascent, largest[1])
-        widths = [self._width(f"{name}  00 %", title.size, title.weight)]
+        widths = [self._width(f"{name}  {usual}", title.size, title.weight)]
         widths += [self._width(line.text, line.size, line.weight) for line in lines]
         size = min(even(2 * self._padding + max(widths)), largest[0]), even(height)
         ink, baseline = np.zeros(size[::-1]), self._padding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -10,11 +11,11 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from ..config import DrawOptions
-from ..frames import Explained, SourceInfo
+from ..frames import Display, Evidence, Explained, SourceInfo
 from ..geometry import Geometry, Size
 from .caption import SMALLEST_PICTURE, Captions
-from .palette import codes, colours
-from .planes import Brush, Paint, copy_into, even, keep_and_add, planes_of, staggered, wide, word_of
+from .palette import codes, colours, diverging
+from .planes import Brush, Paint, Planes, copy_into, even, keep_and_add, planes_of, staggered, wide, word_of
 from .spread import LEVELS, Levels, Spread
 
 
@@ -42,30 +43,46 @@ class Painter:
 
     Not thread-safe: one painter serves one thread, since it draws in arrays that it keeps.
 
+    Several targets are drawn in a panel each, side by side and then below one another.
+
     Args:
         options: how the picture looks.
         info: the source.
         geometry: how the source's pictures lie in the model's input.
-        method, layer: what made the evidence, for the caption.
+        detail: what made the evidence, for the caption's second line.
+        panels: how many targets there are.
+        display: how the maps are shown.
     """
 
-    def __init__(self, options: DrawOptions, info: SourceInfo, geometry: Geometry, *, method: str, layer: str) -> None:
+    def __init__(
+        self,
+        options: DrawOptions,
+        info: SourceInfo,
+        geometry: Geometry,
+        *,
+        detail: str,
+        panels: int = 1,
+        display: Display = "heat",
+    ) -> None:
         self._options = options
         self._info = info
         self._geometry = geometry
         self._word = word_of(info.pixel_format)
-        self._paints = _Paints(options, info, self._word)
+        self._display = display
+        self._panel = even(info.width), even(info.height)
+        self._cells = panels + (options.layout == "side-by-side")
+        self._across = self._cells if self._cells <= 2 else math.ceil(self._cells**0.5)
+        self._paints = _Paints(options, info, self._word, display)
         self._brush = Brush(self._word, self.size)
         self._spreads: dict[Size, Spread] = {}
         self._captions: Captions | None = None
         if options.caption and min(info.width, info.height) >= SMALLEST_PICTURE:
-            self._captions = Captions(info, (even(info.width), even(info.height)), f"{method} · {layer}")
+            self._captions = Captions(info, self._panel, detail, panels)
 
     @property
     def size(self) -> Size:
         """``(width, height)`` of the pictures drawn; both even."""
-        width, height = even(self._info.width), even(self._info.height)
-        return (2 * width if self._options.layout == "side-by-side" else width), height
+        return self._panel[0] * self._across, self._panel[1] * -(-self._cells // self._across)
 
     def draw(self, item: Explained) -> VideoFrame:
         """Draws one frame.
@@ -79,17 +96,16 @@ class Painter:
         picture = VideoFrame(*self.size, self._info.pixel_format)
         planes = planes_of(picture)
         source = planes_of(item.frame.picture)
-        copy_into(planes, source)
-        left = 0
-        if self._options.layout == "side-by-side":
-            left = even(self._info.width)
-            copy_into(planes, source, left)
-        levels = self._spread(item)(item.heatmap, item.full_scale, self._paints.least)
-        if levels.values.size:
-            self._brush.apply(self._paints(levels), planes, levels.top, left // 2 + levels.left)
-        if self._captions is not None:
-            plate = self._captions.plate(item.label, item.probability)
-            self._brush.apply(plate.paint, planes, plate.top, left // 2 + plate.left)
+        places = [
+            (n // self._across * self._panel[1], n % self._across * self._panel[0])
+            for n in range(-(-self._cells // self._across) * self._across)
+        ]
+        for top, left in places[: self._cells]:
+            copy_into(planes, source, top, left)
+        for top, left in places[self._cells :]:
+            self._blacken(planes, top, left)
+        for evidence, (top, left) in zip(item.evidence, places[self._cells - len(item.evidence) :], strict=False):
+            self._show(evidence, planes, top // 2, left // 2)
         picture.pts = item.frame.pts
         picture.time_base = self._info.time_base
         picture.duration = item.frame.picture.duration
@@ -98,11 +114,39 @@ class Painter:
         picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
         return picture
 
-    def _spread(self, item: Explained) -> Spread:
-        height, width = item.heatmap.shape
+    def _show(self, evidence: Evidence, planes: Planes, top: int, left: int) -> None:
+        """Draws one target on the panel whose upper left corner is at that chroma sample."""
+        levels = self._spread(evidence)(evidence.heatmap, evidence.full_scale, self._paints.least)
+        if levels.values.size:
+            self._brush.apply(self._paints(levels), planes, top + levels.top, left + levels.left)
+        if self._captions is not None:
+            plate = self._captions.plate(evidence)
+            self._brush.apply(plate.paint, planes, top + plate.top, left + plate.left)
+
+    def _blacken(self, planes: Planes, top: int, left: int) -> None:
+        width, height = self._panel
+        for plane, code, size in zip(planes, codes(np.zeros((1, 3)), self._info)[0], (1, 2, 2), strict=True):
+            plane[top // size : (top + height) // size, left // size : (left + width) // size] = round(code)
+
+    def _spread(self, evidence: Evidence) -> Spread:
+        height, width = evidence.heatmap.shape
         if (width, height) not in self._spreads:
-            self._spreads[width, height] = Spread(self._geometry, (width, height))
+            signed = self._display == "signed"
+            self._spreads[width, height] = Spread(self._geometry, (width, height), signed=signed)
         return self._spreads[width, height]
+
+
+def look(options: DrawOptions, display: Display) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each level of evidence looks like, from ``1 - LEVELS`` on where it is signed and from 0 on elsewhere.
+
+    Returns:
+        Opacity ``(n,)``, 0–1, and colour ``(n, 3)``, sRGB, 0–1.
+    """
+    evidence = np.linspace(-1, 1, 2 * LEVELS - 1) if display == "signed" else np.linspace(0, 1, LEVELS)
+    strength = np.ones(len(evidence))
+    if options.layout != "heatmap":
+        strength = options.alpha * opacity(np.abs(evidence))
+    return strength, diverging(len(evidence)) if display == "signed" else colours(options.colormap, LEVELS)
 
 
 class _Paints:
@@ -112,17 +156,16 @@ class _Paints:
         least: the lowest level that is visible; above all levels when none is.
     """
 
-    def __init__(self, options: DrawOptions, info: SourceInfo, word: np.dtype[Any]) -> None:
+    def __init__(self, options: DrawOptions, info: SourceInfo, word: np.dtype[Any], display: Display) -> None:
         kind, one = wide(word)
-        strength = np.ones(LEVELS)
-        if options.layout != "heatmap":
-            strength = options.alpha * opacity(np.linspace(0, 1, LEVELS))
-        keep, add = keep_and_add(word, strength[:, None], codes(colours(options.colormap, LEVELS), info))
-        visible = np.flatnonzero(keep < one)
+        strength, colour = look(options, display)
+        keep, add = keep_and_add(word, strength[:, None], codes(colour, info))
+        lowest = LEVELS - len(strength)
+        visible = np.flatnonzero(keep[-lowest:] < one)
         self.least = int(visible[0]) if visible.size else 2 * LEVELS
         # `cv2.LUT` (5.0) takes int16 for uint16, so levels below 0 are looked up in the upper half. It moves
         # float64 without a look at it: four 16-bit words or two 32-bit ones at once.
-        every_level = np.clip(np.arange(2**16, dtype=np.uint16).view(np.int16), 0, LEVELS - 1)
+        every_level = np.clip(np.arange(2**16, dtype=np.uint16).view(np.int16), lowest, LEVELS - 1) - lowest
         table = np.concatenate([keep, add], axis=1)[every_level].view(np.float64)
         self._tables = [np.ascontiguousarray(column) for column in table.T]
         blocks = even(info.width) // 2 * (even(info.height) // 2)

@@ -27,6 +27,8 @@ _LUMA_WEIGHTS = {
 }
 """What `Colour.matrix_of` gives: weights of red and blue in luma."""
 
+_RED_BLUE = "b2182b d6604d f4a582 fddbc7 f7f7f7 d1e5f0 92c5de 4393c3 2166ac"
+
 _BT709_TO_BT2020 = np.array(
     [[0.627404, 0.329283, 0.043313], [0.069097, 0.919540, 0.011362], [0.016391, 0.088013, 0.895595]]
 )
@@ -67,6 +69,16 @@ def colours(name: Colormap, count: int) -> Floats:
     rgb = table.reshape(256, 3)[:, ::-1] / 255.0
     place = np.linspace(0, 255, count)
     return np.stack([np.interp(place, np.arange(256), channel) for channel in rgb.T], axis=1)
+
+
+def diverging(count: int) -> Floats:
+    """Colours for evidence from full against (blue) over none (near white) to full for (red), ``(count, 3)`` sRGB, 0–1.
+
+    RdBu of ColorBrewer (C. Brewer, M. Harrower, Pennsylvania State University; Apache-2.0), interpolated.
+    """
+    anchors = np.array([[int(code[n : n + 2], 16) / 255 for n in (0, 2, 4)] for code in _RED_BLUE.split()])[::-1]
+    place = np.linspace(0, len(anchors) - 1, count)
+    return np.stack([np.interp(place, np.arange(len(anchors)), channel) for channel in anchors.T], axis=1)
 
 
 def _displayed(rgb: Floats) -> Floats:

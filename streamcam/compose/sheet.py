@@ -12,6 +12,8 @@ from av.video.frame import VideoFrame
 from ..errors import SinkError
 from ..frames import Colour, Pixels
 
+_DARK, _LIGHT, _WEIGHT, _QUALITY = 24, 230, 500, 88
+
 
 def to_rgb(picture: VideoFrame) -> Pixels:
     """A picture as ``uint8 (height, width, 3)``, RGB, full range, by its own colour tags.
@@ -38,17 +40,40 @@ def contact_sheet(pictures: Sequence[VideoFrame], columns: int, path: Path) -> N
     Raises:
         SinkError: the file cannot be written.
     """
-    height, width = pictures[0].height, pictures[0].width
+    _write([to_rgb(picture) for picture in pictures], None, columns, path)
+
+
+def titled_sheet(images: Sequence[Pixels], titles: Sequence[str], columns: int, path: Path) -> None:
+    """Writes images as one picture, each below its title.
+
+    Args:
+        images: ``uint8 (H, W, 3)``, RGB, at least one; those of another size than the first are scaled to it.
+        titles: one for each.
+        columns: images in a row.
+        path: file to write; its suffix, ``.png`` or ``.jpg``, says how.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
+    _write(images, titles, columns, path)
+
+
+def _write(images: Sequence[Pixels], titles: Sequence[str] | None, columns: int, path: Path) -> None:
+    height, width = images[0].shape[:2]
     gap = max(2, min(width, height) // 60)
-    rows = -(-len(pictures) // columns)
-    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 24, np.uint8)
-    for place, picture in enumerate(pictures):
-        image = to_rgb(picture)
+    text = max(11, height // 16)
+    head = 0 if titles is None else round(text * 1.5)
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (head + height + gap) + gap, columns * (width + gap) + gap, 3), _DARK, np.uint8)
+    font = cv2.FontFace("sans")
+    for place, image in enumerate(images):
         if image.shape[:2] != (height, width):
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        top, left = gap + place // columns * (height + gap), gap + place % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = image
-    _, encoded = cv2.imencode(".png", sheet[..., ::-1])
+        top, left = gap + place // columns * (head + height + gap), gap + place % columns * (width + gap)
+        if titles is not None:
+            cv2.putText(sheet, titles[place], (left + 2, top + text), (_LIGHT,) * 3, font, text, _WEIGHT)
+        sheet[top + head : top + head + height, left : left + width] = image
+    _, encoded = cv2.imencode(path.suffix, sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     try:
         path.write_bytes(encoded.tobytes())
     except OSError as error:

@@ -128,9 +128,9 @@ class Levels:
     """Evidence over a part of the picture.
 
     Attributes:
-        values: int16 ``(h, w)``, one for each 2×2 block: 0 for none to ``LEVELS - 1`` for full. Some lie a
-            little below or above, where the cubic overshoots, and count as none and full. Overwritten
-            by the next call.
+        values: int16 ``(h, w)``, one for each 2×2 block: 0 for none to ``LEVELS - 1`` for full, and to
+            ``1 - LEVELS`` for full evidence against, where that is shown. Some lie a little beyond, where the cubic
+            overshoots, and count as what is next to them. Overwritten by the next call.
         top, left: the first block's place, in blocks.
     """
 
@@ -140,9 +140,16 @@ class Levels:
 
 
 class Spread:
-    """Interpolates maps of one size over the blocks of one picture. Not thread-safe: it reuses its arrays."""
+    """Interpolates maps of one size over the blocks of one picture. Not thread-safe: it reuses its arrays.
 
-    def __init__(self, geometry: Geometry, map_size: Size) -> None:
+    Args:
+        geometry: how the picture lies in the model's input.
+        map_size: ``(w, h)`` of the maps.
+        signed: True where evidence below zero has levels below zero, instead of none.
+    """
+
+    def __init__(self, geometry: Geometry, map_size: Size, *, signed: bool = False) -> None:
+        self._signed = signed
         rows, columns = geometry.undo(map_size)
         self._columns = _Axis(columns, map_size[1])
         self._rows = _Axis(rows, len(self._columns))
@@ -152,19 +159,21 @@ class Spread:
         """Levels of ``heatmap / full_scale`` wherever they may reach ``least``.
 
         Args:
-            heatmap: float32 ``(h, w)``, raw evidence; negative counts as none.
+            heatmap: float32 ``(h, w)``, raw evidence.
             full_scale: evidence of the highest level; more counts as that much. 0 makes all of it none.
-            least: the lowest level of interest; 0 gives the whole picture.
+            least: the lowest level of interest, on either side of zero; 0 gives the whole picture.
         """
         cells = np.zeros(heatmap.shape, np.float32)
         if full_scale > 0:
-            cells = np.clip(heatmap, 0, full_scale) / np.float32(full_scale) * np.float32(LEVELS - 1)
-        of_interest = cells * _OVERSHOOT >= least
+            lowest = -full_scale if self._signed else 0
+            cells = np.clip(heatmap, lowest, full_scale) / np.float32(full_scale) * np.float32(LEVELS - 1)
+        of_interest = np.abs(cells) * _OVERSHOOT >= least
         rows = self._rows.reached(np.logical_or.reduce(of_interest, axis=1))
         columns = self._columns.reached(np.logical_or.reduce(of_interest, axis=0))
         height, width = rows.stop - rows.start, columns.stop - columns.start
         across = np.empty((width, len(cells)), np.float32)
-        # With a half added here, rounding towards zero at the end is rounding to the nearest.
+        # With a half added here, rounding towards zero at the end is rounding to the nearest; below zero it is one
+        # level of 4095 too close to it.
         self._columns.lines(columns, (cells + np.float32(0.5)).T, across)
         values = self._levels[: height * width].reshape(height, width)
         self._rows.lines(rows, across.T, values)

@@ -83,7 +83,9 @@ class StreamExplainer:
 
     def geometry(self, info: SourceInfo, *, fit: Fit | None = None) -> Geometry:
         """How a source's pictures are fitted into the model's input; ``fit`` overrules the option's."""
-        return fitted(fit or self._fit, (info.width, info.height), self.loaded.input_size, pixel_aspect=info.pixel_aspect)
+        return fitted(
+            fit or self._fit, (info.width, info.height), self.loaded.input_size, pixel_aspect=info.pixel_aspect
+        )
 
     def view(self, info: SourceInfo, *, every: int = 1, fit: Fit | None = None) -> View:
         """Compiles what is needed to look at a source (takes seconds the first time).

@@ -29,15 +29,17 @@ _OTHERS = {
 }
 
 
-@tf.RegisterGradient(_RULE)
 def _guided(operation: Any, gradient: Any) -> Any:
     return gradient_registry.lookup(operation.type)(operation, tf.nn.relu(gradient))
 
 
-@tf.RegisterGradient(_RULE_BELOW)
 def _guided_below(operation: Any, gradient: Any) -> Any:
     """For the part below zero of a unit written as ``relu(x) − slope · relu(−x)``, which gets ``−slope`` times it."""
     return gradient_registry.lookup(operation.type)(operation, -tf.nn.relu(-gradient))
+
+
+tf.RegisterGradient(_RULE)(_guided)
+tf.RegisterGradient(_RULE_BELOW)(_guided_below)
 
 
 def guided_gradient(score: Any, pictures: Any) -> tuple[Any, str]:
@@ -109,7 +111,8 @@ def _is_gate(operation: Any) -> bool:
     """``relu6(x + 3) / 6``: a hard sigmoid."""
     added = operation.inputs[0].op
     return bool(
-        added.type in ("AddV2", "Add", "BiasAdd") and any(tf.get_static_value(_source(one)) == 3 for one in added.inputs)
+        added.type in ("AddV2", "Add", "BiasAdd")
+        and any(tf.get_static_value(_source(one)) == 3 for one in added.inputs)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from .layers import LayerInfo, survey
 from .passes import Pass, Wanted, prepared
 from .steps import Passes, Progress, build_passes
 from .tracing import figure_names, joined, trace
+
+T = TypeVar("T")
 
 TOP = 5
 """How many of the most probable classes are kept of each frame."""
@@ -96,7 +98,7 @@ class Kernel:
         return self._guarded(lambda: self._looked(self._padded(images), count, progress))
 
     def sample(self, images: Pixels) -> NDArray[np.float32]:
-        """Something cheap that tells precisions apart, float32 ``(n, …)``: the maps, or a few passes spread over all."""
+        """Something cheap that tells precisions apart, float32 ``(n, …)``: the maps, or a few of many passes."""
         count = len(images)
 
         def sampled() -> NDArray[np.float32]:
@@ -118,10 +120,11 @@ class Kernel:
         outputs = self.first(tf.constant(images))
         found = outputs[5:] if self.passes is None else self.passes(outputs, count, progress)
         maps, *figures = (tensor.numpy()[:count] for tensor in found)
-        scores = [tensor.numpy()[:count] for tensor in outputs[:5]]
-        return Look(maps, *scores, dict(zip(self.figures, figures, strict=True)))
+        classes, scores, probabilities, best, values = (tensor.numpy()[:count] for tensor in outputs[:5])
+        named = dict(zip(self.figures, figures, strict=True))
+        return Look(maps, classes, scores, probabilities, best, values, named)
 
-    def _guarded(self, work: Callable[[], Any]) -> Any:
+    def _guarded(self, work: Callable[[], T]) -> T:
         try:
             with tf.device(tensorflow_name(self.device)), arithmetic(self.precision):
                 return work()
@@ -175,7 +178,8 @@ def build_kernel(
         results = one.results()
         traces.append(results)
         if isinstance(results[0], Steps):
-            return [*told, *results[0].state, *(tensor for steps in results for tensor in steps.own)]
+            many = cast(list[Steps], results)
+            return [*told, *many[0].state, *(tensor for steps in many for tensor in steps.own)]
         return [*told, *joined(results)]
 
     traced = trace(look, size, tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8))

@@ -1,4 +1,4 @@
-"""Which layers can be explained, and which one ``--layer auto`` takes, read off the graph that the model really runs."""
+"""Which layers can be explained, and which one ``--layer auto`` takes, read off the graph that really runs."""
 
 from __future__ import annotations
 
@@ -134,7 +134,9 @@ def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
         )
         for one in found
     )
-    return Survey(head, rows, {one.path: one.grid for one in found if one.grid is not None}, _multiplied_in(head, before))
+    return Survey(
+        head, rows, {one.path: one.grid for one in found if one.grid is not None}, _multiplied_in(head, before)
+    )
 
 
 def _multiplied_in(head: Head, needed: set[str]) -> str:
@@ -162,7 +164,9 @@ def _hidden(calls: list[Call], graph: Any, between: set[str], size: tuple[int, i
     Operations inside a layer that calls no other are that layer's affair.
     """
     returned = {call.output.name for call in calls if tf.is_tensor(call.output)}
-    leaves = [one for one in calls if not any(one.first <= c.first and c.last <= one.last for c in calls if c is not one)]
+    leaves = [
+        one for one in calls if not any(one.first <= c.first and c.last <= one.last for c in calls if c is not one)
+    ]
     inside = {n for leaf in leaves for n in range(leaf.first, leaf.last)}
     operations = graph.get_operations()
     for number in range(len(operations) - 1, -1, -1):

@@ -149,5 +149,3 @@ def _reached(gradient: Any) -> Any:
 def prepared(wanted: Wanted, images: Any) -> Any:
     """What the model takes for ``uint8 (N, H, W, 3)`` RGB."""
     return tf.cast(wanted.loaded.preprocess(tf.cast(images, tf.float32)), tf.float32)
-
-

@@ -75,7 +75,9 @@ def agreement(one: Kernel, other: Kernel) -> float:
     Of methods of many passes a few are compared.
     """
     pictures = probes(one.size)[: one.batch]
-    return min(cosine(first, second) for first, second in zip(one.sample(pictures), other.sample(pictures), strict=True))
+    return min(
+        cosine(first, second) for first, second in zip(one.sample(pictures), other.sample(pictures), strict=True)
+    )
 
 
 def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

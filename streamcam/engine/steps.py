@@ -144,9 +144,7 @@ def build_passes(wanted: Wanted, results: list[Steps], first: Any, batch: int, r
     def last(values: Any, *begun: Any) -> list[Any]:
         state, own = begun[:states], begun[states:]
         each = len(own) // len(results)
-        made = [
-            target.maps(state, own[n * each : (n + 1) * each], values[:, n]) for n, target in enumerate(results)
-        ]
+        made = [target.maps(state, own[n * each : (n + 1) * each], values[:, n]) for n, target in enumerate(results)]
         names.append(figure_names(made))
         return joined(made)
 

@@ -65,11 +65,12 @@ METHODS: dict[str, MethodInfo] = {
         "1",
         "Chattopadhay et al. 2018, arXiv:1710.11063",
     ),
-    "hirescam": _own(
-        "hirescam", "what each cell adds to the logit", "1", "Draelos, Carin 2020, arXiv:2011.08891"
-    ),
+    "hirescam": _own("hirescam", "what each cell adds to the logit", "1", "Draelos, Carin 2020, arXiv:2011.08891"),
     "layercam": _own(
-        "layercam", "what each cell adds, good for early layers too", "1", "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"
+        "layercam",
+        "what each cell adds, good for early layers too",
+        "1",
+        "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
     ),
     "scorecam": _own(
         "scorecam", "channels weighted by what they do alone", "1 + channels (64)", "Wang et al. 2020, arXiv:1910.01279"
@@ -78,13 +79,25 @@ METHODS: dict[str, MethodInfo] = {
         "eigencam", "what the layer answers to most, for no class", "1", "Muhammad, Yeasin 2020, arXiv:2008.00299"
     ),
     "saliency": _own(
-        "saliency", "pixels the logit is most sensitive to", "about 3", "Simonyan et al. 2014, arXiv:1312.6034", "pixels"
+        "saliency",
+        "pixels the logit is most sensitive to",
+        "about 3",
+        "Simonyan et al. 2014, arXiv:1312.6034",
+        "pixels",
     ),
     "gradient-x-input": _own(
-        "gradient_x_input", "pixels for and against the class", "about 3", "Shrikumar et al. 2016, arXiv:1605.01713", "signed"
+        "gradient_x_input",
+        "pixels for and against the class",
+        "about 3",
+        "Shrikumar et al. 2016, arXiv:1605.01713",
+        "signed",
     ),
     "guided-backprop": _own(
-        "guided_backprop", "fine structure the network passes on", "about 3", "Springenberg et al. 2015, arXiv:1412.6806", "pixels"
+        "guided_backprop",
+        "fine structure the network passes on",
+        "about 3",
+        "Springenberg et al. 2015, arXiv:1412.6806",
+        "pixels",
     ),
     "guided-gradcam": _own(
         "guided_gradcam",
@@ -108,7 +121,10 @@ METHODS: dict[str, MethodInfo] = {
         "signed",
     ),
     "occlusion": _own(
-        "occlusion", "what the logit loses when a patch is hidden", "2 + patches", "Zeiler, Fergus 2014, arXiv:1311.2901"
+        "occlusion",
+        "what the logit loses when a patch is hidden",
+        "2 + patches",
+        "Zeiler, Fergus 2014, arXiv:1311.2901",
     ),
     "activations": _own("activations", "what the layer answers, mean or one filter", "1", "-"),
 }

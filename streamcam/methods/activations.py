@@ -1,6 +1,6 @@
 """Activation maps: what the target layer answers, whatever the class.
 
-    L = 1/K Σ_k A_k          or  A_filter
+L = 1/K Σ_k A_k          or  A_filter
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Guided backpropagation: Springenberg et al., "Striving for Simplicity: The All Convolutional Net", ICLR Workshop 2015,
-arXiv:1412.6806.
+"""Guided backpropagation: Springenberg et al., "Striving for Simplicity: The All Convolutional Net", ICLR Workshop
+2015, arXiv:1412.6806.
 
     at every ReLU:  R_below = R_above · 1[R_above > 0] · f'(x)          f'(x) = 1[x > 0]
     L = max_c |R_input,c|

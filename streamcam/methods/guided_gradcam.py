@@ -1,6 +1,6 @@
 """Guided Grad-CAM: Selvaraju et al., as `gradcam`, section 3.2.
 
-    L = guided backpropagation ⊙ up(Grad-CAM)          up: half-pixel bilinear
+L = guided backpropagation ⊙ up(Grad-CAM)          up: half-pixel bilinear
 """
 
 from __future__ import annotations

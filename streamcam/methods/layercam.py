@@ -1,6 +1,6 @@
 """LayerCAM: Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization", IEEE TIP 2021.
 
-    L = ReLU(Σ_k ReLU(∂y/∂A_k) ⊙ A_k)
+L = ReLU(Σ_k ReLU(∂y/∂A_k) ⊙ A_k)
 """
 
 from __future__ import annotations

@@ -35,9 +35,7 @@ def scorecam(traced: Traced, *, channels: int = 64) -> Steps:
         perturb=lambda state, step: state[0] * _mask(state[1], step, rows, columns)[..., None],
         read=lambda masked: masked.score,
         reduce="stack",
-        maps=lambda state, own, scores: tf.nn.relu(
-            tf.einsum("nk,nkhw->nhw", tf.nn.softmax(scores, axis=1), state[1])
-        ),
+        maps=lambda state, own, scores: tf.nn.relu(tf.einsum("nk,nkhw->nhw", tf.nn.softmax(scores, axis=1), state[1])),
     )
 
 

@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 
 from streamcam.compose import Painter
 from streamcam.config import DrawOptions
-from streamcam.frames import Colour, Explained, Frame, SourceInfo
+from streamcam.frames import Colour, Evidence, Explained, Frame, SourceInfo
 from streamcam.geometry import fit
 
 BT709 = Colour(range=1, primaries=1, transfer=1, matrix=1)
@@ -54,12 +54,15 @@ class Studio:
 
     def painter(self, **options: Any) -> Painter:
         options = {"caption": False} | options
-        return Painter(DrawOptions(**options), self.info, self.geometry, method="gradcam", layer="top_activation")
+        own = {key: options.pop(key) for key in ("panels", "display") if key in options}
+        detail = "gradcam · top_activation"
+        return Painter(DrawOptions(**options), self.info, self.geometry, detail=detail, **own)
 
     def item(self, picture: VideoFrame, heatmap: Any, full_scale: float = 1.0, **more: Any) -> Explained:
         frame = Frame(7, 12345, picture)
-        values = {"target": 3, "label": "Samoyed", "probability": 0.97, "logit": 9.0} | more
-        return Explained(frame, np.asarray(heatmap, np.float32), full_scale=full_scale, **values)
+        values = {"target": 3, "label": "Samoyed", "probability": 0.97, "score": 9.0} | more
+        evidence = Evidence(np.asarray(heatmap, np.float32), full_scale=full_scale, **values)
+        return Explained(frame, (evidence,))
 
     def draw(self, picture: VideoFrame, heatmap: Any, full_scale: float = 1.0, **options: Any) -> VideoFrame:
         return self.painter(**options).draw(self.item(picture, heatmap, full_scale))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from streamcam.compose.caption import Captions
+from streamcam.frames import Evidence
 
 ZEROS = np.zeros((7, 7))
 LONG = "sulphur-crested cockatoo, Kakatoe galerita, Cacatua galerita " * 3
@@ -64,29 +65,43 @@ def test_beside_the_original_the_caption_is_on_the_drawn_picture(studio, planes)
     assert (luma[:, 320:] != 120).any()
 
 
+def seen(label: str, probability: float | None, score: float = 1.0) -> Evidence:
+    return Evidence(np.zeros((1, 1), np.float32), label, score, probability)
+
+
+def test_a_target_that_is_no_class_shows_its_score(studio):
+    captions = Captions(studio().info, (640, 360), "gradcam")
+    plates = [captions.plate(seen("tabby − tiger cat", None, score)).paint.luma_keep for score in (2.31, -2.31, -0.5)]
+    assert len({plate.shape for plate in plates}) == 1
+    assert not np.array_equal(plates[0], plates[1])
+    assert captions.plate(seen("tabby − tiger cat", None, 2.309)).paint.luma_keep is plates[0]
+
+
 def test_the_plate_keeps_its_width_while_the_percentage_changes(studio):
     stage = studio((1280, 720))
     captions = Captions(stage.info, (1280, 720), "gradcam · top_activation")
-    widths = {captions.plate("Egyptian cat, a cat of Egypt", p).paint.luma_keep.shape for p in (0, 0.07, 0.5, 0.99)}
+    widths = {
+        captions.plate(seen("Egyptian cat, a cat of Egypt", p)).paint.luma_keep.shape for p in (0, 0.07, 0.5, 0.99)
+    }
     assert len(widths) == 1
 
 
 def test_different_words_are_different_plates(studio):
     captions = Captions(studio().info, (320, 180), "gradcam · top_activation")
-    plates = [captions.plate(*words).paint.luma_keep for words in (("cat", 0.5), ("cat", 0.6), ("dog", 0.5))]
+    plates = [captions.plate(seen(*words)).paint.luma_keep for words in (("cat", 0.5), ("cat", 0.6), ("dog", 0.5))]
     assert not np.array_equal(plates[0], plates[1])
     assert not np.array_equal(plates[0], plates[2])
 
 
 def test_a_plate_is_made_once_and_forgotten_in_the_end(studio):
     captions = Captions(studio().info, (320, 180), "gradcam")
-    first = captions.plate("cat", 0.501)
-    assert captions.plate("cat", 0.499) is first
+    first = captions.plate(seen("cat", 0.501))
+    assert captions.plate(seen("cat", 0.499)) is first
     for number in range(200):
-        captions.plate(f"class {number}", 0.5)
-    assert captions.plate("cat", 0.5) is not first
+        captions.plate(seen(f"class {number}", 0.5))
+    assert captions.plate(seen("cat", 0.5)) is not first
 
 
 def test_a_long_method_or_layer_fits(studio):
     captions = Captions(studio().info, (320, 180), "gradcam · " + "block_7/expand_" * 20)
-    assert captions.plate("cat", 0.5).paint.luma_keep.shape[1] <= 320
+    assert captions.plate(seen("cat", 0.5)).paint.luma_keep.shape[1] <= 320

@@ -11,7 +11,7 @@ import pytest
 
 from streamcam.config import ModelOptions, as_targets
 from streamcam.engine.kernel import Kernel, Look, build_kernel, trace_layers
-from streamcam.errors import LayerError, MethodError, ModelError
+from streamcam.errors import LayerError, ModelError
 from streamcam.methods import load_method
 from streamcam.models import LoadedModel, load_model, parse_target
 from streamcam.models.backend import keras, tf
@@ -50,9 +50,13 @@ def kernel_of(model: Any, method: str = "gradcam", target: Any = "top", **option
 def first(look: Look) -> Any:
     """What a look says of its first target."""
     return SimpleNamespace(
-        maps=look.maps[:, 0], targets=look.classes[:, 0], logits=look.scores[:, 0], probabilities=look.probabilities[:, 0],
-        top_classes=look.top_classes, top_probabilities=look.top_probabilities,
-    )  # fmt: skip
+        maps=look.maps[:, 0],
+        targets=look.classes[:, 0],
+        logits=look.scores[:, 0],
+        probabilities=look.probabilities[:, 0],
+        top_classes=look.top_classes,
+        top_probabilities=look.top_probabilities,
+    )
 
 
 def outputs_of(model: Any, layer: Any, images: Any) -> Any:

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from streamcam.config import TimeOptions
-from streamcam.frames import Explained
-from streamcam.temporal import over_time
+from streamcam.frames import Evidence, Explained
+from streamcam.temporal import over_time, peak
 
 
-def item(peak: float) -> Explained:
-    heatmap = np.full((2, 3), -1.0, np.float32)
-    heatmap[0, 0] = peak
-    return Explained(frame=None, heatmap=heatmap, target=0, label="", probability=0.5, logit=1.0)  # type: ignore[arg-type]
+def item(*peaks: float) -> Explained:
+    evidence = []
+    for one in peaks:
+        heatmap = np.full((2, 3), -1.0, np.float32)
+        heatmap[0, 0] = one
+        evidence.append(Evidence(heatmap, label="", score=1.0))
+    return Explained(frame=None, evidence=tuple(evidence))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -22,4 +25,27 @@ def item(peak: float) -> Explained:
 )
 def test_full_scale(scale: Any, expected: list[float]) -> None:
     out = list(over_time([item(p) for p in (0, 2, 1, 5, -0.5)], TimeOptions(scale=scale)))
-    assert [e.full_scale for e in out] == expected
+    assert [e.evidence[0].full_scale for e in out] == expected
+
+
+def test_each_target_has_a_scale_of_its_own() -> None:
+    out = list(over_time([item(1, 7), item(3, 2)], TimeOptions()))
+    assert [[one.full_scale for one in e.evidence] for e in out] == [[1, 7], [3, 7]]
+
+
+@pytest.mark.parametrize("display", ["pixels", "signed"])
+def test_outliers_among_pixels_set_no_scale(display: Any) -> None:
+    heatmap = np.linspace(-1, 1, 10_000, dtype=np.float32).reshape(100, 100)
+    expected = np.sort(np.abs(heatmap).ravel())[int(0.99 * 9_999)]
+    assert peak(heatmap, display) == pytest.approx(expected, rel=1e-3)
+    heatmap[0, :5] = 1e6
+    assert peak(heatmap, display) < 1.01
+    assert peak(heatmap, "heat") == 1e6
+
+
+@pytest.mark.parametrize("display", ["heat", "pixels", "signed"])
+def test_no_evidence_has_no_scale_and_a_single_pixel_has_one(display: Any) -> None:
+    heatmap = np.zeros((50, 50), np.float32)
+    assert peak(heatmap, display) == 0
+    heatmap[3, 4] = 2.0
+    assert peak(heatmap, display) == 2.0
