@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 python3.11 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
 BIN := .venv/bin
 
-.PHONY: demo test check bench-peers bench-memory clean
+.PHONY: demo test check methods-sheet bench-peers bench-memory clean
 
 demo: .venv/installed  ## annotates a sample clip; prints where the video and a contact sheet are
 	@$(BIN)/python scripts/demo.py
@@ -15,6 +15,10 @@ check: .venv/installed-dev  ## lint, format, types, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+methods-sheet: .venv/installed  ## the README's picture of all methods
+	@mkdir -p docs
+	$(BIN)/python scripts/methods_sheet.py
 
 bench-peers: .venv/installed  ## the comparison in benchmarks/RESULTS.md; makes the peers' environments first
 	$(BIN)/python benchmarks/peers.py

@@ -135,7 +135,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         view = explainer.view(source.info, every=job.time.every)
         startup = time.perf_counter() - loading
         scaler = Scaler(view.geometry, source.info.colour)
-        detail = f"{explainer.method} · {view.kernel.layer}"
+        detail = view.detail(explainer.method)
         panels = len(explainer.targets)
         painter = Painter(job.draw, source.info, view.geometry, detail=detail, panels=panels, display=explainer.display)
         batch = view.kernel.batch

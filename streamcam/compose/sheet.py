@@ -73,7 +73,8 @@ def _write(images: Sequence[Pixels], titles: Sequence[str] | None, columns: int,
         if titles is not None:
             cv2.putText(sheet, titles[place], (left + 2, top + text), (_LIGHT,) * 3, font, text, _WEIGHT)
         sheet[top + head : top + head + height, left : left + width] = image
-    _, encoded = cv2.imencode(path.suffix, sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    settings = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    _, encoded = cv2.imencode(path.suffix, sheet[..., ::-1], settings)
     try:
         path.write_bytes(encoded.tobytes())
     except OSError as error:

@@ -35,6 +35,10 @@ class View:
     geometry: Geometry
     kernel: Kernel
 
+    def detail(self, method: str) -> str:
+        """What makes the evidence, in a few words: the method, and the layer where it has one."""
+        return method if self.kernel.layer == INPUT else f"{method} · {self.kernel.layer}"
+
 
 class StreamExplainer:
     """A loaded model with a method, ready to look at any number of sources, one after another.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -229,6 +230,11 @@ class FileSource:
     def _first_picture(self) -> tuple[VideoFrame | None, Iterator[VideoFrame]]:
         """The first picture of the window, and those after it."""
         timed = not int(self._container.format.flags) & _NO_TIMESTAMPS
+        if self._options.start and timed and self._video.codec_context.name == "h264":
+            # Which version of x264 wrote a stream stands before its first frame only, and the decoder must know it:
+            # some wrote 4:4:4 in a way of their own. Without it all of the picture is wrong.
+            with contextlib.suppress(av.error.FFmpegError, StopIteration):
+                next(self._container.decode(self._video))
         for earlier in _SEEK_BACK if self._options.start and timed else ():
             # Some formats are searched by time alone: what follows cannot be decoded until the next keyframe.
             if not self._seek(max(self._begin - earlier, Fraction(0))):
