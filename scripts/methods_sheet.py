@@ -15,7 +15,7 @@ from streamcam.methods import METHODS
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ("chelsea.png", "coffee.png")
 SHEET = ROOT / "docs" / "methods.jpg"
-WIDTH = 300
+WIDTH = 270
 COLUMNS = 6
 
 
@@ -32,8 +32,8 @@ def main() -> None:
     for name in METHODS:
         print(name, file=sys.stderr, flush=True)
         explanation = streamcam.Explainer(method=name, precision="float32").explain(pictures)
-        images += explanation.overlay(alpha=0.75)
-        titles += [name, explanation.targets[1]]
+        images += [*explanation.overlay(alpha=0.8)]
+        titles += [name, ""]
     titled_sheet([*pictures, *images], ["chelsea.png", "coffee.png", *titles], COLUMNS, SHEET)
     print(SHEET)
 

@@ -145,7 +145,8 @@ def look(options: DrawOptions, display: Display) -> tuple[NDArray[np.float64], N
     evidence = np.linspace(-1, 1, 2 * LEVELS - 1) if display == "signed" else np.linspace(0, 1, LEVELS)
     strength = np.ones(len(evidence))
     if options.layout != "heatmap":
-        strength = options.alpha * opacity(np.abs(evidence))
+        # Maps of pixels have neither rims nor plateaus, and much of them is faint.
+        strength = options.alpha * (opacity(evidence) if display == "heat" else np.abs(evidence))
     return strength, diverging(len(evidence)) if display == "signed" else colours(options.colormap, LEVELS)
 
 

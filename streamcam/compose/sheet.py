@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from ..errors import SinkError
 from ..frames import Colour, Pixels
 
-_DARK, _LIGHT, _WEIGHT, _QUALITY = 24, 230, 500, 88
+_DARK, _LIGHT, _WEIGHT, _QUALITY = 24, 230, 500, 80
 
 
 def to_rgb(picture: VideoFrame) -> Pixels:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import contextlib
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
