@@ -42,7 +42,7 @@ def test_wrong_values_say_what_is_right(options: dict[str, Any], says: str) -> N
 
 def test_python_values_are_taken_as_meant() -> None:
     job = make_job("in.mp4", "out.mp4", target=3, model=Path("mine.keras"))
-    assert (job.explain.target, job.model.model) == ("3", "mine.keras")
+    assert (job.explain.target, job.model.model) == (("3",), "mine.keras")
     with pytest.raises(OptionError, match="wrong type"):
         make_job("in.mp4", "out.mp4", every="2")
 
