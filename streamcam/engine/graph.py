@@ -76,6 +76,10 @@ class Call:
     first: int
     last: int
 
+    def holds(self, other: Call) -> bool:
+        """True where another call was made during this one."""
+        return other is not self and self.first <= other.first and other.last <= self.last
+
 
 @contextlib.contextmanager
 def recorded(layers: dict[str, Any]) -> Iterator[list[Call]]:

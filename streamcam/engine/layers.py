@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from .graph import Call, Head, depends_on, find_head, layer_paths, readers_of, r
 
 _POOLING = ("MaxPool", "AvgPool")
 _PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum")
+_PREPARING = ("Pad", "PadV2", "MirrorPad", "RealDiv", "Sub", "Rsqrt")
+"""Operations of preprocessing and of batch norm's inside: a SavedModel's grids are many enough without them."""
+
 _UNCHANGED = ("Identity", "Cast", "StopGradient", "CheckNumerics")
 
 
@@ -159,24 +163,42 @@ def _named(calls: list[Call]) -> list[tuple[str, Call]]:
 
 
 def _hidden(calls: list[Call], graph: Any, between: set[str], size: tuple[int, int]) -> list[_Found]:
-    """The last grid that a ``call`` written in Python makes beyond what its layers return, such as a ReLU of its own.
+    """Grids that no layer returns.
 
-    Operations inside a layer that calls no other are that layer's affair.
+    A ``call`` written in Python may compute on behind its last layer, with a ReLU of its own say: the last such grid
+    goes by its operation, ``relu``. Operations inside a layer that calls no other are that layer's affair. A model
+    without layers (a SavedModel) has all its grids here, by the names of their operations.
     """
-    returned = {call.output.name for call in calls if tf.is_tensor(call.output)}
-    leaves = [
-        one for one in calls if not any(one.first <= c.first and c.last <= one.last for c in calls if c is not one)
+    grids = [
+        (number, operation)
+        for number, operation in enumerate(graph.get_operations())
+        if operation.type not in (*_UNCHANGED, "Placeholder")
+        and len(operation.outputs) == 1
+        and operation.outputs[0].name in between
+        and operation.outputs[0].dtype.is_floating
+        and _is_grid(operation.outputs[0], size)
     ]
-    inside = {n for leaf in leaves for n in range(leaf.first, leaf.last)}
-    operations = graph.get_operations()
-    for number in range(len(operations) - 1, -1, -1):
-        operation = operations[number]
-        if operation.type in (*_POOLING, *_UNCHANGED, "Placeholder") or len(operation.outputs) != 1:
+    if not calls:
+        names = [operation.name.split("/") for _, operation in grids]
+        folders = zip(*(name[:-1] for name in names), strict=False)
+        shared = sum(itertools.takewhile(bool, (len(set(parts)) == 1 for parts in folders)))
+        return [
+            _Found("/".join(name[shared:]), operation.type, operation.outputs[0])
+            for name, (_, operation) in zip(names, grids, strict=True)
+            if operation.type not in _PREPARING
+        ]
+    returned = {call.output.name for call in calls if tf.is_tensor(call.output)}
+    leaves = [one for one in calls if not any(one.holds(other) for other in calls)]
+    inside = {number for leaf in leaves for number in range(leaf.first, leaf.last)}
+    for number, operation in reversed(grids):
+        if operation.type in _POOLING:
             continue
-        tensor = operation.outputs[0]
-        if tensor.name in between and _is_grid(tensor, size) and tensor.dtype.is_floating:
-            seen = number in inside or tensor.name in returned
-            return [] if seen else [_Found(operation.name, operation.type, tensor)]
+        if number in inside or operation.outputs[0].name in returned:
+            break
+        path = operation.type.lower()
+        while any(call.path == path for call in calls):
+            path += "'"
+        return [_Found(path, operation.type, operation.outputs[0])]
     return []
 
 

@@ -268,7 +268,7 @@ for name in streamcam.__all__:
 print(" ".join(streamcam.__all__))
 """
     assert fresh(code).split() == [
-        "DeviceError", "Explainer", "Explanation", "LayerError", "MethodError", "ModelError", "OptionError", "SinkError",
-        "SourceError",
+        "DeviceError", "Explainer", "Explanation", "LayerError", "MethodError", "ModelError", "OptionError",
+        "SinkError", "SourceError",
         "StreamcamError", "Summary", "TargetError", "process",
     ]  # fmt: skip
