@@ -109,6 +109,49 @@ def one_sigmoid() -> Any:
     return shaken(keras.Model(inputs, L.Dense(1, activation="sigmoid", name="predictions")(x)))
 
 
+def nested_twice() -> Any:
+    inside = keras.Input((HEIGHT, WIDTH, 3))
+    backbone = keras.Model(inside, features(inside), name="backbone")
+    between = keras.Input((HEIGHT, WIDTH, 3))
+    middle = keras.Model(between, backbone(between), name="middle")
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.GlobalAveragePooling2D()(middle(inputs))
+    return shaken(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
+
+
+def two_inputs() -> Any:
+    """Pictures, and four numbers a picture; named inputs in a dict."""
+    image, numbers = keras.Input((HEIGHT, WIDTH, 3), name="image"), keras.Input((4,), name="numbers")
+    x = L.GlobalAveragePooling2D()(features(image))
+    x = L.Concatenate()([x, L.Dense(3)(numbers)])
+    output = L.Dense(CLASSES, activation="softmax", name="predictions")(x)
+    return shaken(keras.Model({"image": image, "numbers": numbers}, output))
+
+
+def shared() -> Any:
+    """One convolution is used twice."""
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = features(inputs)
+    again = L.Conv2D(12, 3, padding="same", activation="relu", name="again")
+    x = L.GlobalAveragePooling2D()(again(again(x)))
+    return shaken(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
+
+
+def many_sigmoids() -> Any:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.GlobalAveragePooling2D()(features(x))
+    return shaken(keras.Model(inputs, L.Dense(CLASSES, activation="sigmoid", name="predictions")(x)))
+
+
+def mixed_precision() -> Any:
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        return functional()
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+
+
 BUILDS: dict[str, Callable[[], Any]] = {
     "functional": functional,
     "separate_softmax": separate_softmax,
@@ -117,4 +160,13 @@ BUILDS: dict[str, Callable[[], Any]] = {
     "nested": nested,
     "subclassed": subclassed,
     "one_sigmoid": one_sigmoid,
+}
+
+EVERY_BUILD: dict[str, Callable[[], Any]] = {
+    **BUILDS,
+    "nested_twice": nested_twice,
+    "two_inputs": two_inputs,
+    "shared": shared,
+    "many_sigmoids": many_sigmoids,
+    "mixed_precision": mixed_precision,
 }

@@ -30,7 +30,8 @@ def pictures(count: int, seed: int = 1) -> Any:
 
 def loaded(model: Any) -> LoadedModel:
     """A model with the preprocessing that these tests write out themselves."""
-    return replace(load_model(ModelOptions(model=model)), preprocess=scaled)
+    feed = {"numbers": [1.0, -1.0, 0.5, 2.0]} if len(getattr(model, "inputs", None) or ()) == 2 else {}
+    return replace(load_model(ModelOptions(model=model, feed=feed)), preprocess=scaled)
 
 
 def kernel_of(model: Any, method: str = "gradcam", target: Any = "top", **options: Any) -> Kernel:

@@ -1,0 +1,193 @@
+"""What every method promises on every build of a model."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.engine.kernel import Kernel, Look
+from streamcam.errors import MethodError, OptionError
+from streamcam.methods import METHODS, Maps, Steps, Traced, load_method, method_display, parameters
+from streamcam.models.backend import keras, tf
+from tests.engine.models import EVERY_BUILD, GRID, HEIGHT, WIDTH
+from tests.engine.test_kernel import kernel_of, pictures
+
+SMALL: dict[str, dict[str, Any]] = {
+    "scorecam": {"channels": 3},
+    "smoothgrad": {"steps": 2},
+    "integrated-gradients": {"steps": 3},
+    "occlusion": {"patch": 16, "stride": 16},
+}
+"""Enough passes to see that they are kept apart."""
+TARGETS = ("top", "1", "0 - 1")
+BATCH = 2
+BLIND = ("eigencam", "activations")
+"""They ask for no class."""
+
+
+def state(model: Any) -> tuple[list[bytes], dict[str, list[str]]]:
+    """Weights bit for bit, and what hangs on each layer."""
+    layers = model._flatten_layers()
+    return [w.tobytes() for w in model.get_weights()], {f"{id(one)}": sorted(one.__dict__) for one in layers}
+
+
+@cache
+def built(build: str, method: str) -> tuple[Any, Kernel, Look, bool]:
+    """A model, its kernel, what that says of two pictures, and whether the model is as before."""
+    model = EVERY_BUILD[build]()
+    before = state(model)
+    kernel = kernel_of(model, method, target=TARGETS, batch=BATCH, params=SMALL.get(method, {}))
+    look = kernel(pictures(BATCH))
+    return model, kernel, look, state(model) == before
+
+
+def rounding(look: Look) -> float:
+    """What the order of additions may change: maps can be small differences of large scores."""
+    return 1e-5 * float(np.abs(look.maps).max()) + 1e-6 * float(np.abs(look.scores).max())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("build", EVERY_BUILD)
+class TestEveryMethodOnEveryBuild:
+    def test_maps_are_finite_and_of_their_shape(self, build: str, method: str) -> None:
+        _, kernel, look, _ = built(build, method)
+        assert look.maps.dtype == np.float32
+        assert look.maps.shape[:2] == (BATCH, len(TARGETS))
+        if kernel.layer == "input":
+            expected = (2, 3) if method == "occlusion" else (HEIGHT, WIDTH)
+        elif method == "guided-gradcam":
+            expected = (HEIGHT, WIDTH)
+        else:
+            expected = GRID
+        assert look.maps.shape[2:] == expected
+        assert np.isfinite(look.maps).all()
+        assert np.abs(look.maps).max() > 0
+        assert np.isfinite(look.scores).all()
+        np.testing.assert_array_equal(look.classes[:, 1:], [[1, -1]] * BATCH)
+        assert np.isnan(look.probabilities[:, 2]).all()
+        assert ((look.probabilities[:, :2] >= 0) & (look.probabilities[:, :2] <= 1)).all()
+
+    def test_the_model_is_as_it_was(self, build: str, method: str) -> None:
+        assert built(build, method)[3]
+
+    def test_a_map_never_depends_on_its_neighbours_or_on_the_day(self, build: str, method: str) -> None:
+        _, kernel, look, _ = built(build, method)
+        images = pictures(BATCH)
+        again = kernel(images)
+        np.testing.assert_array_equal(again.maps, look.maps)
+        alone = kernel(images[1:])
+        np.testing.assert_allclose(alone.maps[0], look.maps[1], atol=rounding(look))
+        swapped = kernel(images[::-1])
+        np.testing.assert_allclose(swapped.maps[::-1], look.maps, atol=rounding(look))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_several_targets_at_once_are_those_of_each_alone(method: str) -> None:
+    model, _, together, _ = built("functional", method)
+    for number, target in enumerate(TARGETS):
+        alone = kernel_of(model, method, target=target, batch=BATCH, params=SMALL.get(method, {}))(pictures(BATCH))
+        np.testing.assert_allclose(alone.maps[:, 0], together.maps[:, number], atol=rounding(together))
+        np.testing.assert_allclose(alone.scores[:, 0], together.scores[:, number], rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_kernels_of_one_model_agree_bit_for_bit(method: str) -> None:
+    model, _, look, _ = built("sequential", method)
+    kernel = kernel_of(model, method, target=TARGETS, batch=BATCH, params=SMALL.get(method, {}))
+    np.testing.assert_array_equal(kernel(pictures(BATCH)).maps, look.maps)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("build", ["functional", "subclassed", "one_sigmoid"])
+def test_no_evidence_is_a_zero_map(method: str, build: str) -> None:
+    if method == "scorecam":
+        pytest.skip("weights channels among themselves: with equal scores it is their mean; see the test below")
+    model = EVERY_BUILD[build]()
+    for layer in model._flatten_layers():
+        blinded = isinstance(layer, keras.layers.Dense) if method not in BLIND else hasattr(layer, "bias")
+        if blinded or (method in BLIND and isinstance(layer, keras.layers.BatchNormalization)):
+            layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
+    look = kernel_of(model, method, batch=BATCH, params=SMALL.get(method, {}))(pictures(BATCH))
+    assert (look.maps == 0).all()
+
+
+def test_channels_without_activation_are_a_zero_map_of_scorecam() -> None:
+    model = EVERY_BUILD["sequential"]()
+    model.get_layer("last").set_weights([np.zeros_like(w) for w in model.get_layer("last").get_weights()])
+    assert (kernel_of(model, "scorecam")(pictures(1)).maps == 0).all()
+
+
+def its_own(traced: Traced, *, scale: float = 1.0) -> Any:
+    return scale * tf.reduce_sum(traced.activations, axis=3)
+
+
+def its_own_maps(traced: Traced) -> Maps:
+    return Maps(tf.reduce_sum(traced.activations, axis=3), {"mean": tf.reduce_mean(traced.activations, axis=(1, 2, 3))})
+
+
+def its_own_steps(traced: Traced, *, steps: int = 2) -> Steps:
+    return Steps(
+        count=steps,
+        state=(traced.input,),
+        perturb=lambda state, step: state[0] * (1.0 + tf.cast(step, tf.float32))[:, None, None, None],
+        read=lambda seen: tf.reduce_sum(seen.activations, axis=3),
+        reduce="mean",
+        maps=lambda state, own, values: values,
+    )
+
+
+its_own_steps.display = "signed"  # type: ignore[attr-defined]
+
+
+def test_a_function_of_the_users_is_a_method() -> None:
+    model = EVERY_BUILD["functional"]()
+    plain = kernel_of(model, f"{__name__}:its_own")(pictures(2)).maps
+    assert plain.shape == (2, 1, *GRID)
+    twice = kernel_of(model, f"{__name__}:its_own", params={"scale": "2"})(pictures(2)).maps
+    np.testing.assert_allclose(twice, 2 * plain, rtol=1e-6)
+    look = kernel_of(model, f"{__name__}:its_own_maps")(pictures(2))
+    np.testing.assert_array_equal(look.maps, plain)
+    np.testing.assert_allclose(look.figures["mean"], plain.mean(axis=(2, 3)) / 12, rtol=1e-5)
+    one = kernel_of(model, f"{__name__}:its_own_steps", params={"steps": 1})(pictures(2)).maps
+    np.testing.assert_allclose(one, plain, rtol=1e-4, atol=1e-4)
+    assert kernel_of(model, f"{__name__}:its_own_steps")(pictures(2)).maps.shape == plain.shape
+    assert method_display(f"{__name__}:its_own_steps") == "signed"
+    assert method_display(f"{__name__}:its_own") == "heat"
+    assert parameters(f"{__name__}:its_own") == {"scale": 1.0}
+
+
+def no_maps(traced: Traced) -> Any:
+    return traced.score
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "error", "says"),
+    [
+        ("gradcan", {}, MethodError, "did you mean 'gradcam'"),
+        ("nowhere.at.all:method", {}, MethodError, "no module nowhere"),
+        ("occlusion", {"pach": 3}, OptionError, "did you mean 'patch'"),
+        ("occlusion", {"patch": "wide"}, OptionError, "a whole number"),
+        ("occlusion", {"patch": "2.5"}, OptionError, "a whole number"),
+        ("gradcam", {"steps": 3}, OptionError, "no parameter 'steps'; wanted none"),
+    ],
+)
+def test_what_is_no_method_or_parameter_says_so(name: str, params: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        load_method(name, params)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "says"),
+    [
+        (f"{__name__}:no_maps", {}, "wanted maps"),
+        ("occlusion", {"patch": 64}, "patch <= 32"),
+        ("occlusion", {"patch": 8, "stride": 9}, "stride <= patch"),
+        ("activations", {"filter": 12}, "0 to 11"),
+    ],
+)
+def test_what_does_not_fit_the_model_says_so(method: str, params: Any, says: str) -> None:
+    with pytest.raises(MethodError, match=says):
+        kernel_of(EVERY_BUILD["functional"](), method, params=params)
