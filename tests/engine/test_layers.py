@@ -1,0 +1,173 @@
+"""Which layers can be explained, on nets that hide them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.config import ModelOptions
+from streamcam.engine.kernel import trace_layers
+from streamcam.errors import LayerError
+from streamcam.models import load_model
+from streamcam.models.backend import keras, tf
+
+from . import models
+from .models import CLASSES, GRID, HEIGHT, WIDTH
+from .test_kernel import kernel_of, loaded, outputs_of, pictures, scaled
+
+L = keras.layers
+CELLS = GRID[0] * GRID[1]
+
+
+class Late(keras.Model):
+    """Computes on behind its last layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = L.Conv2D(8, 3, strides=8, padding="same", name="last")
+        self.pool = L.MaxPooling2D(2, name="pool")
+        self.predictions = L.Dense(CLASSES, name="predictions")
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        x = self.pool(tf.nn.relu(self.last(inputs)))
+        return tf.nn.softmax(self.predictions(tf.reshape(x, (-1, (GRID[0] // 2) * (GRID[1] // 2) * 8))))
+
+
+def late() -> Any:
+    model = Late()
+    model(np.zeros((1, HEIGHT, WIDTH, 3), np.float32))
+    return models.shaken(model)
+
+
+def test_auto_takes_what_a_call_makes_behind_its_last_layer() -> None:
+    model, images = late(), pictures(2)
+    kernel = kernel_of(model, "activations")
+    assert kernel.layer == "relu"
+    expected = np.maximum(np.asarray(model.last(scaled(images.astype(np.float32)))), 0).mean(3)
+    np.testing.assert_allclose(kernel(images).maps[:, 0], expected, atol=1e-5)
+    before = kernel_of(model, "activations", layer="last")(images).maps[:, 0]
+    assert (before < 0).any()
+    np.testing.assert_array_equal(
+        kernel_of(model, "gradcam", layer="relu")(images).maps, kernel_of(model, "gradcam")(images).maps
+    )
+
+
+def test_each_call_of_a_shared_layer_can_be_named() -> None:
+    model, images = models.shared(), pictures(2)
+    rows = {row.path: row for row in trace_layers(loaded(model), (WIDTH, HEIGHT))}
+    assert rows["again"].chosen
+    assert rows["again#1"].usable
+    again = model.get_layer("again")
+    first = outputs_of(model, model.get_layer("last"), images)
+    once = np.asarray(again(first))
+    for layer, expected in (("again#1", once), ("again", np.asarray(again(once)))):
+        got = kernel_of(model, "activations", layer=layer)(images).maps[:, 0]
+        np.testing.assert_allclose(got, expected.mean(3), atol=1e-5)
+
+
+class ClassToken(L.Layer):
+    def build(self, shape: Any) -> None:
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer="random_normal", name="token")
+
+    def call(self, tokens: Any) -> Any:
+        count = keras.ops.shape(tokens)[0]
+        return keras.ops.concatenate([keras.ops.repeat(self.token, count, axis=0), tokens], axis=1)
+
+
+def transformer(*, class_token: bool) -> Any:
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Reshape((CELLS, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
+    if class_token:
+        x = ClassToken(name="class_token")(x)
+    for n in range(2):
+        y = L.LayerNormalization(name=f"before_attention{n}")(x)
+        x = L.Add(name=f"attended{n}")([x, L.MultiHeadAttention(2, 8)(y, y)])
+        x = L.Add(name=f"block{n}")([x, L.Dense(16)(L.Dense(32, activation="gelu")(x))])
+    x = L.LayerNormalization(name="after")(x)
+    x = x[:, 0] if class_token else L.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x))
+
+
+def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() -> None:
+    model, images = transformer(class_token=True), pictures(2)
+    kernel = kernel_of(model, "hirescam")
+    assert kernel.layer == "before_attention1"
+    look = kernel(images)
+    assert look.maps.shape == (2, 1, *GRID)
+    assert (np.abs(look.maps) > 0).all()
+    later = kernel_of(model, "hirescam", layer="block1")(images).maps
+    assert (later == 0).all()  # of the tokens behind the last attention only the class token is read
+    tokens = outputs_of(model, model.get_layer("before_attention1"), images)
+    got = kernel_of(model, "activations")(images).maps[:, 0]
+    np.testing.assert_allclose(got, tokens[:, 1:].mean(2).reshape(2, *GRID), atol=1e-5)
+
+
+def test_averaged_tokens_are_taken_to_the_end() -> None:
+    kernel = kernel_of(transformer(class_token=False))
+    assert kernel.layer == "after"
+    assert kernel(pictures(1)).maps.shape == (1, 1, *GRID)
+
+
+def test_tokens_that_fit_no_grid_are_refused_with_the_reason() -> None:
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Reshape((CELLS, 16))(L.Conv2D(16, 8, strides=8)(inputs))
+    x = L.Dense(16, name="odd")(x[:, : CELLS - 3])
+    model = keras.Model(inputs, L.Dense(CLASSES)(L.GlobalAveragePooling1D()(x)))
+    with pytest.raises(LayerError, match=f"{CELLS - 3} tokens, and no grid before them"):
+        kernel_of(model, layer="odd")
+
+
+@pytest.mark.parametrize("layer", ["global_average_pooling2d", "predictions"])
+def test_a_layer_behind_the_pooling_says_so(layer: str) -> None:
+    model = models.functional()
+    name = next(one.name for one in model.layers if one.name.startswith(layer))
+    with pytest.raises(LayerError, match="after the pooling"):
+        kernel_of(model, layer=name)
+
+
+def test_a_branch_that_does_not_see_the_picture_is_refused() -> None:
+    left, right = keras.Input((HEIGHT, WIDTH, 3), name="left"), keras.Input((HEIGHT, WIDTH, 3), name="right")
+    a = L.Conv2D(4, 3, strides=8, padding="same", activation="relu", name="of_left")(left)
+    b = L.Conv2D(4, 3, strides=8, padding="same", activation="relu", name="of_right")(right)
+    x = L.Concatenate()([L.GlobalAveragePooling2D()(a), L.GlobalAveragePooling2D()(b)])
+    model = keras.Model([left, right], L.Dense(CLASSES, activation="softmax")(x))
+    fed = {"right": np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)}
+    known = load_model(ModelOptions(model=model, image_input="left", feed=fed))
+    rows = {row.path: row for row in trace_layers(known, (WIDTH, HEIGHT))}
+    assert rows["of_left"].chosen
+    assert rows["of_right"].reason == "does not depend on the picture"
+
+
+def test_layer_norm_nets_and_nets_of_keras_applications() -> None:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.LayerNormalization(epsilon=1e-6)(L.Conv2D(8, 4, strides=4)(x))
+    y = L.LayerNormalization()(L.DepthwiseConv2D(7, padding="same")(x))
+    y = L.Dense(8)(L.Activation("gelu")(L.Dense(32)(y)))
+    x = L.Add(name="block")([x, y])
+    x = L.LayerNormalization()(L.GlobalAveragePooling2D()(x))
+    kernel = kernel_of(keras.Model(inputs, L.Dense(CLASSES, activation="softmax")(x)))
+    assert kernel.layer == "block"
+    assert (kernel(pictures(1)).maps != 0).any()
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetV2B0"])
+def test_applications(name: str) -> None:
+    model = getattr(keras.applications, name)(weights=None, input_shape=(64, 96, 3), classes=CLASSES)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
+    look = kernel_of(model, "gradcam", size=(96, 64))(images)
+    assert look.maps.shape == (2, 1, 2, 3)
+    assert np.isfinite(look.maps).all()
+
+
+@pytest.mark.parametrize("method", ["gradcam", "saliency", "guided-backprop", "occlusion"])
+@pytest.mark.parametrize("build", [models.functional, late], ids=["functional", "subclassed"])
+def test_a_saved_model_is_explained_like_the_model_it_was(tmp_path: Path, method: str, build: Any) -> None:
+    model, images = build(), pictures(2)
+    model.export(tmp_path / "saved", verbose=False)
+    kernel = kernel_of(str(tmp_path / "saved"), method)
+    expected = kernel_of(model, method)(images).maps
+    np.testing.assert_allclose(kernel(images).maps, expected, atol=1e-5 * np.abs(expected).max() + 1e-6)

@@ -1,0 +1,75 @@
+"""Adebayo et al. 2018, "Sanity Checks for Saliency Maps": a map must change when what the model learned is taken away.
+
+The weights of the embedded model are drawn anew from its top downwards, stage by stage, and the Grad-CAM map of the
+class that the trained model saw is ranked against the trained one's (Spearman).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from streamcam.config import ModelOptions
+from streamcam.engine.kernel import build_kernel
+from streamcam.methods import load_method
+from streamcam.models import load_model, parse_target
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+STAGES = ("predictions", "top_", "block15_", "block14_", "block13_", "block12_", "block11_")
+THRESHOLD = 0.5
+"""The mean rank correlation over the samples is below this from the second stage on: all that lies behind and in the
+target layer is random then. The head alone is one matrix; the layer's own activations, which are trained still, shine
+through it."""
+
+
+def ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """From 0 on; equal values share the mean of theirs."""
+    _, which, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts + 1) / 2)[which]
+
+
+def spearman(one: NDArray[Any], other: NDArray[Any]) -> float:
+    a, b = ranks(one) - ranks(one).mean(), ranks(other) - ranks(other).mean()
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / lengths if lengths else 0.0
+
+
+def drawn_anew(model: Any, prefix: str, rng: np.random.Generator) -> None:
+    """Kernels of the same spread, batch-norm statistics shuffled among the channels."""
+    layers = [layer for layer in model.layers if layer.name.startswith(prefix) and layer.weights]
+    assert layers
+    for layer in layers:
+        fresh = [rng.normal(0, w.std(), w.shape) if w.ndim > 1 else rng.permutation(w) for w in layer.get_weights()]
+        layer.set_weights(fresh)
+
+
+def test_gradcam_forgets_what_the_model_forgets() -> None:
+    loaded = load_model(ModelOptions())
+    images = [Image.open(SAMPLES / name).convert("RGB") for name in ("chelsea.png", "coffee.png")]
+    pictures = np.stack([np.asarray(image.resize((224, 224))) for image in images])
+
+    def maps(target: str) -> Any:
+        targets = (parse_target(loaded.labels, target),)
+        kernel = build_kernel(
+            loaded, load_method("gradcam"), layer="auto", targets=targets, size=(224, 224), batch=2,
+            precision="float32", device="cpu",
+        )  # fmt: skip
+        return kernel(pictures)
+
+    trained = maps("top")
+    assert [loaded.labels[c] for c in trained.classes[:, 0]] == ["Egyptian cat", "espresso"]
+    rng = np.random.default_rng(7)
+    found = []
+    for stage in STAGES:
+        drawn_anew(loaded.model, stage, rng)
+        anew = [maps(str(target)).maps[n, 0] for n, target in enumerate(trained.classes[:, 0])]
+        found.append([spearman(one, trained.maps[n, 0]) for n, one in enumerate(anew)])
+    means = np.abs(np.array(found)).mean(axis=1)
+    print(dict(zip(STAGES, np.round(found, 2).tolist(), strict=True)))
+    assert (means[1:] < THRESHOLD).all(), means
+    assert spearman(trained.maps[0, 0], trained.maps[0, 0]) == 1
