@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 
 SAMOYED = 258
 """The class of every frame of the clip."""
+
+WARM, CALLS = 3, 12
+"""Calls of a library by itself before and while it is timed."""
 
 CHECKED = (0, 9, 18, 27)
 """Frames on which the cases must agree."""
@@ -49,6 +53,7 @@ def arguments(**more: bool) -> argparse.Namespace:
     for name in ("clip", "weights", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--check", action="store_true", help="write maps of a few frames instead of a video")
+    parser.add_argument("--alone", action="store_true", help="time the library by itself, batch after batch")
     for name, default in more.items():
         parser.add_argument(f"--{name}", action="store_true", default=default)
     return parser.parse_args()
@@ -56,6 +61,11 @@ def arguments(**more: bool) -> argparse.Namespace:
 
 def run(peer: Peer, options: argparse.Namespace) -> None:
     """Does the case and prints its JSON line."""
+    if options.alone:
+        pictures = lite0.normalised(checked_pictures(options.clip))
+        pictures = np.concatenate([pictures] * (peer.batch // len(pictures)))
+        print(json.dumps(timed(lambda: peer.explain(pictures), peer.batch)))
+        return
     if options.check:
         pictures = lite0.normalised(checked_pictures(options.clip))
         write_maps(options.out, peer.explain(pictures), peer.classify(pictures).argmax(1))
@@ -64,6 +74,17 @@ def run(peer: Peer, options: argparse.Namespace) -> None:
         frames = annotate(peer, options.clip, options.out)
     packages = {name: version(name) for name in (*peer.packages, "opencv-python-headless", "numpy")}
     print(json.dumps({"frames": frames, "packages": packages}))
+
+
+def timed(work: Callable[[], object], pictures: int) -> dict[str, float]:
+    """Milliseconds a picture, wall and CPU, of the calls after the first few."""
+    for _ in range(WARM):
+        work()
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(CALLS):
+        work()
+    scale = 1000 / (CALLS * pictures)
+    return {"wall": (time.perf_counter() - wall) * scale, "cpu": (time.process_time() - cpu) * scale}
 
 
 def annotate(peer: Peer, clip: Path, out: Path) -> int:

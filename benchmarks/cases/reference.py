@@ -33,7 +33,7 @@ def main() -> None:
 
     info = SourceInfo("check", lite0.INPUT, lite0.INPUT, "yuv420p", Fraction(1, 25), frames=len(pictures))
     look = explainer.view(info).kernel(pictures)
-    loop.write_maps(streamcam, look.maps, look.targets)
+    loop.write_maps(streamcam, look.maps[:, 0], look.classes[:, 0])
 
     logits, grid = (tensor.numpy() for tensor in lite0_constants.build(weights)(pictures))
     *_, classifier, _ = lite0.weights(weights)
