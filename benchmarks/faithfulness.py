@@ -23,10 +23,10 @@ from streamcam.geometry import Geometry
 from streamcam.methods import METHODS
 
 SIDE = 224
-STEPS = 56
+STEPS = 28
 BLUR = 10.0
 """Standard deviation of the blur, in pixels of 224."""
-RANDOM = 5
+RANDOM = 3
 """Random maps that are averaged over."""
 CLIPS = {"samoyed_640_nogps.mp4": (258, 5), "cockatoo.mp4": (89, 8)}
 """Class, and how many frames are taken."""
