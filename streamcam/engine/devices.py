@@ -69,12 +69,13 @@ def arithmetic(precision: str) -> Iterator[None]:
 
     TensorFlow reads the option at each call of a function, so it is set around the calls and nowhere else.
     """
-    if precision == "float32":
-        yield
-        return
     option = "auto_mixed_precision_onednn_bfloat16"
     before = tf.config.optimizer.get_experimental_options().get(option, False)
-    tf.config.optimizer.set_experimental_options({option: True})
+    wanted = precision != "float32"
+    if before == wanted:
+        yield
+        return
+    tf.config.optimizer.set_experimental_options({option: wanted})
     try:
         yield
     finally:

@@ -110,6 +110,11 @@ class Kernel:
 
         return self._guarded(sampled)
 
+    @property
+    def compares_scores(self) -> bool:
+        """True where maps are differences between the scores of many passes."""
+        return self.passes is not None and not self.passes.mean
+
     def _padded(self, images: Pixels) -> Pixels:
         missing = self.batch - len(images)
         if not missing:

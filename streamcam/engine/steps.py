@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..methods import Steps
 from ..models.backend import tf
+from .devices import arithmetic
 from .freeze import freeze
 from .passes import Pass, Wanted
 from .tracing import figure_names, joined, trace
@@ -78,7 +79,9 @@ class Passes:
             stacked = stacked.reshape(frames, self.count, *stacked.shape[1:])
             missing = np.broadcast_to(stacked[-1:], (batch - frames, *stacked.shape[1:]))
             values = tf.constant(np.moveaxis(np.concatenate([stacked, missing]), 1, 2))
-        return self.last(values, *first[_TOLD:])
+        # The model's arithmetic ends with its passes; what becomes of them is float32.
+        with arithmetic("float32"):
+            return self.last(values, *first[_TOLD:])
 
     def sample(self, first: list[Any], frames: int) -> NDArray[np.float32]:
         """Values of one run of passes, spread evenly over all, around their mean where each is one number."""

@@ -17,4 +17,4 @@ from .traced import Tensor, Traced
 def gradcam(traced: Traced) -> Tensor:
     """Maps float32 ``(N, h, w)``, ≥ 0, in units of logits."""
     weights = tf.reduce_mean(traced.gradient(), axis=(1, 2))
-    return tf.nn.relu(tf.einsum("nhwk,nk->nhw", traced.activations, weights))
+    return tf.nn.relu(tf.reduce_sum(traced.activations * weights[:, None, None], axis=3))

@@ -24,4 +24,4 @@ def gradcam_plus_plus(traced: Traced) -> Tensor:
     denominator = 2.0 + gradient * total
     alpha = tf.where(tf.equal(gradient, 0.0), 0.0, tf.math.divide_no_nan(tf.ones_like(gradient), denominator))
     weights = tf.reduce_sum(alpha * tf.nn.relu(gradient), axis=(1, 2))
-    return tf.nn.relu(tf.einsum("nhwk,nk->nhw", activations, weights))
+    return tf.nn.relu(tf.reduce_sum(activations * weights[:, None, None], axis=3))

@@ -65,6 +65,14 @@ def test_auto_takes_bfloat16_only_where_it_is_faster(kernel: Any, monkeypatch: p
     assert "3.0 times as long" in notes[0]
 
 
+def test_auto_leaves_scores_that_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: True)
+    exact = kernel_of(functional(), "occlusion", params={"patch": 16, "stride": 16})
+    chosen, notes = choose_precision("auto", "cpu", {"float32": exact}.__getitem__)
+    assert chosen == "float32"
+    assert "scores are compared" in notes[0]
+
+
 def test_without_the_instructions_there_is_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: False)
 
