@@ -14,8 +14,9 @@ from ..models.backend import gradient_registry, tf
 from .graph import depends_on, readers_of
 
 _RULE = "StreamcamGuided"
-_RULE_BELOW = "StreamcamGuidedBelow"
 _ATTRIBUTE = "_gradient_op_type"
+_READERS = 16
+"""How many readers are looked through for the sum that a ReLU may be a side of."""
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _OTHERS = {
     "Sigmoid": "sigmoid (as in SiLU)",
@@ -33,13 +34,7 @@ def _guided(operation: Any, gradient: Any) -> Any:
     return gradient_registry.lookup(operation.type)(operation, tf.nn.relu(gradient))
 
 
-def _guided_below(operation: Any, gradient: Any) -> Any:
-    """For the part below zero of a unit written as ``relu(x) − slope · relu(−x)``, which gets ``−slope`` times it."""
-    return gradient_registry.lookup(operation.type)(operation, -tf.nn.relu(-gradient))
-
-
 tf.RegisterGradient(_RULE)(_guided)
-tf.RegisterGradient(_RULE_BELOW)(_guided_below)
 
 
 def guided_gradient(score: Any, pictures: Any) -> tuple[Any, str]:
@@ -57,8 +52,7 @@ def guided_gradient(score: Any, pictures: Any) -> tuple[Any, str]:
         for operation in score.graph.get_operations()
         if any(output.name in between for output in operation.outputs)
     ]
-    rules = {operation: rule for operation in operations if (rule := _rule(operation))}
-    count = sum(rule == _RULE for rule in rules.values())
+    guided = [operation for operation in operations if _is_unit(operation)]
     others = sorted({_OTHERS[operation.type] for operation in operations if operation.type in _OTHERS})
     enclosed = [operation for operation in operations if operation.type in _CALLS and _calls_relu(operation)]
     if enclosed:
@@ -66,45 +60,73 @@ def guided_gradient(score: Any, pictures: Any) -> tuple[Any, str]:
             f"{enclosed[0].name} has a ReLU inside a tf.function of its own, which cannot be guided",
             do="take the tf.function off, or use --method saliency",
         )
-    if not count:
+    if not guided:
         raise MethodError(
             f"the model has no ReLU to guide; its activation is {', '.join(others) or 'none that is known'}",
             wanted="a network of ReLUs",
             do="use --method saliency or smoothgrad",
         )
-    for operation, rule in rules.items():
-        operation._set_attr(_ATTRIBUTE, tf.compat.v1.AttrValue(s=rule.encode()))
+    for operation in guided:
+        operation._set_attr(_ATTRIBUTE, tf.compat.v1.AttrValue(s=_RULE.encode()))
     try:
         (gradient,) = tf.gradients(score, pictures)
     finally:
-        for operation in rules:
+        for operation in guided:
             operation._clear_attr(_ATTRIBUTE)
-    note = f"{count} ReLU{'s' if count != 1 else ''} guided"
+    note = f"{len(guided)} ReLU{'s' if len(guided) != 1 else ''} guided"
     return gradient, f"{note}; {', '.join(others)} left as they are" if others else note
 
 
-def _rule(operation: Any) -> str:
-    """The rule for an operation: that of a ReLU, that of a ReLU's part below zero, or none."""
+def _is_unit(operation: Any) -> bool:
+    """True at the end of what counts as one ReLU: nothing but what is guided there is guided inside it."""
     match operation.type:
-        case "Relu" if _negated(operation.inputs[0]):
-            return _RULE_BELOW
-        case "Relu6" if _is_gate(operation):
-            return ""
-        case "Relu" | "Relu6" | "LeakyRelu":
-            return _RULE
+        case "Relu" | "Relu6" | "LeakyRelu" | "SelectV2" if _is_part(operation):
+            return False
+        case "Relu" | "LeakyRelu":
+            return True
+        case "Relu6":
+            return not _is_gate(operation)
         case "Maximum" if any(_is_zero(tensor) for tensor in operation.inputs):
             # max(relu(x), 0) is how Keras caps a ReLU: the ReLU itself is counted already.
-            return "" if any(tensor.op.type in ("Relu", "Minimum") for tensor in operation.inputs) else _RULE
-        case "SelectV2" if _is_threshold(operation):
-            return _RULE
-    return ""
+            return not any(tensor.op.type in ("Relu", "Minimum") for tensor in operation.inputs)
+        case "SelectV2":
+            return _is_threshold(operation)
+        case "AddV2" | "Sub":
+            return bool(_parts(operation))
+    return False
 
 
-def _negated(tensor: Any) -> bool:
-    operation = tensor.op
-    if operation.type in ("AddV2", "Add"):
-        return any(one.op.type == "Neg" for one in operation.inputs)
-    return bool(operation.type == "Neg")
+def _is_part(operation: Any) -> bool:
+    """True for the two sides of a unit written as ``relu(x) − slope · relu(−x)``, whose sum is guided."""
+    waiting, seen = list(operation.outputs), 0
+    while waiting and seen < _READERS:
+        for reader in waiting.pop().consumers():
+            seen += 1
+            if reader.type in ("AddV2", "Sub") and operation in _parts(reader):
+                return True
+            if reader.type in ("Mul", "Minimum", "Maximum"):
+                waiting.extend(reader.outputs)
+    return False
+
+
+def _parts(operation: Any) -> list[Any]:
+    """The sides above and below zero that a sum joins: a ReLU of something, and a slope times one of its negative."""
+    for scaled, other in zip(operation.inputs, reversed(operation.inputs), strict=True):
+        while other.op.type in ("Minimum", "Maximum"):
+            other = other.op.inputs[0]
+        if scaled.op.type != "Mul" or other.op.type not in ("Relu", "Relu6", "SelectV2"):
+            continue
+        above = other.op.inputs[1 if other.op.type == "SelectV2" else 0]
+        for tensor in scaled.op.inputs:
+            if tensor.op.type == "Relu" and any(one is above for one in _negated(tensor.op.inputs[0])):
+                return [other.op, tensor.op]
+    return []
+
+
+def _negated(tensor: Any) -> list[Any]:
+    """What ``−x``, or ``−x + threshold``, is the negative of."""
+    waiting = list(tensor.op.inputs) if tensor.op.type in ("AddV2", "Add") else [tensor]
+    return [one.op.inputs[0] for one in waiting if one.op.type == "Neg"]
 
 
 def _is_gate(operation: Any) -> bool:

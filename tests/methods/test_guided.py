@@ -117,6 +117,25 @@ def test_each_spelling_equals_the_rule(spelling: str, index: int) -> None:
     assert sure.mean() > 0.9
 
 
+def test_a_relu_of_what_was_negated_is_one_like_any_other() -> None:
+    """Concatenated ReLU: relu(x) beside relu(−x), each with a head of its own."""
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Conv2D(6, 1, use_bias=False, name="mix")(inputs)
+    x = L.Concatenate()([keras.ops.relu(x), keras.ops.relu(-x)])
+    output = L.Dense(2, use_bias=False, name="both")(L.GlobalAveragePooling2D()(x))
+    model = filled(keras.Model(inputs, output))
+    head = np.concatenate([HEAD, HEAD[::-1]])
+    model.get_layer("both").set_weights([head])
+    images = pictures(1)
+    x = scaled(images.astype(np.float64)) @ UNITS
+    above = np.maximum(head[:, 0], 0) / (HEIGHT * WIDTH)
+    expected = np.abs((above[:6] * (x > 0) - above[6:] * (x < 0)) @ UNITS.T).max(3)
+    sure = (np.abs(x) > 1e-4).all(3)
+    kernel = kernel_of(model, "guided-backprop", target="0")
+    assert kernel.notes[0] == "2 ReLUs guided"
+    np.testing.assert_allclose(kernel(images).maps[:, 0][sure], expected[sure], rtol=1e-4, atol=1e-8)
+
+
 def test_by_hand() -> None:
     """White pixels: x = (1, 1, 1), so the units see (1.7, −0.9, 3.5, 0.5, 2.3, −1).
 
