@@ -97,19 +97,20 @@ class ExplainOptions:
     """What is explained, and how it is computed.
 
     Attributes:
-        method: name in `streamcam.methods.METHODS`, or ``package.module:function``.
+        method: name in `streamcam.methods.METHODS`, or a function (also as ``package.module:function``).
         layer: ``auto``, or the name of the target layer (``outer/inner`` for nested models).
         target: what is explained, one or several: ``top`` (each frame's most probable class), a class name, a class
-            index, a contrast (``tabby - tiger cat``), or ``package.module:function`` of the logits.
+            index, a contrast (``tabby - tiger cat``), or a function of the logits (also as
+            ``package.module:function``).
         params: the method's own settings by name, such as ``{"steps": 64}``; numbers may be text.
         batch: frames per call of the model; 0 chooses.
         precision: of the model's arithmetic; maps are float32 always.
         device: ``auto``, ``cpu``, ``gpu:0`` …
     """
 
-    method: str = "gradcam"
+    method: Any = "gradcam"
     layer: str = "auto"
-    target: tuple[str, ...] = ("top",)
+    target: tuple[Any, ...] = ("top",)
     params: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 0
     precision: Precision = "auto"
@@ -203,10 +204,10 @@ class Job:
     draw: DrawOptions = field(default_factory=DrawOptions)
 
 
-def as_targets(target: Any) -> tuple[str, ...]:
-    """One target (a name or an index) or several, as text."""
+def as_targets(target: Any) -> tuple[Any, ...]:
+    """One target or several; names and indices as text, functions as they are."""
     several = target if isinstance(target, (tuple, list)) else (target,)
-    return tuple(str(one) for one in several)
+    return tuple(one if callable(one) else str(one) for one in several)
 
 
 def make_job(url: str, path: str, **options: object) -> Job:

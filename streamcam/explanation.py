@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from .engine.explainer import StreamExplainer
+    from .methods import Method
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -88,14 +89,21 @@ class Explanation:
             OptionError: images of other sizes, or a value that is not possible.
         """
         from .compose import overlay
-        from .config import DrawOptions
+        from .config import DrawOptions, TimeOptions
         from .engine.stills import as_pictures
 
         options = DrawOptions(layout=layout, colormap=colormap, alpha=alpha)
         drawn_on = list(self.images) if images is None else as_pictures(images)[0]
         if [image.shape for image in drawn_on] != [image.shape for image in self.images]:
             raise OptionError("the images to draw on differ in number or size from those explained")
-        maps = self.maps if self.maps.ndim == 3 else self.maps[:, target]
+        several = self.maps[:, None] if self.maps.ndim == 3 else self.maps
+        if not -several.shape[1] <= target < several.shape[1]:
+            raise OptionError(f"there is no target {target}", wanted=f"0 to {several.shape[1] - 1}")
+        if scale != "frame":
+            if isinstance(scale, str):
+                raise OptionError(f"scale {scale!r} is not possible", wanted="frame or a number")
+            TimeOptions(scale=scale)
+        maps = several[:, target]
         drawn = [
             overlay(
                 image,
@@ -150,10 +158,10 @@ class Explainer:
     Args:
         model: a `keras.Model`, ``efficientnet-lite0`` (embedded), a name from `keras.applications`, a ``.keras`` or
             ``.h5`` file, a SavedModel folder, or ``package.module:function``.
-        method: a name that ``streamcam methods`` lists, or ``package.module:function``.
+        method: a name that ``streamcam methods`` lists, or a function (also as ``package.module:function``).
         layer: ``auto``, or the path of the target layer.
-        target: ``top``, a class name or index, a contrast ``"tabby - tiger cat"``, ``package.module:function`` of the
-            logits; or a list of these, all explained from one forward pass.
+        target: ``top``, a class name or index, a contrast ``"tabby - tiger cat"``, a function of the logits (also as
+            ``package.module:function``); or a list of these, all explained from one forward pass.
         params: the method's own settings, such as ``{"steps": 64}``.
         preprocess: ``auto``; a name as for ``--preprocess``; a function of float32 ``(N, H, W, 3)`` RGB 0–255; or
             None: the model takes RGB 0–255 as float32.
@@ -171,10 +179,10 @@ class Explainer:
     def __init__(
         self,
         model: Any = DEFAULT_MODEL,
-        method: str = "gradcam",
+        method: str | Method = "gradcam",
         *,
         layer: str = "auto",
-        target: str | int | Sequence[str | int] = "top",
+        target: str | int | Callable[[Any], Any] | Sequence[Any] = "top",
         params: Mapping[str, Any] | None = None,
         preprocess: str | Callable[[Any], Any] | None = "auto",
         labels: str | Sequence[str] = "auto",
@@ -187,7 +195,7 @@ class Explainer:
     ) -> None:
         from .engine import load_explainer
 
-        self._several = not isinstance(target, (str, int))
+        self._several = isinstance(target, (list, tuple))
         self._model = ModelOptions(
             model=model, preprocess=preprocess, labels=labels, fit=fit, image_input=image_input, feed=feed or {}
         )
@@ -284,7 +292,7 @@ class Explainer:
         return seen
 
     def __repr__(self) -> str:
-        targets = ", ".join(self._explain.target)
+        targets = ", ".join(getattr(one, "__name__", one) for one in self._explain.target)
         return f"<Explainer: {self._engine.method} of {self._engine.loaded.name}, target {targets}>"
 
 

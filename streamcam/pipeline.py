@@ -186,7 +186,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         device=view.kernel.device,
         batch=batch,
         interrupted=interrupted,
-        targets=job.explain.target,
+        targets=tuple(str(target) for target in job.explain.target),
         figures=figures,
         notes=(*explainer.notes, *told),
     )

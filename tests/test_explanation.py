@@ -192,3 +192,33 @@ def test_the_readme_shows_what_works() -> None:
     explanation = explainer.explain(Image.open(SAMPLES / "chelsea.png").convert("RGB"))
     assert explanation.targets == (("Egyptian cat", "tabby − tiger cat"),)
     assert explanation.overlay().shape == (300, 451, 3)
+
+
+def test_methods_and_targets_may_be_functions(model: Any) -> None:
+    def strength(traced: Any, *, power: int = 1) -> Any:
+        return tf.reduce_sum(traced.activations, axis=3) ** power
+
+    def first_two(logits: Any) -> Any:
+        return logits[:, 0] + logits[:, 1]
+
+    explainer = streamcam.Explainer(model, strength, params={"power": 2}, target=first_two, preprocess=scaled)
+    found = explainer.explain(pictures(2))
+    assert (found.method, found.targets, found.maps.shape) == ("strength", ("first_two",) * 2, (2, *GRID))
+    assert "target first_two" in repr(explainer)
+
+    def broken(traced: Any) -> Any:
+        raise ValueError("inside")
+
+    with pytest.raises(streamcam.MethodError, match="method failed: ValueError: inside"):
+        streamcam.Explainer(model, broken, preprocess=scaled).explain(pictures(1))
+
+
+@pytest.mark.parametrize("wrong", [{"scale": "running"}, {"scale": -1.0}, {"target": 1}, {"layout": "beside"}])
+def test_an_overlay_that_cannot_be_is_said(explainer: streamcam.Explainer, wrong: Any) -> None:
+    with pytest.raises(streamcam.OptionError):
+        explainer.explain(pictures(1)).overlay(**wrong)
+
+
+def test_an_index_of_numpy_is_one_target(model: Any) -> None:
+    found = streamcam.Explainer(model, target=np.int64(2), preprocess=scaled).explain(pictures(1))  # type: ignore[arg-type]
+    assert found.maps.shape == (1, *GRID)

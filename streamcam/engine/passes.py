@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import LayerError, MethodError
+from ..errors import LayerError, MethodError, StreamcamError
 from ..methods import Maps, Method, Steps, Traced
 from ..models.backend import tf
+from ..models.foreign import described
 from ..models.load import LoadedModel
 from ..models.targets import Target
 from .graph import find_head
@@ -81,8 +82,17 @@ class Pass:
         return [self._traced(number) for number in range(len(self._wanted.targets))]
 
     def results(self) -> list[Any | Maps | Steps]:
-        """What the method makes of the pass, for each target."""
-        return [self._wanted.method(traced) for traced in self.traced()]
+        """What the method makes of the pass, for each target.
+
+        Raises:
+            MethodError: it failed.
+        """
+        try:
+            return [self._wanted.method(traced) for traced in self.traced()]
+        except (StreamcamError, LookupError):
+            raise  # a LookupError is TensorFlow's word for an operation without a gradient
+        except Exception as error:
+            raise MethodError(f"the method failed: {described(error)}") from error
 
     def _traced(self, number: int) -> Traced:
         score = self.scores[:, number]

@@ -130,8 +130,8 @@ METHODS: dict[str, MethodInfo] = {
 }
 
 
-def load_method(name: str, params: Mapping[str, Any] | None = None) -> Method:
-    """The function behind a name in `METHODS`, or behind ``package.module:function``, with its parameters bound.
+def load_method(name: str | Callable[..., Any], params: Mapping[str, Any] | None = None) -> Method:
+    """The function behind a name in `METHODS` or ``package.module:function``, or a function, its parameters bound.
 
     Raises:
         MethodError: there is no such method, or it cannot be imported.
@@ -143,16 +143,16 @@ def load_method(name: str, params: Mapping[str, Any] | None = None) -> Method:
     for parameter, value in (params or {}).items():
         if parameter not in known:
             raise OptionError(
-                f"method {name} has no parameter {parameter!r}",
+                f"method {method_name(name)} has no parameter {parameter!r}",
                 wanted=f"one of {', '.join(known)}" if known else "none",
                 do=nearest(parameter, known),
             )
-        bound[parameter] = _converted(f"{name} {parameter}", value, known[parameter])
+        bound[parameter] = _converted(f"{method_name(name)} {parameter}", value, known[parameter])
     method: Method = functools.partial(function, **bound) if bound else function
     return method
 
 
-def parameters(name: str) -> dict[str, Any]:
+def parameters(name: str | Callable[..., Any]) -> dict[str, Any]:
     """A method's own parameters and their defaults.
 
     Raises:
@@ -162,26 +162,28 @@ def parameters(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def method_display(name: str) -> Display:
+def method_display(name: str | Callable[..., Any]) -> Display:
     """How a method's maps are shown; a function from outside says so by an attribute ``display``, or is ``heat``.
 
     Raises:
         MethodError: as `load_method`, or its ``display`` is not known.
     """
-    if name in METHODS:
+    if isinstance(name, str) and name in METHODS:
         return METHODS[name].display
     display: Display = getattr(_function(name), "display", "heat")
     if display not in DISPLAYS:
-        raise MethodError(f"{name} has the display {display!r}", wanted=f"one of {', '.join(DISPLAYS)}")
+        raise MethodError(f"{method_name(name)} has the display {display!r}", wanted=f"one of {', '.join(DISPLAYS)}")
     return display
 
 
-def method_name(name: str) -> str:
+def method_name(name: str | Callable[..., Any]) -> str:
     """A method's name as it can stand in a file's: a function's without its module."""
-    return name.rpartition(":")[2]
+    return getattr(name, "__name__", type(name).__name__) if callable(name) else name.rpartition(":")[2]
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(name: str | Callable[..., Any]) -> Callable[..., Any]:
+    if callable(name):
+        return name
     info = METHODS.get(name)
     if info is not None:
         module, _, function = info.function.partition(":")

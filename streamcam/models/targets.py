@@ -87,19 +87,21 @@ class Target:
         return tf.cast(score, tf.float32)
 
 
-def parse_target(labels: tuple[str, ...], text: str) -> Target:
+def parse_target(labels: tuple[str, ...], text: str | Callable[[Any], Any]) -> Target:
     """The target that ``--target`` means.
 
     Args:
         labels: one name for each class.
         text: ``top``; an index; a name in any case, or words of a name where no other has them; ``A - B``, where each
-            side is an index or a name; or ``package.module:function`` of float32 logits ``(N, classes)``, which
-            returns ``(N,)``.
+            side is an index or a name; or a function (also as ``package.module:function``) of float32 logits
+            ``(N, classes)``, which returns ``(N,)``.
 
     Raises:
         TargetError: no class, or more than one, answers to it; or a contrast of a class with itself.
         ModelError: the function cannot be imported.
     """
+    if callable(text):
+        return Target(getattr(text, "__name__", type(text).__name__), None, "function", function=text)
     if text.strip().casefold() == "top":
         return Target("", None, "top")
     # A name wins over everything that it could be read as.
