@@ -12,7 +12,7 @@ import environments
 from common import BENCHMARKS, WORK, machine, measure, say, spread, table, write_section
 
 CASES = BENCHMARKS / "cases"
-ONE_PASS, MANY, ROUNDS_ALONE = 7, 3, 5
+ONE_PASS, MANY, ROUNDS_ALONE = 5, 3, 3
 """Rounds of methods of one pass, of methods of many, and of the comparison."""
 
 CAMS = ("gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "activations")
@@ -28,6 +28,7 @@ WANTED = {
 
 def main() -> None:
     """Times everything and writes the section."""
+    alone = _alone()
     flags = Path("/proc/cpuinfo").read_text()
     precisions = ["float32"] + ["bfloat16"] * ("avx512_bf16" in flags or "amx_bf16" in flags)
     rows = []
@@ -42,7 +43,7 @@ def main() -> None:
     head = ["method", "unit of the second figure"]
     for precision in precisions:
         head += [f"forward passes, {precision}", f"in its unit, {precision}"]
-    write_section("methods", _text(table([*head, "wanted"], rows), *_alone()))
+    write_section("methods", _text(table([*head, "wanted"], rows), *alone))
 
 
 def _unit(method: str) -> str:

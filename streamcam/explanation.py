@@ -215,35 +215,38 @@ class Explainer:
 
         Args:
             images: ``uint8`` RGB of any size, NumPy or tensors: ``(H, W, 3)``, ``(N, H, W, 3)``, or a list of the
-                former. Where the model's answer is not a number, the map is zero, the score NaN, and a note says for
-                which image. Images of several shapes are stretched to one input, unless ``fit`` says otherwise.
+                former. Images of several shapes are stretched to one input, unless ``fit`` says otherwise. Where the
+                model's answer is not a number, the map is zero and a note says for which image.
             progress: called with passes done and passes in all of each batch, for methods of many passes.
 
         Raises:
             OptionError: no such images.
             StreamcamError: the model cannot be explained as asked for.
         """
+        from .engine.explainer import troubled
         from .engine.stills import as_pictures, fitted
 
         pictures, alone = as_pictures(images)
         geometries = self._geometries(pictures)
         view = self._engine.view(_info(pictures[0], len(pictures)), fit=self._fit(pictures))
         seen: list[_Seen] = []
+        troubles: list[str] = []
         for start in range(0, len(pictures), view.kernel.batch):
             here = slice(start, start + view.kernel.batch)
             inputs = np.stack([fitted(p, g) for p, g in zip(pictures[here], geometries[here], strict=True)])
-            seen.extend(self._seen(view.kernel(inputs, progress), len(inputs)))
-        ill = [n for n, one in enumerate(seen) if not np.isfinite(one.scores).all()]
-        troubles = tuple(f"image {n}: the model's answer is not a number" for n in ill)
+            look = view.kernel(inputs, progress)
+            told = [(start + n, troubled(look, n)) for n in range(len(inputs))]
+            troubles += [f"image {number}: {trouble}" for number, trouble in told if trouble]
+            seen.extend(self._seen(look, len(inputs)))
 
         def one(values: Any) -> Any:
             return values if self._several else values[0]
 
         return Explanation(
-            maps=np.stack([one(s.maps) for s in seen]),
+            maps=_frozen(np.stack([one(s.maps) for s in seen])),
             targets=tuple(one(s.targets) for s in seen),
-            scores=np.array([one(s.scores) for s in seen]),
-            probabilities=np.array([one(s.probabilities) for s in seen]),
+            scores=_frozen(np.array([one(s.scores) for s in seen])),
+            probabilities=_frozen(np.array([one(s.probabilities) for s in seen])),
             top=tuple(s.top for s in seen),
             method=self._engine.method,
             layer=view.kernel.layer,
@@ -251,7 +254,7 @@ class Explainer:
             display=self._engine.display,
             figures={name: np.array([one(s.figures[name]) for s in seen]) for name in seen[0].figures},
             notes=(*self._engine.notes, *troubles),
-            images=tuple(pictures),
+            images=tuple(_frozen(picture.view()) for picture in pictures),
             geometries=geometries,
             alone=alone,
         )
@@ -294,6 +297,11 @@ class Explainer:
     def __repr__(self) -> str:
         targets = ", ".join(getattr(one, "__name__", one) for one in self._explain.target)
         return f"<Explainer: {self._engine.method} of {self._engine.loaded.name}, target {targets}>"
+
+
+def _frozen(array: Any) -> Any:
+    array.setflags(write=False)
+    return array
 
 
 def _info(picture: Pixels, count: int = 1) -> SourceInfo:

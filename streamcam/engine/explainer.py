@@ -170,13 +170,12 @@ class StreamExplainer:
         for name, values in look.figures.items():
             self.figures[name] = max(self.figures.get(name, 0.0), float(np.nanmax(values, initial=0.0)))
         for n, frame in enumerate(frames):
-            evidence = self.evidence(look, n)
-            if not all(np.isfinite(one.score) for one in evidence):
-                self.troubles.append(f"frame {frame.index}: the model's answer is not a number; nothing is drawn")
+            if trouble := troubled(look, n):
+                self.troubles.append(f"frame {frame.index}: {trouble}; nothing is drawn")
             yield Explained(
                 # The pixels have served; letting go of them keeps the queues light.
                 frame=replace(frame, pixels=None),
-                evidence=evidence,
+                evidence=self.evidence(look, n),
                 top=tuple(
                     (int(c), float(p)) for c, p in zip(look.top_classes[n], look.top_probabilities[n], strict=True)
                 ),
@@ -185,14 +184,14 @@ class StreamExplainer:
     def evidence(self, look: Look, n: int) -> tuple[Evidence, ...]:
         """What a look says of its ``n``-th picture, for each target.
 
-        An answer that is not a number has a score of NaN and a map of zeros.
+        Where `troubled` the map is zeros.
         """
         return tuple(self._evidence(look, n, t) for t in range(len(self.targets)))
 
     def _evidence(self, look: Look, n: int, t: int) -> Evidence:
         heatmap, score = look.maps[n, t], float(look.scores[n, t])
         if not (np.isfinite(heatmap).all() and np.isfinite(score)):
-            heatmap, score = np.zeros_like(heatmap), float("nan")
+            heatmap = np.zeros_like(heatmap)
         index = int(look.classes[n, t])
         known = index >= 0
         return Evidence(
@@ -202,6 +201,13 @@ class StreamExplainer:
             probability=float(look.probabilities[n, t]) if known else None,
             target=index if known else None,
         )
+
+
+def troubled(look: Look, n: int) -> str:
+    """What is not a number in what a look says of its ``n``-th picture; empty where all is well."""
+    if not np.isfinite(look.scores[n]).all():
+        return "the model's answer is not a number"
+    return "" if np.isfinite(look.maps[n]).all() else "the method's map is not a number"
 
 
 def _announced(kernel: Kernel) -> str:

@@ -69,6 +69,7 @@ class Kernel:
         device: where it runs.
         passes: the further passes of methods that need many.
         figures: names of the figures.
+        backwards: True where gradients go all the way back to the input.
         notes: what the user should know.
     """
 
@@ -81,6 +82,7 @@ class Kernel:
     device: str
     passes: Passes | None = None
     figures: tuple[str, ...] = ()
+    backwards: bool = False
     notes: tuple[str, ...] = ()
 
     def __call__(self, images: Pixels, progress: Progress | None = None) -> Look:
@@ -205,6 +207,7 @@ def build_kernel(
         device=device,
         passes=passes,
         figures=figures,
+        backwards=wanted.backwards,
         notes=tuple(wanted.notes),
     )
 

@@ -28,6 +28,7 @@ class Wanted:
         size: ``(width, height)`` of the pictures.
         chosen: path of the target layer; empty where the method asked for none.
         survey: of the last pass.
+        backwards: True where the method asked for gradients to the input.
         notes: what the user should know, in the order in which it came up.
     """
 
@@ -38,6 +39,7 @@ class Wanted:
     size: tuple[int, int]
     chosen: str = ""
     survey: Survey | None = None
+    backwards: bool = False
     notes: list[str] = field(default_factory=list)
 
     def note(self, line: str) -> None:
@@ -98,9 +100,11 @@ class Pass:
         score = self.scores[:, number]
 
         def input_gradient() -> Any:
+            self._wanted.backwards = True
             return self._gradient_of(score, self._pictures)
 
         def guided() -> Any:
+            self._wanted.backwards = True
             gradient, note = guided_gradient(score, self._pictures)
             self._wanted.note(note)
             return _reached(gradient)

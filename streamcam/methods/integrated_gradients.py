@@ -10,12 +10,16 @@ larger of that difference and 1.
 
 from __future__ import annotations
 
+import math
+
 from ..models.backend import tf
-from .traced import Maps, Steps, Tensor, Traced
+from .traced import Maps, Steps, Tensor, Traced, within
 
 
 def integrated_gradients(traced: Traced, *, steps: int = 50, baseline: float | None = None) -> Steps:
     """Maps float32 ``(N, H, W)``, of either sign, in logits."""
+    within("integrated-gradients", "steps", steps, 1)
+    within("integrated-gradients", "baseline", baseline or 0.0, -math.inf)
     start = traced.blank(0) if baseline is None else tf.fill((1, *traced.input.shape[1:]), float(baseline))
     difference = traced.score - traced.score_of(start)
 

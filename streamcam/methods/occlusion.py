@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import MethodError
 from ..models.backend import tf
-from .traced import Steps, Tensor, Traced
+from .traced import Steps, Tensor, Traced, within
 
 _PATCHES_ACROSS = 7
 _STEP = 16
@@ -36,6 +36,7 @@ def occlusion(traced: Traced, *, patch: int = 0, stride: int = 0, fill: float | 
         stride: pixels from patch to patch; 0 is half a patch.
         fill: value of a filled patch; None is mid-grey.
     """
+    within("occlusion", "fill", fill or 0.0, -math.inf)
     height, width = traced.input.shape[1:3]
     side = patch or _usual(min(height, width))
     by = stride or max(1, side // 2)

@@ -16,11 +16,12 @@ from typing import Any
 
 from ..geometry import Geometry
 from ..models.backend import tf
-from .traced import Steps, Tensor, Traced
+from .traced import Steps, Tensor, Traced, within
 
 
 def scorecam(traced: Traced, *, channels: int = 64) -> Steps:
     """Maps float32 ``(N, h, w)``, ≥ 0, in units of activations."""
+    within("scorecam", "channels", channels, 0)
     activations = traced.activations
     total = activations.shape[3]
     count = min(channels or total, total)

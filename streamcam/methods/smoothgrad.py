@@ -9,13 +9,15 @@ neighbours.
 from __future__ import annotations
 
 from ..models.backend import tf
-from .traced import Steps, Tensor, Traced
+from .traced import Steps, Tensor, Traced, within
 
 _SEED = 0x5EED
 
 
 def smoothgrad(traced: Traced, *, steps: int = 50, noise: float = 0.15) -> Steps:
     """Maps float32 ``(N, H, W)``, ≥ 0, in logits per unit of the model's input."""
+    within("smoothgrad", "steps", steps, 1)
+    within("smoothgrad", "noise", noise, 0)
 
     def perturb(state: tuple[Tensor, ...], step: Tensor) -> Tensor:
         (pictures,) = state

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
+
+from ..errors import MethodError
 
 Tensor: TypeAlias = Any
 """A symbolic `tf.Tensor`. TensorFlow has no types and is not imported here."""
@@ -79,6 +82,19 @@ class Steps:
     reduce: Literal["stack", "mean"]
     state: tuple[Tensor, ...] = ()
     own: tuple[Tensor, ...] = ()
+
+
+def within(method: str, name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Checks a parameter of a method.
+
+    Raises:
+        MethodError: it is not a number from ``low`` to ``high``.
+    """
+    if not low <= value <= high or math.isinf(value):
+        wanted = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
+        raise MethodError(
+            f"{method} with {name}={value:g} is not possible", wanted="a number" if math.isinf(low) else wanted
+        )
 
 
 Method: TypeAlias = Callable[[Traced], "Tensor | Maps | Steps"]

@@ -44,25 +44,26 @@ def with_maps(kernel: Any, change: Any) -> Any:
         (lambda maps: maps * 1.001, "bfloat16"),
         (lambda maps: maps + tf.eye(4, 6), "float32"),
         (lambda maps: maps * 0, "float32"),
+        (lambda maps: maps * float("nan"), "float32"),
     ],
 )
 def test_auto_takes_bfloat16_only_where_the_maps_agree(
     kernel: Any, monkeypatch: pytest.MonkeyPatch, change: Any, chosen: str
 ) -> None:
     monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: True)
-    monkeypatch.setattr(precision, "cost", lambda kernel: 1.0)
     builds = {"float32": with_maps(kernel, lambda maps: maps), "bfloat16": with_maps(kernel, change)}
     assert choose_precision("auto", "cpu", builds.__getitem__)[0] == chosen
     assert choose_precision("float32", "cpu", builds.__getitem__) == ("float32", [])
 
 
-def test_auto_takes_bfloat16_only_where_it_is_faster(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["saliency", "guided-gradcam", "smoothgrad"])
+def test_auto_goes_back_to_the_input_in_float32(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: True)
-    builds = {"float32": kernel, "bfloat16": replace(kernel)}
-    monkeypatch.setattr(precision, "cost", lambda one: 3.0 if one is builds["bfloat16"] else 1.0)
-    chosen, notes = choose_precision("auto", "cpu", builds.__getitem__)
+    exact = kernel_of(functional(), method)
+    chosen, notes = choose_precision("auto", "cpu", {"float32": exact}.__getitem__)
     assert chosen == "float32"
-    assert "3.0 times as long" in notes[0]
+    assert "backwards" in notes[0]
+    assert not kernel_of(functional(), "gradcam").backwards
 
 
 def test_auto_leaves_scores_that_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,6 +184,13 @@ def test_what_is_no_method_or_parameter_says_so(name: str, params: Any, error: t
     [
         (f"{__name__}:no_maps", {}, "wanted maps"),
         ("occlusion", {"patch": 64}, "patch <= 32"),
+        ("occlusion", {"fill": "nan"}, "fill=nan"),
+        ("smoothgrad", {"steps": 0}, "steps=0 is not possible; wanted 1 or more"),
+        ("smoothgrad", {"noise": "nan"}, "noise=nan"),
+        ("smoothgrad", {"noise": -1.0}, "wanted 0 or more"),
+        ("integrated-gradients", {"steps": -5}, "steps=-5"),
+        ("integrated-gradients", {"baseline": "inf"}, "baseline=inf"),
+        ("scorecam", {"channels": -1}, "channels=-1"),
         ("occlusion", {"patch": 8, "stride": 9}, "stride <= patch"),
         ("activations", {"filter": 12}, "0 to 11"),
     ],
