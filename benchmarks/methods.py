@@ -35,6 +35,9 @@ def main() -> None:
     for method in (*CAMS, *PIXELS, *STEPPED):
         cells = [method, _unit(method)]
         for precision in precisions:
+            if method in STEPPED and precision != "float32":
+                cells += ["–", "–"]
+                continue
             say(f"{method}, {precision}")
             rounds = MANY if method in STEPPED else ONE_PASS
             found = measure([sys.executable, CASES / "method_costs.py", method, precision, rounds]).report
@@ -100,7 +103,8 @@ def _text(costs: str, times: str, ratios: str) -> str:
 Processor time in bare forward passes of the same model in the same precision (embedded model, 224×224, batches
 of 16): frozen and folded likewise, uint8 pictures in and logits out. Method and bare pass take turns in one process;
 medians of {ONE_PASS} rounds ({MANY} for methods of many passes, which run with fewer passes than by default), smallest
-and largest in brackets. Made by `make bench-methods`.
+and largest in brackets. What `--precision auto` never takes bfloat16 for is not timed in it, but for gradients
+to the input, to show why. Made by `make bench-methods`.
 
 Machine: {machine()}.
 

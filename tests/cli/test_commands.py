@@ -39,7 +39,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_json_is_one_object_with_what_the_contract_names(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    result = cli("process", clip, "-o", out, *SMALL, "--every", 3, "--json")
+    result = cli("process", clip, "-o", out, *SMALL, "--every", 3, "--precision", "float32", "--json")
     assert result.exit_code == 0, result.output
     said = json.loads(one_line(result.stdout))
     assert said["input"].endswith("clip.mp4")
