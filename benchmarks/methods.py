@@ -112,6 +112,7 @@ Machine: {machine()}.
 
 Grad-CAM by itself, batches of 16 of the same pictures with the same weights, {ROUNDS_ALONE} rounds of fresh processes
 in turns; TensorFlow with oneDNN in all of them. The peers' maps are checked by `make bench-peers`.
+streamcam's kernel has half of the cores, as in a run; the peers have all.
 
 {times}
 
