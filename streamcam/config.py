@@ -18,7 +18,7 @@ from .geometry import FITS, Fit
 Layout: TypeAlias = Literal["overlay", "side-by-side", "heatmap"]
 Colormap: TypeAlias = Literal["turbo", "jet", "viridis", "inferno", "magma"]
 Codec: TypeAlias = Literal["h264", "hevc", "av1", "vp9", "ffv1"]
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 COLORMAPS: tuple[Colormap, ...] = get_args(Colormap)
 CODECS: tuple[Codec, ...] = get_args(Codec)
@@ -104,8 +104,10 @@ class ExplainOptions:
             ``package.module:function``).
         params: the method's own settings by name, such as ``{"steps": 64}``; numbers may be text.
         batch: frames per call of the model; 0 chooses.
-        precision: of the model's arithmetic; maps are float32 always.
-        device: ``auto``, ``cpu``, ``gpu:0`` …
+        precision: of the model's arithmetic; maps are float32 always. bfloat16 is for processors, float16 for graphics
+            cards.
+        device: ``auto`` (the first graphics card, or the processor), ``all``, ``cpu``, ``gpu:0``, or several with
+            commas between them.
     """
 
     method: Any = "gradcam"

@@ -7,7 +7,8 @@
     │   ├── LayerError          no such layer, or one that cannot be explained
     │   └── TargetError         no such class
     ├── MethodError             no such explanation method
-    ├── DeviceError             no such device, or it ran out of memory
+    ├── DeviceError             no such device
+    │   └── OutOfMemoryError    its memory is too small
     └── SinkError               the output cannot be created or written
 
 Errors of PyAV, Keras, TensorFlow and the operating system are translated into these once, where the
@@ -57,7 +58,11 @@ class MethodError(StreamcamError):
 
 
 class DeviceError(StreamcamError):
-    """There is no such device, or it ran out of memory."""
+    """There is no such device, or it failed."""
+
+
+class OutOfMemoryError(DeviceError):
+    """A device's memory is too small for what it was given at once."""
 
 
 class SinkError(StreamcamError):

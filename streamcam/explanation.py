@@ -234,7 +234,7 @@ class Explainer:
         for start in range(0, len(pictures), view.kernel.batch):
             here = slice(start, start + view.kernel.batch)
             inputs = np.stack([fitted(p, g) for p, g in zip(pictures[here], geometries[here], strict=True)])
-            look = view.kernel(inputs, progress)
+            look = view.replicas[0](inputs, progress)
             told = [(start + n, troubled(look, n)) for n in range(len(inputs))]
             troubles += [f"image {number}: {trouble}" for number, trouble in told if trouble]
             seen.extend(self._seen(look, len(inputs)))
@@ -286,7 +286,7 @@ class Explainer:
                     scores=np.array([one.score for one in evidence], np.float32),
                     probabilities=look.probabilities[n],
                     top=tuple(
-                        (self._engine.loaded.labels[c], float(p))
+                        (self._engine.info.labels[c], float(p))
                         for c, p in zip(look.top_classes[n], look.top_probabilities[n], strict=True)
                     ),
                     figures={name: values[n] for name, values in look.figures.items()},
@@ -296,7 +296,7 @@ class Explainer:
 
     def __repr__(self) -> str:
         targets = ", ".join(getattr(one, "__name__", one) for one in self._explain.target)
-        return f"<Explainer: {self._engine.method} of {self._engine.loaded.name}, target {targets}>"
+        return f"<Explainer: {self._engine.method} of {self._engine.info.name}, target {targets}>"
 
 
 def _frozen(array: Any) -> Any:

@@ -10,21 +10,27 @@
 over the result. Order is kept. An error ends the stage it rises in; what was produced before it is still
 delivered, then the same exception object rises in the consumer, stage by stage, up to the caller.
 Leaving the ``with`` block, for whatever reason, cancels every stage and waits for its thread.
+
+`Flow.deal` is the same for several workers that share one stage's work.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import heapq
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
+from .errors import StreamcamError
 from .frames import Batch, Frame
 
 T = TypeVar("T")
+R = TypeVar("R")
 _END = object()
 
 
@@ -103,6 +109,125 @@ class Channel(Generic[T]):
             yield item
 
 
+class Table(Generic[T, R]):
+    """Where several workers take items from, and lay down what they made of them, in the items' order.
+
+    Args:
+        items: read by one worker at a time.
+        workers: how many there are.
+        depth: how many items may be under way or done, and not yet taken.
+    """
+
+    def __init__(self, items: Iterable[T], workers: int, depth: int) -> None:
+        self._items = iter(items)
+        self._workers = workers
+        self._depth = max(depth, workers)
+        self._reading = self._ended = self._broken = self._cancelled = False
+        self._error: BaseException | None = None
+        self._read = self._given = self._under_way = 0
+        self._returned: list[tuple[int, T]] = []
+        self._done: dict[int, R] = {}
+        self._changed = threading.Condition()
+
+    def cancel(self) -> None:
+        """Releases everybody at once."""
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify_all()
+
+    def serve(self, number: int, work: Callable[[T], R], failed: Callable[[int, StreamcamError], None]) -> None:
+        """One worker's life: until the items end, it fails, or all is cancelled."""
+        try:
+            while (taken := self._take()) is not None:
+                index, item = taken
+                try:
+                    result = work(item)
+                except StreamcamError as error:
+                    if self._give_back(index, item, error):
+                        failed(number, error)
+                    return
+                self._lay_down(index, result)
+        except Cancelled:
+            self.cancel()
+        except BaseException as error:
+            self._break(error)
+
+    def _take(self) -> tuple[int, T] | None:
+        """The next item with its number: one that was given back, or one that is read; None when there is no more."""
+        with self._changed:
+            while True:
+                if self._cancelled:
+                    raise Cancelled
+                if self._returned:
+                    self._under_way += 1
+                    return heapq.heappop(self._returned)
+                if self._broken or (self._ended and not self._under_way):
+                    return None
+                if not (self._ended or self._reading) and self._read - self._given < self._depth:
+                    self._reading = True
+                    break
+                self._changed.wait()
+        item: Any = _END
+        try:
+            item = next(self._items, _END)
+        except Cancelled:
+            raise
+        except BaseException as error:
+            self._error = error
+        with self._changed:
+            self._reading, self._ended = False, item is _END
+            self._changed.notify_all()
+            if not self._ended:
+                self._read += 1
+                self._under_way += 1
+                return self._read - 1, item
+        return self._take()
+
+    def _give_back(self, index: int, item: T, error: StreamcamError) -> bool:
+        """Leaves an item to the others; False where there are none."""
+        with self._changed:
+            self._under_way -= 1
+            self._workers -= 1
+            self._changed.notify_all()
+            if not self._workers:
+                self._error, self._ended = error, True
+                self._returned.clear()
+                return False
+            heapq.heappush(self._returned, (index, item))
+            return True
+
+    def _lay_down(self, index: int, result: R) -> None:
+        with self._changed:
+            self._under_way -= 1
+            self._done[index] = result
+            self._changed.notify_all()
+
+    def _break(self, error: BaseException) -> None:
+        with self._changed:
+            self._error, self._ended, self._broken = error, True, True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[R]:
+        while True:
+            with self._changed:
+                while not (self._given in self._done or self._over or self._cancelled):
+                    self._changed.wait()
+                if self._cancelled:
+                    raise Cancelled
+                if self._given not in self._done:
+                    if self._error is not None:
+                        raise self._error
+                    return
+                result = self._done.pop(self._given)
+                self._given += 1
+                self._changed.notify_all()
+            yield result
+
+    @property
+    def _over(self) -> bool:
+        return self._broken or (self._ended and not (self._under_way or self._returned))
+
+
 class Flow:
     """Owns the threads of one pipeline and ends them with its ``with`` block.
 
@@ -115,7 +240,7 @@ class Flow:
         self.abandoned: tuple[str, ...] = ()
         self._patience = patience
         self._ended = False
-        self._stages: list[tuple[threading.Thread, Channel[object]]] = []
+        self._stages: list[tuple[threading.Thread, Channel[Any] | Table[Any, Any]]] = []
 
     def check(self) -> None:
         """To be called now and then by a stage that computes for long between two items.
@@ -143,17 +268,48 @@ class Flow:
             An iterator for one consumer. It re-raises the first error of the stages before it, unchanged.
         """
         channel: Channel[T] = Channel(depth, live=live)
-        thread = threading.Thread(target=_feed, args=(items, channel), name=f"streamcam-{name}", daemon=True)
-        self._stages.append((thread, channel))  # type: ignore[arg-type]
-        thread.start()
+        self._start(functools.partial(_feed, items, channel), channel, name)
         return iter(channel)
+
+    def deal(
+        self,
+        items: Iterable[T],
+        workers: Sequence[Callable[[T], R]],
+        *,
+        depth: int,
+        name: str = "stage",
+        failed: Callable[[int, StreamcamError], None] = lambda worker, error: None,
+    ) -> Iterator[R]:
+        """Hands ``items`` to whichever worker is free, each in a thread of its own, and keeps their order.
+
+        A worker that fails is not used again: what it had goes to the others. Only the last one's error rises.
+
+        Args:
+            items: read by one thread at a time, not always the same.
+            workers: what is done with an item.
+            depth: how many items may be under way or done, and not yet taken.
+            name: of the threads.
+            failed: called with a worker's number and its error, where others go on; in that worker's thread.
+
+        Returns:
+            An iterator for one consumer. What was finished in order comes before an error.
+        """
+        table: Table[T, R] = Table(items, len(workers), depth)
+        for number, work in enumerate(workers):
+            self._start(functools.partial(table.serve, number, work, failed), table, f"{name}-{number}")
+        return iter(table)
+
+    def _start(self, target: Callable[[], None], between: Channel[Any] | Table[Any, Any], name: str) -> None:
+        thread = threading.Thread(target=target, name=f"streamcam-{name}", daemon=True)
+        self._stages.append((thread, between))
+        thread.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended = True
-        for _, channel in self._stages:
-            channel.cancel()
+        for _, between in self._stages:
+            between.cancel()
         deadline = time.monotonic() + self._patience
         for thread, _ in self._stages:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -179,10 +335,11 @@ def _feed(items: Iterable[T], channel: Channel[T]) -> None:
 
 
 class StageClock:
-    """Seconds each stage of a pipeline was busy. Each stage is timed by one thread, so no lock is needed."""
+    """Seconds each stage of a pipeline was busy; a stage of several threads counts each of them."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -191,7 +348,8 @@ class StageClock:
         try:
             yield
         finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+            with self._lock:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def timed(self, stage: str, items: Iterable[T]) -> Iterator[T]:
         """Passes items on, adding the time it takes to produce them to a stage."""

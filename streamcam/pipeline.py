@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .compose import Painter
 from .config import Job
 from .engine import load_explainer
+from .errors import StreamcamError
 from .flow import Flow, StageClock, batched
 from .frames import Explained, Frame, SourceInfo
 from .sinks import open_sink
@@ -19,6 +20,8 @@ from .sources import open_source
 from .temporal import over_time
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
     from .engine.explainer import StreamExplainer
     from .sources.scale import Scaler
 
@@ -140,6 +143,15 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         painter = Painter(job.draw, source.info, view.geometry, detail=detail, panels=panels, display=explainer.display)
         batch = view.kernel.batch
         longest = min(batch * job.time.every, max(batch, _LONGEST))
+        said: list[str] = []
+
+        def say(line: str) -> None:
+            said.append(line)
+            watcher.note(line)
+
+        def failed(worker: int, error: StreamcamError) -> None:
+            say(f"{devices[worker]} is out: {error}; its frames go to the others")
+
         for note in explainer.notes:
             watcher.note(note)
         watcher.ready()
@@ -148,11 +160,13 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
                 seen = clock.timed("decode", looked_at(source, scaler, job.time.every, counts))
                 frames = flow.ahead(seen, depth=2 * longest, name="decode", live=source.info.live)
                 progress = functools.partial(_passed, flow, watcher)
-                explained = explainer.explain(batched(frames, batch, longest=longest), view, clock, progress)
-                ahead = flow.ahead(explained, depth=longest, name="model")
-                for item in over_time(ahead, job.time, explainer.display):
-                    with clock("draw"):
-                        picture = painter.draw(item)
+                workers = explainer.workers(view, clock, progress, say)
+                devices = [replica.device for replica in view.replicas for _ in range(replica.threads)]
+                batches = batched(frames, batch, longest=longest)
+                looked = flow.deal(batches, workers, depth=len(workers) + 1, name="model", failed=failed)
+                scaled = over_time(explainer.explain(looked), job.time, explainer.display)
+                drawn = flow.ahead(clock.timed("draw", painted(scaled, painter)), depth=_DRAWN, name="draw")
+                for item, picture in drawn:
                     with clock("encode"):
                         sink.write(picture, item.frame.pts, item.frame.packets)
                     counts.explained += not item.held
@@ -166,7 +180,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
     measured = tuple(f"{explainer.method}: {name} at most {value:.1%}" for name, value in figures.items())
     told = (*explainer.troubles[:_TROUBLES], *measured, *source.notes, *sink.notes)
     for note in told:
-        watcher.note(note)
+        say(note)
     wall = time.perf_counter() - started - startup
     summary = Summary(
         input=source.info.name,
@@ -179,16 +193,16 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         startup_seconds=round(startup, 3),
         fps=round(sink.frames / wall, 2),
         stage_seconds={stage: round(clock.seconds.get(stage, 0.0), 3) for stage in STAGES},
-        model=explainer.loaded.name,
+        model=explainer.info.name,
         layer=view.kernel.layer,
         method=explainer.method,
         precision=view.kernel.precision,
-        device=view.kernel.device,
+        device=view.device,
         batch=batch,
         interrupted=interrupted,
         targets=tuple(str(target) for target in job.explain.target),
         figures=figures,
-        notes=(*explainer.notes, *told),
+        notes=(*explainer.notes, *said),
     )
     if interrupted:
         raise Interrupted(summary)
@@ -205,6 +219,16 @@ _LONGEST = 8
 def _passed(flow: Flow, watcher: Watcher, done: int, total: int) -> None:
     flow.check()
     watcher.passes(done, total)
+
+
+_DRAWN = 4
+"""Pictures that may wait for the encoder: each is as large as a frame."""
+
+
+def painted(items: Iterable[Explained], painter: Painter) -> Iterator[tuple[Explained, VideoFrame]]:
+    """Draws each frame."""
+    for item in items:
+        yield item, painter.draw(item)
 
 
 def looked_at(frames: Iterable[Frame], scaler: Scaler, every: int, counts: _Counts) -> Iterator[Frame]:

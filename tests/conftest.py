@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from .media import picture, write_clip
+
+# What a run before this one has kept must not decide what the tests see.
+_CACHE = tempfile.TemporaryDirectory(prefix="streamcam-tests-")
+os.environ["STREAMCAM_CACHE"] = _CACHE.name
 
 
 @pytest.fixture(scope="session")

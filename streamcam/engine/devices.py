@@ -4,54 +4,95 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DeviceError
 from ..models.backend import tf
 
+_MOST_CPUS = 64
+_TENSOR_CORES = (7, 0)
+"""Compute capability from which cards of Nvidia have them."""
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
+def logical_cpus() -> int:
+    """How many devices the processor is taken for: one, or what ``STREAMCAM_CPU_DEVICES`` says."""
+    text = os.environ.get("STREAMCAM_CPU_DEVICES", "1")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_CPUS):
+        raise DeviceError(f"STREAMCAM_CPU_DEVICES is {text!r}", wanted=f"a number from 1 to {_MOST_CPUS}")
+    return int(text)
+
+
 def devices() -> list[str]:
-    """Names accepted by ``--device``: ``cpu``, then ``gpu:0`` …"""
-    return ["cpu", *(f"gpu:{number}" for number in range(len(tf.config.list_physical_devices("GPU"))))]
+    """Names accepted by ``--device``: ``cpu`` (``cpu:0`` … where it is taken for several), then ``gpu:0`` …"""
+    cpus = logical_cpus()
+    return [
+        *(["cpu"] if cpus == 1 else [f"cpu:{number}" for number in range(cpus)]),
+        *(f"gpu:{number}" for number in range(len(tf.config.list_physical_devices("GPU")))),
+    ]
 
 
-def choose_device(name: str) -> str:
-    """A device name from the option's value; ``auto`` is the first GPU where there is one.
+def choose_devices(option: str) -> tuple[str, ...]:
+    """Device names from the option's value.
+
+    Args:
+        option: ``auto`` (the first GPU, or the CPU where there is none), ``all`` (every GPU, or every CPU device where
+            there is none), or names with commas between them.
 
     Raises:
         DeviceError: there is no such device; lists what there is.
     """
     known = devices()
-    wanted = known[min(1, len(known) - 1)] if name == "auto" else name.lower()
-    if wanted == "gpu":
-        wanted = "gpu:0"
-    if wanted not in known:
-        raise DeviceError(f"--device {name!r} is not on this machine", wanted=f"auto or one of {', '.join(known)}")
+    cards = [name for name in known if name.startswith("gpu")]
     for gpu in tf.config.list_physical_devices("GPU"):
         # Once TensorFlow has started, growth cannot be changed any more, and need not be.
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
-    return wanted
+    wanted = option.lower().replace(" ", "")
+    if wanted == "auto":
+        return ((cards or known)[0],)
+    if wanted == "all":
+        return tuple(cards or known)
+    chosen = []
+    for name in wanted.split(","):
+        full = next((one for one in (name, f"{name}:0", name.removesuffix(":0")) if one in known), None)
+        if full is None:
+            raise DeviceError(
+                f"--device {name!r} is not on this machine", wanted=f"auto, all or one or more of {', '.join(known)}"
+            )
+        chosen.append(full)
+    return tuple(dict.fromkeys(chosen))
+
+
+def processor_threads() -> int:
+    """Threads of the model on a processor: half of the cores, for decoder and encoder have the others.
+
+    Two cores, EfficientNet-Lite0, batch 16: 13.0 CPU ms a frame on one thread, 14.7 on two, which the road has no
+    use for. What the user has told TensorFlow counts.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(tf.config.threading.get_intra_op_parallelism_threads()) or max(1, cores // 2)
 
 
 def share_the_processor() -> None:
-    """Gives the model half of the cores; decoder and encoder work while it does, and have the others.
-
-    Two cores, EfficientNet-Lite0, batch 16: 13.0 CPU ms a frame on one thread, 14.7 on two, which the road has no
-    use for. Left alone where the user has chosen, or where TensorFlow runs already and it cannot be changed.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Gives TensorFlow `processor_threads`, where it does not run yet: its threads are made once for all sessions."""
     with contextlib.suppress(RuntimeError):
-        if not tf.config.threading.get_intra_op_parallelism_threads():
-            tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // 2))
+        tf.config.threading.set_intra_op_parallelism_threads(processor_threads())
 
 
 def tensorflow_name(device: str) -> str:
-    """``gpu:0`` as TensorFlow spells it: ``/GPU:0``."""
-    return f"/{device.upper()}" if ":" in device else f"/{device.upper()}:0"
+    """``gpu:0`` as TensorFlow spells it."""
+    kind, _, number = device.partition(":")
+    return f"/job:localhost/replica:0/task:0/device:{kind.upper()}:{number or 0}"
+
+
+def half_precision(device: str) -> str:
+    """The precision of 16 bits that a device multiplies in hardware; empty where it has none."""
+    if device.startswith("cpu"):
+        return "bfloat16" if processor_has_bfloat16() else ""
+    card = tf.config.list_physical_devices("GPU")[int(device.partition(":")[2])]
+    capability = tf.config.experimental.get_device_details(card).get("compute_capability", (0, 0))
+    return "float16" if capability >= _TENSOR_CORES else ""
 
 
 def processor_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -61,22 +102,3 @@ def processor_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     except (OSError, StopIteration):
         return False
     return not _BFLOAT16_FLAGS.isdisjoint(flags.split())
-
-
-@contextlib.contextmanager
-def arithmetic(precision: str) -> Iterator[None]:
-    """While active, calls of frozen functions on the CPU run in ``float32`` or, by oneDNN, in ``bfloat16``.
-
-    TensorFlow reads the option at each call of a function, so it is set around the calls and nowhere else.
-    """
-    option = "auto_mixed_precision_onednn_bfloat16"
-    before = tf.config.optimizer.get_experimental_options().get(option, False)
-    wanted = precision != "float32"
-    if before == wanted:
-        yield
-        return
-    tf.config.optimizer.set_experimental_options({option: wanted})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({option: before})

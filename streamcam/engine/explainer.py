@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,71 +17,96 @@ from ..frames import Batch, Display, Evidence, Explained, Frame, SourceInfo
 from ..geometry import Fit, Geometry, Size
 from ..geometry import fit as fitted
 from ..methods import load_method, method_display, method_name
-from ..models import load_model, parse_target
-from .devices import choose_device, share_the_processor
-from .kernel import INPUT, Kernel, Look, build_kernel
-from .precision import choose_precision
+from ..models import LoadedModel, ModelInfo, load_model, parse_target
+from .devices import choose_devices, share_the_processor
+from .kernel import INPUT, Kernel, Look, Plan, plan_kernel
+from .replica import Replica
+from .settle import DEFAULT_BATCH, SWEEP, settle
 from .steps import Progress
+from .store import Settled, Store
 
-DEFAULT_BATCH = 8
-"""As fast as 16 on a processor (13.0 CPU ms a frame either way, EfficientNet-Lite0), with 140 MiB less at the peak."""
+WORTH_A_SWEEP = 1000
+"""Frames from which on looking for the fastest batch is worth the seconds it takes, once."""
 
-
-_KERNELS = 2
-"""Kernels that are kept: each holds a copy of the model's weights and its working memory."""
+_VIEWS = 2
+"""Views that are kept: each holds a copy of the model's weights and its working memory on each device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """How the model looks at one source: the geometry and the kernel made for it."""
+    """How the model looks at one source: the geometry, and a kernel made for it on each device."""
 
     geometry: Geometry
-    kernel: Kernel
+    replicas: tuple[Replica, ...]
+
+    @property
+    def kernel(self) -> Kernel:
+        """That of the first device."""
+        return self.replicas[0].kernel
+
+    @property
+    def device(self) -> str:
+        """Where it runs, as ``--device`` takes it."""
+        return ",".join(replica.device for replica in self.replicas)
 
     def detail(self, method: str) -> str:
         """What makes the evidence, in a few words: the method, and the layer where it has one."""
         return method if self.kernel.layer == INPUT else f"{method} · {self.kernel.layer}"
 
 
-class StreamExplainer:
-    """A loaded model with a method, ready to look at any number of sources, one after another.
+Looked: TypeAlias = tuple[Batch, tuple[Explained, ...]]
+"""A batch, and what the model says of those of its frames that have pixels."""
 
-    Kernels are compiled for each input size and batch once. Use it from one thread at a time.
+
+class StreamExplainer:
+    """A model with a method, ready to look at any number of sources, one after another.
+
+    Kernels are compiled for each input size and batch once, and kept on this machine where they can be told again:
+    then the model itself is not loaded. Use it from one thread at a time; the `workers` it gives have their own.
 
     Attributes:
-        loaded: the model and what is known of it.
+        info: what is known of the model.
         notes: one-line announcements for the user; grows as kernels are made.
         troubles: what went wrong with single frames since the last `view`.
         figures: the largest of each figure by which the method tells the quality of its maps, since the last `view`.
-        device: where it computes.
+        devices: where it computes.
         display: how the method's maps are shown.
     """
 
-    def __init__(self, model: ModelOptions, explain: ExplainOptions) -> None:
+    def __init__(self, model: ModelOptions, explain: ExplainOptions, store: Store | None = None) -> None:
+        self.devices = choose_devices(explain.device)
         share_the_processor()
-        self._options = explain
+        self._model_options, self._options = model, explain
         self._method = load_method(explain.method, explain.params)
         self.display: Display = method_display(explain.method)
-        self.loaded = load_model(model)
-        if model.fit == "native" and not self.loaded.flexible:
+        self._store = store or Store()
+        key = self._store.key("info", model)
+        known = self._store.info(key)
+        self.info: ModelInfo = known or self.loaded
+        if known is None:
+            self._store.keep_info(key, self.info)
+        if model.fit == "native" and not self.info.flexible:
             raise OptionError(
-                f"--fit native needs a model that takes any size; {self.loaded.name} takes "
-                f"{self.loaded.input_size[0]}x{self.loaded.input_size[1]}",
+                f"--fit native needs a model that takes any size; {self.info.name} takes "
+                f"{self.info.input_size[0]}x{self.info.input_size[1]}",
                 do="use --fit stretch, crop or letterbox",
             )
         self._fit: Fit
         if model.fit == "auto":
-            self._fit = "native" if self.loaded.flexible else "stretch"
+            self._fit = "native" if self.info.flexible else "stretch"
         else:
             self._fit = model.fit
-        self.targets = tuple(parse_target(self.loaded.labels, target) for target in explain.target)
-        self.device = choose_device(explain.device)
-        self.notes: list[str] = list(self.loaded.notes)
-        self._kernels: dict[tuple[Size, int], Kernel] = {}
-        self._built = False
+        self.targets = tuple(parse_target(self.info.labels, target) for target in explain.target)
+        self.notes: list[str] = list(self.info.notes)
+        self._views: dict[tuple[Size, int], tuple[Replica, ...]] = {}
         self.troubles: list[str] = []
         self.figures: dict[str, float] = {}
-        self._precision = ""
+        self._lock = threading.Lock()
+
+    @functools.cached_property
+    def loaded(self) -> LoadedModel:
+        """The model itself, loaded when it is first needed."""
+        return load_model(self._model_options)
 
     @property
     def method(self) -> str:
@@ -87,51 +115,76 @@ class StreamExplainer:
 
     def geometry(self, info: SourceInfo, *, fit: Fit | None = None) -> Geometry:
         """How a source's pictures are fitted into the model's input; ``fit`` overrules the option's."""
-        return fitted(
-            fit or self._fit, (info.width, info.height), self.loaded.input_size, pixel_aspect=info.pixel_aspect
-        )
+        return fitted(fit or self._fit, (info.width, info.height), self.info.input_size, pixel_aspect=info.pixel_aspect)
 
     def view(self, info: SourceInfo, *, every: int = 1, fit: Fit | None = None) -> View:
         """Compiles what is needed to look at a source (takes seconds the first time).
 
         The batch shrinks for sources of fewer frames, and where only every N-th frame is explained, so that
-        neither padding nor waiting frames cost anything.
+        neither padding nor waiting frames cost anything. For long sources the fastest of several is looked for, once.
 
         Raises:
             LayerError, ModelError: the model cannot be explained as asked for.
         """
         self.troubles, self.figures = [], {}
         geometry = self.geometry(info, fit=fit)
-        batch = self._options.batch or max(1, DEFAULT_BATCH // every)
-        if info.frames is not None:
-            batch = max(1, min(batch, -(-info.frames // every)))
-        return View(geometry, self._kernel(geometry.input, batch))
+        looks = None if info.frames is None else -(-info.frames // every)
+        if self._options.batch == 0 and every == 1 and (looks is None or looks >= WORTH_A_SWEEP):
+            batch = SWEEP
+        else:
+            batch = self._options.batch or max(1, DEFAULT_BATCH // every)
+            batch = batch if looks is None else max(1, min(batch, looks))
+        return View(geometry, self._replicas(geometry.input, batch))
 
-    def _kernel(self, size: Size, batch: int) -> Kernel:
-        for (known_size, known_batch), kernel in self._kernels.items():
-            if known_size == size and known_batch >= batch and not self._options.batch:
-                return kernel
-        if (size, batch) not in self._kernels:
-            if not self._precision:
-                self._precision, note = choose_precision(
-                    self._options.precision, self.device, lambda precision: self._build(size, batch, precision)
-                )
-                self.notes.extend(note)
-            kernel = self._build(size, batch, self._precision)
+    def _replicas(self, size: Size, batch: int) -> tuple[Replica, ...]:
+        for (known_size, known), replicas in self._views.items():
+            large_enough = not self._options.batch and replicas[0].kernel.batch >= batch > 0
+            if known_size == size and (known == batch or large_enough):
+                return replicas
+        settled = self._settled(size, batch)
+        plan = settled.plan
+        replicas = tuple(
+            Replica(plan.start(device, settled.precision, xla=settled.xla), self._smaller(settled))
+            for device in self.devices
+        )
+        for replica in replicas:
             # The first run is the one that optimises and allocates; it belongs to the start-up.
-            kernel(np.zeros((batch, size[1], size[0], 3), np.uint8))
-            if not self._built:
-                self._built = True
-                self.notes.extend(kernel.notes)
-                if kernel.layer != INPUT:
-                    self.notes.append(_announced(kernel))
-            while len(self._kernels) >= _KERNELS:
-                del self._kernels[next(iter(self._kernels))]
-            self._kernels[size, batch] = kernel
-        return self._kernels[size, batch]
+            replica(np.zeros((plan.batch, size[1], size[0], 3), np.uint8), say=self._note)
+        for line in (*settled.notes, *plan.notes, plan.told):
+            self._note(line)
+        while len(self._views) >= _VIEWS:
+            del self._views[next(iter(self._views))]
+        self._views[size, batch] = replicas
+        return replicas
 
-    def _build(self, size: Size, batch: int, precision: str) -> Kernel:
-        return build_kernel(
+    def _settled(self, size: Size, batch: int) -> Settled:
+        """The plan for one size, with everything that is chosen by comparing or measuring; from the store if it can."""
+        key = self._store.key("plan", self._model_options, self._options, self.devices, size, batch)
+        settled = self._store.settled(key)
+        if settled is None:
+            settled = settle(
+                lambda batch: self._plan(size, batch),
+                batch,
+                wanted=self._options.precision,
+                device=self.devices[0],
+            )
+            self._store.keep_settled(key, settled)
+        return settled
+
+    def _smaller(self, settled: Settled) -> Callable[[Kernel, int], Kernel]:
+        def smaller(kernel: Kernel, batch: int) -> Kernel:
+            with self._lock:
+                plan = self._plan(kernel.size, batch)
+            return plan.start(kernel.device, settled.precision, xla=settled.xla)
+
+        return smaller
+
+    def _note(self, line: str) -> None:
+        if line and line not in self.notes:
+            self.notes.append(line)
+
+    def _plan(self, size: Size, batch: int) -> Plan:
+        return plan_kernel(
             self.loaded,
             self._method,
             layer=self._options.layer,
@@ -139,25 +192,46 @@ class StreamExplainer:
             size=size,
             batch=batch,
             rows=self._options.batch or DEFAULT_BATCH,
-            precision=precision,
-            device=self.device,
         )
 
-    def explain(
-        self, batches: Iterable[Batch], view: View, clock: StageClock, progress: Progress | None = None
-    ) -> Iterator[Explained]:
-        """Explains the frames that have pixels; the others hold what was seen before them.
+    def workers(
+        self,
+        view: View,
+        clock: StageClock,
+        progress: Progress | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> tuple[Callable[[Batch], Looked], ...]:
+        """What explains batches, for a thread each: as many as keep the view's devices busy.
+
+        Args:
+            view: as from `view`.
+            clock: told how long they are busy, as ``model``.
+            progress: called with passes done and passes in all, for methods of many; in the worker's thread.
+            say: told what the user should know at once.
+        """
+
+        def worker(replica: Replica) -> Callable[[Batch], Looked]:
+            def look(batch: Batch) -> Looked:
+                frames = [frame for frame in batch if frame.pixels is not None]
+                pixels = [frame.pixels for frame in batch if frame.pixels is not None]
+                if not frames:
+                    return batch, ()
+                with clock("model"):
+                    found = replica(np.stack(pixels), progress, say)
+                return batch, self._told(frames, found)
+
+            return look
+
+        return tuple(worker(replica) for replica in view.replicas for _ in range(replica.threads))
+
+    def explain(self, looked: Iterable[Looked]) -> Iterator[Explained]:
+        """The frames one by one; those that the model did not look at hold what was seen before them.
 
         Frames before the first one with pixels cannot be explained; the road always looks at the first.
         """
         last: Explained | None = None
-        for batch in batches:
-            looked_at = [frame.pixels for frame in batch if frame.pixels is not None]
-            looks: Iterator[Explained] = iter(())
-            if looked_at:
-                with clock("model"):
-                    look = view.kernel(np.stack(looked_at), progress)
-                looks = self._told([frame for frame in batch if frame.pixels is not None], look)
+        for batch, seen in looked:
+            looks = iter(seen)
             for frame in batch:
                 if frame.pixels is not None:
                     last = next(looks)
@@ -166,13 +240,18 @@ class StreamExplainer:
                 if last is not None:
                     yield last
 
-    def _told(self, frames: list[Frame], look: Look) -> Iterator[Explained]:
-        for name, values in look.figures.items():
-            self.figures[name] = max(self.figures.get(name, 0.0), float(np.nanmax(values, initial=0.0)))
-        for n, frame in enumerate(frames):
-            if trouble := troubled(look, n):
-                self.troubles.append(f"frame {frame.index}: {trouble}; nothing is drawn")
-            yield Explained(
+    def _told(self, frames: list[Frame], look: Look) -> tuple[Explained, ...]:
+        troubles = [
+            f"frame {frame.index}: {trouble}; nothing is drawn"
+            for n, frame in enumerate(frames)
+            if (trouble := troubled(look, n))
+        ]
+        with self._lock:
+            self.troubles.extend(troubles)
+            for name, values in look.figures.items():
+                self.figures[name] = max(self.figures.get(name, 0.0), float(np.nanmax(values, initial=0.0)))
+        return tuple(
+            Explained(
                 # The pixels have served; letting go of them keeps the queues light.
                 frame=replace(frame, pixels=None),
                 evidence=self.evidence(look, n),
@@ -180,6 +259,8 @@ class StreamExplainer:
                     (int(c), float(p)) for c, p in zip(look.top_classes[n], look.top_probabilities[n], strict=True)
                 ),
             )
+            for n, frame in enumerate(frames)
+        )
 
     def evidence(self, look: Look, n: int) -> tuple[Evidence, ...]:
         """What a look says of its ``n``-th picture, for each target.
@@ -196,7 +277,7 @@ class StreamExplainer:
         known = index >= 0
         return Evidence(
             heatmap=heatmap,
-            label=self.loaded.labels[index] if known else self.targets[t].label,
+            label=self.info.labels[index] if known else self.targets[t].label,
             score=score,
             probability=float(look.probabilities[n, t]) if known else None,
             target=index if known else None,
@@ -208,10 +289,3 @@ def troubled(look: Look, n: int) -> str:
     if not np.isfinite(look.scores[n]).all():
         return "the model's answer is not a number"
     return "" if np.isfinite(look.maps[n]).all() else "the method's map is not a number"
-
-
-def _announced(kernel: Kernel) -> str:
-    row = next(row for row in kernel.layers if row.path == kernel.layer)
-    why = f" ({row.reason.removeprefix('auto: ')})" if row.chosen else ""
-    cells = f": {row.grid[1]}x{row.grid[0]} cells" if row.grid else ""
-    return f"target layer {kernel.layer}{cells}{why}"

@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.backend import convert_variables_to_constants_v2, tf
+from .program import Program
 
+_IDLE = ("Const", "Identity", "NoOp")
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 _ARITHMETIC: dict[str, Callable[..., NDArray[Any]]] = {
     "Identity": lambda x: x,
@@ -43,30 +45,48 @@ class _Step:
     value: str
 
 
-def freeze(function: Any) -> Any:
-    """A function of constants that computes what a concrete function computes, batch norm folded.
+def freeze(function: Any) -> Program:
+    """A program of constants that computes what a concrete function computes, batch norm folded.
 
     Args:
         function: a `tf.types.experimental.ConcreteFunction` of tensors that returns a flat list of tensors.
 
     Returns:
-        A function with the same inputs and outputs that holds no variable: the model may go away.
+        A program with the same inputs and outputs that holds no variable: the model may go away.
     """
     frozen = convert_variables_to_constants_v2(function)
     graph_def = frozen.graph.as_graph_def()
-    inputs = frozen.inputs
-    outputs = [tensor.name for tensor in frozen.outputs]
-    fold_batch_norm(graph_def, outputs)
+    inputs = tuple(tensor.name for tensor in frozen.inputs)
+    outputs = tuple(tensor.name for tensor in frozen.outputs)
+    fold_batch_norm(graph_def, list(outputs))
+    forget_order(graph_def)
     # Most nodes have lost their readers by now, and each one that is left costs time and memory to import.
-    kept = [_node_of(name) for name in (*(tensor.name for tensor in inputs), *outputs)]
-    graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, kept)
+    graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [_node_of(name) for name in (*inputs, *outputs)])
+    for node in graph_def.node:
+        node.device = ""
+    return Program(graph_def, inputs, outputs)
 
-    def imported(*given: Any) -> list[Any]:
-        replaced = {tensor.name: value for tensor, value in zip(inputs, given, strict=True)}
-        tensors: list[Any] = tf.graph_util.import_graph_def(graph_def, replaced, outputs, name="frozen")
-        return tensors
 
-    return tf.compat.v1.wrap_function(imported, [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs])
+def forget_order(graph_def: Any) -> None:
+    """Drops waits for nodes that do nothing but pass constants on: what is left of reading variables, in place.
+
+    They would keep all the constants that folding has replaced.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    idle: dict[str, bool] = {}
+
+    def is_idle(name: str) -> bool:
+        if name not in idle:
+            idle[name] = False
+            node = nodes[name]
+            idle[name] = node.op in _IDLE and all(is_idle(_node_of(one)) for one in node.input)
+        return idle[name]
+
+    for node in graph_def.node:
+        kept = [name for name in node.input if not (name.startswith("^") and is_idle(_node_of(name)))]
+        if len(kept) < len(node.input):
+            del node.input[:]
+            node.input.extend(kept)
 
 
 def fold_batch_norm(graph_def: Any, outputs: list[str]) -> int:

@@ -1,26 +1,26 @@
-"""Model + method → frozen functions with a fixed input shape, from uint8 pictures to maps and scores."""
+"""Model + method → frozen programs with a fixed input shape, from uint8 pictures to maps and scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DeviceError, ModelError
+from ..errors import ModelError, OutOfMemoryError
 from ..frames import Pixels
 from ..geometry import Size
 from ..methods import Method, Steps
 from ..models.backend import tf
 from ..models.load import LoadedModel
 from ..models.targets import Target
-from .devices import arithmetic, tensorflow_name
 from .freeze import freeze
 from .layers import LayerInfo, survey
 from .passes import Pass, Wanted, prepared
-from .steps import Passes, Progress, build_passes
+from .program import Program
+from .steps import Passes, PassesPlan, Progress, plan_passes
 from .tracing import figure_names, joined, trace
 
 T = TypeVar("T")
@@ -56,34 +56,37 @@ class Look:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """A compiled explanation. Callable from one thread at a time.
+    """An explanation ready to run on a device. Callable from several threads at a time.
 
     Attributes:
         first: images → classes, scores, probabilities, top classes and their probabilities, and then the maps (and
             figures), or what the passes begin with.
-        size: ``(width, height)`` of the pictures.
-        batch: how many pictures each run takes; fewer are padded, so that nothing is ever traced again.
-        layer: path of the target layer, or `INPUT`.
-        layers: what tracing the model showed of each layer.
+        plan: what it was made from.
         precision: of the arithmetic; the maps are float32.
         device: where it runs.
         passes: the further passes of methods that need many.
-        figures: names of the figures.
-        backwards: True where gradients go all the way back to the input.
-        notes: what the user should know.
     """
 
-    first: Callable[[Any], list[Any]]
-    size: Size
-    batch: int
-    layer: str
-    layers: tuple[LayerInfo, ...]
+    first: Callable[..., list[Any]]
+    plan: Plan
     precision: str
     device: str
     passes: Passes | None = None
-    figures: tuple[str, ...] = ()
-    backwards: bool = False
-    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> Size:
+        """``(width, height)`` of the pictures."""
+        return self.plan.size
+
+    @property
+    def batch(self) -> int:
+        """How many pictures each run takes; fewer are padded, so that nothing is ever traced again."""
+        return self.plan.batch
+
+    @property
+    def layer(self) -> str:
+        """Path of the target layer, or `INPUT`."""
+        return self.plan.layer
 
     def __call__(self, images: Pixels, progress: Progress | None = None) -> Look:
         """Explains up to ``batch`` pictures, ``uint8 (n, height, width, 3)`` RGB.
@@ -105,17 +108,12 @@ class Kernel:
 
         def sampled() -> NDArray[np.float32]:
             images_ = self._padded(images)
-            outputs = self.first(tf.constant(images_))
+            outputs = self.first(images_)
             if self.passes is None:
-                return np.asarray(outputs[5].numpy()[:count])
+                return np.asarray(outputs[5][:count])
             return self.passes.sample(outputs, count)
 
         return self._guarded(sampled)
-
-    @property
-    def compares_scores(self) -> bool:
-        """True where maps are differences between the scores of many passes."""
-        return self.passes is not None and not self.passes.mean
 
     def _padded(self, images: Pixels) -> Pixels:
         missing = self.batch - len(images)
@@ -124,26 +122,86 @@ class Kernel:
         return np.concatenate([images, np.broadcast_to(images[-1:], (missing, *images.shape[1:]))])
 
     def _looked(self, images: Pixels, count: int, progress: Progress | None) -> Look:
-        outputs = self.first(tf.constant(images))
+        outputs = self.first(images)
         found = outputs[5:] if self.passes is None else self.passes(outputs, count, progress)
-        maps, *figures = (tensor.numpy()[:count] for tensor in found)
-        classes, scores, probabilities, best, values = (tensor.numpy()[:count] for tensor in outputs[:5])
-        named = dict(zip(self.figures, figures, strict=True))
+        maps, *figures = (array[:count] for array in found)
+        classes, scores, probabilities, best, values = (array[:count] for array in outputs[:5])
+        named = dict(zip(self.plan.figures, figures, strict=True))
         return Look(maps, classes, scores, probabilities, best, values, named)
 
     def _guarded(self, work: Callable[[], T]) -> T:
         try:
-            with tf.device(tensorflow_name(self.device)), arithmetic(self.precision):
-                return work()
+            return work()
         except tf.errors.ResourceExhaustedError as error:
-            raise DeviceError(
+            raise OutOfMemoryError(
                 f"{self.device} has not enough memory for {self.batch} frames at once", do="use a smaller --batch"
             ) from error
         except tf.errors.OpError as error:
             raise ModelError(f"the model failed: {error.message}") from error
 
 
-def build_kernel(
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """All that a `Kernel` is, but for the device.
+
+    Attributes:
+        first, passes: as in `Kernel`.
+        size, batch, layer: likewise.
+        told: the target layer in words; empty where there is none.
+        own: the model's own precision.
+        figures: names of the figures.
+        backwards: True where gradients go all the way back to the input.
+        notes: what the user should know.
+    """
+
+    first: Program
+    size: Size
+    batch: int
+    layer: str
+    told: str
+    own: str
+    passes: PassesPlan | None = None
+    figures: tuple[str, ...] = ()
+    backwards: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def compares_scores(self) -> bool:
+        """True where maps are differences between the scores of many passes."""
+        return self.passes is not None and not self.passes.mean
+
+    @property
+    def lasting(self) -> bool:
+        """True where it can be stored."""
+        programs = (self.first,) if self.passes is None else (self.first, self.passes.step, self.passes.last)
+        return all(program.lasting for program in programs)
+
+    def rewrite(self, precision: str) -> Plan:
+        """The same, rewritten for processors."""
+        passes = self.passes
+        if passes is not None:
+            passes = replace(passes, step=passes.step.rewrite(precision), last=passes.last.rewrite("float32"))
+        return replace(self, first=self.first.rewrite(precision), passes=passes)
+
+    def start(self, device: str, precision: str, *, xla: bool = False) -> Kernel:
+        """Makes it ready to run.
+
+        Args:
+            device: as from `choose_devices`.
+            precision: ``float32``, ``bfloat16`` or ``float16``; a model with a precision of its own keeps that.
+            xla: compile it, on a graphics card.
+        """
+        own = self.own if self.own != "float32" else precision
+        return Kernel(
+            first=self.first.start(device, own, xla=xla),
+            plan=self,
+            precision=own,
+            device=device,
+            passes=None if self.passes is None else self.passes.start(device, own),
+        )
+
+
+def plan_kernel(
     loaded: LoadedModel,
     method: Method,
     *,
@@ -151,10 +209,8 @@ def build_kernel(
     targets: tuple[Target, ...],
     size: Size,
     batch: int,
-    precision: str,
-    device: str,
     rows: int = 0,
-) -> Kernel:
+) -> Plan:
     """Traces, freezes and folds; takes seconds. The model is left as it was and is not needed afterwards.
 
     Args:
@@ -164,8 +220,6 @@ def build_kernel(
         targets: what to explain, all of it from one forward pass.
         size: ``(width, height)`` of the pictures.
         batch: pictures a run.
-        precision: ``float32`` or ``bfloat16``.
-        device: as from `choose_device`.
         rows: passes a run, for methods of many; 0 is ``batch``.
 
     Raises:
@@ -193,23 +247,29 @@ def build_kernel(
     results = traces[-1]
     passes, figures = None, figure_names(results)
     if isinstance(results[0], Steps):
-        passes = build_passes(wanted, results, traced, batch, rows or batch)
-        figures = passes.figures
+        passes, figures = plan_passes(wanted, results, traced, batch, rows or batch)
     assert wanted.survey is not None
-    own = wanted.survey.dtype
-    return Kernel(
+    return Plan(
         first=freeze(traced),
         size=size,
         batch=batch,
         layer=wanted.chosen or INPUT,
-        layers=wanted.survey.rows,
-        precision=own if own != "float32" else precision,
-        device=device,
+        told=_told(wanted.chosen, wanted.survey.rows),
+        own=wanted.survey.dtype,
         passes=passes,
         figures=figures,
         backwards=wanted.backwards,
         notes=tuple(wanted.notes),
     )
+
+
+def _told(layer: str, rows: tuple[LayerInfo, ...]) -> str:
+    if not layer:
+        return ""
+    row = next(row for row in rows if row.path == layer)
+    why = f" ({row.reason.removeprefix('auto: ')})" if row.chosen else ""
+    cells = f": {row.grid[1]}x{row.grid[0]} cells" if row.grid else ""
+    return f"target layer {layer}{cells}{why}"
 
 
 def trace_layers(loaded: LoadedModel, size: Size) -> tuple[LayerInfo, ...]:

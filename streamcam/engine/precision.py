@@ -12,50 +12,52 @@ from ..config import Precision
 from ..errors import OptionError
 from ..frames import Pixels
 from ..geometry import Size
-from .devices import processor_has_bfloat16
+from .devices import half_precision
 from .kernel import Kernel
 
 AGREEMENT = 0.99
 """Smallest cosine between the maps of two precisions at which the faster one is taken."""
 
 
-def choose_precision(wanted: Precision, device: str, build: Callable[[str], Kernel]) -> tuple[str, list[str]]:
-    """Resolves ``auto``: bfloat16 where the processor has it and the maps agree with float32 on two photographs.
+def choose_precision(wanted: Precision, device: str, start: Callable[[str], Kernel]) -> tuple[str, list[str]]:
+    """Resolves ``auto``: the half precision that the device has, where the maps agree with float32 on two photographs.
 
     Not for gradients to the input: backwards it takes longer (EfficientNet-Lite0, 39 against 27 CPU ms a picture). And
     not for differences of scores, of which bfloat16 keeps 8 bits. Nothing is timed: the choice is always the same.
 
     Args:
         wanted: the option's value.
-        device: as from `choose_device`.
-        build: makes a kernel in a precision, for the comparison.
+        device: as from `choose_devices`.
+        start: makes a kernel in a precision, for the comparison.
 
     Returns:
-        ``float32`` or ``bfloat16``, and announcements.
+        The precision, and announcements.
 
     Raises:
-        OptionError: bfloat16 was asked for and the device does not have it.
+        OptionError: a precision was asked for that the device does not have.
     """
-    capable = device == "cpu" and processor_has_bfloat16()
-    if wanted == "bfloat16" and not capable:
+    half = half_precision(device)
+    if wanted not in ("auto", "float32", half):
         raise OptionError(
-            f"--precision bfloat16 is not possible on this {device}",
-            wanted="a processor with AVX512-BF16 or AMX",
+            f"--precision {wanted} is not possible on this {device.partition(':')[0]}",
+            wanted="a processor with AVX512-BF16 or AMX"
+            if wanted == "bfloat16"
+            else "a graphics card of compute capability 7.0 or later",
             do="use --precision auto",
         )
     if wanted != "auto":
         return wanted, []
-    if not capable:
+    if not half:
         return "float32", []
-    exact = build("float32")
-    if exact.compares_scores:
-        return "float32", ["precision float32: scores are compared, and bfloat16 tells them apart by 1/16 only"]
-    if exact.backwards:
-        return "float32", ["precision float32: backwards through the whole network bfloat16 takes longer"]
-    cosine = agreement(exact, build("bfloat16"))
+    exact = start("float32")
+    if exact.plan.compares_scores:
+        return "float32", [f"precision float32: scores are compared, and {half} tells them apart by 1/16 only"]
+    if exact.plan.backwards:
+        return "float32", [f"precision float32: backwards through the whole network {half} takes longer"]
+    cosine = agreement(exact, start(half))
     if cosine >= AGREEMENT:
-        return "bfloat16", [f"precision bfloat16: its maps agree with float32 (cosine {cosine:.4f})"]
-    return "float32", [f"precision float32: the maps in bfloat16 differ (cosine {cosine:.4f}, wanted {AGREEMENT})"]
+        return half, [f"precision {half}: its maps agree with float32 (cosine {cosine:.4f})"]
+    return "float32", [f"precision float32: the maps in {half} differ (cosine {cosine:.4f}, wanted {AGREEMENT})"]
 
 
 def agreement(one: Kernel, other: Kernel) -> float:

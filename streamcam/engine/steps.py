@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..methods import Steps
 from ..models.backend import tf
-from .devices import arithmetic
 from .freeze import freeze
 from .passes import Pass, Wanted
+from .program import Program
 from .tracing import figure_names, joined, trace
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -40,7 +40,6 @@ class Passes:
         count: passes a frame.
         states: how many tensors the passes begin with.
         mean: True where only the mean of the passes is kept.
-        figures: names of the figures.
     """
 
     step: Callable[..., list[Any]]
@@ -49,7 +48,6 @@ class Passes:
     count: int
     states: int
     mean: bool
-    figures: tuple[str, ...]
 
     def __call__(self, first: list[Any], frames: int, progress: Progress | None = None) -> list[Any]:
         """Maps and figures, from what the first pass gave.
@@ -68,7 +66,7 @@ class Passes:
             if self.mean:
                 total = values if total is None else total + values
             else:
-                kept.append(values.numpy()[: done - (len(kept) * self.rows)])
+                kept.append(values[: done - (len(kept) * self.rows)])
             if progress is not None:
                 progress(done, len(places))
         if self.mean:
@@ -78,10 +76,8 @@ class Passes:
             stacked = np.concatenate(kept)
             stacked = stacked.reshape(frames, self.count, *stacked.shape[1:])
             missing = np.broadcast_to(stacked[-1:], (batch - frames, *stacked.shape[1:]))
-            values = tf.constant(np.moveaxis(np.concatenate([stacked, missing]), 1, 2))
-        # The model's arithmetic ends with its passes; what becomes of them is float32.
-        with arithmetic("float32"):
-            return self.last(values, *first[_TOLD:])
+            values = np.moveaxis(np.concatenate([stacked, missing]), 1, 2)
+        return self.last(values, *first[_TOLD:])
 
     def sample(self, first: list[Any], frames: int) -> NDArray[np.float32]:
         """Values of one run of passes, spread evenly over all, around their mean where each is one number."""
@@ -91,9 +87,9 @@ class Passes:
         places = np.concatenate([frame * self.count + steps for frame in range(frames)])
         runs = list(self._runs(places, first[0], state))
         if self.mean:
-            whole = sum(values.numpy() for values, _ in runs)
+            whole = sum(values for values, _ in runs)
             return np.asarray(whole[:frames], np.float32)
-        whole = np.concatenate([values.numpy() for values, _ in runs])[: len(places)]
+        whole = np.concatenate([values for values, _ in runs])[: len(places)]
         whole = whole.reshape(frames, each, *whole.shape[1:])
         return np.asarray(whole - whole.mean(axis=1, keepdims=True), np.float32)
 
@@ -102,13 +98,32 @@ class Passes:
             here = places[start : start + self.rows]
             frame, step = np.divmod(np.pad(here, (0, self.rows - len(here)), mode="edge"), self.count)
             segment = np.where(np.arange(self.rows) < len(here), frame, -1)
-            numbers = (tf.constant(values.astype(np.int32)) for values in (frame, step, segment))
+            numbers = (values.astype(np.int32) for values in (frame, step, segment))
             (values,) = self.step(*numbers, classes, *state)
             yield values, start + len(here)
 
 
-def build_passes(wanted: Wanted, results: list[Steps], first: Any, batch: int, rows: int) -> Passes:
-    """Compiles the passes of a method.
+@dataclass(frozen=True, slots=True, eq=False)
+class PassesPlan:
+    """`Passes` that run nowhere yet; the same attributes."""
+
+    step: Program
+    last: Program
+    rows: int
+    count: int
+    states: int
+    mean: bool
+
+    def start(self, device: str, precision: str) -> Passes:
+        """Makes them ready to run; the model's arithmetic ends with its passes, what becomes of them is float32."""
+        step, last = self.step.start(device, precision), self.last.start(device)
+        return Passes(step, last, self.rows, self.count, self.states, self.mean)
+
+
+def plan_passes(
+    wanted: Wanted, results: list[Steps], first: Any, batch: int, rows: int
+) -> tuple[PassesPlan, tuple[str, ...]]:
+    """Traces and freezes the passes of a method.
 
     Args:
         wanted: what is to be explained.
@@ -116,6 +131,9 @@ def build_passes(wanted: Wanted, results: list[Steps], first: Any, batch: int, r
         first: the traced first pass.
         batch: frames that go together.
         rows: passes in a run, fewer where these would take more than `BUDGET`.
+
+    Returns:
+        The passes, and the names of the figures.
 
     Raises:
         MethodError, ModelError: as `trace`.
@@ -155,7 +173,7 @@ def build_passes(wanted: Wanted, results: list[Steps], first: Any, batch: int, r
     shape = kept if mean else (batch, kept[1], steps.count, *kept[2:])
     specifications = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in begin]
     finished = trace(last, wanted.size, tf.TensorSpec(shape, tf.float32), *specifications)
-    return Passes(freeze(step), freeze(finished), rows, steps.count, states, mean, names[-1])
+    return PassesPlan(freeze(step), freeze(finished), rows, steps.count, states, mean), names[-1]
 
 
 def _bytes(graph: Any) -> int:

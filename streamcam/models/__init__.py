@@ -6,7 +6,7 @@ Importing this package loads neither Keras nor TensorFlow; `load_model` does.
 from __future__ import annotations
 
 from .catalogue import ModelEntry, list_models
-from .load import LoadedModel, load_model
+from .load import LoadedModel, ModelInfo, load_model
 from .targets import Target, parse_target
 
-__all__ = ["LoadedModel", "ModelEntry", "Target", "list_models", "load_model", "parse_target"]
+__all__ = ["LoadedModel", "ModelEntry", "ModelInfo", "Target", "list_models", "load_model", "parse_target"]

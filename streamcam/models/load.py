@@ -19,32 +19,41 @@ from .preprocessing import Choice, Preprocess
 from .shapes import interface
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedModel:
-    """A classifier of pictures, ready to run.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ModelInfo:
+    """What is known of a classifier of pictures.
 
     Attributes:
         name: how the user called it.
-        model: the `keras.Model`, for looking at its layers.
-        call: preprocessed pictures ``(N, H, W, 3)`` → ``(N, outputs)``, not training; feeds the model's other inputs.
-            Can be traced.
         input_size: ``(width, height)`` it was made for.
         flexible: True where it takes any input size.
-        preprocess: float32 tensor ``(N, H, W, 3)`` RGB 0–255 → the model's input, traceable.
         preprocess_name: as in ``--preprocess``.
         labels: one for each class; a single output (a sigmoid unit) has two classes, no and yes.
         notes: one-line announcements of what was guessed.
     """
 
     name: str
-    model: Any
-    call: Callable[[Any], Any]
     input_size: Size
     flexible: bool
-    preprocess: Preprocess
     preprocess_name: str
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LoadedModel(ModelInfo):
+    """A classifier of pictures, ready to run.
+
+    Attributes:
+        model: the `keras.Model`, for looking at its layers.
+        call: preprocessed pictures ``(N, H, W, 3)`` → ``(N, outputs)``, not training; feeds the model's other inputs.
+            Can be traced.
+        preprocess: float32 tensor ``(N, H, W, 3)`` RGB 0–255 → the model's input, traceable.
+    """
+
+    model: Any
+    call: Callable[[Any], Any]
+    preprocess: Preprocess
 
 
 def load_model(options: ModelOptions) -> LoadedModel:

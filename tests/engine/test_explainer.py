@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from streamcam.config import ExplainOptions, ModelOptions
-from streamcam.engine.explainer import StreamExplainer
+from streamcam.engine.explainer import StreamExplainer, View
+from streamcam.engine.replica import Replica
 from streamcam.errors import LayerError, MethodError, OptionError, SourceError, TargetError
 from streamcam.flow import StageClock, batched
-from streamcam.frames import Frame, SourceInfo
-from streamcam.models.backend import tf
+from streamcam.frames import Explained, Frame, SourceInfo
 
 from .models import HEIGHT, WIDTH
 
@@ -32,6 +32,11 @@ def frames(count: int, every: int = 1) -> Iterator[Frame]:
         yield Frame(index=n, pts=n, picture=None, pixels=pixels[n] if n % every == 0 else None)  # type: ignore[arg-type]
 
 
+def explained(explainer: StreamExplainer, view: View, items: Iterator[Frame], longest: int = 4) -> list[Explained]:
+    (work,) = explainer.workers(view, StageClock())
+    return list(explainer.explain(map(work, batched(items, 4, longest=longest))))
+
+
 @pytest.fixture(scope="module")
 def explainer() -> StreamExplainer:
     return StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(batch=4))
@@ -40,7 +45,7 @@ def explainer() -> StreamExplainer:
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 12])
 def test_every_frame_comes_out_in_order_and_is_its_own(explainer: StreamExplainer, count: int) -> None:
     view = explainer.view(info())
-    out = list(explainer.explain(batched(frames(count), 4, longest=4), view, StageClock()))
+    out = explained(explainer, view, frames(count))
     assert [item.frame.index for item in out] == list(range(count))
     assert not any(item.held for item in out)
     for item, frame in zip(out, frames(count), strict=True):
@@ -48,14 +53,14 @@ def test_every_frame_comes_out_in_order_and_is_its_own(explainer: StreamExplaine
         (evidence,) = item.evidence
         np.testing.assert_allclose(evidence.heatmap, view.kernel(frame.pixels[None]).maps[0, 0], atol=1e-6)
         assert evidence.target is not None
-        assert evidence.label == explainer.loaded.labels[evidence.target]
+        assert evidence.label == explainer.info.labels[evidence.target]
         assert item.top[0] == (evidence.target, pytest.approx(evidence.probability))
         assert item.frame.pixels is None
 
 
 def test_frames_in_between_hold_the_map_before_them(explainer: StreamExplainer) -> None:
     view = explainer.view(info(), every=3)
-    out = list(explainer.explain(batched(frames(10, every=3), 4, longest=7), view, StageClock()))
+    out = explained(explainer, view, frames(10, every=3), longest=7)
     assert [item.frame.index for item in out] == list(range(10))
     assert [item.held for item in out] == [n % 3 != 0 for n in range(10)]
     for n, item in enumerate(out):
@@ -89,7 +94,7 @@ def test_short_sources_and_strides_make_small_batches() -> None:
     explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions())
     assert explainer.view(info(frames=1)).kernel.batch == 1
     assert explainer.view(info(frames=1000), every=4).kernel.batch == 2
-    assert explainer.view(info(frames=1000)).kernel.batch == 8
+    assert explainer.view(info(frames=500)).kernel.batch == 8
 
 
 @pytest.mark.parametrize(("build", "expected"), [("any_size", (288, 160)), ("functional", (WIDTH, HEIGHT))])
@@ -109,12 +114,13 @@ def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: Stream
     view = explainer.view(info())
 
     def broken(images: Any) -> list[Any]:
-        classes, scores, *rest, maps = (output.numpy() for output in view.kernel.first(images))
+        classes, scores, *rest, maps = (output.copy() for output in view.kernel.first(images))
         maps[1], scores[2] = np.nan, np.inf
-        return [tf.constant(output) for output in (classes, scores, *rest, maps)]
+        return [classes, scores, *rest, maps]
 
-    ill = replace(view, kernel=replace(view.kernel, first=broken))
-    out = list(explainer.explain(batched(frames(4), 4, longest=4), ill, StageClock()))
+    (replica,) = view.replicas
+    ill = replace(view, replicas=(Replica(replace(view.kernel, first=broken), replica._smaller),))
+    out = explained(explainer, ill, frames(4))
     assert [bool(np.any(item.evidence[0].heatmap)) for item in out[1:3]] == [False, False]
     assert all(np.isfinite(item.evidence[0].heatmap).all() for item in out)
     assert [line.partition(":")[0] for line in explainer.troubles] == ["frame 1", "frame 2"]

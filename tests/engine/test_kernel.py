@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamcam.config import ModelOptions, as_targets
-from streamcam.engine.kernel import Kernel, Look, build_kernel, trace_layers
+from streamcam.engine.kernel import Kernel, Look, plan_kernel, trace_layers
 from streamcam.errors import LayerError, ModelError
 from streamcam.methods import load_method
 from streamcam.models import LoadedModel, load_model, parse_target
@@ -41,11 +41,10 @@ def kernel_of(model: Any, method: str = "gradcam", target: Any = "top", **option
         "targets": tuple(parse_target(known.labels, one) for one in as_targets(target)),
         "size": (WIDTH, HEIGHT),
         "batch": 4,
-        "precision": "float32",
-        "device": "cpu",
     }
     params = options.pop("params", {})
-    return build_kernel(known, load_method(method, params), **(settings | options))
+    precision = options.pop("precision", "float32")
+    return plan_kernel(known, load_method(method, params), **(settings | options)).start("cpu", precision)
 
 
 def first(look: Look) -> Any:
@@ -267,7 +266,7 @@ def test_probabilities_that_are_computed_with_are_not_taken_for_logits(end: Any)
     plain = first(kernel_of(base)(images))
     kernel = kernel_of(keras.Model(base.inputs, end(base.output)))
     look = first(kernel(images))
-    assert "logarithm" in kernel.notes[0]
+    assert "logarithm" in kernel.plan.notes[0]
     np.testing.assert_array_equal(look.targets, plain.targets)
     np.testing.assert_allclose(look.probabilities, plain.probabilities, atol=1e-5)
     np.testing.assert_allclose(look.logits, np.log(plain.probabilities), atol=1e-4)
@@ -302,7 +301,8 @@ def test_tokens_are_put_back_on_their_grid_and_heads_are_none() -> None:
     model = keras.Model(inputs, output)
     kernel, images = kernel_of(model), pictures(2)
     assert kernel.layer == "tokens"
-    assert "attention/query" in [row.path for row in kernel.layers if not row.usable or row.grid != GRID]
+    rows = trace_layers(loaded(model), (WIDTH, HEIGHT))
+    assert "attention/query" in [row.path for row in rows if not row.usable or row.grid != GRID]
     weights = model.layers[-1].get_weights()[0].astype(np.float64)
     cells = outputs_of(model, model.get_layer("tokens"), images).astype(np.float64).reshape(2, *GRID, 12)
     look = first(kernel(images))

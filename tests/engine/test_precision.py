@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.engine import precision
-from streamcam.engine.devices import arithmetic, choose_device, devices, processor_has_bfloat16
+from streamcam.engine import devices as engine_devices
+from streamcam.engine.devices import choose_devices, devices, processor_has_bfloat16
 from streamcam.engine.precision import choose_precision, cosine, probes
 from streamcam.errors import DeviceError, OptionError
-from streamcam.models.backend import tf
 
 from .models import HEIGHT, WIDTH, functional
 from .test_kernel import kernel_of
@@ -34,7 +33,7 @@ def kernel() -> Any:
 
 def with_maps(kernel: Any, change: Any) -> Any:
     """The same kernel with the maps that another arithmetic would give."""
-    maps = tf.random.stateless_uniform((kernel.batch, 1, 4, 6), seed=(0, 0))
+    maps = np.random.default_rng(0).random((kernel.batch, 1, 4, 6), np.float32)
     return replace(kernel, first=lambda images: [*kernel.first(images)[:5], change(maps)])
 
 
@@ -42,7 +41,7 @@ def with_maps(kernel: Any, change: Any) -> Any:
     ("change", "chosen"),
     [
         (lambda maps: maps * 1.001, "bfloat16"),
-        (lambda maps: maps + tf.eye(4, 6), "float32"),
+        (lambda maps: maps + np.eye(4, 6, dtype=np.float32), "float32"),
         (lambda maps: maps * 0, "float32"),
         (lambda maps: maps * float("nan"), "float32"),
     ],
@@ -50,7 +49,7 @@ def with_maps(kernel: Any, change: Any) -> Any:
 def test_auto_takes_bfloat16_only_where_the_maps_agree(
     kernel: Any, monkeypatch: pytest.MonkeyPatch, change: Any, chosen: str
 ) -> None:
-    monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: True)
     builds = {"float32": with_maps(kernel, lambda maps: maps), "bfloat16": with_maps(kernel, change)}
     assert choose_precision("auto", "cpu", builds.__getitem__)[0] == chosen
     assert choose_precision("float32", "cpu", builds.__getitem__) == ("float32", [])
@@ -58,16 +57,16 @@ def test_auto_takes_bfloat16_only_where_the_maps_agree(
 
 @pytest.mark.parametrize("method", ["saliency", "guided-gradcam", "smoothgrad"])
 def test_auto_goes_back_to_the_input_in_float32(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: True)
     exact = kernel_of(functional(), method)
     chosen, notes = choose_precision("auto", "cpu", {"float32": exact}.__getitem__)
     assert chosen == "float32"
     assert "backwards" in notes[0]
-    assert not kernel_of(functional(), "gradcam").backwards
+    assert not kernel_of(functional(), "gradcam").plan.backwards
 
 
 def test_auto_leaves_scores_that_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: True)
     exact = kernel_of(functional(), "occlusion", params={"patch": 16, "stride": 16})
     chosen, notes = choose_precision("auto", "cpu", {"float32": exact}.__getitem__)
     assert chosen == "float32"
@@ -75,7 +74,7 @@ def test_auto_leaves_scores_that_are_compared_in_float32(monkeypatch: pytest.Mon
 
 
 def test_without_the_instructions_there_is_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "processor_has_bfloat16", lambda: False)
+    monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: False)
 
     def build(wanted: str) -> Any:
         raise AssertionError("nothing is to be compared")
@@ -100,18 +99,11 @@ def test_probes_have_the_size_asked_for_and_something_on_them() -> None:
     assert pictures.std() > 30
 
 
-def test_the_option_is_set_around_the_call_only() -> None:
-    option = "auto_mixed_precision_onednn_bfloat16"
-    before = tf.config.optimizer.get_experimental_options().get(option, False)
-    with arithmetic("bfloat16"):
-        assert tf.config.optimizer.get_experimental_options()[option]
-    assert tf.config.optimizer.get_experimental_options().get(option, False) == before
-    with arithmetic("float32"):
-        assert tf.config.optimizer.get_experimental_options().get(option, False) == before
-
-
 def test_devices_are_named_or_refused() -> None:
     assert devices()[0] == "cpu"
-    assert choose_device("CPU") == "cpu"
-    with pytest.raises(DeviceError, match="one of cpu"):
-        choose_device("gpu:7")
+    assert (
+        choose_devices("CPU") == choose_devices("cpu:0") == choose_devices("auto") == choose_devices("all") == ("cpu",)
+    )
+    for wrong in ("gpu:7", "cpu,gpu:7", "cpu:1", "", "tpu"):
+        with pytest.raises(DeviceError, match="auto, all or one or more of cpu"):
+            choose_devices(wrong)

@@ -110,7 +110,7 @@ def test_each_spelling_equals_the_rule(spelling: str, index: int) -> None:
 
     kernel = kernel_of(build(), "guided-backprop", target=str(index))
     np.testing.assert_allclose(kernel(images).maps[:, 0][sure], guided[sure], rtol=1e-4, atol=1e-8)
-    assert kernel.notes[0] == "1 ReLU guided"
+    assert kernel.plan.notes[0] == "1 ReLU guided"
     plain = kernel_of(build(), "saliency", target=str(index))(images).maps[:, 0]
     np.testing.assert_allclose(plain[sure], vanilla[sure], rtol=1e-4, atol=1e-8)
     assert np.abs(guided - vanilla).max() > 0.1 * vanilla.max()
@@ -132,7 +132,7 @@ def test_a_relu_of_what_was_negated_is_one_like_any_other() -> None:
     expected = np.abs((above[:6] * (x > 0) - above[6:] * (x < 0)) @ UNITS.T).max(3)
     sure = (np.abs(x) > 1e-4).all(3)
     kernel = kernel_of(model, "guided-backprop", target="0")
-    assert kernel.notes[0] == "2 ReLUs guided"
+    assert kernel.plan.notes[0] == "2 ReLUs guided"
     np.testing.assert_allclose(kernel(images).maps[:, 0][sure], expected[sure], rtol=1e-4, atol=1e-8)
 
 
@@ -158,14 +158,14 @@ def test_a_net_without_a_relu_is_refused_with_its_activation(activation: str, na
 
 def test_gates_are_no_relus() -> None:
     model = net(lambda x: L.Activation("hard_silu")(L.ReLU()(x)))
-    assert kernel_of(model, "guided-backprop").notes[0] == "1 ReLU guided"
+    assert kernel_of(model, "guided-backprop").plan.notes[0] == "1 ReLU guided"
     with pytest.raises(MethodError, match="no ReLU to guide"):
         kernel_of(net(L.Activation("hard_sigmoid")), "guided-backprop")
 
 
 def test_other_activations_beside_relus_are_told() -> None:
     model = net(lambda x: L.Activation("silu")(L.ReLU()(x)))
-    assert kernel_of(model, "guided-backprop").notes[0] == "1 ReLU guided; sigmoid (as in SiLU) left as they are"
+    assert kernel_of(model, "guided-backprop").plan.notes[0] == "1 ReLU guided; sigmoid (as in SiLU) left as they are"
 
 
 def test_a_relu_inside_a_function_of_its_own_is_refused() -> None:

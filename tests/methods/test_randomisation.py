@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from streamcam.config import ModelOptions
-from streamcam.engine.kernel import build_kernel
+from streamcam.engine.kernel import plan_kernel
 from streamcam.methods import load_method
 from streamcam.models import load_model, parse_target
 
@@ -62,10 +62,9 @@ def test_gradcam_forgets_what_the_model_forgets() -> None:
 
     def maps() -> Any:
         targets = (parse_target(loaded.labels, "top"),)
-        kernel = build_kernel(
-            loaded, load_method("gradcam"), layer="auto", targets=targets, size=(224, 224), batch=2,
-            precision="float32", device="cpu",
-        )  # fmt: skip
+        kernel = plan_kernel(
+            loaded, load_method("gradcam"), layer="auto", targets=targets, size=(224, 224), batch=2
+        ).start("cpu", "float32")  # fmt: skip
         return kernel(pictures)
 
     trained = maps()

@@ -1,0 +1,249 @@
+"""What was compiled and measured on this machine before, kept so that the next run starts at once.
+
+An entry is found again only where nothing has changed that it depends on: the model's files, every option, this
+package's code, TensorFlow, processor and graphics cards. What lives in one process only (functions, models from
+Python) is not kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from platformdirs import user_cache_path
+
+from ..models.backend import tf
+from ..models.foreign import is_function_path
+from ..models.load import ModelInfo
+from .devices import processor_threads
+from .kernel import Plan
+from .program import Program
+from .steps import PassesPlan
+
+LARGEST = 2 * 2**30
+"""Bytes that all entries may take together; those that were not used for longest go."""
+
+_SAVED_MODEL = "saved_model.pb"
+"""What a folder holds that is a model."""
+
+_ROOMS = ("engine", "methods", "models")
+_NOT_MINE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, DecodeError)
+"""What reading a damaged or foreign entry may raise: such an entry is made anew."""
+
+
+class _Unrecognisable(Exception):
+    """A value that cannot be told from another one in a later run."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settled:
+    """A plan and what was found out about it.
+
+    Attributes:
+        plan: rewritten for the processor, where it runs on one.
+        precision: that it is to run in.
+        xla: whether a graphics card is to compile it.
+        notes: what the user is told about these choices.
+    """
+
+    plan: Plan
+    precision: str
+    xla: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Store:
+    """The entries, one file each.
+
+    Args:
+        folder: where they are; None keeps none. By default the user's cache folder, or what ``STREAMCAM_CACHE`` names
+            (``off`` keeps none).
+    """
+
+    def __init__(self, folder: Path | str | None = "") -> None:
+        if folder == "":
+            named = os.environ.get("STREAMCAM_CACHE", "")
+            folder = None if named == "off" else Path(named or user_cache_path("streamcam", appauthor=False))
+        self._folder = None if folder is None else Path(folder)
+
+    def key(self, *parts: Any) -> str:
+        """A name for what depends on ``parts``, on this machine and this software; empty where nothing can be kept."""
+        if self._folder is None:
+            return ""
+        try:
+            told = json.dumps([_recognisable(parts), _surroundings()], sort_keys=True)
+        except _Unrecognisable:
+            return ""
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+    def info(self, key: str) -> ModelInfo | None:
+        """What is known of a model."""
+        with self._opened(key) as entry:
+            if entry is not None:
+                record = json.loads(entry.read("info.json"))
+                record["input_size"] = tuple(record["input_size"])
+                record["labels"], record["notes"] = tuple(record["labels"]), tuple(record["notes"])
+                return ModelInfo(**record)
+        return None
+
+    def keep_info(self, key: str, info: ModelInfo) -> None:
+        """Keeps what is known of a model."""
+        names = ("name", "input_size", "flexible", "preprocess_name", "labels", "notes")
+        self._write(key, {"info.json": json.dumps({name: getattr(info, name) for name in names}).encode()})
+
+    def settled(self, key: str) -> Settled | None:
+        """A plan that is ready to start."""
+        with self._opened(key) as entry:
+            if entry is not None:
+                record = json.loads(entry.read("plan.json"))
+                return Settled(_plan(record["plan"], entry), record["precision"], record["xla"], tuple(record["notes"]))
+        return None
+
+    def keep_settled(self, key: str, settled: Settled) -> None:
+        """Keeps a plan, where that is possible."""
+        plan = settled.plan
+        if not plan.lasting:
+            return
+        programs = {"first": plan.first}
+        record = {name: getattr(plan, name) for name in _PLAN}
+        if plan.passes is not None:
+            programs |= {"step": plan.passes.step, "last": plan.passes.last}
+            record["passes"] = {name: getattr(plan.passes, name) for name in _PASSES}
+        record["programs"] = {
+            name: {"inputs": one.inputs, "outputs": one.outputs, "rewritten": one.rewritten}
+            for name, one in programs.items()
+        }
+        whole = {"plan": record, "precision": settled.precision, "xla": settled.xla, "notes": settled.notes}
+        files = {f"{name}.pb": program.graph_def.SerializeToString() for name, program in programs.items()}
+        self._write(key, {"plan.json": json.dumps(whole).encode(), **files})
+
+    @contextlib.contextmanager
+    def _opened(self, key: str) -> Iterator[zipfile.ZipFile | None]:
+        """An entry, or None; a damaged one is taken away."""
+        path = self._path(key)
+        if path is None:
+            yield None
+            return
+        try:
+            with zipfile.ZipFile(path) as entry:
+                os.utime(path)
+                yield entry
+        except FileNotFoundError:
+            yield None
+        except _NOT_MINE:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _path(self, key: str) -> Path | None:
+        return self._folder / f"{key}.zip" if self._folder is not None and key else None
+
+    def _write(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Writes an entry whole or not at all; a cache that cannot be written is no reason to fail."""
+        path = self._path(key)
+        if path is None:
+            return
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix="new-", delete=False) as file:
+                try:
+                    with zipfile.ZipFile(file, "w") as entry:
+                        for name, data in files.items():
+                            entry.writestr(name, data)
+                    file.close()
+                    Path(file.name).replace(path)
+                except BaseException:
+                    Path(file.name).unlink(missing_ok=True)
+                    raise
+            self._prune(path.parent)
+
+    def _prune(self, folder: Path) -> None:
+        entries = sorted((one.stat().st_mtime, one.stat().st_size, one) for one in folder.glob("*.zip"))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in entries:
+            if total <= LARGEST:
+                return
+            path.unlink(missing_ok=True)
+            total -= size
+
+
+_PLAN = ("size", "batch", "layer", "told", "own", "figures", "backwards", "notes")
+_PASSES = ("rows", "count", "states", "mean")
+
+
+def _plan(record: dict[str, Any], entry: zipfile.ZipFile) -> Plan:
+    def program(name: str) -> Program:
+        graph_def = tf.compat.v1.GraphDef()
+        graph_def.ParseFromString(entry.read(f"{name}.pb"))
+        told = record["programs"][name]
+        return Program(graph_def, tuple(told["inputs"]), tuple(told["outputs"]), told["rewritten"])
+
+    passes = None
+    if "passes" in record:
+        passes = PassesPlan(program("step"), program("last"), **{name: record["passes"][name] for name in _PASSES})
+    plain: dict[str, Any] = {name: tuple(v) if isinstance(v := record[name], list) else v for name in _PLAN}
+    return Plan(first=program("first"), passes=passes, **plain)
+
+
+def _recognisable(value: Any) -> Any:
+    """A value as JSON, with size and time of change of each file that it names."""
+    if hasattr(value, "__dataclass_fields__"):
+        return _recognisable({name: getattr(value, name) for name in value.__dataclass_fields__})
+    if isinstance(value, Mapping):
+        return {str(name): _recognisable(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_recognisable(one) for one in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if not isinstance(value, (str, os.PathLike)) or is_function_path(os.fspath(value)):
+        raise _Unrecognisable
+    text = os.fspath(value)
+    if not text:
+        return text
+    path = Path(text).expanduser()
+    try:
+        if path.is_file():
+            return [str(path.resolve()), _stamp(path)]
+        if (path / _SAVED_MODEL).is_file():
+            return [str(path.resolve()), [_stamp(one) for one in sorted(path.rglob("*"))]]
+    except OSError:
+        raise _Unrecognisable from None
+    return text
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return str(path), found.st_size, found.st_mtime_ns
+
+
+def _surroundings() -> dict[str, Any]:
+    """What else decides what is compiled: our code, TensorFlow, and the hardware."""
+    package = Path(__file__).resolve().parent.parent
+    code = [_stamp(path) for room in _ROOMS for path in sorted((package / room).rglob("*")) if path.is_file()]
+    cards = [tf.config.experimental.get_device_details(card) for card in tf.config.list_physical_devices("GPU")]
+    return {
+        "code": [one for one in code if not one[0].endswith(".pyc")],
+        "versions": [tf.__version__, version("keras")],
+        "processor": _processor(),
+        "threads": processor_threads(),
+        "cards": [{name: str(value) for name, value in sorted(card.items())} for card in cards],
+        "environment": {name: v for name, v in sorted(os.environ.items()) if name.startswith(("TF_", "ONEDNN_"))},
+    }
+
+
+def _processor() -> list[str]:
+    with contextlib.suppress(OSError):
+        wanted = ("model name", "flags", "cpu family", "model")
+        lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
+        return [line for line in lines if line.partition("\t")[0].strip() in wanted]
+    return [platform.machine(), platform.processor()]
