@@ -14,11 +14,11 @@ import os
 import platform
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 from platformdirs import user_cache_path
@@ -30,6 +30,8 @@ from .devices import processor_threads
 from .kernel import Plan
 from .program import Program
 from .steps import PassesPlan
+
+T = TypeVar("T")
 
 LARGEST = 2 * 2**30
 """Bytes that all entries may take together; those that were not used for longest go."""
@@ -89,13 +91,13 @@ class Store:
 
     def info(self, key: str) -> ModelInfo | None:
         """What is known of a model."""
-        with self._opened(key) as entry:
-            if entry is not None:
-                record = json.loads(entry.read("info.json"))
-                record["input_size"] = tuple(record["input_size"])
-                record["labels"], record["notes"] = tuple(record["labels"]), tuple(record["notes"])
-                return ModelInfo(**record)
-        return None
+
+        def read(entry: zipfile.ZipFile) -> ModelInfo:
+            record = json.loads(entry.read("info.json"))
+            plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
+            return ModelInfo(**plain)
+
+        return self._read(key, read)
 
     def keep_info(self, key: str, info: ModelInfo) -> None:
         """Keeps what is known of a model."""
@@ -104,11 +106,12 @@ class Store:
 
     def settled(self, key: str) -> Settled | None:
         """A plan that is ready to start."""
-        with self._opened(key) as entry:
-            if entry is not None:
-                record = json.loads(entry.read("plan.json"))
-                return Settled(_plan(record["plan"], entry), record["precision"], record["xla"], tuple(record["notes"]))
-        return None
+
+        def read(entry: zipfile.ZipFile) -> Settled:
+            record = json.loads(entry.read("plan.json"))
+            return Settled(_plan(record["plan"], entry), record["precision"], record["xla"], tuple(record["notes"]))
+
+        return self._read(key, read)
 
     def keep_settled(self, key: str, settled: Settled) -> None:
         """Keeps a plan, where that is possible."""
@@ -128,22 +131,21 @@ class Store:
         files = {f"{name}.pb": program.graph_def.SerializeToString() for name, program in programs.items()}
         self._write(key, {"plan.json": json.dumps(whole).encode(), **files})
 
-    @contextlib.contextmanager
-    def _opened(self, key: str) -> Iterator[zipfile.ZipFile | None]:
-        """An entry, or None; a damaged one is taken away."""
+    def _read(self, key: str, read: Callable[[zipfile.ZipFile], T]) -> T | None:
+        """What an entry holds, or None; a damaged one is taken away."""
         path = self._path(key)
         if path is None:
-            yield None
-            return
+            return None
         try:
             with zipfile.ZipFile(path) as entry:
                 os.utime(path)
-                yield entry
+                return read(entry)
         except FileNotFoundError:
-            yield None
+            return None
         except _NOT_MINE:
             with contextlib.suppress(OSError):
                 path.unlink()
+            return None
 
     def _path(self, key: str) -> Path | None:
         return self._folder / f"{key}.zip" if self._folder is not None and key else None

@@ -1,0 +1,169 @@
+"""Several devices: the same results as one, in order, and none lost when one fails or is too small."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import streamcam
+from streamcam.config import ExplainOptions, ModelOptions, make_job
+from streamcam.engine.explainer import StreamExplainer
+from streamcam.engine.replica import Replica
+from streamcam.errors import DeviceError, OutOfMemoryError
+from streamcam.flow import Flow, StageClock, batched
+from streamcam.frames import Frame, SourceInfo
+from streamcam.models.backend import tf
+from streamcam.pipeline import Watcher, run
+
+from .models import HEIGHT, WIDTH, functional
+from .test_kernel import kernel_of, pictures
+
+BUILD = "tests.engine.models:functional"
+INFO = SourceInfo("x", 64, 64, "yuv420p", Fraction(1, 25), frames=60)
+
+
+@pytest.fixture
+def three_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMCAM_CPU_DEVICES", "3")
+
+
+def explained(model: Path, device: str, *, batch: int = 4) -> list[Any]:
+    explainer = StreamExplainer(
+        ModelOptions(model=str(model)), ExplainOptions(batch=batch, device=device, precision="float32")
+    )
+    view = explainer.view(INFO)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, HEIGHT, WIDTH, 3), np.uint8)
+    frames = (Frame(n, n, None, pixels=one) for n, one in enumerate(pixels))  # type: ignore[arg-type]
+    with Flow() as flow:
+        workers = explainer.workers(view, StageClock())
+        assert len(workers) == len(explainer.devices)
+        return list(explainer.explain(flow.deal(batched(frames, batch, longest=batch), workers, depth=6)))
+
+
+@pytest.mark.usefixtures("three_devices")
+def test_results_are_those_of_one_device_in_the_same_order(tmp_path: Path) -> None:
+    model = tmp_path / "model.keras"
+    functional().save(model)
+    one, all_of_them = explained(model, "cpu:0"), explained(model, "all")
+    assert [item.frame.index for item in all_of_them] == list(range(60))
+    for single, several in zip(one, all_of_them, strict=True):
+        np.testing.assert_array_equal(single.evidence[0].heatmap, several.evidence[0].heatmap)
+        assert (single.evidence[0].label, single.top) == (several.evidence[0].label, several.top)
+
+
+@pytest.mark.usefixtures("three_devices")
+def test_each_replica_runs_on_its_own_device() -> None:
+    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(device="cpu:2,cpu:0", precision="float32"))
+    view = explainer.view(INFO)
+    assert view.device == "cpu:2,cpu:0"
+    for replica, number in zip(view.replicas, (2, 0), strict=True):
+        found = {op.device for op in replica.kernel.first.graph.get_operations()}  # type: ignore[attr-defined]
+        assert found == {f"/job:localhost/replica:0/task:0/device:CPU:{number}"}
+
+
+@pytest.mark.parametrize("text", ["0", "many", "-1", "65"])
+def test_a_number_of_devices_that_cannot_be(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("STREAMCAM_CPU_DEVICES", text)
+    with pytest.raises(DeviceError, match="1 to 64"):
+        StreamExplainer(ModelOptions(model=BUILD), ExplainOptions())
+
+
+@pytest.mark.usefixtures("three_devices")
+def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
+    """The road from end to end; one of three devices fails with its second batch."""
+    job = make_job(
+        str(clip), str(tmp_path / "o.mp4"), model=BUILD, device="all", batch=2, precision="float32", overwrite=True
+    )
+    explainer = StreamExplainer(job.model, job.explain)
+    whole = [maps_of(job, explainer)]
+    healthy = Replica.__call__
+    runs: list[str] = []
+
+    def failing(self: Replica, *given: Any) -> Any:
+        runs.append(self.device)
+        if self.device == "cpu:1" and runs.count("cpu:1") == 2:
+            raise DeviceError("cpu:1 fell off the bus")
+        return healthy(self, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Replica, "__call__", failing)
+        whole.append(maps_of(job, explainer))
+    (first, _), (second, summary) = whole
+    assert summary.frames_out == summary.frames_explained == len(first) == 50
+    np.testing.assert_array_equal(first, second)
+    assert runs.count("cpu:1") == 2
+    told = [note for note in summary.notes if "cpu:1 is out" in note]
+    assert len(told) == 1
+    assert "fell off the bus" in told[0]
+
+
+def maps_of(job: Any, explainer: StreamExplainer) -> tuple[Any, streamcam.Summary]:
+    maps: list[Any] = []
+    summary = run(job, explainer=explainer, watcher=Watcher(frame=lambda item: maps.append(item.evidence[0].heatmap)))
+    return np.stack(maps), summary
+
+
+def too_small(limit: int, kernel: Any) -> Any:
+    """A kernel whose device has room for ``limit`` pictures."""
+
+    def first(images: Any) -> Any:
+        if len(images) > limit:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return kernel.first(images)
+
+    return replace(kernel, first=first)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(4, 4), (3, 2), (1, 1)])
+def test_out_of_memory_halves_the_batch_and_says_so(limit: int, expected: int) -> None:
+    model, images = functional(), pictures(8)
+    whole = kernel_of(model, batch=8)
+    replica = Replica(too_small(limit, whole), lambda kernel, batch: too_small(limit, kernel_of(model, batch=batch)))
+    said: list[str] = []
+    look = replica(images, None, said.append)
+    np.testing.assert_allclose(look.maps, whole(images).maps, atol=1e-6)
+    assert look.classes.tolist() == whole(images).classes.tolist()
+    assert replica.kernel.batch == expected
+    assert [line.partition(": ")[2] for line in said] == [f"{n} from now on" for n in (4, 2, 1) if n >= expected]
+    replica(images, None, said.append)
+    assert len(said) == {4: 1, 2: 2, 1: 3}[expected]
+
+
+def test_no_room_for_a_single_picture_is_an_error() -> None:
+    replica = Replica(
+        too_small(0, kernel_of(functional(), batch=2)),
+        lambda kernel, batch: too_small(0, kernel_of(functional(), batch=batch)),
+    )
+    with pytest.raises(OutOfMemoryError, match="single frame"):
+        replica(pictures(2))
+
+
+def test_two_threads_halve_it_once() -> None:
+    model = functional()
+    made: list[int] = []
+
+    def smaller(kernel: Any, batch: int) -> Any:
+        made.append(batch)
+        return kernel_of(model, batch=batch)
+
+    replica = Replica(too_small(2, kernel_of(model, batch=4)), smaller)
+    both = threading.Barrier(2, timeout=20)
+    looks: list[Any] = []
+
+    def work() -> None:
+        both.wait()
+        looks.append(replica(pictures(4)))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert made == [2]
+    assert len(looks) == 2

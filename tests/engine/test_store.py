@@ -1,0 +1,158 @@
+"""What is kept for the next run: found again only where nothing has changed, and never a reason to fail."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.config import ExplainOptions, ModelOptions
+from streamcam.engine import explainer as engine
+from streamcam.engine import store as stored
+from streamcam.engine.explainer import StreamExplainer
+from streamcam.engine.store import Store
+from streamcam.frames import SourceInfo
+from streamcam.models.backend import keras
+
+from . import models
+from .models import HEIGHT, WIDTH
+from .test_kernel import pictures
+
+INFO = SourceInfo("x", WIDTH, HEIGHT, "yuv420p", Fraction(1, 25), frames=2)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    models.functional().save(path)
+    return path
+
+
+def explainer_of(store: Store, file: Path, **options: Any) -> StreamExplainer:
+    return StreamExplainer(
+        ModelOptions(model=str(file), preprocess="0..1"), ExplainOptions(**{"precision": "float32", **options}), store
+    )
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Each loading of a model."""
+    seen: list[Any] = []
+    real = engine.load_model
+    monkeypatch.setattr(engine, "load_model", lambda options: seen.append(options.model) or real(options))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("gradcam", {}),
+        ("guided-backprop", {}),
+        ("occlusion", {"patch": 16, "stride": 16}),
+        ("smoothgrad", {"steps": 3}),
+    ],
+)
+def test_the_second_run_says_the_same_without_the_model(
+    tmp_path: Path, file: Path, loads: list[Any], method: str, params: Any
+) -> None:
+    first = explainer_of(Store(tmp_path), file, method=method, params=params)
+    look = first.view(INFO).kernel(pictures(2))
+    assert len(loads) == 1
+    second = explainer_of(Store(tmp_path), file, method=method, params=params)
+    again = second.view(INFO).kernel(pictures(2))
+    assert len(loads) == 1
+    for name in ("maps", "classes", "scores", "probabilities", "top_classes", "top_probabilities"):
+        np.testing.assert_array_equal(getattr(look, name), getattr(again, name))
+    assert look.figures.keys() == again.figures.keys()
+    assert second.notes == first.notes
+    assert second.info.labels == first.info.labels
+    assert second.geometry(INFO) == first.geometry(INFO)
+
+
+def test_a_model_that_was_trained_on_is_seen_anew(tmp_path: Path, file: Path, loads: list[Any]) -> None:
+    mine = tmp_path / "mine.keras"
+    mine.write_bytes(file.read_bytes())
+    before = explainer_of(Store(tmp_path / "kept"), mine).view(INFO).kernel(pictures(2))
+    model = keras.models.load_model(mine)
+    rng = np.random.default_rng(5)
+    last = model.layers[-1]
+    last.set_weights([rng.normal(0, 0.3, weights.shape) for weights in last.get_weights()])
+    model.save(mine)
+    after = explainer_of(Store(tmp_path / "kept"), mine).view(INFO).kernel(pictures(2))
+    assert len(loads) == 2
+    assert not np.allclose(before.scores, after.scores)
+
+
+@pytest.mark.parametrize("other", [{"method": "hirescam"}, {"layer": "linear"}, {"target": ("1",)}, {"batch": 1}])
+def test_other_options_are_other_entries(tmp_path: Path, file: Path, loads: list[Any], other: Any) -> None:
+    explainer_of(Store(tmp_path), file).view(INFO)
+    explainer_of(Store(tmp_path), file, **other).view(INFO)
+    assert len(loads) == 2
+
+
+def test_other_software_is_another_entry(
+    tmp_path: Path, file: Path, loads: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer_of(Store(tmp_path), file).view(INFO)
+    monkeypatch.setattr(stored.tf, "__version__", "9.9.9")
+    explainer_of(Store(tmp_path), file).view(INFO)
+    assert len(loads) == 2
+
+
+def test_another_processor_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    before = store.key("x")
+    assert before == store.key("x") != store.key("y")
+    monkeypatch.setattr(stored, "_processor", lambda: ["model name\t: another"])
+    assert store.key("x") != before
+
+
+@pytest.mark.parametrize("wrong", [b"", b"PK\x03\x04 torn", None], ids=["empty", "torn", "damaged inside"])
+def test_a_damaged_entry_is_made_anew(tmp_path: Path, file: Path, loads: list[Any], wrong: bytes | None) -> None:
+    look = explainer_of(Store(tmp_path), file).view(INFO).kernel(pictures(2))
+    for entry in tmp_path.glob("*.zip"):
+        data = entry.read_bytes()
+        half = len(data) // 2
+        entry.write_bytes(
+            data[:half] + bytes(b ^ 255 for b in data[half : half + 64]) + data[half + 64 :] if wrong is None else wrong
+        )
+    again = explainer_of(Store(tmp_path), file).view(INFO).kernel(pictures(2))
+    np.testing.assert_array_equal(look.maps, again.maps)
+    assert len(loads) == 2
+    explainer_of(Store(tmp_path), file).view(INFO)
+    assert len(loads) == 2
+
+
+def test_what_lives_in_this_process_only_is_not_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    model = models.functional()
+    StreamExplainer(ModelOptions(model=model, preprocess="0..1"), ExplainOptions(), store).view(INFO)
+    StreamExplainer(ModelOptions(model="tests.engine.models:functional"), ExplainOptions(), store).view(INFO)
+    assert store.key(lambda x: x) == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path, file: Path) -> None:
+    (tmp_path / "file").touch()
+    assert explainer_of(Store(tmp_path / "file" / "below"), file).view(INFO).kernel(pictures(1)).maps.any()
+
+
+def test_nothing_is_kept_where_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMCAM_CACHE", "off")
+    assert Store().key("x") == ""
+
+
+def test_the_oldest_entries_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LARGEST", 1500)
+    for age in (3, 2, 1):
+        old = tmp_path / f"{age}.zip"
+        old.write_bytes(bytes(600))
+        os.utime(old, (1000 - age, 1000 - age))
+    store = Store(tmp_path)
+    key = store.key("x")
+    store._write(key, {"info.json": b"{}"})
+    assert sorted(path.stem for path in tmp_path.glob("*.zip")) == sorted(["2", "1", key])
