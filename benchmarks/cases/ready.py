@@ -1,0 +1,34 @@
+"""How long a run takes until it explains: from the start of the process to the moment the model is ready.
+
+python benchmarks/cases/ready.py import | CLIP OUT
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+STARTED = float(os.environ["STARTED"])
+
+
+def told() -> None:
+    print(json.dumps({"wall": time.time() - STARTED, "cpu": time.process_time()}), flush=True)
+
+
+def main() -> None:
+    if sys.argv[1] == "import":
+        import tensorflow  # noqa: F401
+
+        told()
+        return
+    import streamcam.cli.process  # noqa: F401  # as the command line does
+    from streamcam.config import make_job
+    from streamcam.pipeline import Watcher, run
+
+    run(make_job(sys.argv[1], sys.argv[2], overwrite=True), watcher=Watcher(ready=told))
+
+
+if __name__ == "__main__":
+    main()

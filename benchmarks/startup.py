@@ -1,0 +1,77 @@
+"""From the start of a process until streamcam explains, against the time that importing TensorFlow takes.
+
+python benchmarks/startup.py [--rounds N]
+
+The first run on a machine (nothing kept yet), a second one, and the bare import take turns, in fresh processes.
+Writes the section "startup" of RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from common import BENCHMARKS, REPOSITORY, machine, say, spread, table, write_section
+
+CASE = BENCHMARKS / "cases" / "ready.py"
+CLIP = REPOSITORY / "samples" / "samoyed_640_nogps.mp4"
+WANTED = 1.3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    found: dict[str, list[dict[str, float]]] = {"import": [], "first": [], "second": []}
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out.mp4")
+        measured(("import",), folder)  # reads TensorFlow's files into memory
+        for number in range(rounds):
+            kept = Path(folder, str(number))
+            found["import"].append(measured(("import",), kept))
+            found["first"].append(measured((CLIP, out), kept))
+            found["second"].append(measured((CLIP, out), kept))
+            say(f"round {number + 1} of {rounds}: {found['second'][-1]['wall'] / found['import'][-1]['wall']:.2f}")
+    write_section("startup", written(found))
+
+
+def measured(arguments: tuple[str | Path, ...], kept: str | Path) -> dict[str, float]:
+    """One process."""
+    environment = {**os.environ, "STREAMCAM_CACHE": str(kept), "TF_CPP_MIN_LOG_LEVEL": "3", "STARTED": str(time.time())}
+    command = [sys.executable, str(CASE), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[0])
+    return result
+
+
+def written(found: dict[str, list[dict[str, float]]]) -> str:
+    names = {"import": "`import tensorflow`", "first": "first run: nothing kept", "second": "second run"}
+    rows = []
+    for name, title in names.items():
+        ratios = {
+            unit: spread([one[unit] / base[unit] for one, base in zip(found[name], found["import"], strict=True)], 2)
+            for unit in ("wall", "cpu")
+        }
+        seconds = {unit: spread([one[unit] for one in found[name]], 2) for unit in ("wall", "cpu")}
+        wanted = f"≤ {WANTED}" if name == "second" else "–"
+        rows.append((title, seconds["wall"], seconds["cpu"], ratios["wall"], ratios["cpu"], wanted))
+    head = ("from the process's start until ready", "wall, s", "CPU, s", "ratio, wall", "ratio, CPU", "wanted")
+    return f"""## Start-up
+
+`streamcam process` on the 640x360 sample, embedded model, Grad-CAM: until the first frames go to the model, everything
+compiled. The three take turns in fresh processes, {len(found["import"])} rounds; ratios are within a round. Made by
+`make bench-startup`.
+
+Machine: {machine()}.
+
+{table(head, rows)}"""
+
+
+if __name__ == "__main__":
+    main()
