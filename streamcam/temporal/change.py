@@ -1,0 +1,118 @@
+"""How much a picture has changed, and which frames are worth a look for it.
+
+Pictures are compared by a few samples: of each plane every s-th of every s-th line, so that about 64 lie along the
+shorter side, in blocks of about 16×16. With p and q the samples of two pictures as parts of the codes' range (0–1):
+
+    change(p, q) = max over planes and blocks of  mean over the block of |p − q|
+
+A block is about as large as a cell of a classifier's last grid: something small that moves counts as much as the whole
+picture moving. Chroma counts too, for the model sees colours. Reading the samples takes a tenth of the time of
+scaling the picture to the model's input, so a frame that is not explained is not scaled either.
+
+A frame is compared with the last explained one and not with the one before it, so that slow changes add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import TimeOptions
+from ..frames import Frame, planes_of
+
+Samples: TypeAlias = tuple[NDArray[np.float32], ...]
+"""Of luma, Cb and Cr: float32 ``(about 64, …)`` each, 0–1."""
+
+LONGEST = 16
+"""Frames that one look may serve where only what changes is explained: a model that looks at one frame of 16 costs less
+than drawing, so a longer hold would save nothing."""
+
+SIDE = 64
+BLOCK = 16
+ALIKE = 0.5
+"""Correlation of the luma below which two pictures show different things."""
+VISIBLE = 1 / 64
+"""Mean difference of the luma below which two pictures are the same for the eye, whatever their noise correlates to."""
+
+
+def samples(frame: Frame) -> Samples:
+    """The few samples by which a frame's picture is compared; copies, so that the picture may go."""
+    taken = []
+    for plane in planes_of(frame.picture):
+        step = max(1, min(plane.shape) // SIDE)
+        full = 255 if plane.dtype == np.uint8 else 1023
+        taken.append(plane[step // 2 :: step, step // 2 :: step].astype(np.float32) / np.float32(full))
+    return tuple(taken)
+
+
+def change(before: Samples, after: Samples) -> float:
+    """The largest mean difference of a block, 0 (the same samples) to 1 (from one end of the range to the other)."""
+    return max(_largest_block(np.abs(p - q)) for p, q in zip(before, after, strict=True))
+
+
+def _largest_block(difference: NDArray[np.float32]) -> float:
+    rows, columns = (_edges(length) for length in difference.shape)
+    sums = np.add.reduceat(np.add.reduceat(difference, rows, axis=0), columns, axis=1)
+    heights, widths = (
+        np.diff(edges, append=length) for edges, length in zip((rows, columns), difference.shape, strict=True)
+    )
+    return float((sums / np.outer(heights, widths)).max())
+
+
+def _edges(length: int) -> NDArray[np.int64]:
+    return np.arange(blocks := max(1, round(length / BLOCK))) * length // blocks
+
+
+def unlike(before: Samples, after: Samples) -> bool:
+    """True for two pictures that show different things, as on both sides of a cut, however dark they are.
+
+    Their luma correlates by less than `ALIKE` and differs by more than `VISIBLE`. A picture of one grey correlates
+    with nothing.
+    """
+    p, q = before[0], after[0]
+    if np.abs(p - q).mean() <= VISIBLE:
+        return False
+    p, q = p - p.mean(), q - q.mean()
+    scale = float(np.sqrt((p * p).sum() * (q * q).sum()))
+    return scale == 0 or float((p * q).sum()) < ALIKE * scale
+
+
+class Changed:
+    """Says of each frame of one stream, in order, whether it is to be explained.
+
+    It is where it is the first, where `change` from the last explained frame is more than ``bound``, where it is
+    `unlike` that (a cut is explained at once), and where `LONGEST` frames have been served by one look.
+
+    Args:
+        bound: the change beyond which a frame is explained, 0–1.
+    """
+
+    def __init__(self, bound: float) -> None:
+        self._bound = bound
+        self._explained: Samples = ()
+        self._index = 0
+
+    def __call__(self, frame: Frame) -> bool:
+        """True where this frame is to be explained."""
+        seen = samples(frame)
+        if (
+            self._explained
+            and frame.index - self._index < LONGEST
+            and change(self._explained, seen) <= self._bound
+            and not unlike(self._explained, seen)
+        ):
+            return False
+        self._explained, self._index = seen, frame.index
+        return True
+
+
+def chosen(options: TimeOptions) -> Callable[[Frame], bool]:
+    """Says of each frame of one stream, in order, whether it is to be explained; the first one always is."""
+    match options.every:
+        case "auto":
+            return Changed(options.change)
+        case every:
+            return lambda frame: frame.index % every == 0
