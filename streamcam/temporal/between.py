@@ -6,9 +6,10 @@ With a the explained frame before, at time tₐ, b the one after, at t_b, and w 
     linear    map = (1 − w) · map_a + w · map_b
     flow      map = (1 − w) · moved(map_a) + w · moved(map_b)         each moved along the optical flow (`Motion`)
 
-Score and probability are mixed with the same w. Two maps are mixed only where they are of the same target and the two
-pictures are not `unlike`: a mix of the evidence for two classes, or from both sides of a cut, would be evidence for
-nothing. There, and where no later frame was explained, the earlier map stays; with ``flow`` it still moves.
+Score and probability are mixed with the same w. Two maps are mixed only where they are of the same target and their
+pictures are not `unlike` (with ``flow``: once they are moved): a mix of the evidence for two classes, or from both
+sides of a cut, would be evidence for nothing. There, and where no later frame was explained, the earlier map stays;
+with ``flow`` it still moves.
 
 At most `LONGEST` frames wait for the next explained one. Where more lie between, those in front go on without it, and
 tₐ is the time of the last of them, so that nothing jumps.
@@ -19,13 +20,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..config import Between
 from ..flow import StageClock
 from ..frames import Evidence, Explained, Heatmap
 from ..geometry import Geometry
-from .change import LONGEST, Samples, samples, unlike
-from .motion import Luma, Motion
+from .change import LONGEST, samples, unlike
+from .motion import Motion
 
 
 def between(
@@ -72,8 +76,7 @@ class _Look:
 
     evidence: tuple[Evidence, ...]
     pts: int
-    samples: Samples
-    luma: Luma | None
+    luma: NDArray[Any]
 
 
 class _Mixer:
@@ -93,29 +96,37 @@ class _Mixer:
     def look(self, item: Explained) -> _Look:
         """What is needed of an explained frame."""
         with self._clock("draw"):
-            luma = self._motion.luma(item.frame) if self._motion else None
-            return _Look(item.evidence, item.frame.pts, samples(item.frame), luma)
+            luma = self._motion.luma(item.frame) if self._motion else samples(item.frame)[0]
+            return _Look(item.evidence, item.frame.pts, luma)
 
     def mixed(self, item: Explained, later: _Look | None) -> Explained:
         """The frame with what lies between `earlier` and ``later``, or with the earlier alone where that is None."""
         assert self.earlier is not None
         with self._clock("draw"):
-            before = self._maps(self.earlier, item)
+            before, after = self._maps(item, later)
             if later is None:
                 self.since = item.frame.pts
-            if later is None or unlike(self.earlier.samples, later.samples):
+            if later is None or after is None:
                 evidence = tuple(replace(e, heatmap=m) for e, m in zip(item.evidence, before, strict=True))
-                return replace(item, evidence=evidence)
-            after = self._maps(later, item)
-            w = (item.frame.pts - self.since) / (later.pts - self.since)
-            evidence = tuple(map(_mix, self.earlier.evidence, later.evidence, before, after, [w] * len(before)))
+            else:
+                w = (item.frame.pts - self.since) / (later.pts - self.since)
+                evidence = tuple(map(_mix, self.earlier.evidence, later.evidence, before, after, [w] * len(before)))
             return replace(item, evidence=evidence)
 
-    def _maps(self, look: _Look, item: Explained) -> list[Heatmap]:
-        maps = [evidence.heatmap for evidence in look.evidence]
-        if self._motion is None or look.luma is None or unlike(look.samples, samples(item.frame)):
-            return maps
-        return self._motion.moved(maps, look.luma, self._motion.luma(item.frame))
+    def _maps(self, item: Explained, later: _Look | None) -> tuple[list[Heatmap], list[Heatmap] | None]:
+        """The maps before and after a frame as they lie in its picture; None where there is nothing to mix."""
+        earlier = self.earlier
+        assert earlier is not None
+        before = [evidence.heatmap for evidence in earlier.evidence]
+        after = [evidence.heatmap for evidence in later.evidence] if later else None
+        if self._motion is None:
+            alike = later is not None and not unlike(earlier.luma, later.luma)
+            return before, after if alike else None
+        here = self._motion.luma(item.frame)
+        moved = self._motion.moved(before, earlier.luma, here)
+        if moved is None or later is None or after is None:
+            return moved or before, None
+        return moved, self._motion.moved(after, later.luma, here)
 
 
 def _mix(a: Evidence, b: Evidence, before: Heatmap, after: Heatmap, w: float) -> Evidence:

@@ -14,6 +14,7 @@ A frame is compared with the last explained one and not with the one before it, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -34,8 +35,8 @@ SIDE = 64
 BLOCK = 16
 ALIKE = 0.5
 """Correlation of the luma below which two pictures show different things."""
-VISIBLE = 1 / 64
-"""Mean difference of the luma below which two pictures are the same for the eye, whatever their noise correlates to."""
+NOISE = 1 / 32
+"""Standard deviation of the luma, ε, that is a picture's noise for all one knows."""
 
 
 def samples(frame: Frame) -> Samples:
@@ -66,18 +67,18 @@ def _edges(length: int) -> NDArray[np.int64]:
     return np.arange(blocks := max(1, round(length / BLOCK))) * length // blocks
 
 
-def unlike(before: Samples, after: Samples) -> bool:
+def unlike(p: NDArray[np.float32], q: NDArray[np.float32]) -> bool:
     """True for two pictures that show different things, as on both sides of a cut, however dark they are.
 
-    Their luma correlates by less than `ALIKE` and differs by more than `VISIBLE`. A picture of one grey correlates
-    with nothing.
+    That is where the correlation of their luma, ``(h, w)`` and 0–1, is below `ALIKE`, the variance of noise added to
+    each part, so that two pictures of nothing but noise are alike:
+
+        (cov(p, q) + ε²) / √((var(p) + ε²) · (var(q) + ε²))
     """
-    p, q = before[0], after[0]
-    if np.abs(p - q).mean() <= VISIBLE:
-        return False
     p, q = p - p.mean(), q - q.mean()
-    scale = float(np.sqrt((p * p).sum() * (q * q).sum()))
-    return scale == 0 or float((p * q).sum()) < ALIKE * scale
+    noise = NOISE**2
+    scale = (float((p * p).mean()) + noise) * (float((q * q).mean()) + noise)
+    return float((p * q).mean()) + noise < ALIKE * math.sqrt(scale)
 
 
 class Changed:
@@ -102,7 +103,7 @@ class Changed:
             self._explained
             and frame.index - self._index < LONGEST
             and change(self._explained, seen) <= self._bound
-            and not unlike(self._explained, seen)
+            and not unlike(self._explained[0], seen[0])
         ):
             return False
         self._explained, self._index = seen, frame.index

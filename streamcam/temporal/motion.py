@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..frames import Frame, Heatmap, planes_of
 from ..geometry import Geometry
+from .change import unlike
 
 Luma: TypeAlias = NDArray[np.uint8]
 
@@ -32,6 +33,9 @@ class Motion:
 
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
+        left, top = (offset // REDUCED for offset in geometry.offset)
+        width, height = (max(1, side // REDUCED) for side in geometry.scaled)
+        self._seen = slice(max(top, 0), top + height), slice(max(left, 0), left + width)
         self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def luma(self, frame: Frame) -> Luma:
@@ -44,11 +48,11 @@ class Motion:
         columns, rows = (max(1, side // REDUCED) for side in self._geometry.input)
         left, top = (offset // REDUCED for offset in self._geometry.offset)
         view = np.full((rows, columns), BORDER, np.uint8)
-        part = view[max(top, 0) : top + height, max(left, 0) : left + width]
+        part = view[self._seen]
         part[:] = scaled[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
         return view
 
-    def moved(self, heatmaps: list[Heatmap], there: Luma, here: Luma) -> list[Heatmap]:
+    def moved(self, heatmaps: list[Heatmap], there: Luma, here: Luma) -> list[Heatmap] | None:
         """The maps of one picture moved to where the same things are in another.
 
         Args:
@@ -57,18 +61,25 @@ class Motion:
             here: the picture they are wanted for, likewise.
 
         Returns:
-            As many maps, of the same shapes.
+            As many maps, of the same shapes; None where the picture, moved likewise, is `unlike` the other. On the
+            samples, frames that are moved onto one four frames later correlate by 0.97 with it (median; 0.83 at the
+            5th percentile), and pictures of different scenes by less than 0.5.
         """
         flow = self._flow.calc(here, there, None)
+        onto, under = (
+            np.asarray(luma[self._seen], np.float32) / np.float32(255) for luma in (_read(there, flow), here)
+        )
+        if unlike(onto, under):
+            return None
         return [_read(heatmap, flow) for heatmap in heatmaps]
 
 
-def _read(heatmap: Heatmap, flow: NDArray[np.float32]) -> Heatmap:
+def _read(heatmap: NDArray[Any], flow: NDArray[np.float32]) -> NDArray[Any]:
     height, width = heatmap.shape
     over = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
     shift = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) * over
     rows, columns = np.indices((height, width), np.float32)
-    read: Heatmap = cv2.remap(
+    read: NDArray[Any] = cv2.remap(
         heatmap, columns + shift[..., 0], rows + shift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return read
