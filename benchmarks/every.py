@@ -1,99 +1,87 @@
 """How far maps are from those of every frame where fewer are explained: ``make bench-every``.
 
-Each setting takes the whole road in a process of its own; the maps are what is drawn. Cosines are to the maps of
-``--every 1``, over all frames; where both are zero it is 1.
+Each setting takes the whole road; the maps are those that are drawn. Cosines are to the maps of ``--every 1``, over all
+frames. A model is loaded for each number of frames between, for the batch depends on it.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from common import REPOSITORY, Measured, machine, measure, say, table, write_section
+import numpy as np
+from common import REPOSITORY, machine, say, table, write_section
+from numpy.typing import NDArray
+
+from streamcam.config import DEFAULT_CHANGE, ExplainOptions, ModelOptions, make_job
+from streamcam.engine import load_explainer
+from streamcam.frames import Explained
+from streamcam.pipeline import Summary, Watcher, run
 
 CLIPS = ("cockatoo.mp4", "samoyed_640_nogps.mp4", "samoyed_1080p_nogps.mp4")
 BETWEEN = ("hold", "linear", "flow")
-EVERY = ("2", "4", "8", "auto")
-CHANGES = ("0.06", "0.10", "0.14", "0.18", "0.22")
+EVERY: tuple[Any, ...] = (2, 4, 8, "auto")
+CHANGES = (0.06, 0.10, 0.14, 0.18, 0.22)
 """Bounds of the second table."""
 
 
-def case(clip: str, maps: str, options: dict[str, Any]) -> None:
-    """One run in this process; saves the maps and prints the summary."""
-    import time
+def explained(clip: str, explainer: Any, **options: Any) -> tuple[Summary, NDArray[np.float64], float]:
+    """The summary of one run, its maps ``(frames, cells)``, and its CPU time in seconds without loading the model."""
+    say(f"{clip} {options}")
+    maps: list[NDArray[np.float32]] = []
+    began = 0.0
 
-    import numpy as np
-
-    from streamcam.config import make_job
-    from streamcam.frames import Explained
-    from streamcam.pipeline import Watcher, run
-
-    heatmaps: list[Any] = []
-    began: list[float] = []
+    def ready() -> None:
+        nonlocal began
+        began = time.process_time()
 
     def frame(item: Explained) -> None:
-        heatmaps.append(item.evidence[0].heatmap)
+        maps.append(item.evidence[0].heatmap.ravel())
 
     with tempfile.TemporaryDirectory() as folder:
-        job = make_job(str(REPOSITORY / "samples" / clip), f"{folder}/out.mp4", **options)
-        summary = run(job, watcher=Watcher(ready=lambda: began.append(time.process_time()), frame=frame))
-    np.save(maps, np.stack(heatmaps))
-    print(json.dumps({**summary.as_dict(), "cpu": time.process_time() - began[0]}))
+        job = make_job(str(REPOSITORY / "samples" / clip), str(Path(folder, "out.mp4")), **options)
+        summary = run(job, explainer=explainer, watcher=Watcher(ready=ready, frame=frame))
+    assert summary.frames_explained + summary.frames_held == summary.frames_out == len(maps)
+    return summary, np.stack(maps).astype(np.float64), time.process_time() - began
 
 
-def explained(clip: str, maps: Path, **options: Any) -> Measured:
-    say(f"{clip} {options or 'every frame'}")
-    return measure([sys.executable, __file__, "case", clip, str(maps), json.dumps(options)])
-
-
-def cosines(maps: Path, dense: Path) -> Any:
-    import numpy as np
-
-    a, b = (np.load(path).astype(np.float64) for path in (maps, dense))
-    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
-    norms = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+def cosines(maps: NDArray[np.float64], dense: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each frame; 1 where both maps are zero, and 0 where one is."""
+    norms = np.linalg.norm(maps, axis=1), np.linalg.norm(dense, axis=1)
     product = norms[0] * norms[1]
-    nothing = (norms[0] == 0) & (norms[1] == 0)
-    return np.where(nothing, 1.0, (a * b).sum(axis=1) / np.where(product == 0, 1, product))
+    cosine: NDArray[np.float64] = (maps * dense).sum(axis=1) / np.where(product == 0, 1, product)
+    return np.where((norms[0] == 0) & (norms[1] == 0), 1.0, cosine)
 
 
 def main() -> None:
     """Runs everything and writes the section."""
-    rows, bounds = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        dense, maps = Path(folder, "dense.npy"), Path(folder, "maps.npy")
+    rows: dict[str, list[list[str]]] = {clip: [] for clip in CLIPS}
+    bounds: dict[str, list[list[str]]] = {clip: [] for clip in CLIPS}
+    explainer = load_explainer(ModelOptions(), ExplainOptions())
+    explained(CLIPS[-1], explainer)  # the first run warms the caches
+    dense = {clip: explained(clip, explainer) for clip in CLIPS}
+
+    def measured(clip: str, name: str, explainer: Any, **options: Any) -> list[str]:
+        summary, maps, cpu = explained(clip, explainer, **options)
+        cosine = cosines(maps, dense[clip][1])
+        return [
+            f"{clip}, {name}",
+            f"{summary.frames_explained} of {summary.frames_out}",
+            f"{summary.frames_out / summary.frames_explained:.1f}",
+            f"{cosine.mean():.4f}",
+            f"{cosine.min():.3f}",
+            f"{cpu / dense[clip][2]:.2f}",
+        ]
+
+    for every in EVERY:
+        explainer = load_explainer(ModelOptions(), ExplainOptions())
         for clip in CLIPS:
-            # The first run of all warms the machine's file cache and is not counted.
-            explained(clip, dense)
-            whole = explained(clip, dense)
-            frames = whole.report["frames_out"]
-
-            def row(
-                told: Measured, name: list[str], frames: int = frames, all_: float = whole.report["cpu"]
-            ) -> list[str]:
-                count = told.report["frames_explained"]
-                assert count + told.report["frames_held"] == told.report["frames_out"] == frames
-                cosine = cosines(maps, dense)
-                return [
-                    *name,
-                    f"{count} of {frames}",
-                    f"{frames / count:.1f}",
-                    f"{cosine.mean():.4f}",
-                    f"{cosine.min():.3f}",
-                    f"{told.report['cpu'] / all_:.2f}",
-                ]
-
-            for every in EVERY:
-                for between in BETWEEN:
-                    number = every if every == "auto" else int(every)
-                    told = explained(clip, maps, every=number, between=between)
-                    rows.append(row(told, [f"{clip} every {every}", between]))
-            for change in CHANGES:
-                told = explained(clip, maps, every="auto", change=float(change))
-                bounds.append(row(told, [clip, change]))
+            for between in BETWEEN:
+                rows[clip].append(measured(clip, f"{every}, {between}", explainer, every=every, between=between))
+            if every == "auto":
+                bounds[clip] = [measured(clip, f"{c:.2f}", explainer, every=every, change=c) for c in CHANGES]
     head = ["explained", "times fewer", "mean cosine", "smallest", "CPU time"]
     write_section(
         "every",
@@ -101,15 +89,15 @@ def main() -> None:
 
 `streamcam process --every … --between …`, embedded model, Grad-CAM of the most probable class: cosine of each frame's
 map to the one of `--every 1`, and the CPU time of the whole road (decoding, drawing and encoding too) as a part of that
-of `--every 1`, once each. Made by `make bench-every`.
+of `--every 1`, from a single run each. Made by `make bench-every`.
 
 Machine: {machine()}.
 
-{table(["clip", "between", *head], rows)}
+{table(["clip, every, between", *head], [row for clip in CLIPS for row in rows[clip]])}
 
-`--every auto --between hold` by its bound (`--change`; 0.14 is the default):
+`--every auto --between hold` by its bound (`--change`; {DEFAULT_CHANGE:g} is the default):
 
-{table(["clip", "change", *head], bounds)}
+{table(["clip, change", *head], [row for clip in CLIPS for row in bounds[clip]])}
 
 In `cockatoo.mp4` the most probable class changes at about every third frame, and what is explained with it: the
 smallest cosines are of frames whose class is another than that of the map they hold, which no way between can help.""",
@@ -117,7 +105,4 @@ smallest cosines are of frames whose class is another than that of the map they 
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["case"]:
-        case(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]))
-    else:
-        main()
+    main()

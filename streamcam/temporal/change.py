@@ -1,12 +1,12 @@
 """How much a picture has changed, and which frames are worth a look for it.
 
-Pictures are compared by a few samples: of each plane every s-th of every s-th line, so that about 64 lie along the
-shorter side, in blocks of about 16×16. With p and q the samples of two pictures as parts of the codes' range (0–1):
+Pictures are compared by a few samples: of each plane every s-th of every s-th line, so that about 32 lie along the
+shorter side, in blocks of about 8×8. With p and q the samples of two pictures as parts of the codes' range (0–1):
 
     change(p, q) = max over planes and blocks of  mean over the block of |p − q|
 
 A block is about as large as a cell of a classifier's last grid: something small that moves counts as much as the whole
-picture moving. Chroma counts too, for the model sees colours. Reading the samples takes a tenth of the time of
+picture moving. Chroma counts too, for the model sees colours. Comparing takes about a third of the time of
 scaling the picture to the model's input, so a frame that is not explained is not scaled either.
 
 A frame is compared with the last explained one and not with the one before it, so that slow changes add up.
@@ -14,6 +14,7 @@ A frame is compared with the last explained one and not with the one before it, 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TypeAlias
@@ -25,14 +26,14 @@ from ..config import TimeOptions
 from ..frames import Frame, planes_of
 
 Samples: TypeAlias = tuple[NDArray[np.float32], ...]
-"""Of luma, Cb and Cr: float32 ``(about 64, …)`` each, 0–1."""
+"""Of luma, Cb and Cr: float32 ``(about 32, …)`` each, 0–1."""
 
 LONGEST = 16
 """Frames that one look may serve where only what changes is explained: a model that looks at one frame of 16 costs less
 than drawing, so a longer hold would save nothing."""
 
-SIDE = 64
-BLOCK = 16
+SIDE = 32
+BLOCK = 8
 ALIKE = 0.5
 """Correlation of the luma below which two pictures show different things."""
 NOISE = 1 / 32
@@ -44,27 +45,28 @@ def samples(frame: Frame) -> Samples:
     taken = []
     for plane in planes_of(frame.picture):
         step = max(1, min(plane.shape) // SIDE)
-        full = 255 if plane.dtype == np.uint8 else 1023
-        taken.append(plane[step // 2 :: step, step // 2 :: step].astype(np.float32) / np.float32(full))
+        some = plane[step // 2 :: step, step // 2 :: step].astype(np.float32)
+        taken.append(np.divide(some, 255 if plane.dtype == np.uint8 else 1023, out=some))
     return tuple(taken)
 
 
 def change(before: Samples, after: Samples) -> float:
     """The largest mean difference of a block, 0 (the same samples) to 1 (from one end of the range to the other)."""
-    return max(_largest_block(np.abs(p - q)) for p, q in zip(before, after, strict=True))
+    largest = 0.0
+    for p, q in zip(before, after, strict=True):
+        rows, columns = _means(p.shape[0]), _means(p.shape[1])
+        largest = max(largest, float((rows @ np.abs(p - q) @ columns.T).max()))
+    return largest
 
 
-def _largest_block(difference: NDArray[np.float32]) -> float:
-    rows, columns = (_edges(length) for length in difference.shape)
-    sums = np.add.reduceat(np.add.reduceat(difference, rows, axis=0), columns, axis=1)
-    heights, widths = (
-        np.diff(edges, append=length) for edges, length in zip((rows, columns), difference.shape, strict=True)
-    )
-    return float((sums / np.outer(heights, widths)).max())
-
-
-def _edges(length: int) -> NDArray[np.int64]:
-    return np.arange(blocks := max(1, round(length / BLOCK))) * length // blocks
+@functools.lru_cache(maxsize=16)
+def _means(length: int) -> NDArray[np.float32]:
+    """The matrix ``(blocks, length)`` that takes the mean of each block."""
+    blocks = max(1, round(length / BLOCK))
+    block = np.arange(length) * blocks // length
+    ones = block == np.arange(blocks)[:, None]
+    means: NDArray[np.float32] = (ones / ones.sum(axis=1, keepdims=True)).astype(np.float32)
+    return means
 
 
 def unlike(p: NDArray[np.float32], q: NDArray[np.float32]) -> bool:
@@ -76,9 +78,9 @@ def unlike(p: NDArray[np.float32], q: NDArray[np.float32]) -> bool:
         (cov(p, q) + ε²) / √((var(p) + ε²) · (var(q) + ε²))
     """
     p, q = p - p.mean(), q - q.mean()
-    noise = NOISE**2
-    scale = (float((p * p).mean()) + noise) * (float((q * q).mean()) + noise)
-    return float((p * q).mean()) + noise < ALIKE * math.sqrt(scale)
+    noise = NOISE**2 * p.size
+    scale = (float(np.vdot(p, p)) + noise) * (float(np.vdot(q, q)) + noise)
+    return float(np.vdot(p, q)) + noise < ALIKE * math.sqrt(scale)
 
 
 class Changed:
