@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 python3.11 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
 BIN := .venv/bin
 
-.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-faithfulness bench-leaks bench-startup clean
+.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-faithfulness bench-leaks bench-every bench-startup clean
 
 demo: .venv/installed  ## annotates a sample clip; prints where the video and a contact sheet are
 	@$(BIN)/python scripts/demo.py
@@ -49,6 +49,9 @@ bench-leaks: .venv/installed  ## memory while 1,000 explainers are made and drop
 
 bench-startup: .venv/installed  ## from the start of a process until it explains
 	$(BIN)/python benchmarks/startup.py
+
+bench-every: .venv/installed  ## how far maps are from those of every frame where fewer are explained
+	$(BIN)/python benchmarks/every.py
 
 clean:
 	rm -rf .venv demo benchmarks/work .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -19,12 +20,19 @@ Layout: TypeAlias = Literal["overlay", "side-by-side", "heatmap"]
 Colormap: TypeAlias = Literal["turbo", "jet", "viridis", "inferno", "magma"]
 Codec: TypeAlias = Literal["h264", "hevc", "av1", "vp9", "ffv1"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+Between: TypeAlias = Literal["hold", "linear", "flow"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 COLORMAPS: tuple[Colormap, ...] = get_args(Colormap)
 CODECS: tuple[Codec, ...] = get_args(Codec)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+BETWEENS: tuple[Between, ...] = get_args(Between)
 
 DEFAULT_MODEL = "efficientnet-lite0"
+
+
+DEFAULT_CHANGE = 0.14
+"""Measured on the sample clips (`make bench-every`): fewer than half of the frames of each are explained, and the maps
+keep a mean cosine of 0.97 or more to those of every frame."""
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -130,17 +138,26 @@ class TimeOptions:
     """What happens between frames.
 
     Attributes:
-        every: explain every N-th frame and hold the map in between.
+        every: explain every N-th frame; or, with ``auto``, each whose picture has changed since the last explained one.
+        change: how much of it, for ``auto``: the change of the block of the picture that has changed most, as the mean
+            difference of its samples from black (0) to white (1). 0 explains every frame in which a sample differs, 1
+            none until the longest hold is over; `streamcam.temporal.change` has the formula.
+        between: the maps of frames that are not explained: ``hold`` the one before, mix it with the one after by time
+            (``linear``), or move both with the picture first (``flow``).
         scale: what is drawn as full evidence: ``running`` (the largest value seen so far), ``frame``
             (each frame's own), or a fixed number.
     """
 
-    every: int = 1
+    every: int | Literal["auto"] = 1
+    change: float = DEFAULT_CHANGE
+    between: Between = "hold"
     scale: Literal["running", "frame"] | float = "running"
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise OptionError(f"--every {self.every} is not possible", wanted="1 or more")
+        if self.every != "auto" and not (isinstance(self.every, Integral) and self.every >= 1):
+            raise OptionError(f"--every {self.every} is not possible", wanted="1 or more, a whole number, or auto")
+        _within("--change", self.change, 0, 1)
+        _one_of("--between", self.between, BETWEENS)
         if isinstance(self.scale, str):
             _one_of("--scale", self.scale, ("running", "frame"))
         elif not 0 < self.scale < float("inf"):

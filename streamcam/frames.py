@@ -24,6 +24,10 @@ DRAWABLE = ("yuv420p", "yuv420p10le")
 Pixels: TypeAlias = NDArray[np.uint8]
 """``uint8 (height, width, 3)``, RGB, full range."""
 
+Plane: TypeAlias = NDArray[Any]
+Planes: TypeAlias = tuple[Plane, Plane, Plane]
+"""Luma, Cb and Cr: ``uint8`` or, for 10-bit pictures, ``uint16 (height, width)`` each."""
+
 Heatmap: TypeAlias = NDArray[np.float32]
 """``float32 (h, w)``, raw evidence on a grid that divides the model's input evenly, not normalised, never NaN."""
 
@@ -31,6 +35,23 @@ Display: TypeAlias = Literal["heat", "pixels", "signed"]
 """How maps are shown: ``heat``, evidence above zero on a coarse grid; ``pixels``, the same pixel by pixel, where a
 few outliers must not set the scale; ``signed``, pixel by pixel, for and against, around zero."""
 DISPLAYS: tuple[Display, ...] = get_args(Display)
+
+
+def word_of(pixel_format: str) -> np.dtype[Any]:
+    """The type of a picture's samples."""
+    return np.dtype(np.uint16 if pixel_format.endswith("10le") else np.uint8)
+
+
+def planes_of(picture: VideoFrame) -> Planes:
+    """Luma, Cb and Cr of a 4:2:0 picture, 8-bit or 10-bit little-endian, as views of it."""
+    word = word_of(picture.format.name)
+    luma, blue, red = (
+        np.frombuffer(memoryview(plane), word).reshape(-1, plane.line_size // word.itemsize)[
+            : plane.height, : plane.width
+        ]
+        for plane in picture.planes
+    )
+    return luma, blue, red
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +173,7 @@ class Explained:
         frame: the frame.
         evidence: for each target, in the order in which they were asked for; at least one.
         top: the most probable classes as ``(index, probability)``, best first.
-        held: True when the maps are those of an earlier frame.
+        held: True when the model did not look at this frame; its maps come from the ones it did look at.
     """
 
     frame: Frame

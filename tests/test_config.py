@@ -24,6 +24,12 @@ def test_flat_options_find_their_place() -> None:
         ({"colormap": "viridi"}, "did you mean 'viridis'"),
         ({"alpha": 1.5}, "0 to 1"),
         ({"every": 0}, "1 or more"),
+        ({"every": 2.5}, "whole number"),
+        ({"every": "2"}, "whole number, or auto"),
+        ({"every": "often"}, "--every often.*auto"),
+        ({"every": "auto", "change": 1.5}, "--change 1.5.*0 to 1"),
+        ({"every": "auto", "change": float("nan")}, "--change nan.*0 to 1"),
+        ({"between": "liner"}, "did you mean 'linear'"),
         ({"scale": 0.0}, "positive"),
         ({"scale": "runing"}, "did you mean 'running'"),
         ({"crf": 99}, "0 to 63"),
@@ -44,7 +50,7 @@ def test_python_values_are_taken_as_meant() -> None:
     job = make_job("in.mp4", "out.mp4", target=3, model=Path("mine.keras"))
     assert (job.explain.target, job.model.model) == (("3",), "mine.keras")
     with pytest.raises(OptionError, match="wrong type"):
-        make_job("in.mp4", "out.mp4", every="2")
+        make_job("in.mp4", "out.mp4", alpha="2")
 
 
 def test_an_error_is_one_line() -> None:

@@ -106,7 +106,29 @@ def process(
         str, typer.Option(help="auto, float32 or bfloat16; maps are float32.", rich_help_panel=_MODEL)
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, gpu:0 …", rich_help_panel=_MODEL)] = "auto",
-    every: Annotated[int, typer.Option(help="Explain every N-th frame and hold the map.", rich_help_panel=_MODEL)] = 1,
+    every: Annotated[
+        str,
+        typer.Option(
+            help="Explain every N-th frame, or with auto those whose picture has changed.",
+            metavar="N|auto",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "1",
+    change: Annotated[
+        float,
+        typer.Option(
+            help="For --every auto: how much a part of the picture must have changed, 0 to 1 (black to white).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = 0.14,
+    between: Annotated[
+        str,
+        typer.Option(
+            help="Maps of the frames between: hold the last, mix it with the next (linear), or move both with the "
+            "picture (flow).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "hold",
     colormap: Annotated[
         str, typer.Option(help="turbo, jet, viridis, inferno or magma.", rich_help_panel=_LOOK)
     ] = "turbo",
@@ -166,7 +188,9 @@ def process(
         "batch": batch,
         "precision": precision,
         "device": device,
-        "every": every,
+        "every": int(every) if every.strip().isdecimal() else every,
+        "change": change,
+        "between": between,
         "colormap": colormap,
         "alpha": alpha,
         "scale": _scale(scale),

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Evidence, SourceInfo
+from ..frames import Evidence, SourceInfo, word_of
 from ..geometry import Size
 from .palette import codes
-from .planes import Paint, even, keep_and_add, word_of
+from .planes import Paint, even, keep_and_add
 
 _KEPT = 32
 """Plates kept ready for each panel: in a steady scene only the percentage changes, back and forth."""

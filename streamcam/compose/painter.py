@@ -11,11 +11,11 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from ..config import DrawOptions
-from ..frames import Display, Evidence, Explained, SourceInfo
+from ..frames import Display, Evidence, Explained, Planes, SourceInfo, planes_of, word_of
 from ..geometry import Geometry, Size
 from .caption import SMALLEST_PICTURE, Captions
 from .palette import codes, colours, diverging
-from .planes import Brush, Paint, Planes, copy_into, even, keep_and_add, planes_of, staggered, wide, word_of
+from .planes import Brush, Paint, copy_into, even, keep_and_add, staggered, wide
 from .spread import LEVELS, Levels, Spread
 
 

@@ -10,31 +10,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from ..frames import Plane, Planes
 from ..geometry import Size
 
-Plane: TypeAlias = NDArray[Any]
-Planes: TypeAlias = tuple[Plane, Plane, Plane]
 Floats: TypeAlias = NDArray[np.float64]
-
-
-def word_of(pixel_format: str) -> np.dtype[Any]:
-    """The type of a picture's samples."""
-    return np.dtype(np.uint16 if pixel_format.endswith("10le") else np.uint8)
-
-
-def planes_of(picture: VideoFrame) -> Planes:
-    """Luma, Cb and Cr of a 4:2:0 picture, 8-bit or 10-bit little-endian, as views of it."""
-    word = word_of(picture.format.name)
-    luma, blue, red = (
-        np.frombuffer(memoryview(plane), word).reshape(-1, plane.line_size // word.itemsize)[
-            : plane.height, : plane.width
-        ]
-        for plane in picture.planes
-    )
-    return luma, blue, red
 
 
 def even(length: int) -> int:

@@ -1,4 +1,4 @@
-"""What happens between frames: the scale that evidence is drawn on."""
+"""What happens between frames: which are explained, the maps of the others, and the scale they are drawn on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 
 from ..config import TimeOptions
 from ..frames import Display, Explained, Heatmap
+from .between import between
+from .change import chosen
 
-__all__ = ["over_time", "peak"]
+__all__ = ["between", "chosen", "over_time", "peak"]
 
 PERCENTILE = 99.0
 """Of the pixels of a map, as many are drawn within the scale; a few outliers must not make all others pale."""

@@ -44,8 +44,8 @@ def test_json_is_one_object_with_what_the_contract_names(clip: Path, tmp_path: P
     said = json.loads(one_line(result.stdout))
     assert said["input"].endswith("clip.mp4")
     assert said["output"] == str(out)
-    counts = {key: said[key] for key in ("frames_in", "frames_out", "frames_skipped", "frames_explained")}
-    assert counts == {"frames_in": 12, "frames_out": 12, "frames_skipped": 0, "frames_explained": 4}
+    counts = {key: said[f"frames_{key}"] for key in ("in", "out", "skipped", "explained", "held")}
+    assert counts == {"in": 12, "out": 12, "skipped": 0, "explained": 4, "held": 8}
     assert set(said["stage_seconds"]) == {"decode", "model", "draw", "encode"}
     assert all(seconds > 0 for seconds in said["stage_seconds"].values())
     assert said["fps"] == pytest.approx(12 / said["wall_seconds"], rel=0.05)
@@ -124,6 +124,11 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(
         (["x", "--start", "soon"], "1:30"),
         (["x", "--start", "1:2:3:4"], "1:30"),
         (["x", "--alpha", "2"], "0 to 1"),
+        (["x", "--every", "two"], "1 or more, a whole number, or auto"),
+        (["x", "--every", "0"], "auto"),
+        (["x", "--every", "-3"], "auto"),
+        (["x", "--every", "auto", "--change", "14"], "0 to 1"),
+        (["x", "--between", "nothing"], "linear"),
         (["x", "--preset", "veryfsat", "{clip}"], "veryfast"),
         (["x", "y", "-o", "z.mp4"], "folder"),
         ([""], "empty"),
@@ -136,7 +141,9 @@ def test_a_wrong_value_is_one_line_and_exit_code_2(clip: Path, tmp_path: Path, a
     assert says in one_line(result.stderr)
 
 
-@pytest.mark.parametrize("arguments", [["process"], ["process", "x", "--nonsense"], ["process", "x", "--every", "two"]])
+@pytest.mark.parametrize(
+    "arguments", [["process"], ["process", "x", "--nonsense"], ["process", "x", "--change", "much"]]
+)
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     result = cli(*arguments)
     assert result.exit_code == 2
