@@ -20,7 +20,9 @@ Layout: TypeAlias = Literal["overlay", "side-by-side", "heatmap"]
 Colormap: TypeAlias = Literal["turbo", "jet", "viridis", "inferno", "magma"]
 Codec: TypeAlias = Literal["h264", "hevc", "av1", "vp9", "ffv1"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+Unit: TypeAlias = Literal["cpu", "gpu"]
 Between: TypeAlias = Literal["hold", "linear", "flow"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 COLORMAPS: tuple[Colormap, ...] = get_args(Colormap)
 CODECS: tuple[Codec, ...] = get_args(Codec)
@@ -55,14 +57,17 @@ class SourceOptions:
         url: path or URL.
         start, end: seconds from the beginning; frames with ``start <= time < end`` are delivered.
         timeout: seconds to wait for a network peer before giving up.
+        decode: ``gpu`` lets a graphics card of Nvidia decode, where there is one that can.
     """
 
     url: str
     start: Fraction | None = None
     end: Fraction | None = None
     timeout: float = 10.0
+    decode: Unit = "cpu"
 
     def __post_init__(self) -> None:
+        _one_of("--decode", self.decode, UNITS)
         if self.start is not None and self.start < 0:
             raise OptionError(f"--start {float(self.start):g} is negative", wanted="seconds from the beginning")
         if self.end is not None and self.end <= (self.start or 0):
@@ -196,6 +201,8 @@ class SinkOptions:
         crf: constant quality, None for the codec's default.
         preset: encoder speed, None for ours.
         overwrite: replace an existing file.
+        encode: ``gpu`` lets a graphics card of Nvidia encode, where there is one that can. Quality and speed are
+            told like those of the processor's encoder, and come out differently.
     """
 
     path: Path
@@ -203,8 +210,10 @@ class SinkOptions:
     crf: int | None = None
     preset: str | None = None
     overwrite: bool = False
+    encode: Unit = "cpu"
 
     def __post_init__(self) -> None:
+        _one_of("--encode", self.encode, UNITS)
         if self.codec is not None:
             _one_of("--codec", self.codec, CODECS)
         if self.crf is not None:

@@ -44,6 +44,7 @@ class Summary:
         fps: ``frames_out / wall_seconds``.
         stage_seconds: seconds each stage was busy; they overlap, so their sum may exceed the wall's.
         model, layer, method, precision, device, batch: what was computed, and how.
+        decoder, encoder: what decoded and encoded, and where.
         interrupted: True when the user ended it early.
         targets: what was explained, as asked for.
         figures: the largest of each figure by which the method tells the quality of its maps.
@@ -67,6 +68,8 @@ class Summary:
     precision: str
     device: str
     batch: int
+    decoder: str
+    encoder: str
     interrupted: bool
     targets: tuple[str, ...]
     figures: dict[str, float]
@@ -207,6 +210,8 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         precision=view.kernel.precision,
         device=view.device,
         batch=batch,
+        decoder=source.decoder,
+        encoder=sink.encoder,
         interrupted=interrupted,
         targets=tuple(str(target) for target in job.explain.target),
         figures=figures,

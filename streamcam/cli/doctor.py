@@ -16,8 +16,9 @@ def doctor(
     """Tell versions, devices, precisions and codecs of this machine."""
     from ..engine import examine as examine_engine
     from ..sinks import examine as examine_sinks
+    from ..sources import examine as examine_sources
 
-    found = {**examine_engine(), **examine_sinks()}
+    found = {**examine_engine(), **examine_sources(), **examine_sinks()}
     if as_json:
         typer.echo(json.dumps(found))
         return

@@ -33,6 +33,15 @@ def _seconds(text: str | None) -> Fraction | None:
     return seconds
 
 
+def _batch(text: str) -> int:
+    if text == "auto":
+        return 0
+    try:
+        return int(text)
+    except ValueError:
+        raise OptionError(f"--batch {text!r} is not possible", wanted="auto or a number") from None
+
+
 def _scale(text: str) -> str | float:
     try:
         return float(text)
@@ -101,11 +110,16 @@ def process(
             help="How a frame fits the model's input: auto, stretch, crop, letterbox or native.", rich_help_panel=_MODEL
         ),
     ] = "auto",
-    batch: Annotated[int, typer.Option(help="Frames per model call; 0 chooses.", rich_help_panel=_MODEL)] = 0,
-    precision: Annotated[
-        str, typer.Option(help="auto, float32 or bfloat16; maps are float32.", rich_help_panel=_MODEL)
+    batch: Annotated[
+        str, typer.Option(help="Frames per model call; auto looks for the fastest, once.", rich_help_panel=_MODEL)
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, gpu:0 …", rich_help_panel=_MODEL)] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(help="auto, float32, bfloat16 (processors) or float16 (graphics cards).", rich_help_panel=_MODEL),
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, all, cpu, gpu:0, or several with commas.", rich_help_panel=_MODEL)
+    ] = "auto",
     every: Annotated[
         str,
         typer.Option(
@@ -158,6 +172,8 @@ def process(
     preset: Annotated[
         str | None, typer.Option(help="Encoder speed, as the codec names it.", rich_help_panel=_FILE)
     ] = None,
+    decode: Annotated[str, typer.Option(help="cpu, or gpu: NVDEC, where there is one.", rich_help_panel=_FILE)] = "cpu",
+    encode: Annotated[str, typer.Option(help="cpu, or gpu: NVENC, where there is one.", rich_help_panel=_FILE)] = "cpu",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_FILE)
     ] = False,
@@ -185,7 +201,7 @@ def process(
         "image_input": image_input,
         "feed": pairs("--feed", feed),
         "fit": fit,
-        "batch": batch,
+        "batch": _batch(batch),
         "precision": precision,
         "device": device,
         "every": int(every) if every.strip().isdecimal() else every,
@@ -201,6 +217,8 @@ def process(
         "codec": codec,
         "crf": crf,
         "preset": preset,
+        "decode": decode,
+        "encode": encode,
         "overwrite": overwrite,
     }
     sources = expand(inputs, [*METHODS, method_name(method)])

@@ -44,11 +44,13 @@ class Sink(Protocol):
 
     Attributes:
         path: the output.
+        encoder: FFmpeg's name of what encodes.
         frames: pictures written so far.
         notes: one-line announcements for the user; complete once the sink is closed.
     """
 
     path: Path
+    encoder: str
     frames: int
     notes: list[str]
 
@@ -144,11 +146,13 @@ def examine() -> dict[str, str | list[str]]:
     """Versions and codecs, for ``streamcam doctor``."""
     import av
 
-    from .codecs import ENCODERS
+    from .codecs import ENCODERS, ON_A_CARD, why_no_card
 
+    reason = why_no_card(ON_A_CARD["h264"])
     return {
         "pyav": av.__version__,
         "ffmpeg": av.ffmpeg_version_info,
         "codecs": [codec for codec, encoder in ENCODERS.items() if encoder.name in av.codecs_available],
         "outputs": list(SINKS),
+        "encoding on a card": f"no: {reason}" if reason else [encoder.name for encoder in ON_A_CARD.values()],
     }

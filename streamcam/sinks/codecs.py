@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+
+import av.error
+from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
 
 from ..config import Codec, SinkOptions
 from ..errors import OptionError, SinkError, nearest
@@ -33,6 +38,10 @@ def _vpx(crf: int, preset: str) -> dict[str, str]:
     return {"crf": str(crf), "b": "0", "deadline": deadline, "cpu-used": preset, "row-mt": "1"}
 
 
+def _nvenc(crf: int, preset: str) -> dict[str, str]:
+    return {"rc": "vbr", "cq": str(crf), "b:v": "0", "preset": preset}
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """An encoder and what it may be told.
@@ -46,6 +55,7 @@ class Encoder:
         options: ``(crf, preset)`` -> its options.
         even: it takes pictures with even sides only.
         deep: pictures of 10 bit are given to it as such; without, players in browsers would fail.
+        deep_format: the pixel format in which it takes them.
         tag: its name inside MP4, where FFmpeg's choice does not play everywhere.
     """
 
@@ -57,6 +67,7 @@ class Encoder:
     options: Callable[[int, str], dict[str, str]] = lambda crf, preset: {}
     even: bool = False
     deep: bool = True
+    deep_format: str = "yuv420p10le"
     tag: str | None = None
 
 
@@ -68,6 +79,15 @@ ENCODERS: dict[Codec, Encoder] = {
     "ffv1": Encoder("ffv1"),
 }
 
+_SPEEDS = tuple(f"p{n}" for n in range(1, 8))
+
+ON_A_CARD: dict[Codec, Encoder] = {
+    "h264": Encoder("h264_nvenc", 20, 51, _SPEEDS, "p4", _nvenc, even=True, deep=False),
+    "hevc": Encoder("hevc_nvenc", 24, 51, _SPEEDS, "p4", _nvenc, even=True, deep_format="p010le", tag="hvc1"),
+    "av1": Encoder("av1_nvenc", 32, 51, _SPEEDS, "p4", _nvenc, even=True, deep_format="p010le"),
+}
+"""The same codecs on a graphics card of Nvidia."""
+
 CONTAINERS: dict[str, tuple[Codec, ...]] = {
     ".mp4": ("h264", "hevc", "av1", "vp9"),
     ".mov": ("h264", "hevc"),
@@ -77,8 +97,20 @@ CONTAINERS: dict[str, tuple[Codec, ...]] = {
 """Suffix -> codecs it may hold, the usual one first."""
 
 
-def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]]:
-    """The codec, its encoder and the encoder's options.
+def why_no_card(encoder: Encoder) -> str:
+    """Why no graphics card can encode so here; empty where one can."""
+    try:
+        context = CodecContext.create(encoder.name, "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height, context.pix_fmt, context.time_base = 640, 360, "yuv420p", Fraction(1, 25)
+        context.open()
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        return f"no card of Nvidia answers: {getattr(error, 'strerror', None) or error}"
+    return ""
+
+
+def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str], str]:
+    """The codec, its encoder, the encoder's options, and a note where a graphics card was wanted and there is none.
 
     Raises:
         SinkError: the codec does not go into the container.
@@ -94,8 +126,15 @@ def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]
             wanted=f"one of {', '.join(fitting)}",
             do=f"or use {' or '.join(into)}",
         )
-    encoder = ENCODERS[codec]
-    return codec, encoder, encoder.options(_crf(options, codec, encoder), _preset(options, codec, encoder))
+    encoder, note = ENCODERS[codec], ""
+    if options.encode == "gpu":
+        other = ON_A_CARD.get(codec)
+        reason = why_no_card(other) if other else f"cards do not encode {codec}"
+        if other and not reason:
+            encoder = other
+        else:
+            note = f"--encode gpu: the processor encodes ({reason})"
+    return codec, encoder, encoder.options(_crf(options, codec, encoder), _preset(options, codec, encoder)), note
 
 
 def _crf(options: SinkOptions, codec: Codec, encoder: Encoder) -> int:

@@ -38,6 +38,7 @@ class PictureSink:
             OptionError: options of a video codec are given.
         """
         self.path = options.path
+        self.encoder = "png" if options.path.suffix.lower() == ".png" else "mjpeg"
         self.frames = 0
         self.notes: list[str] = []
         self._suffix = options.path.suffix.lower()

@@ -55,7 +55,9 @@ class VideoSink:
         self._info = info
         self._suffix = options.path.suffix.lower()
         self._fragmented = self._suffix in (".mp4", ".mov")
-        self._codec, self._encoder, self._encoder_options = choose_encoder(options)
+        self._codec, self._encoder, self._encoder_options, note = choose_encoder(options)
+        self.encoder = self._encoder.name
+        self.notes.extend([note] if note else [])
         self._pixel_format = self._choose_pixel_format()
         self._muxer_options = self._choose_muxer_options()
         self._templates, refused = holdable(_FORMATS[self._suffix], self._muxer_options, info.copied)
@@ -67,8 +69,10 @@ class VideoSink:
 
     def _choose_pixel_format(self) -> str:
         known = {known.name for known in Library(self._encoder.name, "w").video_formats or ()}
-        if self._info.pixel_format == "yuv420p" or (self._encoder.deep and self._info.pixel_format in known):
-            return self._info.pixel_format
+        if self._info.pixel_format == "yuv420p":
+            return "yuv420p"
+        if self._encoder.deep and self._encoder.deep_format in known:
+            return self._encoder.deep_format
         if self._info.colour.hdr:
             raise SinkError(
                 f"{self._info.name} is HDR ({_HDR_NAMES[self._info.colour.transfer]}), which {self._codec} cannot keep",

@@ -39,12 +39,14 @@ class Source(Protocol):
 
     Attributes:
         info: what is known of the source, from opening on.
+        decoder: what decodes it, and where, for the user.
         skipped: frames that could not be decoded and were left out, so far.
         notes: one-line announcements for the user; complete once the iteration has ended.
         tail: packets of copied streams that came after the last frame; valid once the iteration ended.
     """
 
     info: SourceInfo
+    decoder: str
     skipped: int
     notes: list[str]
     tail: tuple[Packet[Any], ...]
@@ -95,3 +97,11 @@ def _is_animated_webp(path: str) -> bool:
     except OSError:
         return False  # the file source says what is wrong with it
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & 2)
+
+
+def examine() -> dict[str, str | list[str]]:
+    """What can decode, for ``streamcam doctor``."""
+    from .opening import why_no_card
+
+    reason = why_no_card()
+    return {"decoding on a card": f"no: {reason}" if reason else "nvdec"}

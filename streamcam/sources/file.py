@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from ..config import SourceOptions
 from ..errors import SourceError
 from ..frames import Frame, SourceInfo
-from .opening import choose_video, masked, open_container
+from .opening import choose_video, masked, open_container, why_no_card
 from .timeline import Timeline
 from .upright import Upright
 
@@ -60,7 +60,7 @@ class FileSource:
         self._earliest: Fraction | None = None
         self._raw: int | None = None
         self._untimed = 0
-        self._container = open_container(options.url, options.timeout)
+        self._container = open_container(options.url, options.timeout, card=self._by_card())
         try:
             self._video = choose_video(self._container, self._name)
             self._open()
@@ -102,6 +102,21 @@ class FileSource:
         self._pictures = chain([first], rest)
         self._upright = Upright(first, time_base)
         self.info = self._describe(rate, time_base)
+
+    def _by_card(self) -> bool:
+        """Whether a graphics card is to decode; says so where it cannot."""
+        if self._options.decode == "cpu":
+            return False
+        reason = why_no_card()
+        if reason:
+            self.notes.append(f"--decode gpu: the processor decodes ({reason})")
+        return not reason
+
+    @property
+    def decoder(self) -> str:
+        """See `streamcam.sources.Source`."""
+        context = self._video.codec_context
+        return f"{context.name} (nvdec)" if context.is_hwaccel else context.name
 
     def __enter__(self) -> Self:
         return self

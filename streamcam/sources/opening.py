@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -30,12 +31,13 @@ def masked(url: str) -> str:
     return urlunsplit(parts._replace(netloc=netloc, query="***" if parts.query else "", fragment=""))
 
 
-def open_container(url: str, timeout: float) -> InputContainer:
+def open_container(url: str, timeout: float, *, card: bool = False) -> InputContainer:
     """Opens a file or an http(s) URL for demuxing.
 
     Args:
         url: path, ``file://`` path, or URL.
         timeout: seconds to wait for a network peer, on opening and on each read.
+        card: let a graphics card decode what it can; the processor decodes the rest.
 
     Raises:
         SourceError: what came, for every way in which this is known to fail.
@@ -45,17 +47,27 @@ def open_container(url: str, timeout: float) -> InputContainer:
     if not remote:
         _check_file(Path(path))
     name = masked(path)
+    accelerator = HWAccel(device_type="cuda", allow_software_fallback=True) if card else None
     try:
         if remote:
             microseconds = str(int(timeout * 1_000_000))
             options = {"rw_timeout": microseconds, "timeout": microseconds}
-            return av.open(path, options=options, timeout=timeout, metadata_errors="replace")
+            return av.open(path, options=options, timeout=timeout, metadata_errors="replace", hwaccel=accelerator)
         # The prefix keeps FFmpeg from taking a colon in the name for a protocol; a sequence of images is not
         # asked for, so a percent sign is one.
-        return av.open(f"file:{path}", format=_image_format(path), metadata_errors="replace")
+        return av.open(f"file:{path}", format=_image_format(path), metadata_errors="replace", hwaccel=accelerator)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # The chain of a URL would show the credentials that the message masks.
         raise _translated(error, path, name, timeout) from (None if remote else error)
+
+
+def why_no_card() -> str:
+    """Why no graphics card can decode here; empty where one can."""
+    try:
+        HWAccel(device_type="cuda", allow_software_fallback=False).create(av.Codec("h264", "r"))
+    except (av.error.FFmpegError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
+        return f"no card of Nvidia answers: {getattr(error, 'strerror', None) or error}"
+    return ""
 
 
 def choose_video(container: InputContainer, name: str) -> VideoStream:

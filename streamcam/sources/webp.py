@@ -35,6 +35,7 @@ class WebpSource:
         self._begin = (options.start or Fraction(0)) / _TIME_BASE
         self._end = None if options.end is None else options.end / _TIME_BASE
         self.skipped = 0
+        self.decoder = "webp"
         self.notes: list[str] = []
         self.tail: tuple[Packet[Any], ...] = ()
         try:
