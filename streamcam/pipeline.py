@@ -208,7 +208,9 @@ def _passed(flow: Flow, watcher: Watcher, done: int, total: int) -> None:
 
 
 def looked_at(frames: Iterable[Frame], scaler: Scaler, every: int, counts: _Counts) -> Iterator[Frame]:
-    """Gives every N-th frame the model's view of it."""
+    """Gives every N-th frame the model's view of it, and each frame the time of its arrival."""
     for frame in frames:
+        arrived = time.monotonic()
         counts.seen += 1
-        yield dataclasses.replace(frame, pixels=scaler(frame.picture)) if frame.index % every == 0 else frame
+        pixels = scaler(frame.picture) if frame.index % every == 0 else None
+        yield dataclasses.replace(frame, pixels=pixels, arrived=arrived)
