@@ -96,8 +96,12 @@ class Plan:
     def seconds(self, found: dict[str, Any], cases: list[Case]) -> float:
         """About how long the cases take, from what the first look cost."""
         frames = self.frames * (1 + self.repeats)
-        media = frames * found["seconds"]["decode"] + _BARE_SECONDS
+        media = frames * float(found["seconds"]["decode"]) + _BARE_SECONDS
         model = frames * found["seconds"]["model"]
         loading = found["startup"]
-        cost = {"model": loading + model, "forward": loading + model, "whole": loading + model + 2 * media}
-        return sum(cost.get(case.stage, media) for case in cases)
+        cost: dict[str, float] = {
+            "model": loading + model,
+            "forward": loading + model,
+            "whole": loading + model + 2 * media,
+        }
+        return sum((cost.get(case.stage, float(media)) for case in cases), 0.0)

@@ -11,7 +11,6 @@ from typing import Any
 
 from .. import __version__
 from ..errors import StreamcamError
-from ..sinks import examine as examine_sinks
 from .bound import best_batch, scaling, verdicts
 from .machine import machine
 from .measure import Row, measured, report_of
@@ -107,11 +106,11 @@ def bench(plan: Plan, say: Callable[[str], None] = lambda line: None, earlier: R
         work = Path(folder)
         first = "auto" if plan.device == "all" else plan.device.split(",")[0]
         found = report_of(plan.case("prepare", work, device=first, batch=min(plan.batches)))
-        computed = {name: found[name] for name in ("size", "model", "input", "layer", "method")}
+        computed = {name: found[name] for name in ("size", "input", "layer", "method")}
         result = Result(
             machine=machine(found["devices"]),
-            software={"streamcam": __version__, **found["software"], "ffmpeg": examine_sinks()["ffmpeg"]},
-            setting={**computed, **plan.setting},
+            software={"streamcam": __version__, **found["software"]},
+            setting={"model": found["model"], **plan.setting, **computed},
         )
         if earlier is not None:
             comparable(earlier, result)

@@ -63,6 +63,7 @@ class _Prepared:
 def _prepare(case: Case) -> dict[str, Any]:
     """Looks at the clip and the model once: every mistake in the options comes up here."""
     from ..engine import describe
+    from ..sinks import examine
     from ..sources.scale import Scaler
 
     clip, work = case.clip, Path(case.work)
@@ -96,6 +97,7 @@ def _prepare(case: Case) -> dict[str, Any]:
     )
     (work / "prepared.json").write_text(json.dumps(asdict(prepared)))
     np.save(work / "maps.npy", np.stack([item.evidence[0].heatmap for item in items]))
+    media, computing = examine(), describe()
     return {
         "clip": clip,
         "size": [info.width, info.height],
@@ -106,7 +108,8 @@ def _prepare(case: Case) -> dict[str, Any]:
         "device": explainer.device,
         "startup": loading,
         "seconds": {"decode": decoding, "model": clock.seconds["model"] / len(frames)},
-        **describe(),
+        **computing,
+        "software": {**computing["software"], "pyav": media["pyav"], "ffmpeg": media["ffmpeg"]},
     }
 
 

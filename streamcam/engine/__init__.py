@@ -60,7 +60,7 @@ def examine() -> dict[str, str | list[str]]:
 
 
 def describe() -> dict[str, dict[str, Any]]:
-    """Devices by name: what each is (``devices``), the precisions that are fast on it (``precisions``); and versions."""
+    """Devices by name: what each is (``devices``) and the precisions that are fast on it; and versions."""
     from ..models.backend import keras, tf
     from .bare import bare_precisions
     from .devices import described_devices
