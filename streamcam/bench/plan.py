@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..config import PRECISIONS
 from ..errors import OptionError
 from .case import Case
 from .clip import identity, synthetic_size
@@ -54,15 +55,17 @@ class Plan:
         others = {name: value for name, value in self.options.items() if name != "precision"}
         return {"clip": identity(self.clip), "frames": self.frames, **others, **files}
 
-    def case(self, stage: Any, work: Path, clip: str = "", **more: Any) -> Case:
-        """One of its cases."""
+    def case(
+        self, stage: Any, work: Path, clip: str = "", options: Mapping[str, Any] | None = None, **more: Any
+    ) -> Case:
+        """One of its cases; ``options`` overrule its own."""
         return Case(
             stage=stage,
             clip=clip or self.clip,
             frames=self.frames,
             repeats=self.repeats,
             work=str(work),
-            options=dict(self.options),
+            options={**self.options, **(options or {})},
             **more,
         )
 
@@ -85,12 +88,17 @@ class Plan:
         plain = [self.case(stage, work, clip) for stage in ("decode", "draw", "encode", "transcode")]
         timed = []
         for device in self.devices(found):
+            # What auto has chosen is not to be chosen again in each case: it would count as time to compile.
+            known = found["precision"] if device == found["device"] else ""
+            chosen = {"precision": known} if known in PRECISIONS else {}
             for batch in self.batches:
                 timed += [
                     self.case("forward", work, clip, device=device, batch=batch, precision=precision)
                     for precision in found["precisions"].get(device, ("float32",))
                 ]
-                timed += [self.case(stage, work, clip, device=device, batch=batch) for stage in ("model", "whole")]
+                timed += [
+                    self.case(stage, work, clip, chosen, device=device, batch=batch) for stage in ("model", "whole")
+                ]
         return [*plain, *timed]
 
     def seconds(self, found: dict[str, Any], cases: list[Case]) -> float:

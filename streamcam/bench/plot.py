@@ -76,18 +76,15 @@ def _stages(axes: Axes, result: Result) -> None:
                 for row in result.rows
                 if row.stage == stage and (not row.device or (row.device, row.batch) == (device, batch))
             )
-            axes.bar(
-                place + (number - 2) * width,
-                row.fps,
-                width,
-                color=_COLOURS[stage],
-                label="" if place else _LABELS[stage],
-                yerr=[[row.fps - 1 / max(row.wall)], [1 / min(row.wall) - row.fps]],
-                ecolor="#555555",
+            middle, low, high = (1000 * seconds for seconds in (row.wall_seconds, min(row.wall), max(row.wall)))
+            x = place + (number - 2) * width
+            label = "" if place else _LABELS[stage]
+            bars = axes.bar(
+                x, middle, width, color=_COLOURS[stage], label=label, yerr=[[middle - low], [high - middle]]
             )
-    axes.set_yscale("log")
+            axes.bar_label(bars, [f"{row.fps:.0f}"], fontsize=7, padding=1)
     axes.set_title("Each stage alone, and all together")
-    axes.set_ylabel("frames a second (logarithmic)", fontsize=8)
+    axes.set_ylabel("milliseconds a frame; above, frames a second", fontsize=8)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, -0.3))
 
 

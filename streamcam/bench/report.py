@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .bound import WORDS, Verdict, scaling, verdicts
 from .measure import Row
@@ -32,9 +33,9 @@ class Tabled:
     rows: Sequence[tuple[str, ...]]
 
 
-def told(result: Result) -> list[Tabled]:
+def tables(result: Result) -> list[Tabled]:
     """The tables: frames a second by device and batch size, the cases, and the scaling where there is one."""
-    tables = [_overview(result), _cases(result.rows)]
+    found = [_overview(result), _cases(result.rows)]
     if steps := scaling(result.rows):
         rows = [
             (
@@ -47,10 +48,10 @@ def told(result: Result) -> list[Tabled]:
             )
             for step in steps
         ]
-        tables.append(
+        found.append(
             Tabled("More devices", ("devices", "which", "batch", "fps", "times as fast", "of the ideal"), rows)
         )
-    return tables
+    return found
 
 
 def heading(result: Result) -> str:
@@ -78,25 +79,18 @@ def failures(result: Result) -> list[str]:
     return [f"{_place(row)}: {row.error}" for row in result.rows if row.error]
 
 
-def ratios(old: Result, new: Result) -> Tabled:
-    """Both results case by case, and how many times as fast the new one is."""
-    before = {row.key: row for row in old.rows if not row.error}
-    rows = []
-    for row in new.rows:
-        was = before.get(row.key)
-        if row.error or was is None:
-            continue
-        rows.append(
-            (
-                *_columns(row),
-                f"{was.fps:.1f}",
-                f"{row.fps:.1f}",
-                f"{row.fps / was.fps:.2f}",
-                f"{1000 * was.cpu_seconds:.1f}",
-                f"{1000 * row.cpu_seconds:.1f}",
-                f"{was.cpu_seconds / row.cpu_seconds:.2f}",
-            )
+def ratios(cases: Sequence[dict[str, Any]]) -> Tabled:
+    """What `streamcam.bench.compare.compared` tells, as a table."""
+    rows = [
+        (
+            *_columns(Row(**{name: case[name] for name in ("stage", "device", "batch", "precision")})),
+            *(f"{fps:.1f}" for fps in case["fps"]),
+            f"{case['times_as_fast']:.2f}",
+            *(f"{1000 * seconds:.1f}" for seconds in case["cpu_seconds"]),
+            f"{case['times_as_cheap']:.2f}",
         )
+        for case in cases
+    ]
     head = ("case", "device", "batch", "fps then", "now", "times as fast", "CPU ms then", "now", "times as cheap")
     return Tabled("Compared with the earlier benchmark", head, rows)
 

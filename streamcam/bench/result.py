@@ -1,8 +1,8 @@
-"""A whole benchmark: run, kept, and set against an earlier one."""
+"""A whole benchmark: run, and what it found."""
 
 from __future__ import annotations
 
-import json
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import StreamcamError
 from .bound import best_batch, scaling, verdicts
 from .machine import machine
 from .measure import Row, measured, report_of
 from .plan import Plan
 
 _FORMAT = 1
+_QUIET = 0.5
+"""Processes that may have been running on average in the minute before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,62 +49,22 @@ class Result:
         }
 
 
-def load(path: Path) -> Result:
-    """A result that was saved as JSON.
-
-    Raises:
-        StreamcamError: it cannot be read, or is something else.
-    """
-    try:
-        told = json.loads(path.read_text())
-        rows = tuple(Row.from_dict(row) for row in told["rows"])
-        return Result(told["machine"], told["software"], told["setting"], rows)
-    except OSError as error:
-        raise StreamcamError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise StreamcamError(
-            f"{path} is no benchmark of this version of streamcam", wanted="a file written by streamcam bench --save"
-        ) from error
-
-
-def comparable(old: Result, new: Result) -> None:
-    """Checks that two results differ in their numbers and software alone.
-
-    Raises:
-        StreamcamError: they are of different machines, or of different clips, models, methods or options.
-    """
-    for what, before, now in (
-        ("another machine", old.machine, new.machine),
-        ("something else", old.setting, new.setting),
-    ):
-        for name in {**before, **now}:
-            if before.get(name) != now.get(name):
-                raise StreamcamError(
-                    f"the earlier benchmark is of {what}: {name} was {_said(before.get(name))} "
-                    f"and is {_said(now.get(name))}",
-                    do="compare benchmarks of one machine and one setting only",
-                )
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {about}".strip() for name, about in value.items()) or "none"
-    return "not set" if value is None else str(value)
-
-
-def bench(plan: Plan, say: Callable[[str], None] = lambda line: None, earlier: Result | None = None) -> Result:
+def bench(
+    plan: Plan, say: Callable[[str], None] = lambda line: None, check: Callable[[Result], None] = lambda result: None
+) -> Result:
     """Measures all cases of a plan, each in a process of its own; takes minutes.
 
     Args:
         plan: what to measure.
         say: is told in one line what is to come and what each case showed.
-        earlier: a result that this one will be compared with; checked before anything is measured.
+        check: is handed the result without rows before anything is measured; what it raises ends the benchmark.
 
     Raises:
-        StreamcamError: clip, model, method or an option cannot be used, or ``earlier`` cannot be compared with.
+        StreamcamError: clip, model, method or an option cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="streamcam-bench-") as folder:
         work = Path(folder)
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         first = "auto" if plan.device == "all" else plan.device.split(",")[0]
         found = report_of(plan.case("prepare", work, device=first, batch=min(plan.batches)))
         computed = {name: found[name] for name in ("size", "input", "layer", "method")}
@@ -112,14 +73,15 @@ def bench(plan: Plan, say: Callable[[str], None] = lambda line: None, earlier: R
             software={"streamcam": __version__, **found["software"]},
             setting={"model": found["model"], **plan.setting, **computed},
         )
-        if earlier is not None:
-            comparable(earlier, result)
+        check(result)
         cases = plan.cases(found, work)
         minutes = plan.seconds(found, cases) / 60
         say(
             f"{len(cases)} cases of {plan.frames} frames, 1 + {plan.repeats} times each: "
             f"about {f'{minutes:.0f} minutes' if minutes >= 1.5 else f'{60 * minutes:.0f} seconds'}"
         )
+        if load > _QUIET:
+            say(f"this machine is busy with other things (load {load:.1f}): the numbers will tell of them too")
         rows: list[Row] = []
 
         def measure(case: Any) -> None:

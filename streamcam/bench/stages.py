@@ -106,6 +106,7 @@ def _prepare(case: Case) -> dict[str, Any]:
         "layer": view.kernel.layer,
         "method": explainer.method,
         "device": explainer.device,
+        "precision": view.kernel.precision,
         "startup": loading,
         "seconds": {"decode": decoding, "model": clock.seconds["model"] / len(frames)},
         **computing,

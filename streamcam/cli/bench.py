@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from ..errors import OptionError, StreamcamError
 from .inputs import pairs
 from .reporting import complain, say
 from .tables import table
+
+if TYPE_CHECKING:
+    from ..bench.result import Result
 
 _WHAT, _RESULT = "What is measured", "What becomes of it"
 
@@ -72,12 +76,11 @@ def bench(
     The bound is what nobody can do with less than: a plain transcode with the same codec settings and the model's bare
     forward pass, without any method. Each case runs in a process of its own, once to warm up and then --repeats times.
     """
+    from ..bench.compare import comparable, compared, load
     from ..bench.plan import Plan
     from ..bench.plot import check_plot
     from ..bench.plot import plot as draw
-    from ..bench.report import ratios
     from ..bench.result import bench as run
-    from ..bench.result import load
     from ..config import make_job
 
     if plot is not None:
@@ -99,16 +102,16 @@ def bench(
     }
     make_job(clip, "-", **options)
     plan = Plan(clip=clip, device=device, batches=_batches(batch), frames=frames, repeats=repeats, options=options)
-    result = run(plan, (lambda line: None) if quiet else say, earlier)
-    found = json.dumps(result.as_dict())
+    check = functools.partial(comparable, earlier) if earlier else (lambda result: None)
+    result = run(plan, (lambda line: None) if quiet else say, check)
+    told = result.as_dict()
     if save is not None:
-        save.write_text(found)
+        save.write_text(json.dumps(told))
+    ratios = compared(earlier, result) if earlier else None
     if as_json:
-        typer.echo(found)
-        if earlier is not None and not quiet:
-            say("the comparison is in the tables, which --json leaves out")
+        typer.echo(json.dumps(told if ratios is None else {**told, "compared": ratios}))
     else:
-        _show(result, [] if earlier is None else [ratios(earlier, result)])
+        _show(result, ratios)
     if plot is not None:
         draw(result, plot)
     if all(row.error for row in result.rows if row.stage == "whole"):
@@ -116,11 +119,11 @@ def bench(
         raise typer.Exit(1)
 
 
-def _show(result: Any, more: list[Any]) -> None:
-    from ..bench.report import failures, heading, sentences, told
+def _show(result: Result, compared: list[dict[str, Any]] | None) -> None:
+    from ..bench.report import failures, heading, ratios, sentences, tables
 
     typer.echo(f"{heading(result)}\n")
-    for shown in (*told(result), *more):
+    for shown in (*tables(result), *([] if compared is None else [ratios(compared)])):
         typer.echo(shown.title)
         table(shown.head, shown.rows)
         typer.echo()
