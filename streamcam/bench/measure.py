@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,10 +82,24 @@ def report_of(case: Case) -> dict[str, Any]:
         StreamcamError, OptionError: what the case says it failed by, or how its process ended.
     """
     command = [sys.executable, "-m", "streamcam.bench.case", case.as_json()]
-    ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
-    if ended.returncode:
-        raise StreamcamError(f"{case.name}: {_last_words(ended)}")
-    report: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+        # Its standard input is never written to: the case ends when it is closed, however this process ends.
+        with subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process:
+            assert process.stdout is not None
+            try:
+                output = process.stdout.read()
+                code = process.wait()
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+        errors.seek(0)
+        said = errors.read()
+    if code:
+        raise StreamcamError(f"{case.name}: {_last_words(code, said)}")
+    report: dict[str, Any] = json.loads(output.splitlines()[-1])
     if "error" in report:
         raise (OptionError if report["usage"] else StreamcamError)(report["error"])
     return report
@@ -99,8 +115,8 @@ def measured(case: Case) -> Row:
     return Row.from_dict({**dataclasses.asdict(row), **report})
 
 
-def _last_words(ended: subprocess.CompletedProcess[str]) -> str:
-    if ended.returncode < 0:
-        return f"its process was ended by signal {-ended.returncode}{', for want of memory' * (ended.returncode == -9)}"
-    said = ended.stderr.strip().splitlines()
-    return said[-1] if said else f"its process ended with {ended.returncode}"
+def _last_words(code: int, said: str) -> str:
+    if code < 0:
+        return f"its process was ended by signal {-code}{', for want of memory' * (code == -signal.SIGKILL)}"
+    lines = said.strip().splitlines()
+    return lines[-1] if lines else f"its process ended with {code}"

@@ -57,9 +57,11 @@ def tables(result: Result) -> list[Tabled]:
 def heading(result: Result) -> str:
     """What was measured, and where."""
     setting, machine = result.setting, result.machine
+    clip, size = setting["clip"], _size(setting["size"])
+    clip = clip if size in clip else f"{clip}, {size}"
     devices = [f"{name} ({about})" for name, about in machine["devices"].items() if about]
     return (
-        f"{setting['clip']}, {_size(setting['size'])}, {setting['frames']} frames; {setting['model']} at "
+        f"{clip}, {setting['frames']} frames; {setting['model']} at "
         f"{_size(setting['input'])}, {setting['method']}\n"
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory']} GiB{', '.join(['', *devices])}"
     )
