@@ -104,10 +104,10 @@ def write_synthetic(path: Path, size: Size, frames: int) -> None:
             sink.write(frame.picture, frame.pts)
 
 
-def identity(name: str) -> str:
-    """What tells one file from another of the same name: a digest; the name itself of what is no file."""
+def identity(what: str, name: str) -> dict[str, str]:
+    """The name of a clip or model, and of a file a digest too, which tells it from another of the same name."""
     path = Path(name)
     if not path.is_file():
-        return name
+        return {what: name}
     with path.open("rb") as file:
-        return f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+        return {what: path.name, f"{what} digest": hashlib.file_digest(file, "sha256").hexdigest()[:16]}

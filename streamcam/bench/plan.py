@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config import PRECISIONS
+from ..config import DEFAULT_MODEL, PRECISIONS
 from ..errors import OptionError
 from .case import Case
 from .clip import identity, synthetic_size
@@ -51,9 +51,9 @@ class Plan:
     @property
     def setting(self) -> dict[str, Any]:
         """What has to be the same in two benchmarks that are compared, but for the machine."""
-        files = {name: identity(str(self.options[name])) for name in ("model",) if name in self.options}
-        others = {name: value for name, value in self.options.items() if name != "precision"}
-        return {"clip": identity(self.clip), "frames": self.frames, **others, **files}
+        others = {name: value for name, value in self.options.items() if name not in ("model", "precision")}
+        model = identity("model", str(self.options.get("model", DEFAULT_MODEL)))
+        return {**identity("clip", self.clip), **model, "frames": self.frames, **others}
 
     def case(
         self, stage: Any, work: Path, clip: str = "", options: Mapping[str, Any] | None = None, **more: Any

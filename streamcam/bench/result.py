@@ -71,7 +71,7 @@ def bench(
         result = Result(
             machine=machine(found["devices"]),
             software={"streamcam": __version__, **found["software"]},
-            setting={"model": found["model"], **plan.setting, **computed},
+            setting={**plan.setting, **computed},
         )
         check(result)
         cases = plan.cases(found, work)
