@@ -45,7 +45,7 @@ class Plan:
             raise OptionError(f"--repeats {self.repeats} is not possible", wanted="1 or more")
         if self.frames < max(self.batches):
             raise OptionError(
-                f"--frames {self.frames} is not possible", wanted=f"a batch, {max(self.batches)}, or more"
+                f"--frames {self.frames} is not possible", wanted=f"at least the largest --batch, {max(self.batches)}"
             )
 
     @property
