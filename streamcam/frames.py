@@ -131,6 +131,7 @@ class Frame:
         picture: upright, in `SourceInfo.pixel_format`. Read only: decoders may still refer to it.
         pixels: the model's view of it, ``uint8 (h, w, 3)`` RGB, or None where no explanation is wanted.
         packets: packets of copied streams that were read since the frame before.
+        arrived: when the source delivered it, in seconds of `time.monotonic`; 0 before the road takes it.
     """
 
     index: int
@@ -138,6 +139,7 @@ class Frame:
     picture: VideoFrame
     pixels: Pixels | None = None
     packets: tuple[Packet[Any], ...] = ()
+    arrived: float = 0.0
 
 
 Batch: TypeAlias = tuple[Frame, ...]

@@ -255,7 +255,9 @@ def painted(items: Iterable[Explained], painter: Painter, clock: StageClock) -> 
 def looked_at(
     frames: Iterable[Frame], scaler: Scaler, wanted: Callable[[Frame], bool], counts: _Counts
 ) -> Iterator[Frame]:
-    """Gives the frames that are to be explained the model's view of them."""
+    """Gives the frames that are to be explained the model's view of them, and each the time of its arrival."""
     for frame in frames:
+        arrived = time.monotonic()
         counts.seen += 1
-        yield dataclasses.replace(frame, pixels=scaler(frame.picture)) if wanted(frame) else frame
+        pixels = scaler(frame.picture) if wanted(frame) else None
+        yield dataclasses.replace(frame, pixels=pixels, arrived=arrived)

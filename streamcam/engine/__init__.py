@@ -5,7 +5,7 @@ Importing this package loads no TensorFlow; `load_explainer` does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import ExplainOptions, ModelOptions
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .explainer import StreamExplainer
     from .layers import LayerInfo
 
-__all__ = ["examine", "list_layers", "load_explainer"]
+__all__ = ["describe", "examine", "list_layers", "load_explainer"]
 
 
 def load_explainer(model: ModelOptions, explain: ExplainOptions) -> StreamExplainer:
@@ -47,7 +47,8 @@ def examine() -> dict[str, str | list[str]]:
     import platform
 
     from ..models.backend import keras, tf
-    from .devices import devices, processor_has_bfloat16
+    from .bare import bare_precisions
+    from .devices import devices
 
     return {
         "python": platform.python_version(),
@@ -55,5 +56,19 @@ def examine() -> dict[str, str | list[str]]:
         "keras": keras.__version__,
         "cores": str(os.cpu_count()),
         "devices": devices(),
-        "precisions": ["float32", "bfloat16"] if processor_has_bfloat16() else ["float32"],
+        "precisions": list(bare_precisions("auto")),
+    }
+
+
+def describe() -> dict[str, dict[str, Any]]:
+    """Devices by name: what each is (``devices``) and the precisions that are fast on it; and versions."""
+    from ..models.backend import keras, tf
+    from .bare import bare_precisions
+    from .devices import described_devices
+
+    devices = described_devices()
+    return {
+        "devices": devices,
+        "precisions": {name: bare_precisions(name) for name in devices},
+        "software": {"tensorflow": tf.__version__, "keras": keras.__version__},
     }

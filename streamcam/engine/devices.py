@@ -74,6 +74,21 @@ def processor_threads() -> int:
     return int(tf.config.threading.get_intra_op_parallelism_threads()) or max(1, cores // 2)
 
 
+def described_devices() -> dict[str, str]:
+    """What each of `devices` is, in its maker's words; empty where TensorFlow does not know."""
+    gpus = tf.config.list_physical_devices("GPU")
+    makers = [str(tf.config.experimental.get_device_details(gpu).get("device_name", "")) for gpu in gpus]
+    return {name: makers[int(name[4:])] if name.startswith("gpu:") else "" for name in devices()}
+
+
+def peak_memory(device: str) -> int | None:
+    """Most bytes that TensorFlow has held on a GPU, or on several joined by commas; None for processors."""
+    gpus = [name for name in device.split(",") if name.startswith("gpu:")]
+    if not gpus:
+        return None
+    return sum(int(tf.config.experimental.get_memory_info(name.upper())["peak"]) for name in gpus)
+
+
 def share_the_processor() -> None:
     """Gives TensorFlow `processor_threads`, where it does not run yet: its threads are made once for all sessions."""
     with contextlib.suppress(RuntimeError):

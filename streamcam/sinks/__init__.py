@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
-from ..config import SinkOptions
+from ..config import Codec, SinkOptions
 from ..errors import SinkError
 from ..frames import SourceInfo
 
@@ -140,6 +140,13 @@ def _check_place(options: SinkOptions, info: SourceInfo) -> None:
         raise SinkError(
             f"the folder {path.parent} cannot be written to: {error.strerror}", do="choose another one with -o"
         ) from error
+
+
+def container_of(codec: Codec | None) -> str:
+    """The suffix of the first container that a codec goes into; ``.mp4`` where none is asked for."""
+    from .codecs import CONTAINERS
+
+    return next(suffix for suffix, codecs in CONTAINERS.items() if codec is None or codec in codecs)
 
 
 def examine() -> dict[str, str | list[str]]:

@@ -1,0 +1,1 @@
+"""What ``streamcam bench`` measures."""

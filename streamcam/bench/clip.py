@@ -1,0 +1,118 @@
+"""The clip that a benchmark runs on: a file, or a synthetic one, looped or cut to a number of frames."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ..config import SinkOptions, SourceOptions
+from ..errors import OptionError
+from ..frames import Frame
+from ..geometry import Size
+from ..sinks import open_sink
+from ..sources import SOURCES, Source, open_source
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+SYNTHETIC = "synthetic:"
+_LARGEST, _SMALLEST = 8192, 64
+
+
+class LoopedSource:
+    """The pictures of a file, over and over, until there are so many; see `streamcam.sources.Source`.
+
+    Args:
+        options: the URL is ``looped://COUNT/`` and then the path or URL itself.
+    """
+
+    def __init__(self, options: SourceOptions) -> None:
+        count, _, url = options.url.removeprefix("looped://").partition("/")
+        self._options = replace(options, url=url)
+        self._count = int(count)
+        self._source: Source = open_source(self._options)
+        self.info = replace(self._source.info, frames=self._count, seconds=None, copied=(), still=False)
+        self.notes: list[str] = []
+        self.tail: tuple[Packet[Any], ...] = ()
+
+    @property
+    def decoder(self) -> str:
+        """What decodes it."""
+        return self._source.decoder
+
+    @property
+    def skipped(self) -> int:
+        """Frames that could not be decoded in the round at hand."""
+        return self._source.skipped
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._source.__exit__(kind, error, trace)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """See `streamcam.sources.Source`."""
+        step = max(1, round(1 / ((self.info.rate or 25) * self.info.time_base)))
+        index, start = 0, 0
+        while True:
+            first = last = 0
+            for number, frame in enumerate(self._source):
+                first = first if number else frame.pts
+                last = frame.pts
+                yield replace(frame, index=index, pts=start + frame.pts - first, packets=())
+                index += 1
+                if index == self._count:
+                    return
+            start += last - first + step
+            self._source.__exit__(None, None, None)
+            self._source = open_source(self._options)
+
+
+def looped(clip: str, frames: int) -> SourceOptions:
+    """The clip as a source of exactly so many frames."""
+    SOURCES["looped"] = "streamcam.bench.clip:LoopedSource"
+    return SourceOptions(url=f"looped://{frames}/{clip}")
+
+
+def synthetic_size(clip: str) -> Size | None:
+    """``(width, height)`` of ``synthetic:WxH``; None for another clip.
+
+    Raises:
+        OptionError: it is not two even numbers.
+    """
+    if not clip.startswith(SYNTHETIC):
+        return None
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", clip.removeprefix(SYNTHETIC))
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not all(_SMALLEST <= side <= _LARGEST and side % 2 == 0 for side in size):
+        raise OptionError(
+            f"{clip} is no size", wanted=f"synthetic:WIDTHxHEIGHT, even numbers from {_SMALLEST} to {_LARGEST}"
+        )
+    return size
+
+
+def write_synthetic(path: Path, size: Size, frames: int) -> None:
+    """Encodes the synthetic clip as H.264, as `process` would."""
+    from ..sources.synthetic import SyntheticSource
+
+    source = SyntheticSource(size, frames)
+    with open_sink(SinkOptions(path=path, codec="h264"), source.info) as sink:
+        for frame in source:
+            sink.write(frame.picture, frame.pts)
+
+
+def identity(what: str, name: str) -> dict[str, str]:
+    """The name of a clip or model, and of a file a digest too, which tells it from another of the same name."""
+    path = Path(name)
+    if not path.is_file():
+        return {what: name}
+    with path.open("rb") as file:
+        return {what: path.name, f"{what} digest": hashlib.file_digest(file, "sha256").hexdigest()[:16]}

@@ -1,0 +1,73 @@
+"""A benchmark set against an earlier one of the same machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import StreamcamError
+from .measure import Row
+from .result import Result
+
+
+def load(path: Path) -> Result:
+    """A result that was saved as JSON.
+
+    Raises:
+        StreamcamError: it cannot be read, or is something else.
+    """
+    try:
+        told = json.loads(path.read_text())
+        rows = tuple(Row.from_dict(row) for row in told["rows"])
+        return Result(told["machine"], told["software"], told["setting"], rows)
+    except OSError as error:
+        raise StreamcamError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StreamcamError(
+            f"{path} is no benchmark of this version of streamcam", wanted="a file written by streamcam bench --save"
+        ) from error
+
+
+def comparable(old: Result, new: Result) -> None:
+    """Checks that two results differ in their numbers and software alone.
+
+    Raises:
+        StreamcamError: they are of different machines, or of different clips, models, methods or options.
+    """
+    for what, before, now in (
+        ("another machine", old.machine, new.machine),
+        ("something else", old.setting, new.setting),
+    ):
+        for name in {**before, **now}:
+            if before.get(name) != now.get(name):
+                raise StreamcamError(
+                    f"the earlier benchmark is of {what}: {name} was {_said(before.get(name))} "
+                    f"and is {_said(now.get(name))}",
+                    do="compare benchmarks of one machine and one setting only",
+                )
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {about}".strip() for name, about in value.items()) or "none"
+    return "not set" if value is None else str(value)
+
+
+def compared(old: Result, new: Result) -> list[dict[str, Any]]:
+    """Old and new numbers of each case that went well both times; ratios above 1 are for the new one."""
+    before = {row.key: row for row in old.rows if not row.error}
+    return [
+        {
+            "stage": row.stage,
+            "device": row.device,
+            "batch": row.batch,
+            "precision": row.precision,
+            "fps": [was.fps, row.fps],
+            "cpu_seconds": [was.cpu_seconds, row.cpu_seconds],
+            "times_as_fast": row.fps / was.fps,
+            "times_as_cheap": was.cpu_seconds / row.cpu_seconds,
+        }
+        for row in new.rows
+        if not row.error and (was := before.get(row.key))
+    ]

@@ -1,0 +1,194 @@
+"""A benchmark in tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .bound import WORDS, Verdict, scaling, verdicts
+from .measure import Row
+from .result import Result
+
+NAMES = {
+    "decode": "decode + scale",
+    "draw": "draw",
+    "encode": "encode",
+    "transcode": "plain transcode",
+    "forward": "bare forward",
+    "model": "model + method",
+    "whole": "end to end",
+}
+_NONE = "–"
+_BUSY = 0.9
+"""Share of the cores that counts as all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tabled:
+    """A table: heads of the columns, and rows of text."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def tables(result: Result) -> list[Tabled]:
+    """The tables: frames a second by device and batch size, the cases, and the scaling where there is one."""
+    found = [_overview(result), _cases(result.rows)]
+    if steps := scaling(result.rows):
+        rows = [
+            (
+                str(step["devices"]),
+                step["device"],
+                str(step["batch"]),
+                f"{step['fps']:.1f}",
+                f"{step['speedup']:.2f}",
+                f"{step['speedup'] / step['devices']:.0%}",
+            )
+            for step in steps
+        ]
+        found.append(
+            Tabled("More devices", ("devices", "which", "batch", "fps", "times as fast", "of the ideal"), rows)
+        )
+    return found
+
+
+def heading(result: Result) -> str:
+    """What was measured, and where."""
+    setting, machine = result.setting, result.machine
+    clip, size = setting["clip"], _size(setting["size"])
+    clip = clip if size in clip else f"{clip}, {size}"
+    devices = [f"{name} ({about})" for name, about in machine["devices"].items() if about]
+    return (
+        f"{clip}, {setting['frames']} frames; {setting['model']} at "
+        f"{_size(setting['input'])}, {setting['method']}\n"
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory']} GiB{', '.join(['', *devices])}"
+    )
+
+
+def sentences(result: Result) -> list[str]:
+    """Bottleneck, bound and distance of the fastest batch of each device, and what failed."""
+    found = verdicts(result.rows, result.machine["cores"])
+    lines = []
+    for device in dict.fromkeys(verdict.device for verdict in found):
+        lines += _said(min((v for v in found if v.device == device), key=lambda v: v.wall))
+    return lines
+
+
+def failures(result: Result) -> list[str]:
+    """A line for each case that failed."""
+    return [f"{_place(row)}: {row.error}" for row in result.rows if row.error]
+
+
+def ratios(cases: Sequence[dict[str, Any]]) -> Tabled:
+    """What `streamcam.bench.compare.compared` tells, as a table."""
+    rows = [
+        (
+            *_columns(Row(**{name: case[name] for name in ("stage", "device", "batch", "precision")})),
+            *(f"{fps:.1f}" for fps in case["fps"]),
+            f"{case['times_as_fast']:.2f}",
+            *(f"{1000 * seconds:.1f}" for seconds in case["cpu_seconds"]),
+            f"{case['times_as_cheap']:.2f}",
+        )
+        for case in cases
+    ]
+    head = ("case", "device", "batch", "fps then", "now", "times as fast", "CPU ms then", "now", "times as cheap")
+    return Tabled("Compared with the earlier benchmark", head, rows)
+
+
+def _overview(result: Result) -> Tabled:
+    alone = {row.stage: row for row in result.rows if not row.device}
+    found = {(v.device, v.batch): v for v in verdicts(result.rows, result.machine["cores"])}
+    rows = []
+    for row in result.rows:
+        if row.stage != "whole" or "," in row.device:
+            continue
+        place = row.device, row.batch
+        model = next(r for r in result.rows if r.stage == "model" and (r.device, r.batch) == place)
+        stages = [alone["decode"], model, alone["draw"], alone["encode"], row]
+        verdict = found.get(place)
+        why = (
+            ("", "", "")
+            if verdict is None
+            else (
+                WORDS[verdict.bottleneck],
+                f"{verdict.cpu / verdict.bound_cpu:.2f}",
+                f"{verdict.wall / verdict.bound_wall:.2f}",
+            )
+        )
+        rows.append((row.device, str(row.batch), *(_fps(stage) for stage in stages), *why))
+    head = ("device", "batch", "decode", "model", "draw", "encode", "end to end", "bottleneck", "CPU / bound")
+    return Tabled("Frames a second", (*head, "wall / bound"), rows)
+
+
+def _cases(rows: Sequence[Row]) -> Tabled:
+    head = ("case", "device", "batch", "fps", "CPU ms a frame", "memory MiB", "device MiB", "compile s", "p50 ms")
+    return Tabled("Cases: medians (and spread)", (*head, "p99 ms"), [_case(row) for row in rows])
+
+
+def _case(row: Row) -> tuple[str, ...]:
+    if row.error:
+        return (*_columns(row), "failed", *[""] * 6)
+    return (
+        *_columns(row),
+        _spread(row.fps, [1 / seconds for seconds in row.wall]),
+        _spread(1000 * row.cpu_seconds, [1000 * seconds for seconds in row.cpu]),
+        _number(row.memory, 2**-20, 0),
+        _number(row.device_memory, 2**-20, 0),
+        _number(row.compile_seconds, 1, 1),
+        _number(row.latency_p50, 1000, 0),
+        _number(row.latency_p99, 1000, 0),
+    )
+
+
+def _said(verdict: Verdict) -> list[str]:
+    others = [f"{WORDS[part]} {fps:.0f}" for part, fps in verdict.fps.items() if part != verdict.bottleneck]
+    busy = verdict.busy > _BUSY * verdict.cores
+    full = f"; all {verdict.cores} cores are busy: whatever costs less CPU time makes it faster" if busy else ""
+    gpu = verdict.device.startswith("gpu")
+    wall = "the longer of transcode on all cores and forward pass" if gpu else f"over {verdict.cores} cores"
+    return [
+        f"Bottleneck ({verdict.device}, batch {verdict.batch}): {WORDS[verdict.bottleneck]}, "
+        f"{verdict.fps[verdict.bottleneck]:.0f} fps alone ({', '.join(others)}){full}",
+        f"Bound: {_ms(verdict.bound_cpu)} CPU ms a frame = {_ms(verdict.transcode)} plain transcode + "
+        f"{_ms(verdict.forward)} bare forward pass ({verdict.forward_precision}, batch {verdict.forward_batch}); "
+        f"{wall}: {_ms(verdict.bound_wall)} ms, {1 / verdict.bound_wall:.0f} fps",
+        f"Distance: end to end takes {_ms(verdict.cpu)} CPU ms, {verdict.cpu / verdict.bound_cpu:.2f} times the bound, "
+        f"and {_ms(verdict.wall)} ms, {verdict.wall / verdict.bound_wall:.2f} times the bound "
+        f"({verdict.busy:.1f} of {verdict.cores} cores busy)",
+    ]
+
+
+def _spread(median: float, values: Sequence[float]) -> str:
+    """``median (smallest–largest)``; the median alone of a single value."""
+    digits = 1 if median < 1000 else 0
+    if len(values) == 1:
+        return f"{median:.{digits}f}"
+    return f"{median:.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def _columns(row: Row) -> tuple[str, str, str]:
+    name = NAMES[row.stage] + (f", {row.precision}" if row.stage in ("forward", "model", "whole") else "")
+    return name.rstrip(", "), row.device or _NONE, str(row.batch or _NONE)
+
+
+def _place(row: Row) -> str:
+    name, device, batch = _columns(row)
+    return f"{name}, {device}, batch {batch}" if row.device else name
+
+
+def _fps(row: Row) -> str:
+    return "failed" if row.error else f"{row.fps:.1f}"
+
+
+def _number(value: float | None, factor: float, digits: int) -> str:
+    return _NONE if value is None else f"{value * factor:.{digits}f}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f}"
+
+
+def _size(size: Sequence[int]) -> str:
+    return f"{size[0]}x{size[1]}"

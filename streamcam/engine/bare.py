@@ -1,0 +1,67 @@
+"""The model by itself, as fast as TensorFlow runs it here: what no explanation can be cheaper than."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..config import ModelOptions
+from ..errors import OutOfMemoryError
+from ..frames import Pixels
+from ..geometry import Size
+from ..models import load_model
+from ..models.backend import tf
+from .devices import choose_devices, half_precision
+from .freeze import freeze
+from .tracing import trace
+
+
+def bare_precisions(device: str) -> tuple[str, ...]:
+    """The precisions that are fast on a device, the exact one first."""
+    half = half_precision(choose_devices(device)[0])
+    return ("float32", half) if half else ("float32",)
+
+
+def load_bare(
+    model: ModelOptions, size: Size, batch: int, precision: str, device: str
+) -> Callable[[Pixels], NDArray[Any]]:
+    """A model frozen and folded, with nothing explained; takes seconds.
+
+    To be called before anything else of TensorFlow, as it computes on one thread: that costs the least CPU time.
+
+    Args:
+        model: which.
+        size: ``(width, height)`` of the pictures.
+        batch: pictures a call.
+        precision: one of `bare_precisions`.
+        device: as from `devices`.
+
+    Returns:
+        ``uint8 (batch, height, width, 3)`` RGB → the model's answers ``(batch, outputs)``. Raises `DeviceError` where
+        the device's memory is too small.
+
+    Raises:
+        ModelError: the model cannot be loaded, or run on such pictures.
+        DeviceError: there is no such device.
+    """
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+    (device,) = choose_devices(device)
+    loaded = load_model(model)
+    traced = trace(
+        lambda images: [loaded.call(loaded.preprocess(tf.cast(images, tf.float32)))],
+        size,
+        tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8),
+    )
+    running = freeze(traced).start(device, precision)
+
+    def forward(images: Pixels) -> NDArray[Any]:
+        try:
+            return running(images)[0]
+        except tf.errors.ResourceExhaustedError as error:
+            raise OutOfMemoryError(f"{device} has not enough memory for {batch} frames at once") from error
+
+    return forward

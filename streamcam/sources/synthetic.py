@@ -1,0 +1,73 @@
+"""A moving picture out of thin air, the same one every time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from ..frames import Frame, SourceInfo
+from ..geometry import Size
+
+_RATE = 25
+_GRAIN = 2.0
+"""Standard deviation of each frame's own noise, in codes: cameras have it, and it is most of an encoder's work."""
+
+
+class SyntheticSource:
+    """Clouds with the spectrum of natural pictures that drift over others, with a camera's noise, at 25 fps.
+
+    Args:
+        size: ``(width, height)``, even.
+        frames: how many.
+
+    Attributes:
+        info: as of any source.
+    """
+
+    def __init__(self, size: Size, frames: int) -> None:
+        self.info = SourceInfo(
+            name=f"synthetic {size[0]}x{size[1]}",
+            width=size[0],
+            height=size[1],
+            pixel_format="yuv420p",
+            time_base=Fraction(1, _RATE),
+            rate=Fraction(_RATE),
+            frames=frames,
+            seconds=frames / _RATE,
+        )
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yields frames without ``pixels``."""
+        random = np.random.default_rng(0)
+        width, height = self.info.width, self.info.height
+        half = width // 2, height // 2
+        back = [_clouds(random, *size, spread) for size, spread in (((width, height), 40), (half, 12), (half, 12))]
+        front = [np.flip(plane, 1) for plane in back]
+        grain = random.normal(0, _GRAIN, (height, width)).astype(np.float32)
+        for index in range(self._frames):
+            picture = VideoFrame(width, height, self.info.pixel_format)
+            for number, plane in enumerate(picture.planes):
+                step = 2 if number == 0 else 1
+                drawn = np.roll(back[number], (step * index, 2 * step * index), (0, 1))
+                rows, columns = (slice(extent // 4, extent * 3 // 4) for extent in drawn.shape)
+                drawn[rows, columns] = np.roll(front[number], (-step * index, step * index), (0, 1))[rows, columns]
+                if number == 0:
+                    drawn += np.roll(grain, tuple(random.integers(0, (height, width))), (0, 1))
+                target = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+                target[:, : plane.width] = np.clip(drawn, 16, 235)
+            picture.pts, picture.time_base, picture.duration = index, self.info.time_base, 1
+            yield Frame(index, index, picture)
+
+
+def _clouds(random: np.random.Generator, width: int, height: int, spread: float) -> NDArray[np.float32]:
+    """Noise whose amplitude falls with frequency, ``float32 (height, width)`` around 128; it repeats seamlessly."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = np.inf
+    noise = np.fft.irfft2(np.fft.rfft2(random.standard_normal((height, width))) / frequency, (height, width))
+    clouds: NDArray[np.float32] = (128 + spread * noise / noise.std()).astype(np.float32)
+    return clouds

@@ -1,0 +1,137 @@
+"""One real benchmark, as small as can be: its numbers have to agree with each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from streamcam.bench.compare import comparable, load
+
+from . import runs
+
+
+@dataclass(frozen=True)
+class Run:
+    said: dict[str, Any]
+    told: str
+    plot: Path
+    saved: Path
+
+
+@pytest.fixture(scope="session")
+def run(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Eight frames, once."""
+    folder = tmp_path_factory.mktemp("bench")
+    plot, saved = folder / "bench.png", folder / "bench.json"
+    sizes = ["--frames", "8", "--repeats", "1", "--batch", "2", "--precision", "float32", "--device", "cpu"]
+    process = runs.bench(clip, *sizes, "--json", "--plot", plot, "--save", saved)
+    out, err = process.communicate(timeout=220)
+    assert process.returncode == 0, err
+    assert out.count("\n") == 1
+    return Run(json.loads(out), err, plot, saved)
+
+
+def rows(run: Run, **wanted: Any) -> list[dict[str, Any]]:
+    return [row for row in run.said["rows"] if all(row[name] == value for name, value in wanted.items())]
+
+
+def test_each_stage_is_measured(run: Run) -> None:
+    good = rows(run, error="")
+    stages = [row["stage"] for row in good if row["stage"] != "forward"]
+    assert sorted(stages) == ["decode", "draw", "encode", "model", "transcode", "whole"]
+    assert any(row["precision"] == "float32" for row in good if row["stage"] == "forward")
+    for row in good:
+        assert len(row["wall"]) == len(row["cpu"]) == 1
+        assert min(row["wall_seconds"], row["cpu_seconds"], row["memory"]) > 0
+        assert row["fps"] == pytest.approx(1 / row["wall_seconds"])
+        on_a_device = row["device"] == "cpu"
+        assert (row["compile_seconds"] is not None) == on_a_device
+        assert row["batch"] == 2 * on_a_device
+        assert row["device_memory"] is None
+
+
+def test_latency_is_that_of_a_frame_among_others(run: Run) -> None:
+    (whole,) = rows(run, stage="whole", device="cpu")
+    assert 0 < whole["latency_p50"] <= whole["latency_p99"] < 8 * whole["wall_seconds"] + 1e-3
+
+
+def test_the_verdict_follows_from_the_cases(run: Run) -> None:
+    (verdict,) = run.said["verdicts"]
+    alone = {row["stage"]: row for row in rows(run, error="") if row["stage"] != "forward"}
+    speeds = {
+        "decode": alone["decode"]["fps"],
+        "model": alone["model"]["fps"],
+        "draw+encode": 1 / (alone["draw"]["wall_seconds"] + alone["encode"]["wall_seconds"]),
+    }
+    assert verdict["fps"] == pytest.approx(speeds)
+    assert verdict["bottleneck"] == min(speeds, key=lambda part: speeds[part])
+    forward = min(row["cpu_seconds"] for row in rows(run, stage="forward", error=""))
+    bound = alone["transcode"]["cpu_seconds"] + forward
+    assert verdict["bound_cpu"] == pytest.approx(bound)
+    assert verdict["bound_wall"] == pytest.approx(bound / run.said["machine"]["cores"])
+    assert verdict["cpu_over_bound"] == pytest.approx(alone["whole"]["cpu_seconds"] / bound)
+
+
+def test_everything_else_goes_to_stderr(run: Run) -> None:
+    assert "cases of 8 frames, 1 + 1 times each" in run.told
+    assert "end to end, cpu, batch 2:" in run.told
+    assert "Traceback" not in run.told
+
+
+def test_the_plot_is_a_picture(run: Run) -> None:
+    with Image.open(run.plot) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 300
+        assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_what_is_saved_is_what_was_said(run: Run) -> None:
+    assert json.loads(run.saved.read_text()) == run.said
+    saved = load(run.saved)
+    assert json.loads(json.dumps(saved.as_dict())) == run.said
+    comparable(saved, saved)
+
+
+def test_ctrl_c_ends_the_child_and_leaves_nothing(clip: Path, tmp_path: Path) -> None:
+    small = ["--model", "tests.road.models:brightness", "--batch", "8", "--frames", "20000", "--precision", "float32"]
+    process = runs.bench(clip, *small, env={**os.environ, "TMPDIR": str(tmp_path)})
+    try:
+        assert process.stderr is not None
+        assert "cases of 20000 frames" in process.stderr.readline() + process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        assert out == ""
+        assert "Traceback" not in err
+        assert list(tmp_path.iterdir()) == []
+        beat = threading.Event()
+        for _ in range(100):
+            if not _named(str(tmp_path)):
+                break
+            beat.wait(0.1)
+        assert _named(str(tmp_path)) == []
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _named(text: str) -> list[str]:
+    """Command lines of processes with this in them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if text in line:
+            found.append(line)
+    return found

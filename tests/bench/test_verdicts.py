@@ -1,0 +1,207 @@
+"""What is made of numbers, and what is refused; no process is started."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import streamcam.bench.plot
+import streamcam.bench.result
+from streamcam.bench.bound import scaling, verdicts
+from streamcam.bench.case import Case
+from streamcam.bench.clip import looped, synthetic_size
+from streamcam.bench.measure import Row, measured
+from streamcam.bench.plan import Plan
+from streamcam.bench.result import bench
+from streamcam.cli.app import app
+from streamcam.config import SourceOptions
+from streamcam.errors import OptionError
+from streamcam.sources import open_source
+
+from .runs import FOUND, row
+
+ALONE = [row(stage) for stage in ("decode", "draw", "encode", "transcode")]
+
+
+def cli(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["bench", *(str(a) for a in arguments)])
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
+    """A machine with two GPUs on which batches above 8 do not fit; the cases that were measured."""
+    cases: list[Case] = []
+
+    def measured(case: Case) -> Row:
+        cases.append(case)
+        if case.batch > 8:
+            return Row(stage=case.stage, device=case.device, batch=case.batch, error="not enough memory")
+        seconds = {"forward": 0.003}.get(case.stage, 0) or (0.007 if "," in case.device else 0)
+        return row(case.stage, case.device, case.batch, case.precision, seconds=seconds, latency_p50=0.1, latency_p99=1)
+
+    monkeypatch.setattr(streamcam.bench.result, "report_of", lambda case: FOUND)
+    monkeypatch.setattr(streamcam.bench.result, "measured", measured)
+    return cases
+
+
+def test_the_bound_on_a_processor_is_the_sum_over_the_cores() -> None:
+    forwards = [row("forward", "cpu", 8, "float32", seconds=0.009), row("forward", "cpu", 8, "bfloat16", seconds=0.005)]
+    (verdict,) = verdicts([*ALONE, *forwards, row("model", "cpu", 8), row("whole", "cpu", 8)], cores=4)
+    assert verdict.bound_cpu == pytest.approx(2 * (0.005 + 0.005))
+    assert verdict.bound_wall == pytest.approx(2 * (0.005 + 0.005) / 4)
+    assert verdict.forward_precision == "bfloat16"
+    assert verdict.bottleneck == "model"
+
+
+def test_a_gpu_works_beside_the_processor() -> None:
+    forward = row("forward", "gpu:0", 8, "float16", seconds=0.0001)
+    (verdict,) = verdicts([*ALONE, forward, row("model", "gpu:0", 8), row("whole", "gpu:0", 8)], cores=4)
+    assert verdict.bound_wall == pytest.approx(2 * 0.005 / 4)
+    forward = row("forward", "gpu:0", 8, "float16", seconds=0.006)
+    (verdict,) = verdicts([*ALONE, forward, row("model", "gpu:0", 8), row("whole", "gpu:0", 8)], cores=4)
+    assert verdict.bound_wall == pytest.approx(0.006)
+
+
+def test_drawing_and_encoding_share_a_thread() -> None:
+    rows = [row("forward", "cpu", 1, seconds=0.003), row("model", "cpu", 1, seconds=0.0045), row("whole", "cpu", 1)]
+    (verdict,) = verdicts([*ALONE, *(replace(r, precision="float32") for r in rows)], cores=1)
+    assert verdict.bottleneck == "draw+encode"
+
+
+def test_devices_are_measured_alone_and_then_together(gpus: list[Case]) -> None:
+    result = bench(Plan(device="all", batches=(1, 8, 64)))
+    wholes = [(case.device, case.batch) for case in gpus if case.stage == "whole"]
+    assert wholes == [*((f"gpu:{n}", b) for n in (0, 1) for b in (1, 8, 64)), ("gpu:0,gpu:1", 1)]
+    steps = scaling(result.rows)
+    assert [step["devices"] for step in steps] == [1, 2]
+    assert steps[1]["speedup"] == pytest.approx(0.012 / 0.007)
+    assert {case.precision for case in gpus if case.stage == "forward"} == {"float32", "float16"}
+
+
+def test_the_tables_show_failed_cases(gpus: list[Case], tmp_path: Path) -> None:
+    result = cli("--device", "gpu:0,gpu:1", "--batch", "8,64", "--plot", tmp_path / "plot.png")
+    assert result.exit_code == 0, result.output
+    for said in ("Some GPU", "failed", "not enough memory", "Bottleneck (gpu:0, batch 8): the model", "More devices"):
+        assert said in result.stdout
+    assert (tmp_path / "plot.png").stat().st_size > 0
+
+
+def test_nothing_that_went_well_is_an_error(gpus: list[Case]) -> None:
+    result = cli("--batch", "64", "--quiet")
+    assert result.exit_code == 1
+    assert "no case went well" in result.stderr
+
+
+def test_benchmarks_of_one_machine_are_compared(gpus: list[Case], tmp_path: Path) -> None:
+    saved = tmp_path / "before.json"
+    assert cli("--save", saved, "--quiet").exit_code == 0
+    before = json.loads(saved.read_text())
+    before["software"]["tensorflow"] = "1"
+    for one in before["rows"]:
+        one["wall"] = [2 * seconds for seconds in one["wall"]]
+    saved.write_text(json.dumps(before))
+    result = cli("--compare", saved, "--quiet")
+    assert result.exit_code == 0, result.output
+    assert "2.00" in result.stdout
+    said = json.loads(cli("--compare", saved, "--json", "--quiet").stdout)
+    assert [case["times_as_fast"] for case in said["compared"]] == pytest.approx([2.0] * len(said["rows"]))
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("machine", "processor", "Another 3000"),
+        ("machine", "cores", 1000),
+        ("machine", "memory", 7),
+        ("machine", "devices", {"cpu": ""}),
+        ("setting", "clip", "other.mp4"),
+        ("setting", "model", "ResNet50"),
+        ("setting", "method", "hirescam"),
+    ],
+)
+def test_other_machines_and_settings_are_not_compared(
+    gpus: list[Case], tmp_path: Path, part: str, name: str, value: Any
+) -> None:
+    saved = tmp_path / "before.json"
+    assert cli("--save", saved, "--quiet").exit_code == 0
+    before = json.loads(saved.read_text())
+    before[part][name] = value
+    saved.write_text(json.dumps(before))
+    gpus.clear()
+    result = cli("--compare", saved)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert f"{name} was" in result.stderr
+    assert gpus == []  # refused before anything is measured
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"rows": [{}]}'])
+def test_what_is_no_benchmark_is_not_compared(tmp_path: Path, text: str) -> None:
+    (tmp_path / "before.json").write_text(text)
+    result = cli("--compare", tmp_path / "before.json")
+    assert result.exit_code == 1
+    assert "no benchmark" in result.stderr
+
+
+def test_a_plot_without_matplotlib_is_refused_at_once(gpus: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamcam.bench.plot, "find_spec", lambda name: None)
+    result = cli("--plot", "plot.png")
+    assert result.exit_code == 1
+    assert result.stderr == "streamcam: --plot needs Matplotlib; pip install 'streamcam[bench]'\n"
+    assert gpus == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--batch", "one"],
+        ["--batch", "0"],
+        ["--batch", "8", "--frames", "4"],
+        ["--repeats", "0"],
+        ["synthetic:1280"],
+        ["synthetic:1281x720"],
+        ["--codec", "theora"],
+        ["--precision", "int4"],
+    ],
+)
+def test_options_that_cannot_be_are_usage_errors(gpus: list[Case], arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert gpus == []
+
+
+def test_a_process_that_ends_badly_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(stage="draw", clip="clip.mp4", frames=1, repeats=1, work=str(tmp_path))
+    assert "prepared.json" in measured(case).error  # nothing was prepared
+    killer = tmp_path / "killer"
+    killer.write_text("#!/bin/sh\nkill -9 $$\n")
+    killer.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(killer))
+    assert "signal 9" in measured(case).error
+
+
+def test_a_clip_is_looped_and_cut(clip: Path) -> None:
+    with open_source(looped(str(clip), 120)) as source:
+        assert source.info.frames == 120
+        frames = list(source)
+    assert [frame.index for frame in frames] == list(range(120))
+    assert len({b.pts - a.pts for a, b in itertools.pairwise(frames)}) == 1
+    with open_source(looped(str(clip), 7)) as source:
+        assert len(list(source)) == 7
+
+
+def test_sizes_of_synthetic_clips() -> None:
+    assert synthetic_size("synthetic:640x360") == (640, 360)
+    assert synthetic_size("clip.mp4") is None
+    with pytest.raises(OptionError):
+        synthetic_size("synthetic:640×360")
+    assert SourceOptions(url="synthetic.mp4").url == "synthetic.mp4"
