@@ -53,11 +53,10 @@ class Program:
         """
         from tensorflow.python.grappler import tf_optimizer
 
-        graph_def = _on(self.graph_def, tensorflow_name("cpu"))
-        with tf.Graph().as_default() as graph:
-            tf.graph_util.import_graph_def(graph_def, name="")
         meta = tf.compat.v1.MetaGraphDef()
-        meta.graph_def.CopyFrom(graph_def)
+        meta.graph_def.CopyFrom(self.graph_def)
+        for node in meta.graph_def.node:
+            node.device = tensorflow_name("cpu")
         # What is in this collection counts as wanted.
         meta.collection_def["train_op"].node_list.value.extend(self.outputs)
         config = tf.compat.v1.ConfigProto()
@@ -67,9 +66,10 @@ class Program:
         options.remapping = options.OFF
         if precision == "bfloat16":
             options.auto_mixed_precision_onednn_bfloat16 = options.ON
-        del graph
         rewritten = tf_optimizer.OptimizeGraph(config, meta)
-        return Program(_on(rewritten, ""), self.inputs, self.outputs, precision)
+        for node in rewritten.node:
+            node.device = ""
+        return Program(rewritten, self.inputs, self.outputs, precision)
 
     def start(self, device: str, precision: str = "float32", *, xla: bool = False) -> Running:
         """Makes it ready to run; the first run takes longer than the others.
@@ -98,8 +98,8 @@ class Running:
             program = program.rewrite(precision)
         self.outputs = program.outputs
         self.graph = tf.Graph()
-        with self.graph.as_default():
-            tf.graph_util.import_graph_def(_on(program.graph_def, tensorflow_name(device)), name="")
+        with self.graph.as_default(), tf.device(tensorflow_name(device)):
+            tf.graph_util.import_graph_def(program.graph_def, name="")
         config = _for_processor() if on_processor else _for_card(precision, xla=xla)
         self._session = tf.compat.v1.Session(graph=self.graph, config=config)
         self._call = self._session.make_callable(list(program.outputs), feed_list=list(program.inputs))
@@ -139,11 +139,3 @@ def _for_card(precision: str, *, xla: bool) -> Any:
         config.graph_options.optimizer_options.global_jit_level = tf.compat.v1.OptimizerOptions.ON_2
     return config
 
-
-def _on(graph_def: Any, device: str) -> Any:
-    """A copy with every node on a device."""
-    placed = tf.compat.v1.GraphDef()
-    placed.CopyFrom(graph_def)
-    for node in placed.node:
-        node.device = device
-    return placed
