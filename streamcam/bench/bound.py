@@ -9,10 +9,14 @@ from typing import Any
 
 from .measure import Row
 
-PARTS = {"decode": ("decode",), "model": ("model",), "draw+encode": ("draw", "encode")}
-"""The threads of the road, and the stages that each does one after another."""
+PARTS = ("decode", "model", "draw", "encode")
+"""The stages of the road, a thread each."""
 
-WORDS = {"decode": "decoding and scaling", "model": "the model", "draw+encode": "drawing and encoding"}
+WORDS = {"decode": "decoding and scaling", "model": "the model", "draw": "drawing", "encode": "encoding"}
+
+
+_ALONE = 5
+"""Cases that no device has a part in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Verdict:
         bottleneck: the slowest of them.
         transcode, forward: CPU seconds a frame of the plain transcode and of the bare forward pass that is cheapest
             on the device: by CPU time on a processor, by wall time on a GPU.
+        overlay: CPU seconds a frame that the encoder needs more for drawn pictures than for plain ones: what is drawn
+            is in the picture, and nobody can leave it out.
         forward_wall: seconds a frame of that pass.
         forward_precision, forward_batch: which pass that was.
         cores: processor cores.
@@ -37,6 +43,7 @@ class Verdict:
     bottleneck: str
     transcode: float
     forward: float
+    overlay: float
     forward_wall: float
     forward_precision: str
     forward_batch: int
@@ -68,6 +75,7 @@ class Verdict:
             "bound_cpu": self.bound_cpu,
             "bound_wall": self.bound_wall,
             "cpu_over_bound": self.cpu / self.bound_cpu,
+            "cpu_over_bound_and_overlay": self.cpu / (self.bound_cpu + self.overlay),
             "wall_over_bound": self.wall / self.bound_wall,
             "busy_cores": self.busy,
         }
@@ -84,10 +92,10 @@ def verdicts(rows: Iterable[Row], cores: int) -> list[Verdict]:
             continue
         model = good.get(("model", row.device, row.batch, ""))
         bare = [forward for forward in forwards if forward.device == row.device]
-        if model is None or not bare or len(alone) < 4:
+        if model is None or not bare or len(alone) < _ALONE:
             continue
         stages = {**alone, "model": model}
-        fps = {part: 1 / sum(stages[name].wall_seconds for name in names) for part, names in PARTS.items()}
+        fps = {part: stages[part].fps for part in PARTS}
         gpu = row.device.startswith("gpu")
         best = min(bare, key=lambda forward: forward.wall_seconds if gpu else forward.cpu_seconds)
         told.append(
@@ -98,6 +106,7 @@ def verdicts(rows: Iterable[Row], cores: int) -> list[Verdict]:
                 bottleneck=min(fps, key=lambda part: fps[part]),
                 transcode=alone["transcode"].cpu_seconds,
                 forward=best.cpu_seconds,
+                overlay=alone["encode"].cpu_seconds - alone["encode_plain"].cpu_seconds,
                 forward_wall=best.wall_seconds,
                 forward_precision=best.precision,
                 forward_batch=best.batch,

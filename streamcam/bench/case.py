@@ -16,7 +16,9 @@ from typing import Any, Literal, TypeAlias
 from ..config import Job, make_job
 from ..errors import OptionError, StreamcamError
 
-Stage: TypeAlias = Literal["prepare", "decode", "model", "draw", "encode", "whole", "transcode", "forward"]
+Stage: TypeAlias = Literal[
+    "prepare", "decode", "model", "draw", "encode", "encode_plain", "whole", "transcode", "forward"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,7 @@ class Plan:
     def cases(self, found: dict[str, Any], work: Path) -> list[Case]:
         """All but the joined devices, cheap ones first."""
         clip = found["clip"]
-        plain = [self.case(stage, work, clip) for stage in ("decode", "draw", "encode", "transcode")]
+        plain = [self.case(stage, work, clip) for stage in ("decode", "draw", "encode", "encode_plain", "transcode")]
         timed = []
         for device in self.devices(found):
             # What auto has chosen is not to be chosen again in each case: it would count as time to compile.

@@ -14,6 +14,7 @@ NAMES = {
     "decode": "decode + scale",
     "draw": "draw",
     "encode": "encode",
+    "encode_plain": "encode, nothing drawn",
     "transcode": "plain transcode",
     "forward": "bare forward",
     "model": "model + method",
@@ -154,6 +155,8 @@ def _said(verdict: Verdict) -> list[str]:
         f"Bound: {_ms(verdict.bound_cpu)} CPU ms a frame = {_ms(verdict.transcode)} plain transcode + "
         f"{_ms(verdict.forward)} bare forward pass ({verdict.forward_precision}, batch {verdict.forward_batch}); "
         f"{wall}: {_ms(verdict.bound_wall)} ms, {1 / verdict.bound_wall:.0f} fps",
+        f"What is drawn costs the encoder {_ms(verdict.overlay)} CPU ms more than plain pictures; with that counted "
+        f"in, end to end takes {verdict.cpu / (verdict.bound_cpu + verdict.overlay):.2f} times the bound",
         f"Distance: end to end takes {_ms(verdict.cpu)} CPU ms, {verdict.cpu / verdict.bound_cpu:.2f} times the bound, "
         f"and {_ms(verdict.wall)} ms, {verdict.wall / verdict.bound_wall:.2f} times the bound "
         f"({verdict.busy:.1f} of {verdict.cores} cores busy)",

@@ -167,19 +167,26 @@ def _draw(case: Case) -> dict[str, Any]:
 
 
 def _encode(case: Case) -> dict[str, Any]:
-    job = case.job()
-    with open_source(job.source) as source:
+    with open_source(case.job().source) as source:
         info = source.info
     painter, items = _paintable(case)
-    pictures: list[VideoFrame] = [painter.draw(item) for item in items]
+    pictures = [painter.draw(item) for item in items]
+    return _timed(case, lambda: _encoded(case, info, pictures))
+
+
+def _encoded(case: Case, info: SourceInfo, pictures: list[VideoFrame]) -> None:
     step = max(1, round(1 / ((info.rate or 25) * info.time_base)))
+    with open_sink(case.job().sink, info) as sink:
+        for count, n in enumerate(islice(_there_and_back(len(pictures)), case.frames)):
+            sink.write(pictures[n], count * step)
 
-    def work() -> None:
-        with open_sink(job.sink, info) as sink:
-            for count, n in enumerate(islice(_there_and_back(len(pictures)), case.frames)):
-                sink.write(pictures[n], count * step)
 
-    return _timed(case, work)
+def _encode_plain(case: Case) -> dict[str, Any]:
+    """`_encode` of the same pictures before anything is drawn on them."""
+    job = case.job()
+    with open_source(job.source) as source:
+        info, frames = source.info, _kept(source, source.info)
+    return _timed(case, lambda: _encoded(case, info, [frame.picture for frame in frames]))
 
 
 def _transcode(case: Case) -> dict[str, Any]:
@@ -245,6 +252,7 @@ STAGES: dict[str, Callable[[Case], dict[str, Any]]] = {
     "model": _model,
     "draw": _draw,
     "encode": _encode,
+    "encode_plain": _encode_plain,
     "transcode": _transcode,
     "whole": _whole,
     "forward": _forward,

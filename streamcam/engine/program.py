@@ -138,4 +138,3 @@ def _for_card(precision: str, *, xla: bool) -> Any:
     if xla:
         config.graph_options.optimizer_options.global_jit_level = tf.compat.v1.OptimizerOptions.ON_2
     return config
-

@@ -27,7 +27,7 @@ from streamcam.sources import open_source
 
 from .runs import FOUND, row
 
-ALONE = [row(stage) for stage in ("decode", "draw", "encode", "transcode")]
+ALONE = [row(stage) for stage in ("decode", "draw", "encode", "encode_plain", "transcode")]
 
 
 def cli(*arguments: object) -> Result:
@@ -69,10 +69,14 @@ def test_a_gpu_works_beside_the_processor() -> None:
     assert verdict.bound_wall == pytest.approx(0.006)
 
 
-def test_drawing_and_encoding_share_a_thread() -> None:
-    rows = [row("forward", "cpu", 1, seconds=0.003), row("model", "cpu", 1, seconds=0.0045), row("whole", "cpu", 1)]
+def test_what_is_drawn_costs_the_encoder_something() -> None:
+    rows = [row("forward", "cpu", 1, seconds=0.003), row("model", "cpu", 1, seconds=0.0035), row("whole", "cpu", 1)]
     (verdict,) = verdicts([*ALONE, *(replace(r, precision="float32") for r in rows)], cores=1)
-    assert verdict.bottleneck == "draw+encode"
+    assert verdict.bottleneck == "encode"
+    assert verdict.overlay == pytest.approx(2 * (0.004 - 0.003))
+    told = verdict.as_dict()
+    assert told["cpu_over_bound"] == pytest.approx(0.012 / 0.008)
+    assert told["cpu_over_bound_and_overlay"] == pytest.approx(0.012 / (0.008 + 0.001))
 
 
 def test_devices_are_measured_alone_and_then_together(gpus: list[Case]) -> None:

@@ -1,0 +1,70 @@
+"""Cost of a frame and memory along a clip of half an hour: neither may depend on the position.
+
+python benchmarks/long.py [--minutes N]
+
+The 640x360 sample, repeated, in one process. Writes the section "long" of RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+
+from common import BENCHMARKS, REPOSITORY, WORK, machine, say, spread, table, write_section
+
+CASE = BENCHMARKS / "cases" / "along.py"
+SAMPLE = REPOSITORY / "samples" / "samoyed_640_nogps.mp4"
+PARTS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=int, default=30)
+    minutes = parser.parse_args().minutes
+    WORK.mkdir(exist_ok=True)
+    clip = WORK / f"{minutes}min-640.mp4"
+    if not clip.exists():
+        say("making the clip")
+        subprocess.run([sys.executable, CASE, "make", SAMPLE, str(minutes * 60), clip], check=True)
+    done = subprocess.run(
+        [sys.executable, CASE, "run", clip, WORK / "along.mp4", str(PARTS)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    write_section("long", written(json.loads(done.stdout.splitlines()[-1]), minutes))
+    (WORK / "along.mp4").unlink()
+
+
+def written(found: dict[str, list[float]], minutes: int) -> str:
+    cpu, wall, memory, frames = (found[name] for name in ("cpu", "wall", "memory", "frames"))
+    rows = [
+        (
+            f"{n + 1} of {len(cpu)}",
+            f"{frames[n]:,.0f}",
+            f"{1000 * cpu[n]:.2f}",
+            f"{1 / wall[n]:.1f}",
+            f"{memory[n]:,.0f}",
+        )
+        for n in range(len(cpu))
+    ]
+    half = len(cpu) // 2
+    ratio = statistics.median(cpu[half:]) / statistics.median(cpu[:half])
+    slope, _ = statistics.linear_regression(range(1, len(memory)), memory[1:])
+    return f"""## A long clip
+
+The 640x360 sample repeated to {minutes} minutes, embedded model, Grad-CAM, in one process. Made by `make bench-long`.
+
+Machine: {machine()}.
+
+{table(("part", "frames", "CPU, ms a frame", "frames a second", "resident memory at its end, MiB"), rows)}
+
+CPU time of a frame: {spread([1000 * one for one in cpu], 2)} ms; second half ÷ first half {ratio:.3f}. Memory changes
+by {slope:+.1f} MiB a part after the first."""
+
+
+if __name__ == "__main__":
+    main()
