@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -13,7 +14,7 @@ from .compose import Painter
 from .config import Between, Job
 from .engine import load_explainer
 from .errors import StreamcamError
-from .flow import Flow, StageClock, batched
+from .flow import Flow, Opening, StageClock, batched
 from .frames import Explained, Frame, SourceInfo
 from .sinks import open_sink
 from .sources import open_source
@@ -136,13 +137,18 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
     clock, counts = StageClock(), _Counts()
     started = time.perf_counter()
     interrupted = False
-    with open_source(job.source) as source, open_sink(job.sink, source.info) as sink:
+    with Opening(lambda: open_source(job.source)) as opening, contextlib.ExitStack() as stack:
+        if explainer is None and not opening.done(within=_PROMPT):
+            with clock("load"):
+                explainer = load_explainer(job.model, job.explain)
+        source = opening.result()
+        sink = stack.enter_context(open_sink(job.sink, source.info))
         watcher.opened(source.info)
-        loading = time.perf_counter()
-        explainer = explainer or load_explainer(job.model, job.explain)
         every = _EXPECTED if job.time.every == "auto" else job.time.every
-        view = explainer.view(source.info, every=every)
-        startup = time.perf_counter() - loading
+        with clock("load"):
+            explainer = explainer or load_explainer(job.model, job.explain)
+            view = explainer.view(source.info, every=every)
+        startup = clock.seconds["load"]
         scaler = Scaler(view.geometry, source.info.colour)
         detail = view.detail(explainer.method)
         panels = len(explainer.targets)
@@ -239,6 +245,9 @@ def _passed(flow: Flow, watcher: Watcher, done: int, total: int) -> None:
     flow.check()
     watcher.passes(done, total)
 
+
+_PROMPT = 0.5
+"""Seconds in which a source opens that is no network's: what is wrong with it is said before a model is loaded."""
 
 _DRAWN = 4
 """Pictures that may wait for the encoder: each is as large as a frame."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 
-from streamcam.flow import Channel, Flow
+from streamcam.errors import SourceError
+from streamcam.flow import Channel, Flow, Opening
 
 
 class Broken(Exception):
@@ -220,3 +222,61 @@ def test_keyboard_interrupt_passes_through() -> None:
 def test_a_depth_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Channel(0)
+
+
+class Thing:
+    """Something that is opened and closed."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.closed.set()
+
+
+def test_other_work_is_done_while_something_opens() -> None:
+    worked = threading.Event()
+    thing = Thing()
+
+    def slow() -> Thing:
+        assert worked.wait(20)
+        return thing
+
+    with Opening(slow) as opening:
+        assert not opening.done(within=0)
+        worked.set()
+        assert opening.result() is thing
+        assert opening.done(within=0)
+        assert not thing.closed.is_set()
+    assert thing.closed.is_set()
+
+
+def test_what_cannot_be_opened_says_so_to_who_asks() -> None:
+    error = SourceError("gone")
+
+    def fails() -> Thing:
+        raise error
+
+    with Opening(fails) as opening, pytest.raises(SourceError) as caught:
+        opening.result()
+    assert caught.value is error
+
+
+def test_nobody_waits_for_what_is_no_longer_wanted_and_it_is_closed() -> None:
+    left = threading.Event()
+    thing = Thing()
+
+    def stuck() -> Thing:
+        assert left.wait(20)
+        return thing
+
+    with pytest.raises(KeyboardInterrupt), Opening(stuck):
+        raise KeyboardInterrupt
+    left.set()
+    assert thing.closed.wait(20)
+    for thread in threading.enumerate():
+        if thread.name == "streamcam-opening":
+            thread.join(20)

@@ -1,0 +1,209 @@
+"""What lies between the threads of a pipeline: queues, and tables that several workers share."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+from .errors import StreamcamError
+
+T = TypeVar("T")
+R = TypeVar("R")
+_END = object()
+
+
+class Cancelled(BaseException):
+    """Rises in a stage's thread when its flow ends early, and in whoever reads on after its end.
+
+    Not an `Exception`, so that no ``except Exception`` on the way can mistake it for a failure.
+    """
+
+
+class Channel(Generic[T]):
+    """A bounded queue between one producing and one consuming thread.
+
+    Args:
+        depth: how many items may wait, at least 1.
+        live: when full, `put` drops the oldest waiting item and counts it in `dropped` instead of waiting.
+    """
+
+    def __init__(self, depth: int, *, live: bool = False) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self.dropped = 0
+        self._depth = depth
+        self._live = live
+        self._items: deque[T] = deque()
+        self._closed = False
+        self._cancelled = False
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def put(self, item: T) -> None:
+        """Appends an item, waiting for room unless live.
+
+        Raises:
+            Cancelled: the flow has ended.
+        """
+        with self._changed:
+            while len(self._items) >= self._depth and not self._cancelled:
+                if self._live:
+                    self._items.popleft()
+                    self.dropped += 1
+                else:
+                    self._changed.wait()
+            if self._cancelled:
+                raise Cancelled
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Says that no more items follow; ``error`` rises in the consumer after the last one."""
+        with self._changed:
+            self._closed = True
+            self._error = error
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Releases both sides at once; waiting items are let go."""
+        with self._changed:
+            self._cancelled = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._changed:
+                while not (self._items or self._closed or self._cancelled):
+                    self._changed.wait()
+                if self._cancelled:
+                    raise Cancelled
+                if not self._items:
+                    if self._error is not None:
+                        raise self._error
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+
+
+class Table(Generic[T, R]):
+    """Where several workers take items from, and lay down what they made of them, in the items' order.
+
+    Args:
+        items: read by one worker at a time.
+        workers: how many there are.
+        depth: how many items may be under way or done, and not yet taken.
+    """
+
+    def __init__(self, items: Iterable[T], workers: int, depth: int) -> None:
+        self._items = iter(items)
+        self._workers = workers
+        self._depth = max(depth, workers)
+        self._reading = self._ended = self._broken = self._cancelled = False
+        self._error: BaseException | None = None
+        self._read = self._given = self._under_way = 0
+        self._returned: list[tuple[int, T]] = []
+        self._done: dict[int, R] = {}
+        self._changed = threading.Condition()
+
+    def cancel(self) -> None:
+        """Releases everybody at once."""
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify_all()
+
+    def serve(self, number: int, work: Callable[[T], R], failed: Callable[[int, StreamcamError], None]) -> None:
+        """One worker's life: until the items end, it fails, or all is cancelled."""
+        try:
+            while (taken := self._take()) is not None:
+                index, item = taken
+                try:
+                    result = work(item)
+                except StreamcamError as error:
+                    if self._give_back(index, item, error):
+                        failed(number, error)
+                    return
+                self._lay_down(index, result)
+        except Cancelled:
+            self.cancel()
+        except BaseException as error:
+            self._break(error)
+
+    def _take(self) -> tuple[int, T] | None:
+        """The next item with its number: one that was given back, or one that is read; None when there is no more."""
+        with self._changed:
+            while True:
+                if self._cancelled:
+                    raise Cancelled
+                if self._returned:
+                    self._under_way += 1
+                    return heapq.heappop(self._returned)
+                if self._broken or (self._ended and not self._under_way):
+                    return None
+                if not (self._ended or self._reading) and self._read - self._given < self._depth:
+                    self._reading = True
+                    break
+                self._changed.wait()
+        item: Any = _END
+        try:
+            item = next(self._items, _END)
+        except Cancelled:
+            raise
+        except BaseException as error:
+            self._error = error
+        with self._changed:
+            self._reading, self._ended = False, item is _END
+            self._changed.notify_all()
+            if not self._ended:
+                self._read += 1
+                self._under_way += 1
+                return self._read - 1, item
+        return self._take()
+
+    def _give_back(self, index: int, item: T, error: StreamcamError) -> bool:
+        """Leaves an item to the others; False where there are none."""
+        with self._changed:
+            self._under_way -= 1
+            self._workers -= 1
+            self._changed.notify_all()
+            if not self._workers:
+                self._error, self._ended = error, True
+                self._returned.clear()
+                return False
+            heapq.heappush(self._returned, (index, item))
+            return True
+
+    def _lay_down(self, index: int, result: R) -> None:
+        with self._changed:
+            self._under_way -= 1
+            self._done[index] = result
+            self._changed.notify_all()
+
+    def _break(self, error: BaseException) -> None:
+        with self._changed:
+            self._error, self._ended, self._broken = error, True, True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[R]:
+        while True:
+            with self._changed:
+                while not (self._given in self._done or self._over or self._cancelled):
+                    self._changed.wait()
+                if self._cancelled:
+                    raise Cancelled
+                if self._given not in self._done:
+                    if self._error is not None:
+                        raise self._error
+                    return
+                result = self._done.pop(self._given)
+                self._given += 1
+                self._changed.notify_all()
+            yield result
+
+    @property
+    def _over(self) -> bool:
+        return self._broken or (self._ended and not (self._under_way or self._returned))
