@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
+
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+
 from pathlib import Path
 
 import av

@@ -6,6 +6,8 @@ import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# On as streamcam turns it on, also where TensorFlow would not by itself.
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 
 from collections.abc import Iterator
 from pathlib import Path
