@@ -22,22 +22,26 @@ def freeze(function: Any) -> Any:
     Returns:
         A function with the same inputs and outputs that holds no variable: the model may go away.
     """
-    frozen = convert_variables_to_constants_v2(function)
-    graph_def = frozen.graph.as_graph_def()
-    inputs = frozen.inputs
+    graph_def, inputs, outputs = _rewritten(convert_variables_to_constants_v2(function))
+
+    def imported(*given: Any) -> list[Any]:
+        replaced = {name: value for (name, _), value in zip(inputs, given, strict=True)}
+        tensors: list[Any] = tf.graph_util.import_graph_def(graph_def, replaced, outputs, name="frozen")
+        graph_def.Clear()  # the function keeps what is called here, and has the constants now
+        return tensors
+
+    return tf.compat.v1.wrap_function(imported, [specification for _, specification in inputs])
+
+
+def _rewritten(frozen: Any) -> tuple[Any, list[tuple[str, Any]], list[str]]:
+    """The graph, its inputs' names and specifications, and its outputs' names; the frozen function may go away."""
+    graph, graph_def = frozen.graph, frozen.graph.as_graph_def()
+    inputs = [(tensor.name, tf.TensorSpec(tensor.shape, tensor.dtype)) for tensor in frozen.inputs]
     outputs = [tensor.name for tensor in frozen.outputs]
-    graph = frozen.graph
     inline_convolutions(graph_def, outputs)
     merge_padding(graph_def, outputs, lambda name: graph.get_operation_by_name(name).outputs[0].shape)
     fold_batch_norm(graph_def, outputs)
     rewrite_gelu(graph_def, outputs)
     # Most nodes have lost their readers by now, and each one that is left costs time and memory to import.
-    kept = [node_of(name) for name in (*(tensor.name for tensor in inputs), *outputs)]
-    graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, kept)
-
-    def imported(*given: Any) -> list[Any]:
-        replaced = {tensor.name: value for tensor, value in zip(inputs, given, strict=True)}
-        tensors: list[Any] = tf.graph_util.import_graph_def(graph_def, replaced, outputs, name="frozen")
-        return tensors
-
-    return tf.compat.v1.wrap_function(imported, [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs])
+    kept = [node_of(name) for name in (*(name for name, _ in inputs), *outputs)]
+    return tf.compat.v1.graph_util.extract_sub_graph(graph_def, kept), inputs, outputs
