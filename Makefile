@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 python3.11 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
 BIN := .venv/bin
 
-.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-faithfulness bench-leaks clean
+.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-forward bench-faithfulness bench-leaks clean
 
 demo: .venv/installed  ## annotates a sample clip; prints where the video and a contact sheet are
 	@$(BIN)/python scripts/demo.py
@@ -40,6 +40,9 @@ bench-memory: .venv/installed  ## peak memory on one minute and on ten
 
 bench-methods: .venv/installed  ## what each method costs, and Grad-CAM against other libraries by itself
 	$(BIN)/python benchmarks/methods.py
+
+bench-forward: .venv/installed  ## the bare forward pass against OpenVINO's
+	$(BIN)/python benchmarks/forward.py
 
 bench-faithfulness: .venv/installed  ## deletion and insertion areas of each method
 	$(BIN)/python benchmarks/faithfulness.py
