@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 python3.11 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
 BIN := .venv/bin
 
-.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-faithfulness bench-leaks bench-every bench-startup bench-stages bench-devices bench-long bench clean
+.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-forward bench-faithfulness bench-leaks bench-every bench-startup bench-stages bench-devices bench-long bench clean
 
 demo: .venv/installed  ## annotates a sample clip; prints where the video and a contact sheet are
 	@$(BIN)/python scripts/demo.py
@@ -41,6 +41,9 @@ bench-memory: .venv/installed  ## peak memory on one minute and on ten
 bench-methods: .venv/installed  ## what each method costs, and Grad-CAM against other libraries by itself
 	$(BIN)/python benchmarks/methods.py
 
+bench-forward: .venv/installed  ## the bare forward pass against OpenVINO's
+	$(BIN)/python benchmarks/forward.py
+
 bench-faithfulness: .venv/installed  ## deletion and insertion areas of each method
 	$(BIN)/python benchmarks/faithfulness.py
 
@@ -62,7 +65,7 @@ bench-devices: .venv/installed  ## one, two and four replicas
 bench-long: .venv/installed  ## cost and memory along half an hour
 	$(BIN)/python benchmarks/long.py
 
-bench: bench-stages bench-peers bench-methods bench-every bench-devices bench-startup bench-long bench-memory  ## all of RESULTS.md that depends on speed; an hour on a quiet machine
+bench: bench-forward bench-stages bench-peers bench-methods bench-every bench-devices bench-startup bench-long bench-memory  ## all of RESULTS.md that depends on speed; an hour on a quiet machine
 
 clean:
 	rm -rf .venv demo benchmarks/work .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -5,6 +5,7 @@ python benchmarks/environments.py
 keras: tf-explain 0.3.1 and tf-keras-vis 0.8.7 were written for the Keras 2 inside TensorFlow. Both also run on
     Keras 3, tf-explain a third slower and tf-keras-vis no faster, so they get the legacy package ``tf_keras`` next to
     the TensorFlow that streamcam uses.
+openvino: the peer of the forward pass alone.
 torch: pytorch-grad-cam with the CPU build of PyTorch. It is installed without its dependencies and they by name,
     as one of them, torchvision, is needed for a few names only (see ``cases/peer_pytorch_grad_cam.py``). Where the
     index has no CPU build of this version, pip takes the much larger default one; the results are the same.
@@ -30,6 +31,7 @@ REQUIREMENTS = {
             "opencv-python-headless==5.0.0.93",
         ),
     ),
+    "openvino": (("openvino==2026.4.1", "numpy<3"),),
     "torch": (
         ("torch==2.13.0", "numpy", "scipy", "pillow", "matplotlib", "scikit-learn", "tqdm"),
         ("opencv-python-headless==5.0.0.93",),

@@ -65,7 +65,7 @@ def _judged(method: str, found: dict[str, Any]) -> str:
 
 def _alone() -> tuple[str, str]:
     """Grad-CAM of this and the other libraries, taking turns: a table of times, and one of ratios."""
-    for name in environments.REQUIREMENTS:
+    for name in ("keras", "torch"):
         environments.make(name)
     clip, weights, form, out = (WORK / name for name in ("4s.mp4", "weights.npz", "closed-form.npz", "alone.npz"))
     if not clip.exists():

@@ -164,7 +164,7 @@ def main() -> None:
         cases, repeats = [replace(case, seconds=SLOW) for case in cases], 1
 
     WORK.mkdir(exist_ok=True)
-    for name in environments.REQUIREMENTS:
+    for name in ("keras", "torch"):
         environments.make(name)
     for seconds in {WARM, *SLOW, *USUAL}:
         subprocess.run([THIS, BENCHMARKS / "clips.py", str(seconds), clip(seconds)], check=True)

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from streamcam.config import ModelOptions
-from streamcam.engine.devices import arithmetic, share_the_processor
+from streamcam.engine.devices import share_the_processor
 from streamcam.engine.freeze import freeze
 from streamcam.engine.graph import find_head
-from streamcam.engine.kernel import Kernel, build_kernel
+from streamcam.engine.kernel import Kernel, plan_kernel
 from streamcam.methods import load_method
 from streamcam.models import load_model, parse_target
 from streamcam.models.backend import tf
@@ -48,23 +48,20 @@ def main() -> None:
         return [find_head(loaded.call(loaded.preprocess(tf.cast(images, tf.float32)))).logits]
 
     shape = tf.TensorSpec(pictures.shape, tf.uint8)
-    forward = freeze(tf.function(logits, autograph=False).get_concrete_function(shape))
+    forward = freeze(tf.function(logits, autograph=False).get_concrete_function(shape)).start("cpu", precision)
 
     def bare() -> None:
-        with arithmetic(precision):
-            forward(tf.constant(pictures))[0].numpy()
+        forward(pictures)
 
     def kernel(name: str) -> Kernel:
-        return build_kernel(
+        return plan_kernel(
             loaded,
             load_method(name, PARAMS.get(name)),
             layer="auto",
             targets=(parse_target(loaded.labels, "top"),),
             size=(SIDE, SIDE),
             batch=BATCH,
-            precision=precision,
-            device="cpu",
-        )
+        ).start("cpu", precision)
 
     timed = kernel(method)
     gradient = kernel("saliency") if timed.passes is not None and timed.passes.mean else None

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.engine.freeze import fold_batch_norm, freeze
+from streamcam.engine.freeze import freeze
 from streamcam.engine.program import Program
+from streamcam.engine.rewrite import fold_batch_norm
 from streamcam.models.backend import keras, tf
 
 from . import models

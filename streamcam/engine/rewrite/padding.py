@@ -1,0 +1,65 @@
+"""Zero padding before a convolution becomes the convolution's own.
+
+Keras writes strided convolutions as ``ZeroPadding2D`` and a VALID convolution (MobileNetV2, EfficientNet), and the
+padding copies the largest grids of the network. Where it is what SAME pads, the convolution says SAME instead.
+Other paddings are left: TensorFlow fuses them into ordinary convolutions, and explicit paddings of depthwise ones end
+the process in its shape inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .graph import Graph, node_of
+
+_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+
+
+def merge_padding(graph_def: Any, outputs: list[str], shape_of: Callable[[str], Any]) -> int:
+    """Turns zero padding and a VALID convolution into a SAME one, in place, where they are the same.
+
+    Args:
+        graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
+        outputs: names of the tensors that must keep their value.
+        shape_of: the `tf.TensorShape` of a node's first tensor.
+
+    Returns:
+        How many convolutions were changed.
+    """
+    graph = Graph(graph_def, outputs)
+    merged = 0
+    for node in graph_def.node:
+        if node.op not in _CONVOLUTIONS or node.attr["padding"].s != b"VALID":
+            continue
+        pad = graph.producer(node.input[0])
+        if node.attr["data_format"].s != b"NHWC" or not _pads_zeros(pad, graph) or pad.name in graph.kept:
+            continue
+        kernel = shape_of(node_of(node.input[1]))
+        size = shape_of(node_of(pad.input[0]))
+        if kernel.rank == size.rank == 4 and _is_same(node, graph.constants[pad.input[1]], kernel, size):
+            node.input[0] = pad.input[0]
+            node.attr["padding"].s = b"SAME"
+            merged += 1
+    return merged
+
+
+def _pads_zeros(node: Any, graph: Graph) -> bool:
+    if node.op not in ("Pad", "PadV2") or node.input[1] not in graph.constants:
+        return False
+    return node.op == "Pad" or (node.input[2] in graph.constants and not graph.constants[node.input[2]].any())
+
+
+def _is_same(convolution: Any, pads: Any, kernel: Any, size: Any) -> bool:
+    if pads.shape != (4, 2) or pads[0].any() or pads[3].any():
+        return False
+    strides = convolution.attr["strides"].list.i
+    dilations = convolution.attr["dilations"].list.i or (1, 1, 1, 1)
+    for axis in (1, 2):
+        length, width = size[axis], kernel[axis - 1]
+        if length is None or width is None:
+            return False
+        total = max((-(-length // strides[axis]) - 1) * strides[axis] + (width - 1) * dilations[axis] + 1 - length, 0)
+        if tuple(pads[axis]) != (total // 2, total - total // 2):
+            return False
+    return True

@@ -1,0 +1,194 @@
+"""Each rewrite must change the graph and not the numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.engine.freeze import freeze
+from streamcam.engine.program import Program
+from streamcam.models.backend import convert_variables_to_constants_v2, keras, tf
+
+from .models import HEIGHT, WIDTH, L, shaken
+from .test_freeze import operations, traced
+from .test_kernel import pictures
+
+
+def before(function: Any) -> Counter[str]:
+    """What a frozen function consists of, without what no output needs."""
+    pruned = tf.compat.v1.graph_util.extract_sub_graph(
+        function.graph.as_graph_def(), [tensor.op.name for tensor in function.outputs]
+    )
+    return Counter(node.op for node in pruned.node)
+
+
+def run(program: Program, images: Any) -> list[Any]:
+    return program.start("cpu")(images.numpy())
+
+
+class Wrapped(keras.Model):
+    """Hides a model's inside from whoever looks at layers."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        return tf.identity(self.inner(inputs, training=training))
+
+
+def both(layers: Any) -> list[Any]:
+    """A functional and a subclassed model of the same layers."""
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    model = shaken(keras.Model(inputs, layers(x)))
+    return [model, Wrapped(model)]
+
+
+def checked(model: Any) -> Any:
+    """The operations left after freezing, and those of the frozen graph as it was; the numbers are compared."""
+
+    def look(images: Any) -> list[Any]:
+        return [model(tf.cast(images, tf.float32) / 255, training=False)]
+
+    function = traced(look)
+    images = tf.constant(pictures(2))
+    expected = function(images)[0].numpy()
+    frozen = freeze(function)
+    np.testing.assert_allclose(run(frozen, images)[0], expected, atol=2e-6, rtol=1e-5)
+    return operations(frozen), before(convert_variables_to_constants_v2(function))
+
+
+def padded(pads: Any, kernel: int, strides: int, depthwise: bool) -> Any:
+    def layers(x: Any) -> Any:
+        x = L.Conv2D(4, 1, activation="relu")(x)
+        make = L.DepthwiseConv2D if depthwise else (lambda *given, **named: L.Conv2D(6, *given, **named))
+        x = make(kernel, strides=strides, padding="valid", use_bias=False)(L.ZeroPadding2D(pads)(x))
+        return L.ReLU(6.0)(L.BatchNormalization()(x))
+
+    return layers
+
+
+@pytest.mark.parametrize("depthwise", [True, False], ids=["depthwise", "ordinary"])
+@pytest.mark.parametrize(
+    ("pads", "kernel", "strides", "same"),
+    [
+        (((0, 1), (0, 1)), 3, 2, True),
+        (((1, 2), (1, 2)), 5, 2, True),
+        (1, 3, 1, True),
+        (1, 3, 2, False),  # PyTorch's: SAME pads the other side only
+        (3, 7, 2, False),
+        (((0, 1), (0, 0)), 3, 2, False),
+    ],
+)
+def test_padding_that_is_same_goes_into_the_convolution(
+    pads: Any, kernel: int, strides: int, same: bool, depthwise: bool
+) -> None:
+    for model in both(padded(pads, kernel, strides, depthwise)):
+        after, earlier = checked(model)
+        assert earlier["Pad"] == 1
+        assert after["Pad"] == (0 if same else 1)
+
+
+def test_padding_by_something_else_than_zero_stays() -> None:
+    kernel = tf.constant(np.random.default_rng(0).normal(size=(3, 3, 3, 4)), tf.float32)
+
+    def look(images: Any) -> list[Any]:
+        grid = tf.pad(tf.cast(images, tf.float32), [[0, 0], [0, 1], [0, 1], [0, 0]], constant_values=7)
+        return [tf.nn.conv2d(grid, kernel, 2, "VALID")]
+
+    function = traced(look)
+    images = tf.constant(pictures(2))
+    frozen = freeze(function)
+    assert operations(frozen)["PadV2"] == 1
+    np.testing.assert_allclose(run(frozen, images)[0], function(images)[0].numpy(), rtol=1e-5, atol=1e-3)
+
+
+def test_a_padded_grid_that_somebody_reads_keeps_its_value() -> None:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = grid = L.ZeroPadding2D(((0, 1), (0, 1)))(x)
+    model = keras.Model(inputs, [grid, L.DepthwiseConv2D(3, strides=2)(x)])
+    function = traced(lambda images: list(model(tf.cast(images, tf.float32), training=False)))
+    images = tf.constant(pictures(2))
+    for got, wanted in zip(run(freeze(function), images), function(images), strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("groups", [4, 8], ids=["grouped", "depthwise"])
+def test_grouped_convolutions_come_out_of_their_calls(groups: int) -> None:
+    def layers(x: Any) -> Any:
+        x = L.Conv2D(8, 3, padding="same", activation="relu")(x)
+        x = L.Conv2D(16, 3, padding="same", groups=groups)(x)
+        return L.ReLU()(L.BatchNormalization()(x))
+
+    for model in both(layers):
+        after, earlier = checked(model)
+        assert earlier["StatefulPartitionedCall"] == 1
+        assert after["StatefulPartitionedCall"] == 0
+        assert after["Conv2D"] == 2
+        assert after["BiasAdd"] == 2
+        assert (earlier["Mul"], after["Mul"]) == (3, 0)  # the batch norm is in the kernel
+
+
+class Scale(L.Layer):
+    """As ConvNeXt's layer scale."""
+
+    def build(self, shape: Any) -> None:
+        self.gamma = self.add_weight(shape=(shape[-1],), initializer=keras.initializers.RandomUniform(0.5, 1.5, 0))
+
+    def call(self, x: Any) -> Any:
+        return x * self.gamma
+
+
+def block(x: Any) -> Any:
+    """A block of ConvNeXt."""
+    x = before = L.Conv2D(8, 4, strides=4)(x)
+    x = L.Conv2D(8, 7, padding="same", groups=8)(x)
+    x = L.LayerNormalization(epsilon=1e-6)(x)
+    x = L.Activation("gelu")(L.Dense(32)(x))
+    x = Scale()(L.Dense(8)(x))
+    return L.Add()([before, x])
+
+
+def test_a_block_of_dense_layers_on_a_grid() -> None:
+    for model in both(block):
+        after, earlier = checked(model)
+        assert earlier["Erfc"] == 1
+        assert (after["Erfc"], after["Erf"]) == (0, 1)
+        assert after["BiasAdd"] == 4
+        # Nothing lies between the dense layers' products and their biases, nor between bias and GELU, for which
+        # TensorFlow looks no further; layer scale is in the second kernel.
+        assert after["StatefulPartitionedCall"] == 0
+        assert after["Mul"] == earlier["Mul"] - 1
+
+
+def test_a_gelu_that_somebody_reads_within_stays() -> None:
+    inner = L.Dense(8, bias_initializer="random_normal")
+
+    def look(images: Any) -> list[Any]:
+        x = inner(tf.cast(images, tf.float32) / 255)
+        return [x, tf.nn.gelu(x, approximate=False), tf.identity(tf.nn.gelu(x, approximate=False))]
+
+    function = traced(look)
+    images = tf.constant(pictures(2))
+    frozen = freeze(function)
+    assert operations(frozen)["Erf"] == 0
+    for got, wanted in zip(run(frozen, images), function(images), strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), atol=1e-6)
+
+
+def test_gradients_through_dense_layers_on_a_grid_stay() -> None:
+    x = inputs = keras.Input((8, 12, 6))
+    x = L.Activation("gelu")(L.Dense(16, bias_initializer="random_normal")(x))
+    model = keras.Model(inputs, Scale()(L.Dense(4, bias_initializer="random_normal")(x)))
+
+    def gradient(grid: Any) -> list[Any]:
+        return [tf.gradients(tf.reduce_sum(model(grid)[..., 1] ** 2), grid)[0]]
+
+    function = tf.function(gradient, autograph=False).get_concrete_function(tf.TensorSpec((2, 8, 12, 6)))
+    grid = tf.constant(np.random.default_rng(0).normal(size=(2, 8, 12, 6)), tf.float32)
+    expected = function(grid)[0].numpy()
+    assert np.abs(expected).max() > 0
+    np.testing.assert_allclose(run(freeze(function), grid)[0], expected, atol=1e-5, rtol=1e-4)
