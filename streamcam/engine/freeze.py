@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import ModelError
 from ..models.backend import convert_variables_to_constants_v2, tf
+from ..models.foreign import reason
 from .program import Program
 from .rewrite import fold_batch_norm, inline_convolutions, merge_padding, rewrite_gelu
 from .rewrite.graph import node_of
@@ -24,8 +26,18 @@ def freeze(function: Any) -> Program:
 
     Returns:
         A program with the same inputs and outputs that holds no variable: the model may go away.
+
+    Raises:
+        ModelError: TensorFlow cannot freeze it.
     """
-    frozen = convert_variables_to_constants_v2(function)
+    try:
+        frozen = convert_variables_to_constants_v2(function)
+    except (ValueError, tf.errors.OpError) as error:
+        # Gradients through grouped convolutions, which Keras puts into functions of their own (ConvNeXt).
+        raise ModelError(
+            f"TensorFlow cannot turn the model into constants: {reason(error)}",
+            do="use a method that does not go back to the input, such as gradcam or occlusion",
+        ) from error
     graph, graph_def = frozen.graph, frozen.graph.as_graph_def()
     inputs = tuple(tensor.name for tensor in frozen.inputs)
     outputs = [tensor.name for tensor in frozen.outputs]

@@ -39,6 +39,9 @@ LARGEST = 2 * 2**30
 _SAVED_MODEL = "saved_model.pb"
 """What a folder holds that is a model."""
 
+_DECIDING = ("TF_", "ONEDNN_", "KERAS_")
+"""Beginnings of environment variables that change what is computed."""
+
 _ROOMS = ("engine", "methods", "models")
 _NOT_MINE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, DecodeError)
 """What reading a damaged or foreign entry may raise: such an entry is made anew."""
@@ -239,7 +242,9 @@ def _surroundings() -> dict[str, Any]:
         "processor": _processor(),
         "threads": processor_threads(),
         "cards": [{name: str(value) for name, value in sorted(card.items())} for card in cards],
-        "environment": {name: v for name, v in sorted(os.environ.items()) if name.startswith(("TF_", "ONEDNN_"))},
+        "environment": {
+            name: v for name, v in sorted(os.environ.items()) if name.startswith(("TF_", "ONEDNN_", "KERAS_"))
+        },
     }
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from streamcam.engine.freeze import freeze
 from streamcam.engine.program import Program
+from streamcam.errors import ModelError
 from streamcam.models.backend import convert_variables_to_constants_v2, keras, tf
 
 from .models import HEIGHT, WIDTH, L, shaken
 from .test_freeze import operations, traced
-from .test_kernel import pictures
+from .test_kernel import kernel_of, pictures
 
 
 def before(function: Any) -> Counter[str]:
@@ -192,3 +193,14 @@ def test_gradients_through_dense_layers_on_a_grid_stay() -> None:
     expected = function(grid)[0].numpy()
     assert np.abs(expected).max() > 0
     np.testing.assert_allclose(run(freeze(function), grid)[0], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_tensorflow_cannot_freeze_is_said() -> None:
+    """Back to the input through a grouped convolution: a known fault of its converter."""
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Conv2D(8, 7, padding="same", groups=8)(L.Conv2D(8, 4, strides=4)(x))
+    model = keras.Model(inputs, L.Dense(5)(L.GlobalAveragePooling2D()(L.ReLU()(x))))
+    assert kernel_of(model)(pictures(2)).maps.any()
+    with pytest.raises(ModelError, match=r"constants.*such as gradcam"):
+        kernel_of(model, "saliency")
