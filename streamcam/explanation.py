@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import DEFAULT_MODEL, Colormap, ExplainOptions, Layout, ModelOptions, Precision, as_targets
-from .errors import OptionError
+from .errors import OptionError, StreamcamError
+from .flow import Flow
 from .frames import Display, Pixels, SourceInfo
 from .geometry import Fit, Geometry
 from .temporal import peak
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from .engine.explainer import StreamExplainer
+    from .engine.kernel import Look
+    from .engine.replica import Replica
     from .methods import Method
 
 
@@ -147,13 +151,14 @@ class _Seen:
 
 
 class Explainer:
-    """A model with a method, ready to explain images. Loads the model at once; compiles with the first images.
+    """A model with a method, ready to explain images. Compiles with the first images.
 
         explainer = streamcam.Explainer("ResNet50", method="gradcam", target="tabby")
         explanation = explainer.explain(images)
         explanation.maps, explanation.overlay()
 
-    Use it from one thread at a time. The model is left as it was.
+    Use it from one thread at a time. The model is left as it was, and its weights are copied when it is compiled: after
+    training it further, make a new one. A model that is named is loaded only where nothing is kept of it from before.
 
     Args:
         model: a `keras.Model`, ``efficientnet-lite0`` (embedded), a name from `keras.applications`, a ``.keras`` or
@@ -169,7 +174,7 @@ class Explainer:
         fit: how images are fitted into the model's input; ``auto`` shows it the whole image.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         batch: images a run; 0 chooses.
-        device: ``auto``, ``cpu``, ``gpu:0`` …
+        device: ``auto``, ``all``, ``cpu``, ``gpu:0``, or several with commas, which share the batches.
         image_input, feed: for models with several inputs, as ``--image-input`` and ``--feed``.
 
     Raises:
@@ -231,13 +236,25 @@ class Explainer:
         view = self._engine.view(_info(pictures[0], len(pictures)), fit=self._fit(pictures))
         seen: list[_Seen] = []
         troubles: list[str] = []
-        for start in range(0, len(pictures), view.kernel.batch):
-            here = slice(start, start + view.kernel.batch)
+        said: list[str] = []
+        size = view.kernel.batch
+        batches = [slice(start, start + size) for start in range(0, len(pictures), size)]
+
+        def work(replica: Replica, here: slice) -> Look:
             inputs = np.stack([fitted(p, g) for p, g in zip(pictures[here], geometries[here], strict=True)])
-            look = view.replicas[0](inputs, progress)
-            told = [(start + n, troubled(look, n)) for n in range(len(inputs))]
-            troubles += [f"image {number}: {trouble}" for number, trouble in told if trouble]
-            seen.extend(self._seen(look, len(inputs)))
+            return replica(inputs, progress, said.append)
+
+        def failed(worker: int, error: StreamcamError) -> None:
+            seats[worker].out = True
+            said.append(f"{seats[worker].device} is out: {error}")
+
+        seats = self._engine.seats(view)
+        with Flow() as flow:
+            workers = [functools.partial(work, replica) for replica in seats]
+            for look in flow.deal(batches, workers, depth=len(workers) + 1, name="model", failed=failed):
+                told = [(len(seen) + n, troubled(look, n)) for n in range(len(look.maps))]
+                troubles += [f"image {number}: {trouble}" for number, trouble in told if trouble]
+                seen.extend(self._seen(look, len(look.maps)))
 
         def one(values: Any) -> Any:
             return values if self._several else values[0]
@@ -253,7 +270,7 @@ class Explainer:
             precision=view.kernel.precision,
             display=self._engine.display,
             figures={name: np.array([one(s.figures[name]) for s in seen]) for name in seen[0].figures},
-            notes=(*self._engine.notes, *troubles),
+            notes=(*view.notes, *said, *troubles),
             images=tuple(_frozen(picture.view()) for picture in pictures),
             geometries=geometries,
             alone=alone,

@@ -140,13 +140,13 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
     with Opening(lambda: open_source(job.source)) as opening, contextlib.ExitStack() as stack:
         if explainer is None and not opening.done(within=_PROMPT):
             with clock("load"):
-                explainer = load_explainer(job.model, job.explain)
+                explainer = load_explainer(job.model, job.explain, shared=True)
         source = opening.result()
         sink = stack.enter_context(open_sink(job.sink, source.info))
         watcher.opened(source.info)
         every = _EXPECTED if job.time.every == "auto" else job.time.every
         with clock("load"):
-            explainer = explainer or load_explainer(job.model, job.explain)
+            explainer = explainer or load_explainer(job.model, job.explain, shared=True)
             view = explainer.view(source.info, every=every)
         startup = clock.seconds["load"]
         scaler = Scaler(view.geometry, source.info.colour)
@@ -163,9 +163,12 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
             watcher.note(line)
 
         def failed(worker: int, error: StreamcamError) -> None:
-            say(f"{devices[worker]} is out: {error}; its frames go to the others")
+            replica = seats[worker]
+            if not replica.out:
+                replica.out = True
+                say(f"{replica.device} is out: {error}; its frames go to the others")
 
-        for note in explainer.notes:
+        for note in view.notes:
             watcher.note(note)
         if how != job.time.between:
             say(_CANNOT_WAIT)
@@ -175,8 +178,8 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
                 seen = clock.timed("decode", looked_at(source, scaler, chosen(job.time), counts))
                 frames = flow.ahead(seen, depth=2 * longest, name="decode", live=source.info.live)
                 progress = functools.partial(_passed, flow, watcher)
-                workers = explainer.workers(view, clock, progress, say)
-                devices = [replica.device for replica in view.replicas for _ in range(replica.threads)]
+                seats = explainer.seats(view)
+                workers = explainer.workers(seats, clock, progress, say)
                 batches = batched(frames, batch, longest=longest)
                 looked = flow.deal(batches, workers, depth=len(workers) + 1, name="model", failed=failed)
                 whole = between(explainer.explain(looked), how, view.geometry, clock)
@@ -215,13 +218,13 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         method=explainer.method,
         precision=view.kernel.precision,
         device=view.device,
-        batch=batch,
+        batch=view.kernel.batch,
         decoder=source.decoder,
         encoder=sink.encoder,
         interrupted=interrupted,
         targets=tuple(str(target) for target in job.explain.target),
         figures=figures,
-        notes=(*explainer.notes, *said),
+        notes=(*view.notes, *said),
     )
     if interrupted:
         raise Interrupted(summary)

@@ -178,7 +178,7 @@ def test_what_progress_raises_ends_it(model: Any) -> None:
 def test_what_is_dropped_is_gone(model: Any, method: str) -> None:
     explainer = streamcam.Explainer(model, method, preprocess=scaled)
     explainer.explain(pictures(1))
-    kernel = next(iter(explainer._engine._views.values()))[0].kernel
+    kernel = next(iter(explainer._engine._views.values()))[0][0].kernel
     graphs = [weakref.ref(kernel.first.graph)]
     if kernel.passes is not None:
         graphs += [weakref.ref(kernel.passes.step.graph), weakref.ref(kernel.passes.last.graph)]

@@ -20,7 +20,7 @@ def load(path: Path) -> Result:
     try:
         told = json.loads(path.read_text())
         rows = tuple(Row.from_dict(row) for row in told["rows"])
-        return Result(told["machine"], told["software"], told["setting"], rows)
+        return Result(dict(told["machine"]), dict(told["software"]), dict(told["setting"]), rows)
     except OSError as error:
         raise StreamcamError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

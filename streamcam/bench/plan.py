@@ -80,7 +80,9 @@ class Plan:
             return [name for name in known if name.startswith("gpu")] or known
         if self.device == "auto":
             return [found["device"]]
-        return list(dict.fromkeys(self.device.lower().split(",")))
+        names = [name.strip() for name in self.device.lower().split(",")]
+        # As one device may be written in two ways; what there is not fails in its case.
+        return list(dict.fromkeys(next((k for k in _spellings(name) if k in known), name) for name in names))
 
     def cases(self, found: dict[str, Any], work: Path) -> list[Case]:
         """All but the joined devices, cheap ones first."""
@@ -113,3 +115,7 @@ class Plan:
             "whole": loading + model + 2 * media,
         }
         return sum((cost.get(case.stage, float(media)) for case in cases), 0.0)
+
+
+def _spellings(name: str) -> tuple[str, str, str]:
+    return name, f"{name}:0", name.removesuffix(":0")

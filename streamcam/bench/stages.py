@@ -79,7 +79,7 @@ def _prepare(case: Case) -> dict[str, Any]:
         frames = list(islice(source, _MAPS))
     decoding = (time.perf_counter() - decoding) / len(frames)
     loading = time.perf_counter()
-    explainer = load_explainer(job.model, job.explain)
+    explainer = load_explainer(job.model, job.explain, shared=True)
     view = explainer.view(info)
     loading = time.perf_counter() - loading
     scaler = Scaler(view.geometry, info.colour)
@@ -283,7 +283,7 @@ def _peak() -> int | None:
 def _compiled(case: Case, info: SourceInfo) -> tuple[Any, Any, float]:
     """Explainer, view and the seconds it took to compile the view and to run it first."""
     job = case.job()
-    explainer = load_explainer(job.model, job.explain)
+    explainer = load_explainer(job.model, job.explain, shared=True)
     compiling = time.perf_counter()
     view = explainer.view(info)
     return explainer, view, time.perf_counter() - compiling
@@ -293,7 +293,7 @@ def _explained(
     explainer: StreamExplainer, view: View, batches: Iterator[Batch], clock: StageClock
 ) -> Iterator[Explained]:
     """What the road makes of batches, on all of the view's devices."""
-    workers = explainer.workers(view, clock)
+    workers = explainer.workers(explainer.seats(view), clock)
     with Flow() as flow:
         yield from explainer.explain(flow.deal(batches, workers, depth=len(workers) + 1))
 

@@ -88,6 +88,8 @@ def bench(
     for path in (plot, save):
         if path is not None and not path.parent.is_dir():
             raise StreamcamError(f"the folder {path.parent} does not exist", do="create it first")
+        if path is not None and path.is_dir():
+            raise StreamcamError(f"{path} is a folder", wanted="a file name")
     earlier = None if compare is None else load(compare)
     options: dict[str, Any] = {
         "model": model,
@@ -105,13 +107,16 @@ def bench(
     check = functools.partial(comparable, earlier) if earlier else (lambda result: None)
     result = run(plan, (lambda line: None) if quiet else say, check)
     told = result.as_dict()
-    if save is not None:
-        save.write_text(json.dumps(told))
     ratios = compared(earlier, result) if earlier else None
     if as_json:
         typer.echo(json.dumps(told if ratios is None else {**told, "compared": ratios}))
     else:
         _show(result, ratios)
+    if save is not None:
+        try:
+            save.write_text(json.dumps(told))
+        except OSError as error:
+            raise StreamcamError(f"{save} cannot be written: {error.strerror}") from error
     if plot is not None:
         draw(result, plot)
     if all(row.error for row in result.rows if row.stage == "whole"):

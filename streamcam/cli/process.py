@@ -111,7 +111,8 @@ def process(
         ),
     ] = "auto",
     batch: Annotated[
-        str, typer.Option(help="Frames per model call; auto looks for the fastest, once.", rich_help_panel=_MODEL)
+        str,
+        typer.Option(help="Frames per model call; auto: 8, or the fastest for long sources.", rich_help_panel=_MODEL),
     ] = "auto",
     precision: Annotated[
         str,
@@ -240,7 +241,7 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
     done: list[Summary] = []
     failed: list[dict[str, str]] = []
     interrupted = False
-    explainer = load_explainer(jobs[0].model, jobs[0].explain) if len(jobs) > 1 else None
+    explainer = load_explainer(jobs[0].model, jobs[0].explain, shared=True) if len(jobs) > 1 else None
     said: set[str] = set()
 
     def note(bar: Bar, line: str) -> None:

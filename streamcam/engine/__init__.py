@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 __all__ = ["describe", "examine", "list_layers", "load_explainer"]
 
 
-def load_explainer(model: ModelOptions, explain: ExplainOptions) -> StreamExplainer:
+def load_explainer(model: ModelOptions, explain: ExplainOptions, *, shared: bool = False) -> StreamExplainer:
     """Loads a model and everything that is needed to explain it; takes seconds.
+
+    Args:
+        model: which model.
+        explain: what is explained, and how.
+        shared: leave half of the cores to decoder and encoder. That holds for all of TensorFlow in this process, unless
+            it runs already.
 
     Raises:
         ModelError, MethodError, TargetError, DeviceError, OptionError: what was asked for cannot be had.
     """
+    from .devices import share_the_processor
     from .explainer import StreamExplainer
 
+    if shared:
+        share_the_processor()
     return StreamExplainer(model, explain)
 
 

@@ -21,7 +21,7 @@ from .tracing import trace
 
 def bare_precisions(device: str) -> tuple[str, ...]:
     """The precisions that are fast on a device, the exact one first."""
-    half = half_precision(choose_devices(device)[0])
+    half = half_precision(choose_devices(device))
     return ("float32", half) if half else ("float32",)
 
 

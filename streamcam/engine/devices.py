@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DeviceError
@@ -17,7 +18,7 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 def logical_cpus() -> int:
     """How many devices the processor is taken for: one, or what ``STREAMCAM_CPU_DEVICES`` says."""
-    text = os.environ.get("STREAMCAM_CPU_DEVICES", "1")
+    text = os.environ.get("STREAMCAM_CPU_DEVICES") or "1"
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_CPUS):
         raise DeviceError(f"STREAMCAM_CPU_DEVICES is {text!r}", wanted=f"a number from 1 to {_MOST_CPUS}")
     return int(text)
@@ -40,7 +41,7 @@ def choose_devices(option: str) -> tuple[str, ...]:
             there is none), or names with commas between them.
 
     Raises:
-        DeviceError: there is no such device; lists what there is.
+        DeviceError: there is no such device (lists what there is), or processor and cards are to work together.
     """
     known = devices()
     cards = [name for name in known if name.startswith("gpu")]
@@ -61,6 +62,11 @@ def choose_devices(option: str) -> tuple[str, ...]:
                 f"--device {name!r} is not on this machine", wanted=f"auto, all or one or more of {', '.join(known)}"
             )
         chosen.append(full)
+    if len({name.partition(":")[0] for name in chosen}) > 1:
+        raise DeviceError(
+            f"--device {option} mixes processor and graphics cards, whose maps would differ",
+            wanted="one kind of device",
+        )
     return tuple(dict.fromkeys(chosen))
 
 
@@ -101,8 +107,13 @@ def tensorflow_name(device: str) -> str:
     return f"/job:localhost/replica:0/task:0/device:{kind.upper()}:{number or 0}"
 
 
-def half_precision(device: str) -> str:
-    """The precision of 16 bits that a device multiplies in hardware; empty where it has none."""
+def half_precision(devices: Sequence[str]) -> str:
+    """The precision of 16 bits that all of some devices of one kind multiply in hardware; empty where there is none."""
+    found = {_half_precision(device) for device in devices}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _half_precision(device: str) -> str:
     if device.startswith("cpu"):
         return "bfloat16" if processor_has_bfloat16() else ""
     card = tf.config.list_physical_devices("GPU")[int(device.partition(":")[2])]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from ..config import ExplainOptions, ModelOptions
-from ..errors import OptionError
+from ..errors import DeviceError, ModelError, OptionError
 from ..flow import StageClock
 from ..frames import Batch, Display, Evidence, Explained, Frame, SourceInfo
 from ..geometry import Fit, Geometry, Size
 from ..geometry import fit as fitted
 from ..methods import load_method, method_display, method_name
 from ..models import LoadedModel, ModelInfo, load_model, parse_target
-from .devices import choose_devices, share_the_processor
+from .devices import choose_devices
 from .kernel import INPUT, Kernel, Look, Plan, plan_kernel
 from .replica import Replica
 from .settle import DEFAULT_BATCH, SWEEP, settle
@@ -34,15 +34,27 @@ _VIEWS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """How the model looks at one source: the geometry, and a kernel made for it on each device."""
+    """How the model looks at one source.
+
+    Attributes:
+        geometry: of its pictures.
+        all_replicas: a kernel made for it on each device.
+        notes: what the user is to be told.
+    """
 
     geometry: Geometry
-    replicas: tuple[Replica, ...]
+    all_replicas: tuple[Replica, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """Those that have not failed."""
+        return tuple(replica for replica in self.all_replicas if not replica.out)
 
     @property
     def kernel(self) -> Kernel:
-        """That of the first device."""
-        return self.replicas[0].kernel
+        """That of the first device that has not failed."""
+        return (self.replicas or self.all_replicas)[0].kernel
 
     @property
     def device(self) -> str:
@@ -75,16 +87,16 @@ class StreamExplainer:
 
     def __init__(self, model: ModelOptions, explain: ExplainOptions, store: Store | None = None) -> None:
         self.devices = choose_devices(explain.device)
-        share_the_processor()
         self._model_options, self._options = model, explain
         self._method = load_method(explain.method, explain.params)
         self.display: Display = method_display(explain.method)
         self._store = store or Store()
-        key = self._store.key("info", model)
-        known = self._store.info(key)
+        # Before the model is loaded: what is kept of it must never be named after a file that has changed since.
+        self._key = self._store.key("model", model)
+        known = self._store.info(self._key)
         self.info: ModelInfo = known or self.loaded
         if known is None:
-            self._store.keep_info(key, self.info)
+            self._store.keep_info(self._key, self.info)
         if model.fit == "native" and not self.info.flexible:
             raise OptionError(
                 f"--fit native needs a model that takes any size; {self.info.name} takes "
@@ -98,15 +110,24 @@ class StreamExplainer:
             self._fit = model.fit
         self.targets = tuple(parse_target(self.info.labels, target) for target in explain.target)
         self.notes: list[str] = list(self.info.notes)
-        self._views: dict[tuple[Size, int], tuple[Replica, ...]] = {}
+        self._views: dict[tuple[Size, int], tuple[tuple[Replica, ...], tuple[str, ...]]] = {}
         self.troubles: list[str] = []
         self.figures: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @functools.cached_property
     def loaded(self) -> LoadedModel:
-        """The model itself, loaded when it is first needed."""
-        return load_model(self._model_options)
+        """The model itself, loaded when it is first needed.
+
+        Raises:
+            ModelError: it cannot be loaded, or its file has changed since this object was made.
+        """
+        if self._store.key("model", self._model_options) != self._key:
+            raise ModelError(f"{self.info.name} has changed on the disk since it was looked at", do="start again")
+        loaded = load_model(self._model_options)
+        if self._store.key("model", self._model_options) != self._key:
+            self._key = ""
+        return loaded
 
     @property
     def method(self) -> str:
@@ -129,47 +150,58 @@ class StreamExplainer:
         self.troubles, self.figures = [], {}
         geometry = self.geometry(info, fit=fit)
         looks = None if info.frames is None else -(-info.frames // every)
-        if self._options.batch == 0 and every == 1 and (looks is None or looks >= WORTH_A_SWEEP):
+        many = looks >= WORTH_A_SWEEP if looks is not None else not info.live
+        if self._options.batch == 0 and every == 1 and many:
             batch = SWEEP
         else:
             batch = self._options.batch or max(1, DEFAULT_BATCH // every)
             batch = batch if looks is None else max(1, min(batch, looks))
-        return View(geometry, self._replicas(geometry.input, batch))
+        return View(geometry, *self._compiled(geometry.input, batch))
 
-    def _replicas(self, size: Size, batch: int) -> tuple[Replica, ...]:
-        for (known_size, known), replicas in self._views.items():
+    def _compiled(self, size: Size, batch: int) -> tuple[tuple[Replica, ...], tuple[str, ...]]:
+        """A replica on each device, and what is to be said of them."""
+        for (known_size, known), (replicas, notes) in self._views.items():
             large_enough = not self._options.batch and replicas[0].kernel.batch >= batch > 0
-            if known_size == size and (known == batch or large_enough):
-                return replicas
+            working = not all(replica.out for replica in replicas)
+            if known_size == size and working and (known == batch or large_enough):
+                return replicas, notes
         settled = self._settled(size, batch)
         plan = settled.plan
-        replicas = tuple(
-            Replica(plan.start(device, settled.precision, xla=settled.xla), self._smaller(settled))
-            for device in self.devices
-        )
-        for replica in replicas:
-            # The first run is the one that optimises and allocates; it belongs to the start-up.
-            replica(np.zeros((plan.batch, size[1], size[0], 3), np.uint8), say=self._note)
-        for line in (*settled.notes, *plan.notes, plan.told):
-            self._note(line)
+        said: list[str] = []
+        started: list[Replica] = []
+        for device in self.devices:
+            try:
+                replica = Replica(plan.start(device, settled.precision, xla=settled.xla), self._smaller(settled))
+                replica.warm_up(said.append)
+            except (DeviceError, ModelError) as error:
+                if device == self.devices[-1] and not started:
+                    raise
+                said.append(f"{device} is out: {error}")
+            else:
+                started.append(replica)
+        notes = tuple(line for line in (*self.info.notes, *settled.notes, *plan.notes, plan.told, *said) if line)
+        self.notes.extend(line for line in notes if line not in self.notes)
         while len(self._views) >= _VIEWS:
             del self._views[next(iter(self._views))]
-        self._views[size, batch] = replicas
-        return replicas
+        self._views[size, batch] = tuple(started), notes
+        return self._views[size, batch]
 
     def _settled(self, size: Size, batch: int) -> Settled:
         """The plan for one size, with everything that is chosen by comparing or measuring; from the store if it can."""
-        key = self._store.key("plan", self._model_options, self._options, self.devices, size, batch)
+        key = self._plan_key(size, batch)
         settled = self._store.settled(key)
         if settled is None:
             settled = settle(
                 lambda batch: self._plan(size, batch),
                 batch,
                 wanted=self._options.precision,
-                device=self.devices[0],
+                devices=self.devices,
             )
-            self._store.keep_settled(key, settled)
+            self._store.keep_settled(self._plan_key(size, batch), settled)
         return settled
+
+    def _plan_key(self, size: Size, batch: int) -> str:
+        return self._store.key("plan", self._key, self._options, self.devices, size, batch) if self._key else ""
 
     def _smaller(self, settled: Settled) -> Callable[[Kernel, int], Kernel]:
         def smaller(kernel: Kernel, batch: int) -> Kernel:
@@ -178,10 +210,6 @@ class StreamExplainer:
             return plan.start(kernel.device, settled.precision, xla=settled.xla)
 
         return smaller
-
-    def _note(self, line: str) -> None:
-        if line and line not in self.notes:
-            self.notes.append(line)
 
     def _plan(self, size: Size, batch: int) -> Plan:
         return plan_kernel(
@@ -194,17 +222,21 @@ class StreamExplainer:
             rows=self._options.batch or DEFAULT_BATCH,
         )
 
+    def seats(self, view: View) -> tuple[Replica, ...]:
+        """The view's replicas, each as often as it takes threads to keep its device busy."""
+        return tuple(replica for replica in view.replicas for _ in range(replica.threads))
+
     def workers(
         self,
-        view: View,
+        seats: Sequence[Replica],
         clock: StageClock,
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> tuple[Callable[[Batch], Looked], ...]:
-        """What explains batches, for a thread each: as many as keep the view's devices busy.
+        """What explains batches, for a thread each.
 
         Args:
-            view: as from `view`.
+            seats: as from `seats`.
             clock: told how long they are busy, as ``model``.
             progress: called with passes done and passes in all, for methods of many; in the worker's thread.
             say: told what the user should know at once.
@@ -222,7 +254,7 @@ class StreamExplainer:
 
             return look
 
-        return tuple(worker(replica) for replica in view.replicas for _ in range(replica.threads))
+        return tuple(worker(replica) for replica in seats)
 
     def explain(self, looked: Iterable[Looked]) -> Iterator[Explained]:
         """The frames one by one; those that the model did not look at hold what was seen before them.

@@ -9,11 +9,12 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError, OutOfMemoryError
+from ..errors import DeviceError, ModelError, OutOfMemoryError
 from ..frames import Pixels
 from ..geometry import Size
 from ..methods import Method, Steps
 from ..models.backend import tf
+from ..models.foreign import reason
 from ..models.load import LoadedModel
 from ..models.targets import Target
 from .freeze import freeze
@@ -115,6 +116,21 @@ class Kernel:
 
         return self._guarded(sampled)
 
+    def warm_up(self) -> None:
+        """Runs each of its programs once, on black pictures: the first run is the one that optimises and allocates.
+
+        Raises:
+            DeviceError, ModelError: as for any run.
+        """
+        black = np.zeros((self.batch, self.size[1], self.size[0], 3), np.uint8)
+
+        def work() -> None:
+            outputs = self.first(black)
+            if self.passes is not None:
+                self.passes.warm_up(outputs)
+
+        self._guarded(work)
+
     def _padded(self, images: Pixels) -> Pixels:
         missing = self.batch - len(images)
         if not missing:
@@ -138,6 +154,8 @@ class Kernel:
             ) from error
         except tf.errors.OpError as error:
             raise ModelError(f"the model failed: {error.message}") from error
+        except (RuntimeError, MemoryError) as error:
+            raise DeviceError(f"{self.device} failed: {reason(error)}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 import numpy as np
@@ -19,7 +19,9 @@ AGREEMENT = 0.99
 """Smallest cosine between the maps of two precisions at which the faster one is taken."""
 
 
-def choose_precision(wanted: Precision, device: str, start: Callable[[str], Kernel]) -> tuple[str, list[str]]:
+def choose_precision(
+    wanted: Precision, devices: Sequence[str], start: Callable[[str], Kernel]
+) -> tuple[str, list[str]]:
     """Resolves ``auto``: the half precision that the device has, where the maps agree with float32 on two photographs.
 
     Not for gradients to the input: backwards it takes longer (EfficientNet-Lite0, 39 against 27 CPU ms a picture). And
@@ -27,8 +29,8 @@ def choose_precision(wanted: Precision, device: str, start: Callable[[str], Kern
 
     Args:
         wanted: the option's value.
-        device: as from `choose_devices`.
-        start: makes a kernel in a precision, for the comparison.
+        devices: as from `choose_devices`.
+        start: makes a kernel in a precision on the first of them, for the comparison.
 
     Returns:
         The precision, and announcements.
@@ -36,10 +38,10 @@ def choose_precision(wanted: Precision, device: str, start: Callable[[str], Kern
     Raises:
         OptionError: a precision was asked for that the device does not have.
     """
-    half = half_precision(device)
+    half = half_precision(devices)
     if wanted not in ("auto", "float32", half):
         raise OptionError(
-            f"--precision {wanted} is not possible on this {device.partition(':')[0]}",
+            f"--precision {wanted} is not possible on this {devices[0].partition(':')[0]}",
             wanted="a processor with AVX512-BF16 or AMX"
             if wanted == "bfloat16"
             else "a graphics card of compute capability 7.0 or later",

@@ -2,7 +2,7 @@
 
 A graph of constants needs no part of TensorFlow that traces, and none that holds variables: a session runs it. That
 costs less for each run than calling a function does, starts in a third of the time, and takes its options (precision,
-threads, XLA) with it, so that nothing of the user's TensorFlow is changed.
+XLA) with it, so that no option of the user's TensorFlow is switched for a call.
 """
 
 from __future__ import annotations

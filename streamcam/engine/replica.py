@@ -29,10 +29,12 @@ class Replica:
 
     Attributes:
         kernel: what runs there now.
+        out: True once the device has failed: it is not to be used again.
     """
 
     def __init__(self, kernel: Kernel, smaller: Callable[[Kernel, int], Kernel]) -> None:
         self.kernel = kernel
+        self.out = False
         self._smaller = smaller
         self._lock = threading.Lock()
 
@@ -72,6 +74,21 @@ class Replica:
                 continue
             done += len(part)
         return joined(looks)
+
+    def warm_up(self, say: Callable[[str], None]) -> None:
+        """Runs it once; with fewer pictures, where the device has no room for as many.
+
+        Raises:
+            DeviceError, ModelError: it does not run.
+        """
+        while True:
+            kernel = self.kernel
+            try:
+                kernel.warm_up()
+            except OutOfMemoryError:
+                self._halve(kernel, say)
+                continue
+            return
 
     def _halve(self, kernel: Kernel, say: Callable[[str], None]) -> None:
         with self._lock:

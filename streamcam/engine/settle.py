@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -25,22 +25,23 @@ _ENOUGH = 1.05
 """A larger batch has to be faster by this factor: it costs memory and keeps frames waiting."""
 
 
-def settle(plan: Callable[[int], Plan], batch: int, *, wanted: Precision, device: str) -> Settled:
+def settle(plan: Callable[[int], Plan], batch: int, *, wanted: Precision, devices: Sequence[str]) -> Settled:
     """Makes the choices for a model, a method, a size and a device.
 
     Args:
         plan: makes a plan for a batch; takes seconds.
         batch: frames a run; `SWEEP` tries several.
         wanted: precision, as the option's value.
-        device: as from `choose_devices`.
+        devices: as from `choose_devices`; the first one is measured for all.
 
     Raises:
         OptionError: a precision was asked for that the device does not have.
         LayerError, MethodError, ModelError: as `plan_kernel`.
     """
+    device = devices[0]
     on_processor = device.startswith("cpu")
     first = plan(batch or DEFAULT_BATCH)
-    precision, notes = choose_precision(wanted, device, lambda precision: first.start(device, precision))
+    precision, notes = choose_precision(wanted, devices, lambda precision: first.start(device, precision))
 
     def ready(made: Plan) -> Plan:
         own = made.own if made.own != "float32" else precision
@@ -48,7 +49,8 @@ def settle(plan: Callable[[int], Plan], batch: int, *, wanted: Precision, device
 
     chosen = ready(first)
     if batch == SWEEP and first.passes is None:
-        chosen = _fastest(chosen, lambda size: ready(plan(size)), precision, device)
+        chosen, told = _fastest(chosen, lambda size: ready(plan(size)), precision, device)
+        notes = [*notes, told]
     xla = False
     if not on_processor and first.passes is None:
         xla, told = _faster_with_xla(chosen, precision, device)
@@ -56,7 +58,8 @@ def settle(plan: Callable[[int], Plan], batch: int, *, wanted: Precision, device
     return Settled(chosen, precision, xla, tuple(notes))
 
 
-def _fastest(first: Plan, plan: Callable[[int], Plan], precision: str, device: str) -> Plan:
+def _fastest(first: Plan, plan: Callable[[int], Plan], precision: str, device: str) -> tuple[Plan, str]:
+    """The plan whose batch is the fastest; and that in words."""
     best, seconds = first, seconds_a_picture(first.start(device, precision))
     sizes = _ON_PROCESSOR if device.startswith("cpu") else _ON_CARD
     for size in (size for size in sizes if size != first.batch):
@@ -70,7 +73,7 @@ def _fastest(first: Plan, plan: Callable[[int], Plan], precision: str, device: s
             best, seconds = other, its
         elif larger:
             break
-    return best
+    return best, f"batch {best.batch}: the fastest that was tried"
 
 
 def _faster_with_xla(plan: Plan, precision: str, device: str) -> tuple[bool, str]:

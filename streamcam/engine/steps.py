@@ -93,6 +93,10 @@ class Passes:
         whole = whole.reshape(frames, each, *whole.shape[1:])
         return np.asarray(whole - whole.mean(axis=1, keepdims=True), np.float32)
 
+    def warm_up(self, first: list[Any]) -> None:
+        """One run of passes, from what the first pass gave."""
+        next(self._runs(np.arange(1), first[0], first[_TOLD : _TOLD + self.states]))
+
     def _runs(self, places: NDArray[np.int64], classes: Any, state: list[Any]) -> Iterator[tuple[Any, int]]:
         for start in range(0, len(places), self.rows):
             here = places[start : start + self.rows]

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ T = TypeVar("T")
 
 LARGEST = 2 * 2**30
 """Bytes that all entries may take together; those that were not used for longest go."""
+
+_ABANDONED = 24 * 3600
+"""Seconds after which an entry that is still being written is nobody's."""
 
 _SAVED_MODEL = "saved_model.pb"
 """What a folder holds that is a model."""
@@ -174,6 +178,9 @@ class Store:
 
     def _prune(self, folder: Path) -> None:
         entries = sorted((one.stat().st_mtime, one.stat().st_size, one) for one in folder.glob("*.zip"))
+        for left in folder.glob("new-*"):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink(missing_ok=True)
         total = sum(size for _, size, _ in entries)
         for _, size, path in entries:
             if total <= LARGEST:
@@ -191,6 +198,9 @@ def _plan(record: dict[str, Any], entry: zipfile.ZipFile) -> Plan:
         graph_def = tf.compat.v1.GraphDef()
         graph_def.ParseFromString(entry.read(f"{name}.pb"))
         told = record["programs"][name]
+        nodes = {node.name for node in graph_def.node}
+        if not nodes.issuperset(tensor.partition(":")[0] for tensor in (*told["inputs"], *told["outputs"])):
+            raise ValueError(f"{name} is not whole")
         return Program(graph_def, tuple(told["inputs"]), tuple(told["outputs"]), told["rewritten"])
 
     passes = None
@@ -212,7 +222,7 @@ def _recognisable(value: Any) -> Any:
         return value
     if not isinstance(value, (str, os.PathLike)) or is_function_path(os.fspath(value)):
         raise _Unrecognisable
-    text = os.fspath(value)
+    text = os.fspath(value).strip()
     if not text:
         return text
     path = Path(text).expanduser()
@@ -220,15 +230,20 @@ def _recognisable(value: Any) -> Any:
         if path.is_file():
             return [str(path.resolve()), _stamp(path)]
         if (path / _SAVED_MODEL).is_file():
-            return [str(path.resolve()), [_stamp(one) for one in sorted(path.rglob("*"))]]
+            folders = sorted(os.walk(path, followlinks=True))
+            return [
+                str(path.resolve()),
+                [_stamp(Path(folder, name)) for folder, _, names in folders for name in sorted(names)],
+            ]
     except OSError:
         raise _Unrecognisable from None
     return text
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
+def _stamp(path: Path) -> tuple[str, int, int, int, int]:
     found = path.stat()
-    return str(path), found.st_size, found.st_mtime_ns
+    # The time of change and the inode tell files apart that were copied together with their times.
+    return str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _surroundings() -> dict[str, Any]:

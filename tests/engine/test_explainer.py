@@ -33,7 +33,7 @@ def frames(count: int, every: int = 1) -> Iterator[Frame]:
 
 
 def explained(explainer: StreamExplainer, view: View, items: Iterator[Frame], longest: int = 4) -> list[Explained]:
-    (work,) = explainer.workers(view, StageClock())
+    (work,) = explainer.workers(explainer.seats(view), StageClock())
     return list(explainer.explain(map(work, batched(items, 4, longest=longest))))
 
 
@@ -119,7 +119,7 @@ def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: Stream
         return [classes, scores, *rest, maps]
 
     (replica,) = view.replicas
-    ill = replace(view, replicas=(Replica(replace(view.kernel, first=broken), replica._smaller),))
+    ill = replace(view, all_replicas=(Replica(replace(view.kernel, first=broken), replica._smaller),))
     out = explained(explainer, ill, frames(4))
     assert [bool(np.any(item.evidence[0].heatmap)) for item in out[1:3]] == [False, False]
     assert all(np.isfinite(item.evidence[0].heatmap).all() for item in out)

@@ -51,15 +51,15 @@ def test_auto_takes_bfloat16_only_where_the_maps_agree(
 ) -> None:
     monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: True)
     builds = {"float32": with_maps(kernel, lambda maps: maps), "bfloat16": with_maps(kernel, change)}
-    assert choose_precision("auto", "cpu", builds.__getitem__)[0] == chosen
-    assert choose_precision("float32", "cpu", builds.__getitem__) == ("float32", [])
+    assert choose_precision("auto", ("cpu",), builds.__getitem__)[0] == chosen
+    assert choose_precision("float32", ("cpu",), builds.__getitem__) == ("float32", [])
 
 
 @pytest.mark.parametrize("method", ["saliency", "guided-gradcam", "smoothgrad"])
 def test_auto_goes_back_to_the_input_in_float32(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: True)
     exact = kernel_of(functional(), method)
-    chosen, notes = choose_precision("auto", "cpu", {"float32": exact}.__getitem__)
+    chosen, notes = choose_precision("auto", ("cpu",), {"float32": exact}.__getitem__)
     assert chosen == "float32"
     assert "backwards" in notes[0]
     assert not kernel_of(functional(), "gradcam").plan.backwards
@@ -68,7 +68,7 @@ def test_auto_goes_back_to_the_input_in_float32(monkeypatch: pytest.MonkeyPatch,
 def test_auto_leaves_scores_that_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: True)
     exact = kernel_of(functional(), "occlusion", params={"patch": 16, "stride": 16})
-    chosen, notes = choose_precision("auto", "cpu", {"float32": exact}.__getitem__)
+    chosen, notes = choose_precision("auto", ("cpu",), {"float32": exact}.__getitem__)
     assert chosen == "float32"
     assert "scores are compared" in notes[0]
 
@@ -79,9 +79,9 @@ def test_without_the_instructions_there_is_no_bfloat16(monkeypatch: pytest.Monke
     def build(wanted: str) -> Any:
         raise AssertionError("nothing is to be compared")
 
-    assert choose_precision("auto", "cpu", build) == ("float32", [])
+    assert choose_precision("auto", ("cpu",), build) == ("float32", [])
     with pytest.raises(OptionError, match="AVX512-BF16"):
-        choose_precision("bfloat16", "cpu", build)
+        choose_precision("bfloat16", ("cpu",), build)
 
 
 def test_cosine() -> None:
@@ -107,3 +107,17 @@ def test_devices_are_named_or_refused() -> None:
     for wrong in ("gpu:7", "cpu,gpu:7", "cpu:1", "", "tpu"):
         with pytest.raises(DeviceError, match="auto, all or one or more of cpu"):
             choose_devices(wrong)
+
+
+def test_processor_and_cards_do_not_work_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_devices, "devices", lambda: ["cpu", "gpu:0", "gpu:1"])
+    assert choose_devices("all") == choose_devices(" gpu, GPU:1") == ("gpu:0", "gpu:1")
+    with pytest.raises(DeviceError, match="one kind"):
+        choose_devices("cpu,gpu:1")
+
+
+def test_cards_that_differ_have_the_precision_that_all_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"gpu:0": "float16", "gpu:1": "", "gpu:2": "float16"}
+    monkeypatch.setattr(engine_devices, "_half_precision", found.__getitem__)
+    assert engine_devices.half_precision(("gpu:0", "gpu:2")) == "float16"
+    assert engine_devices.half_precision(("gpu:0", "gpu:1")) == ""

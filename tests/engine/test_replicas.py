@@ -15,7 +15,7 @@ import streamcam
 from streamcam.config import ExplainOptions, ModelOptions, make_job
 from streamcam.engine.explainer import StreamExplainer
 from streamcam.engine.replica import Replica
-from streamcam.errors import DeviceError, OutOfMemoryError
+from streamcam.errors import DeviceError, ModelError, OutOfMemoryError
 from streamcam.flow import Flow, StageClock, batched
 from streamcam.frames import Frame, SourceInfo
 from streamcam.models.backend import tf
@@ -41,7 +41,7 @@ def explained(model: Path, device: str, *, batch: int = 4) -> list[Any]:
     pixels = np.random.default_rng(0).integers(0, 256, (60, HEIGHT, WIDTH, 3), np.uint8)
     frames = (Frame(n, n, None, pixels=one) for n, one in enumerate(pixels))  # type: ignore[arg-type]
     with Flow() as flow:
-        workers = explainer.workers(view, StageClock())
+        workers = explainer.workers(explainer.seats(view), StageClock())
         assert len(workers) == len(explainer.devices)
         return list(explainer.explain(flow.deal(batched(frames, batch, longest=batch), workers, depth=6)))
 
@@ -101,6 +101,69 @@ def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     told = [note for note in summary.notes if "cpu:1 is out" in note]
     assert len(told) == 1
     assert "fell off the bus" in told[0]
+    assert summary.device == "cpu:0,cpu:2"
+    # It is not used for the next source either.
+    again, summary = maps_of(job, explainer)
+    np.testing.assert_array_equal(first, again)
+    assert summary.device == "cpu:0,cpu:2"
+
+
+@pytest.mark.usefixtures("three_devices")
+@pytest.mark.parametrize("error", [DeviceError("gone"), ModelError("gone")])
+def test_a_device_that_does_not_start_is_left_out(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy = Replica.warm_up
+
+    def failing(self: Replica, say: Any) -> None:
+        if self.device != "cpu:1":
+            raise error
+        healthy(self, say)
+
+    monkeypatch.setattr(Replica, "warm_up", failing)
+    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(device="all", precision="float32"))
+    view = explainer.view(INFO)
+    assert view.device == "cpu:1"
+    assert [note for note in view.notes if "is out" in note] == ["cpu:0 is out: gone", "cpu:2 is out: gone"]
+
+
+@pytest.mark.usefixtures("three_devices")
+def test_where_no_device_starts_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(self: Replica, say: Any) -> None:
+        raise DeviceError(f"{self.device} is gone")
+
+    monkeypatch.setattr(Replica, "warm_up", failing)
+    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(device="all", precision="float32"))
+    with pytest.raises(DeviceError, match="cpu:2 is gone"):
+        explainer.view(INFO)
+
+
+@pytest.mark.usefixtures("three_devices")
+def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each replica waits until another one is at work, too."""
+    model, images = functional(), list(pictures(12))
+    expected = streamcam.Explainer(model, batch=2, precision="float32").explain(images)
+    together = threading.Barrier(3, timeout=30)
+    met: set[str] = set()
+    healthy = Replica.__call__
+
+    def meeting(self: Replica, *given: Any) -> Any:
+        if self.device not in met:
+            met.add(self.device)
+            together.wait()
+        return healthy(self, *given)
+
+    monkeypatch.setattr(Replica, "__call__", meeting)
+    found = streamcam.Explainer(model, batch=2, precision="float32", device="all").explain(images)
+    assert met == {"cpu:0", "cpu:1", "cpu:2"}
+    np.testing.assert_array_equal(found.maps, expected.maps)
+    assert found.targets == expected.targets
+
+
+def test_what_the_session_raises_is_a_failure_of_the_device() -> None:
+    def broken(images: Any) -> Any:
+        raise RuntimeError("the card is gone")
+
+    with pytest.raises(DeviceError, match="cpu failed: the card is gone"):
+        replace(kernel_of(functional()), first=broken)(pictures(1))
 
 
 def maps_of(job: Any, explainer: StreamExplainer) -> tuple[Any, streamcam.Summary]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from streamcam.engine import explainer as engine
 from streamcam.engine import store as stored
 from streamcam.engine.explainer import StreamExplainer
 from streamcam.engine.store import Store
+from streamcam.errors import ModelError
 from streamcam.frames import SourceInfo
 from streamcam.models.backend import keras
 
@@ -85,6 +87,74 @@ def test_a_model_that_was_trained_on_is_seen_anew(tmp_path: Path, file: Path, lo
     after = explainer_of(Store(tmp_path / "kept"), mine).view(INFO).kernel(pictures(2))
     assert len(loads) == 2
     assert not np.allclose(before.scores, after.scores)
+
+
+def test_a_model_that_changes_while_it_is_used_never_gets_the_name_of_the_new_one(
+    tmp_path: Path, file: Path, loads: list[Any]
+) -> None:
+    mine, other = tmp_path / "mine.keras", tmp_path / "other.keras"
+    mine.write_bytes(file.read_bytes())
+    models.functional().save(other)
+    running = explainer_of(Store(tmp_path / "kept"), mine)
+    other.replace(mine)
+    old = running.view(INFO).kernel(pictures(2))  # of the model that was loaded
+    new = explainer_of(Store(tmp_path / "kept"), mine).view(INFO).kernel(pictures(2))
+    assert len(loads) == 2
+    assert not np.allclose(old.scores, new.scores)
+    np.testing.assert_array_equal(
+        explainer_of(Store(tmp_path / "kept"), mine).view(INFO).kernel(pictures(2)).scores, new.scores
+    )
+
+
+def test_a_model_that_changes_before_it_is_loaded_is_refused(tmp_path: Path, file: Path) -> None:
+    mine, other = tmp_path / "mine.keras", tmp_path / "other.keras"
+    mine.write_bytes(file.read_bytes())
+    models.functional().save(other)
+    explainer_of(Store(tmp_path / "kept"), mine)
+    waiting = explainer_of(Store(tmp_path / "kept"), mine)  # knows it from the store
+    other.replace(mine)
+    with pytest.raises(ModelError, match="has changed"):
+        waiting.view(INFO)
+
+
+def test_a_file_copied_with_its_time_is_another(tmp_path: Path, file: Path) -> None:
+    mine = tmp_path / "mine.keras"
+    mine.write_bytes(file.read_bytes())
+    store = Store(tmp_path)
+    before, found = store.key(str(mine)), mine.stat()
+    data = bytearray(mine.read_bytes())
+    data[-1] ^= 1
+    mine.write_bytes(data)
+    os.utime(mine, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert mine.stat().st_mtime_ns == found.st_mtime_ns
+    assert store.key(str(mine)) != before
+
+
+def test_a_saved_model_is_its_files_also_behind_links(tmp_path: Path) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "model"
+    elsewhere.mkdir()
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    (elsewhere / "variables.data").write_bytes(b"one")
+    (folder / "variables").symlink_to(elsewhere, target_is_directory=True)
+    store = Store(tmp_path / "kept")
+    before = store.key(str(folder))
+    assert store.key(str(folder)) == before
+    (elsewhere / "variables.data").write_bytes(b"three")
+    assert store.key(str(folder)) != before
+
+
+def test_a_plan_with_an_empty_graph_is_made_anew(tmp_path: Path, file: Path, loads: list[Any]) -> None:
+    look = explainer_of(Store(tmp_path), file).view(INFO).kernel(pictures(2))
+    for entry in tmp_path.glob("*.zip"):
+        with zipfile.ZipFile(entry) as old:
+            held = {name: old.read(name) for name in old.namelist()}
+        with zipfile.ZipFile(entry, "w") as new:
+            for name, data in held.items():
+                new.writestr(name, b"" if name == "first.pb" else data)
+    again = explainer_of(Store(tmp_path), file).view(INFO).kernel(pictures(2))
+    np.testing.assert_array_equal(look.maps, again.maps)
+    assert len(loads) == 2
 
 
 @pytest.mark.parametrize("other", [{"method": "hirescam"}, {"layer": "linear"}, {"target": ("1",)}, {"batch": 1}])
