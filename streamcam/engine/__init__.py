@@ -58,6 +58,7 @@ def examine() -> dict[str, str | list[str]]:
     from ..models.backend import keras, tf
     from .bare import bare_precisions
     from .devices import devices
+    from .store import Store
 
     return {
         "python": platform.python_version(),
@@ -66,6 +67,7 @@ def examine() -> dict[str, str | list[str]]:
         "cores": str(os.cpu_count()),
         "devices": devices(),
         "precisions": list(bare_precisions("auto")),
+        "kept in": str(Store().folder or "nowhere (STREAMCAM_CACHE=off)"),
     }
 
 

@@ -78,17 +78,20 @@ class Store:
     Args:
         folder: where they are; None keeps none. By default the user's cache folder, or what ``STREAMCAM_CACHE`` names
             (``off`` keeps none).
+
+    Attributes:
+        folder: where they are; None where none are kept.
     """
 
     def __init__(self, folder: Path | str | None = "") -> None:
         if folder == "":
             named = os.environ.get("STREAMCAM_CACHE", "")
             folder = None if named == "off" else Path(named or user_cache_path("streamcam", appauthor=False))
-        self._folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else Path(folder)
 
     def key(self, *parts: Any) -> str:
         """A name for what depends on ``parts``, on this machine and this software; empty where nothing can be kept."""
-        if self._folder is None:
+        if self.folder is None:
             return ""
         try:
             told = json.dumps([_recognisable(parts), _surroundings()], sort_keys=True)
@@ -155,7 +158,7 @@ class Store:
             return None
 
     def _path(self, key: str) -> Path | None:
-        return self._folder / f"{key}.zip" if self._folder is not None and key else None
+        return self.folder / f"{key}.zip" if self.folder is not None and key else None
 
     def _write(self, key: str, files: Mapping[str, bytes]) -> None:
         """Writes an entry whole or not at all; a cache that cannot be written is no reason to fail."""
