@@ -20,7 +20,7 @@ from ..methods import load_method, method_display, method_name
 from ..models import LoadedModel, ModelInfo, load_model, parse_target
 from .devices import choose_devices
 from .kernel import INPUT, Kernel, Look, Plan, plan_kernel
-from .replica import Replica
+from .replica import AT_ONCE, Replica
 from .settle import DEFAULT_BATCH, SWEEP, settle
 from .steps import Progress
 from .store import Settled, Store
@@ -224,7 +224,7 @@ class StreamExplainer:
 
     def seats(self, view: View) -> tuple[Replica, ...]:
         """The view's replicas, each as often as it takes threads to keep its device busy."""
-        return tuple(replica for replica in view.replicas for _ in range(replica.threads))
+        return tuple(replica for _ in range(AT_ONCE) for replica in view.replicas)
 
     def workers(
         self,

@@ -23,6 +23,9 @@ _STEPS = (
 )
 """What TensorFlow's rewriter does beside fusing."""
 
+_RUNS_AT_ONCE = 2
+"""Threads in which a session on a processor runs operations: one for each run that is under way."""
+
 _IN_PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 
 
@@ -117,7 +120,7 @@ def _for_processor() -> Any:
     config = tf.compat.v1.ConfigProto(
         device_count={"CPU": logical_cpus(), "GPU": 0},
         intra_op_parallelism_threads=processor_threads(),
-        inter_op_parallelism_threads=1,
+        inter_op_parallelism_threads=_RUNS_AT_ONCE,
         use_per_session_threads=True,
     )
     options = config.graph_options.rewrite_options

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OutOfMemoryError
+from ..errors import DeviceError, OutOfMemoryError
 from ..frames import Pixels
 from .kernel import Kernel, Look
 from .steps import Progress
 
-_ON_A_CARD = 2
-"""Batches that are under way on a graphics card: one is copied while the other is computed."""
+AT_ONCE = 2
+"""Batches that are under way on a device. On a graphics card one is copied while the other is computed. On a processor
+each has half of the cores; the other half is the decoder's and the encoder's, unless the model takes longest."""
 
 
 _ARRAYS = ("maps", "classes", "scores", "probabilities", "top_classes", "top_probabilities")
@@ -43,11 +44,6 @@ class Replica:
         """Where it runs."""
         return self.kernel.device
 
-    @property
-    def threads(self) -> int:
-        """How many threads keep the device busy."""
-        return 1 if self.device.startswith("cpu") else _ON_A_CARD
-
     def __call__(
         self, images: Pixels, progress: Progress | None = None, say: Callable[[str], None] = lambda line: None
     ) -> Look:
@@ -59,9 +55,11 @@ class Replica:
             say: told once when the batch is halved.
 
         Raises:
-            DeviceError: not even one picture fits.
+            DeviceError: not even one picture fits, or the device has failed before.
             ModelError: the model failed.
         """
+        if self.out:
+            raise DeviceError(f"{self.device} has failed before")
         looks: list[Look] = []
         done = 0
         while done < len(images) or not looks:

@@ -14,7 +14,7 @@ import pytest
 import streamcam
 from streamcam.config import ExplainOptions, ModelOptions, make_job
 from streamcam.engine.explainer import StreamExplainer
-from streamcam.engine.replica import Replica
+from streamcam.engine.replica import AT_ONCE, Replica
 from streamcam.errors import DeviceError, ModelError, OutOfMemoryError
 from streamcam.flow import Flow, StageClock, batched
 from streamcam.frames import Frame, SourceInfo
@@ -42,7 +42,7 @@ def explained(model: Path, device: str, *, batch: int = 4) -> list[Any]:
     frames = (Frame(n, n, None, pixels=one) for n, one in enumerate(pixels))  # type: ignore[arg-type]
     with Flow() as flow:
         workers = explainer.workers(explainer.seats(view), StageClock())
-        assert len(workers) == len(explainer.devices)
+        assert len(workers) == AT_ONCE * len(explainer.devices)
         return list(explainer.explain(flow.deal(batched(frames, batch, longest=batch), workers, depth=6)))
 
 
@@ -97,7 +97,7 @@ def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     (first, _), (second, summary) = whole
     assert summary.frames_out == summary.frames_explained == len(first) == 50
     np.testing.assert_array_equal(first, second)
-    assert runs.count("cpu:1") == 2
+    assert 2 <= runs.count("cpu:1") <= 3  # another batch may have been under way
     told = [note for note in summary.notes if "cpu:1 is out" in note]
     assert len(told) == 1
     assert "fell off the bus" in told[0]
