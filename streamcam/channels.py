@@ -93,8 +93,10 @@ class Channel(Generic[T]):
 class Table(Generic[T, R]):
     """Where several workers take items from, and lay down what they made of them, in the items' order.
 
+    A worker may serve in several threads. Once it has failed in one of them it takes nothing more in any.
+
     Args:
-        items: read by one worker at a time.
+        items: read by one thread at a time.
         workers: how many there are.
         depth: how many items may be under way or done, and not yet taken.
     """
@@ -102,7 +104,8 @@ class Table(Generic[T, R]):
     def __init__(self, items: Iterable[T], workers: int, depth: int) -> None:
         self._items = iter(items)
         self._workers = workers
-        self._depth = max(depth, workers)
+        self._out: set[int] = set()
+        self._depth = depth
         self._reading = self._ended = self._broken = self._cancelled = False
         self._error: BaseException | None = None
         self._read = self._given = self._under_way = 0
@@ -117,14 +120,14 @@ class Table(Generic[T, R]):
             self._changed.notify_all()
 
     def serve(self, number: int, work: Callable[[T], R], failed: Callable[[int, StreamcamError], None]) -> None:
-        """One worker's life: until the items end, it fails, or all is cancelled."""
+        """A thread's life in a worker's service: until the items end, the worker fails, or all is cancelled."""
         try:
-            while (taken := self._take()) is not None:
+            while (taken := self._take(number)) is not None:
                 index, item = taken
                 try:
                     result = work(item)
                 except StreamcamError as error:
-                    if self._give_back(index, item, error):
+                    if self._give_back(number, index, item, error):
                         failed(number, error)
                     return
                 self._lay_down(index, result)
@@ -133,49 +136,60 @@ class Table(Generic[T, R]):
         except BaseException as error:
             self._break(error)
 
-    def _take(self) -> tuple[int, T] | None:
-        """The next item with its number: one that was given back, or one that is read; None when there is no more."""
-        with self._changed:
-            while True:
-                if self._cancelled:
-                    raise Cancelled
-                if self._returned:
-                    self._under_way += 1
-                    return heapq.heappop(self._returned)
-                if self._broken or (self._ended and not self._under_way):
-                    return None
-                if not (self._ended or self._reading) and self._read - self._given < self._depth:
-                    self._reading = True
-                    break
-                self._changed.wait()
+    def _take(self, number: int) -> tuple[int, T] | None:
+        """The next item with its place: one that was given back, or one that is read; None when there is no more."""
+        while True:
+            with self._changed:
+                while True:
+                    if self._cancelled:
+                        raise Cancelled
+                    if (
+                        self._broken
+                        or number in self._out
+                        or (self._ended and not self._under_way and not self._returned)
+                    ):
+                        return None
+                    if self._returned:
+                        self._under_way += 1
+                        return heapq.heappop(self._returned)
+                    if not (self._ended or self._reading) and self._read - self._given < self._depth:
+                        self._reading = True
+                        break
+                    self._changed.wait()
+            self._read_one()
+
+    def _read_one(self) -> None:
+        """Reads an item to where it can be taken."""
         item: Any = _END
         try:
             item = next(self._items, _END)
         except Cancelled:
             raise
         except BaseException as error:
-            self._error = error
+            self._error = self._error or error
         with self._changed:
-            self._reading, self._ended = False, item is _END
-            self._changed.notify_all()
-            if not self._ended:
+            self._reading = False
+            if item is _END:
+                self._ended = True
+            elif not self._ended:
+                heapq.heappush(self._returned, (self._read, item))
                 self._read += 1
-                self._under_way += 1
-                return self._read - 1, item
-        return self._take()
-
-    def _give_back(self, index: int, item: T, error: StreamcamError) -> bool:
-        """Leaves an item to the others; False where there are none."""
-        with self._changed:
-            self._under_way -= 1
-            self._workers -= 1
             self._changed.notify_all()
-            if not self._workers:
-                self._error, self._ended = error, True
-                self._returned.clear()
-                return False
-            heapq.heappush(self._returned, (index, item))
-            return True
+
+    def _give_back(self, number: int, index: int, item: T, error: StreamcamError) -> bool:
+        """Leaves an item to the others; True where there are others, and this is the worker's first failure."""
+        with self._changed:
+            first = number not in self._out
+            self._out.add(number)
+            self._under_way -= 1
+            self._changed.notify_all()
+            if len(self._out) < self._workers:
+                heapq.heappush(self._returned, (index, item))
+                return first
+            # What others have read by now is nobody's: what was finished in order still goes on, then the error.
+            self._error, self._ended = self._error or error, True
+            self._returned.clear()
+            return False
 
     def _lay_down(self, index: int, result: R) -> None:
         with self._changed:

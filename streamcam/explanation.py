@@ -245,13 +245,13 @@ class Explainer:
             return replica(inputs, progress, said.append)
 
         def failed(worker: int, error: StreamcamError) -> None:
-            seats[worker].out = True
-            said.append(f"{seats[worker].device} is out: {error}")
+            replicas[worker].out = True
+            said.append(f"{replicas[worker].device} is out: {error}")
 
-        seats = self._engine.seats(view)
+        replicas = view.replicas
+        workers = [functools.partial(work, replica) for replica in replicas]
         with Flow() as flow:
-            workers = [functools.partial(work, replica) for replica in seats]
-            for look in flow.deal(batches, workers, depth=len(workers) + 1, name="model", failed=failed):
+            for look in flow.deal(batches, workers, depth=1, threads=view.threads, name="model", failed=failed):
                 told = [(len(seen) + n, troubled(look, n)) for n in range(len(look.maps))]
                 troubles += [f"image {number}: {trouble}" for number, trouble in told if trouble]
                 seen.extend(self._seen(look, len(look.maps)))

@@ -86,26 +86,29 @@ class Flow:
         workers: Sequence[Callable[[T], R]],
         *,
         depth: int,
+        threads: int = 1,
         name: str = "stage",
         failed: Callable[[int, StreamcamError], None] = lambda worker, error: None,
     ) -> Iterator[R]:
-        """Hands ``items`` to whichever worker is free, each in a thread of its own, and keeps their order.
+        """Hands ``items`` to whichever worker is free, each in threads of its own, and keeps their order.
 
         A worker that fails is not used again: what it had goes to the others. Only the last one's error rises.
 
         Args:
             items: read by one thread at a time, not always the same.
             workers: what is done with an item.
-            depth: how many items may be under way or done, and not yet taken.
+            depth: how many items may be under way or done, and not yet taken, beside one for each thread.
+            threads: for each worker, which then is called from several at a time.
             name: of the threads.
-            failed: called with a worker's number and its error, where others go on; in that worker's thread.
+            failed: called once with a worker's number and its error, where others go on; in a thread of that worker.
 
         Returns:
             An iterator for one consumer. What was finished in order comes before an error.
         """
-        table: Table[T, R] = Table(items, len(workers), depth)
-        for number, work in enumerate(workers):
-            self._start(functools.partial(table.serve, number, work, failed), table, f"{name}-{number}")
+        table: Table[T, R] = Table(items, len(workers), depth + threads * len(workers))
+        for thread in range(threads):
+            for number, work in enumerate(workers):
+                self._start(functools.partial(table.serve, number, work, failed), table, f"{name}-{number}-{thread}")
         return iter(table)
 
     def _start(self, target: Callable[[], None], between: Channel[Any] | Table[Any, Any], name: str) -> None:
@@ -156,6 +159,7 @@ class Opening(Generic[S]):
     def _open(self) -> None:
         try:
             held = self._opened()
+            held.__enter__()
             with self._lock:
                 self._held = held
                 if self._left:

@@ -153,7 +153,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         detail = view.detail(explainer.method)
         panels = len(explainer.targets)
         painter = Painter(job.draw, source.info, view.geometry, detail=detail, panels=panels, display=explainer.display)
-        batch = view.kernel.batch
+        replicas, batch = view.replicas, view.kernel.batch
         longest = min(batch * every, max(batch, _LONGEST))
         how: Between = "hold" if source.info.live else job.time.between
         said: list[str] = []
@@ -163,10 +163,8 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
             watcher.note(line)
 
         def failed(worker: int, error: StreamcamError) -> None:
-            replica = seats[worker]
-            if not replica.out:
-                replica.out = True
-                say(f"{replica.device} is out: {error}; its frames go to the others")
+            replicas[worker].out = True
+            say(f"{replicas[worker].device} is out: {error}; its frames go to the others")
 
         for note in view.notes:
             watcher.note(note)
@@ -178,10 +176,9 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
                 seen = clock.timed("decode", looked_at(source, scaler, chosen(job.time), counts))
                 frames = flow.ahead(seen, depth=2 * longest, name="decode", live=source.info.live)
                 progress = functools.partial(_passed, flow, watcher)
-                seats = explainer.seats(view)
-                workers = explainer.workers(seats, clock, progress, say)
+                workers = explainer.workers(replicas, clock, progress, say)
                 batches = batched(frames, batch, longest=longest)
-                looked = flow.deal(batches, workers, depth=len(workers) + 1, name="model", failed=failed)
+                looked = flow.deal(batches, workers, depth=1, threads=view.threads, name="model", failed=failed)
                 whole = between(explainer.explain(looked), how, view.geometry, clock)
                 scaled = over_time(whole, job.time, explainer.display)
                 drawn = flow.ahead(painted(scaled, painter, clock), depth=_DRAWN, name="draw")

@@ -156,3 +156,48 @@ def test_leaving_ends_workers_that_wait() -> None:
     with pytest.raises(Cancelled):
         list(dealt)
     assert not [t for t in threading.enumerate() if t.name.startswith("streamcam-stage")]
+
+
+def test_a_worker_of_two_threads_fails_as_one() -> None:
+    """Both of its threads have an item when the first fails: none is lost, it is told once, and it takes no more."""
+    both = threading.Barrier(2, timeout=20)
+    failures: list[int] = []
+    taken: list[int] = []
+
+    def bad(item: int) -> int:
+        taken.append(item)
+        both.wait()
+        raise DeviceError(f"broken at {item}")
+
+    gone = threading.Event()
+
+    def good(item: int) -> int:
+        assert gone.wait(20)
+        return item
+
+    def failed(worker: int, error: Exception) -> None:
+        failures.append(worker)
+        gone.set()
+
+    with Flow() as flow:
+        assert list(flow.deal(range(20), (bad, good), depth=4, threads=2, failed=failed)) == list(range(20))
+    assert failures == [0]
+    assert len(taken) == 2
+
+
+def test_the_first_error_of_the_last_worker_is_the_one_that_rises() -> None:
+    both = threading.Barrier(2, timeout=20)
+    earlier: list[threading.Thread] = []
+    told: list[int] = []
+
+    def bad(item: int) -> int:
+        if item == 0:
+            earlier.append(threading.current_thread())
+        both.wait()
+        if item == 1:
+            earlier[0].join(20)
+        raise DeviceError(f"item {item}")
+
+    with Flow() as flow, pytest.raises(DeviceError, match="item 0"):
+        list(flow.deal(range(4), (bad,), depth=4, threads=2, failed=lambda worker, error: told.append(worker)))
+    assert told == []

@@ -293,9 +293,9 @@ def _explained(
     explainer: StreamExplainer, view: View, batches: Iterator[Batch], clock: StageClock
 ) -> Iterator[Explained]:
     """What the road makes of batches, on all of the view's devices."""
-    workers = explainer.workers(explainer.seats(view), clock)
+    workers = explainer.workers(view.replicas, clock)
     with Flow() as flow:
-        yield from explainer.explain(flow.deal(batches, workers, depth=len(workers) + 1))
+        yield from explainer.explain(flow.deal(batches, workers, depth=1, threads=view.threads))
 
 
 def _load(case: Case) -> tuple[_Prepared, Any]:

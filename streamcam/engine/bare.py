@@ -9,7 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..config import ModelOptions
-from ..errors import OutOfMemoryError
 from ..frames import Pixels
 from ..geometry import Size
 from ..models import load_model
@@ -40,8 +39,7 @@ def load_bare(
         device: as from `devices`.
 
     Returns:
-        ``uint8 (batch, height, width, 3)`` RGB → the model's answers ``(batch, outputs)``. Raises `DeviceError` where
-        the device's memory is too small.
+        ``uint8 (batch, height, width, 3)`` RGB → the model's answers ``(batch, outputs)``. Raises as `Running`.
 
     Raises:
         ModelError: the model cannot be loaded, or run on such pictures.
@@ -57,11 +55,4 @@ def load_bare(
         tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8),
     )
     running = freeze(traced).start(device, precision)
-
-    def forward(images: Pixels) -> NDArray[Any]:
-        try:
-            return running(images)[0]
-        except tf.errors.ResourceExhaustedError as error:
-            raise OutOfMemoryError(f"{device} has not enough memory for {batch} frames at once") from error
-
-    return forward
+    return lambda images: running(images)[0]

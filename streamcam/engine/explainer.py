@@ -20,7 +20,8 @@ from ..methods import load_method, method_display, method_name
 from ..models import LoadedModel, ModelInfo, load_model, parse_target
 from .devices import choose_devices
 from .kernel import INPUT, Kernel, Look, Plan, plan_kernel
-from .replica import AT_ONCE, Replica
+from .program import AT_ONCE
+from .replica import Replica
 from .settle import DEFAULT_BATCH, SWEEP, settle
 from .steps import Progress
 from .store import Settled, Store
@@ -55,6 +56,11 @@ class View:
     def kernel(self) -> Kernel:
         """That of the first device that has not failed."""
         return (self.replicas or self.all_replicas)[0].kernel
+
+    @property
+    def threads(self) -> int:
+        """How many threads keep a device busy."""
+        return AT_ONCE
 
     @property
     def device(self) -> str:
@@ -222,21 +228,17 @@ class StreamExplainer:
             rows=self._options.batch or DEFAULT_BATCH,
         )
 
-    def seats(self, view: View) -> tuple[Replica, ...]:
-        """The view's replicas, each as often as it takes threads to keep its device busy."""
-        return tuple(replica for _ in range(AT_ONCE) for replica in view.replicas)
-
     def workers(
         self,
-        seats: Sequence[Replica],
+        replicas: Sequence[Replica],
         clock: StageClock,
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> tuple[Callable[[Batch], Looked], ...]:
-        """What explains batches, for a thread each.
+        """What explains batches on each device, for `View.threads` threads each.
 
         Args:
-            seats: as from `seats`.
+            replicas: as from `View.replicas`.
             clock: told how long they are busy, as ``model``.
             progress: called with passes done and passes in all, for methods of many; in the worker's thread.
             say: told what the user should know at once.
@@ -254,7 +256,7 @@ class StreamExplainer:
 
             return look
 
-        return tuple(worker(replica) for replica in seats)
+        return tuple(worker(replica) for replica in replicas)
 
     def explain(self, looked: Iterable[Looked]) -> Iterator[Explained]:
         """The frames one by one; those that the model did not look at hold what was seen before them.

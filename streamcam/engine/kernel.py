@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DeviceError, ModelError, OutOfMemoryError
 from ..frames import Pixels
 from ..geometry import Size
 from ..methods import Method, Steps
 from ..models.backend import tf
-from ..models.foreign import reason
 from ..models.load import LoadedModel
 from ..models.targets import Target
 from .freeze import freeze
@@ -23,8 +21,6 @@ from .passes import Pass, Wanted, prepared
 from .program import Program
 from .steps import Passes, PassesPlan, Progress, plan_passes
 from .tracing import figure_names, joined, trace
-
-T = TypeVar("T")
 
 TOP = 5
 """How many of the most probable classes are kept of each frame."""
@@ -100,21 +96,14 @@ class Kernel:
             DeviceError: the device's memory is too small for the batch.
             ModelError: the model failed.
         """
-        count = len(images)
-        return self._guarded(lambda: self._looked(self._padded(images), count, progress))
+        return self._looked(self._padded(images), len(images), progress)
 
     def sample(self, images: Pixels) -> NDArray[np.float32]:
         """Something cheap that tells precisions apart, float32 ``(n, …)``: the maps, or a few of many passes."""
-        count = len(images)
-
-        def sampled() -> NDArray[np.float32]:
-            images_ = self._padded(images)
-            outputs = self.first(images_)
-            if self.passes is None:
-                return np.asarray(outputs[5][:count])
-            return self.passes.sample(outputs, count)
-
-        return self._guarded(sampled)
+        outputs = self.first(self._padded(images))
+        if self.passes is None:
+            return np.asarray(outputs[5][: len(images)])
+        return self.passes.sample(outputs, len(images))
 
     def warm_up(self) -> None:
         """Runs each of its programs once, on black pictures: the first run is the one that optimises and allocates.
@@ -123,13 +112,9 @@ class Kernel:
             DeviceError, ModelError: as for any run.
         """
         black = np.zeros((self.batch, self.size[1], self.size[0], 3), np.uint8)
-
-        def work() -> None:
-            outputs = self.first(black)
-            if self.passes is not None:
-                self.passes.warm_up(outputs)
-
-        self._guarded(work)
+        outputs = self.first(black)
+        if self.passes is not None:
+            self.passes.warm_up(outputs)
 
     def _padded(self, images: Pixels) -> Pixels:
         missing = self.batch - len(images)
@@ -144,18 +129,6 @@ class Kernel:
         classes, scores, probabilities, best, values = (array[:count] for array in outputs[:5])
         named = dict(zip(self.plan.figures, figures, strict=True))
         return Look(maps, classes, scores, probabilities, best, values, named)
-
-    def _guarded(self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except tf.errors.ResourceExhaustedError as error:
-            raise OutOfMemoryError(
-                f"{self.device} has not enough memory for {self.batch} frames at once", do="use a smaller --batch"
-            ) from error
-        except tf.errors.OpError as error:
-            raise ModelError(f"the model failed: {error.message}") from error
-        except (RuntimeError, MemoryError) as error:
-            raise DeviceError(f"{self.device} failed: {reason(error)}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DeviceError, ModelError, OutOfMemoryError
 from ..models.backend import tf
+from ..models.foreign import reason
 from .devices import logical_cpus, processor_threads, tensorflow_name
 
 _STEPS = (
@@ -23,8 +25,9 @@ _STEPS = (
 )
 """What TensorFlow's rewriter does beside fusing."""
 
-_RUNS_AT_ONCE = 2
-"""Threads in which a session on a processor runs operations: one for each run that is under way."""
+AT_ONCE = 2
+"""Batches that are under way on a device. On a graphics card one is copied while the other is computed. On a processor
+each has half of the cores; the other half is the decoder's and the encoder's, unless the model takes longest."""
 
 _IN_PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 
@@ -99,7 +102,7 @@ class Running:
         on_processor = device.startswith("cpu")
         if on_processor and program.rewritten != precision:
             program = program.rewrite(precision)
-        self.outputs = program.outputs
+        self._device = device
         self.graph = tf.Graph()
         with self.graph.as_default(), tf.device(tensorflow_name(device)):
             tf.graph_util.import_graph_def(program.graph_def, name="")
@@ -111,16 +114,27 @@ class Running:
         """Runs it once.
 
         Raises:
-            tf.errors.OpError: TensorFlow failed.
+            OutOfMemoryError: the device's memory is too small.
+            ModelError: an operation failed.
+            DeviceError: the session did.
         """
-        return [np.asarray(output) for output in self._call(*inputs)]
+        try:
+            return [np.asarray(output) for output in self._call(*inputs)]
+        except tf.errors.ResourceExhaustedError as error:
+            raise OutOfMemoryError(
+                f"{self._device} has not enough memory for {len(inputs[0])} frames at once", do="use a smaller --batch"
+            ) from error
+        except tf.errors.OpError as error:
+            raise ModelError(f"the model failed: {error.message}") from error
+        except (RuntimeError, MemoryError) as error:
+            raise DeviceError(f"{self._device} failed: {reason(error)}") from error
 
 
 def _for_processor() -> Any:
     config = tf.compat.v1.ConfigProto(
         device_count={"CPU": logical_cpus(), "GPU": 0},
         intra_op_parallelism_threads=processor_threads(),
-        inter_op_parallelism_threads=_RUNS_AT_ONCE,
+        inter_op_parallelism_threads=AT_ONCE,
         use_per_session_threads=True,
     )
     options = config.graph_options.rewrite_options

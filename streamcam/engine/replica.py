@@ -8,15 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DeviceError, OutOfMemoryError
+from ..errors import OutOfMemoryError
 from ..frames import Pixels
 from .kernel import Kernel, Look
 from .steps import Progress
-
-AT_ONCE = 2
-"""Batches that are under way on a device. On a graphics card one is copied while the other is computed. On a processor
-each has half of the cores; the other half is the decoder's and the encoder's, unless the model takes longest."""
-
 
 _ARRAYS = ("maps", "classes", "scores", "probabilities", "top_classes", "top_probabilities")
 
@@ -55,11 +50,9 @@ class Replica:
             say: told once when the batch is halved.
 
         Raises:
-            DeviceError: not even one picture fits, or the device has failed before.
+            DeviceError: not even one picture fits, or the device fails.
             ModelError: the model failed.
         """
-        if self.out:
-            raise DeviceError(f"{self.device} has failed before")
         looks: list[Look] = []
         done = 0
         while done < len(images) or not looks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 
@@ -41,15 +42,16 @@ def settle(plan: Callable[[int], Plan], batch: int, *, wanted: Precision, device
     device = devices[0]
     on_processor = device.startswith("cpu")
     first = plan(batch or DEFAULT_BATCH)
-    precision, notes = choose_precision(wanted, devices, lambda precision: first.start(device, precision))
 
-    def ready(made: Plan) -> Plan:
+    def ready(made: Plan, precision: str) -> Plan:
         own = made.own if made.own != "float32" else precision
         return made.rewrite(own) if on_processor else made
 
-    chosen = ready(first)
+    first_in = functools.cache(functools.partial(ready, first))
+    precision, notes = choose_precision(wanted, devices, lambda precision: first_in(precision).start(device, precision))
+    chosen = first_in(precision)
     if batch == SWEEP and first.passes is None:
-        chosen, told = _fastest(chosen, lambda size: ready(plan(size)), precision, device)
+        chosen, told = _fastest(chosen, lambda size: ready(plan(size), precision), precision, device)
         notes = [*notes, told]
     xla = False
     if not on_processor and first.passes is None:

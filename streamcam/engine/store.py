@@ -260,9 +260,7 @@ def _surroundings() -> dict[str, Any]:
         "processor": _processor(),
         "threads": processor_threads(),
         "cards": [{name: str(value) for name, value in sorted(card.items())} for card in cards],
-        "environment": {
-            name: v for name, v in sorted(os.environ.items()) if name.startswith(("TF_", "ONEDNN_", "KERAS_"))
-        },
+        "environment": {name: v for name, v in sorted(os.environ.items()) if name.startswith(_DECIDING)},
     }
 
 

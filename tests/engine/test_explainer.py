@@ -33,7 +33,7 @@ def frames(count: int, every: int = 1) -> Iterator[Frame]:
 
 
 def explained(explainer: StreamExplainer, view: View, items: Iterator[Frame], longest: int = 4) -> list[Explained]:
-    work = explainer.workers(explainer.seats(view), StageClock())[0]
+    work = explainer.workers(view.replicas, StageClock())[0]
     return list(explainer.explain(map(work, batched(items, 4, longest=longest))))
 
 

@@ -14,7 +14,7 @@ import pytest
 import streamcam
 from streamcam.config import ExplainOptions, ModelOptions, make_job
 from streamcam.engine.explainer import StreamExplainer
-from streamcam.engine.replica import AT_ONCE, Replica
+from streamcam.engine.replica import Replica
 from streamcam.errors import DeviceError, ModelError, OutOfMemoryError
 from streamcam.flow import Flow, StageClock, batched
 from streamcam.frames import Frame, SourceInfo
@@ -41,9 +41,10 @@ def explained(model: Path, device: str, *, batch: int = 4) -> list[Any]:
     pixels = np.random.default_rng(0).integers(0, 256, (60, HEIGHT, WIDTH, 3), np.uint8)
     frames = (Frame(n, n, None, pixels=one) for n, one in enumerate(pixels))  # type: ignore[arg-type]
     with Flow() as flow:
-        workers = explainer.workers(explainer.seats(view), StageClock())
-        assert len(workers) == AT_ONCE * len(explainer.devices)
-        return list(explainer.explain(flow.deal(batched(frames, batch, longest=batch), workers, depth=6)))
+        workers = explainer.workers(view.replicas, StageClock())
+        assert len(workers) == len(explainer.devices)
+        batches = batched(frames, batch, longest=batch)
+        return list(explainer.explain(flow.deal(batches, workers, depth=6, threads=view.threads)))
 
 
 @pytest.mark.usefixtures("three_devices")
@@ -158,12 +159,38 @@ def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.targets == expected.targets
 
 
-def test_what_the_session_raises_is_a_failure_of_the_device() -> None:
-    def broken(images: Any) -> Any:
-        raise RuntimeError("the card is gone")
+@pytest.mark.parametrize(
+    ("raised", "expected", "told"),
+    [
+        (RuntimeError("the card is gone"), DeviceError, "cpu failed: the card is gone"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), OutOfMemoryError, "memory for 4 frames"),
+        (tf.errors.InternalError(None, None, "bad luck"), ModelError, "the model failed: bad luck"),
+    ],
+)
+def test_what_tensorflow_raises_is_translated(raised: Exception, expected: type[Exception], told: str) -> None:
+    kernel = kernel_of(functional())
 
-    with pytest.raises(DeviceError, match="cpu failed: the card is gone"):
-        replace(kernel_of(functional()), first=broken)(pictures(1))
+    def broken(*given: Any) -> Any:
+        raise raised
+
+    kernel.first._call = broken  # type: ignore[attr-defined]
+    with pytest.raises(expected, match=told):
+        kernel(pictures(1))
+
+
+def test_what_fails_on_the_only_device_is_said_as_it_is(clip: Path, tmp_path: Path) -> None:
+    job = make_job(str(clip), str(tmp_path / "o.mp4"), model=BUILD, batch=2, precision="float32")
+    explainer = StreamExplainer(job.model, job.explain)
+    said: list[str] = []
+
+    def failing(self: Replica, *given: Any) -> Any:
+        raise ModelError("the model failed: overflow")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ModelError, match=r"^the model failed: overflow$"):
+        explainer.view(INFO)
+        patch.setattr(Replica, "__call__", failing)
+        run(job, explainer=explainer, watcher=Watcher(note=said.append))
+    assert not [line for line in said if "is out" in line]
 
 
 def maps_of(job: Any, explainer: StreamExplainer) -> tuple[Any, streamcam.Summary]:
@@ -177,7 +204,7 @@ def too_small(limit: int, kernel: Any) -> Any:
 
     def first(images: Any) -> Any:
         if len(images) > limit:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            raise OutOfMemoryError("too many at once")
         return kernel.first(images)
 
     return replace(kernel, first=first)
