@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
     from .engine.explainer import StreamExplainer
+    from .sinks import Sink
     from .sources.scale import Scaler
 
 STAGES = ("decode", "model", "draw", "encode")
@@ -182,10 +183,8 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
                 whole = between(explainer.explain(looked), how, view.geometry, clock)
                 scaled = over_time(whole, job.time, explainer.display)
                 drawn = flow.ahead(painted(scaled, painter, clock), depth=_DRAWN, name="draw")
-                for item, picture in drawn:
-                    with clock("encode"):
-                        sink.write(picture, item.frame.pts, item.frame.packets)
-                    counts.explained += not item.held
+                # Not in this thread: an interrupt rises here, and must not rise between a picture and its count.
+                for item in flow.ahead(written(drawn, sink, clock, counts), depth=1, name="encode"):
                     watcher.frame(item)
             sink.write_packets(source.tail)
         except KeyboardInterrupt:
@@ -259,6 +258,17 @@ def painted(items: Iterable[Explained], painter: Painter, clock: StageClock) -> 
         with clock("draw"):
             picture = painter.draw(item)
         yield item, picture
+
+
+def written(
+    drawn: Iterable[tuple[Explained, VideoFrame]], sink: Sink, clock: StageClock, counts: _Counts
+) -> Iterator[Explained]:
+    """Encodes each picture."""
+    for item, picture in drawn:
+        with clock("encode"):
+            sink.write(picture, item.frame.pts, item.frame.packets)
+        counts.explained += not item.held
+        yield item
 
 
 def looked_at(

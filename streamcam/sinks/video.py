@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Iterable
 from fractions import Fraction
 from math import lcm
@@ -51,6 +52,7 @@ class VideoSink:
         """
         self.path = options.path
         self.frames = 0
+        self._lock = threading.Lock()
         self.notes: list[str] = []
         self._info = info
         self._suffix = options.path.suffix.lower()
@@ -106,14 +108,15 @@ class VideoSink:
 
     def write(self, picture: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
         """See `streamcam.sinks.Sink`."""
-        try:
-            if self._output is None:
-                self._open(picture)
-            self._copier.mux(packets)
-            self._encode(picture, pts)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            self._fail(error)
-        self.frames += 1
+        with self._lock:
+            try:
+                if self._output is None:
+                    self._open(picture)
+                self._copier.mux(packets)
+                self._encode(picture, pts)
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                self._fail(error)
+            self.frames += 1
 
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
         """See `streamcam.sinks.Sink`."""
@@ -128,6 +131,11 @@ class VideoSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """See `streamcam.sinks.Sink`."""
+        # A run that was interrupted may still have a picture under way in another thread.
+        with self._lock:
+            self._close(kind)
+
+    def _close(self, kind: type[BaseException] | None) -> None:
         if self._output is None:
             return
         failure: Exception | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import signal
 import subprocess
@@ -9,11 +10,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from streamcam.config import make_job
+from streamcam.pipeline import Interrupted
+from streamcam.pipeline import run as run_job
+from streamcam.sinks.video import VideoSink
 from tests.road import clips
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +87,24 @@ def test_an_interrupted_run_leaves_a_playable_file(run: Run, number: signal.Sign
     data = run.out.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
     assert sorted(path.name for path in run.out.parent.iterdir()) == ["out.mp4"]
+
+
+def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
+    long_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = VideoSink._encode
+
+    def interrupted(self: VideoSink, picture: Any, pts: int) -> None:
+        encode(self, picture, pts)
+        if self.frames == 20:
+            _thread.interrupt_main()
+
+    monkeypatch.setattr(VideoSink, "_encode", interrupted)
+    out = tmp_path / "out.mp4"
+    with pytest.raises(Interrupted) as stop:
+        run_job(make_job(str(long_clip), str(out), model=SMALL[1], preprocess="none", precision="float32"))
+    said = stop.value.summary
+    assert len(clips.read(out)) == said.frames_out == said.frames_explained > 20
 
 
 def test_a_killed_run_leaves_its_closed_fragments_playable(run: Run) -> None:
