@@ -2,7 +2,7 @@
 
 python benchmarks/long.py [--minutes N]
 
-The 640x360 sample, repeated, in one process. Writes the section "long" of RESULTS.md.
+The benchmark's 720p clip, repeated, in one process. Writes the section "long" of RESULTS.md.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import statistics
 import subprocess
 import sys
 
-from common import BENCHMARKS, REPOSITORY, WORK, machine, say, spread, table, write_section
+from common import BENCHMARKS, WORK, machine, say, spread, table, write_section
 
 CASE = BENCHMARKS / "cases" / "along.py"
-SAMPLE = REPOSITORY / "samples" / "samoyed_640_nogps.mp4"
 PARTS = 10
 
 
@@ -25,16 +24,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=30)
     minutes = parser.parse_args().minutes
     WORK.mkdir(exist_ok=True)
-    clip = WORK / f"{minutes}min-640.mp4"
+    clip = WORK / f"{minutes}min.mp4"
     if not clip.exists():
         say("making the clip")
-        subprocess.run([sys.executable, CASE, "make", SAMPLE, str(minutes * 60), clip], check=True)
-    done = subprocess.run(
-        [sys.executable, CASE, "run", clip, WORK / "along.mp4", str(PARTS)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+        subprocess.run([sys.executable, BENCHMARKS / "clips.py", str(minutes * 60), clip], check=True)
+    command = [sys.executable, CASE, clip, WORK / "along.mp4", str(PARTS)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     write_section("long", written(json.loads(done.stdout.splitlines()[-1]), minutes))
     (WORK / "along.mp4").unlink()
 
@@ -56,7 +51,8 @@ def written(found: dict[str, list[float]], minutes: int) -> str:
     slope, _ = statistics.linear_regression(range(1, len(memory)), memory[1:])
     return f"""## A long clip
 
-The 640x360 sample repeated to {minutes} minutes, embedded model, Grad-CAM, in one process. Made by `make bench-long`.
+The 720p clip of the peers (25 frames a second) repeated to {minutes} minutes, embedded
+model, Grad-CAM, in one process. Made by `make bench-long`.
 
 Machine: {machine()}.
 

@@ -1,7 +1,4 @@
-"""A clip made long, and the cost of its parts in one run.
-
-python along.py make SAMPLE SECONDS OUT | run CLIP OUT PARTS
-"""
+"""The cost of the parts of a clip in one run: python along.py CLIP OUT PARTS."""
 
 from __future__ import annotations
 
@@ -14,34 +11,8 @@ from typing import Any
 
 
 def main() -> None:
-    if sys.argv[1] == "make":
-        make(Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
-    else:
-        along(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-
-
-def make(sample: Path, seconds: int, out: Path) -> None:
-    """Repeats the packets of a clip, each round moved on by the clip's length."""
-    import av
-    from av.packet import Packet
-
-    with av.open(str(sample)) as source, av.open(str(out), "w") as container:
-        stream = source.streams.video[0]
-        copy = container.add_stream_from_template(stream)
-        packets = [packet for packet in source.demux(stream) if packet.pts is not None and packet.dts is not None]
-        first = min(packet.dts for packet in packets)
-        step = round((max(packet.pts for packet in packets) - first) / (len(packets) - 1))
-        length = len(packets) * step
-        for later in range(0, round(seconds / packets[0].time_base), length):
-            for number, packet in enumerate(packets):
-                moved = Packet(bytes(packet))
-                moved.pts = packet.pts - first + later
-                moved.dts = min(number * step + later, moved.pts)
-                moved.time_base, moved.is_keyframe, moved.stream = packet.time_base, packet.is_keyframe, copy
-                container.mux(moved)
-
-
-def along(clip: str, out: str, parts: int) -> None:
+    """Runs it and prints what each part cost."""
+    clip, out, parts = sys.argv[1], sys.argv[2], int(sys.argv[3])
     from streamcam.config import make_job
     from streamcam.pipeline import Watcher, run
 
