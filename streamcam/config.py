@@ -232,6 +232,116 @@ class Job:
     draw: DrawOptions = field(default_factory=DrawOptions)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraOptions:
+    """A live source.
+
+    Attributes:
+        url: ``rtsp://``, ``rtsps://``, ``http(s)://`` (MJPEG, HLS), ``rtmp://``, ``webcam``, ``webcam:N``,
+            ``/dev/videoN``, ``lavfi:GRAPH``, a file, or ``-`` (standard input).
+        name: what it is called on the page and in figures: letters, digits, ``-`` and ``_``.
+        timeout: seconds to wait for an answer, on opening and on each read, and for the next picture.
+        reconnect: how often in a row a lost source is tried again before it is given up: a number, ``never``,
+            ``forever``, or ``auto``: forever, but the first connection must succeed.
+        max_age: seconds; what is older when its turn comes is left out and counted.
+        realtime: files are delivered at their own rate instead of as fast as they can be decoded.
+    """
+
+    url: str
+    name: str = "cam1"
+    timeout: float = 5.0
+    reconnect: int | Literal["auto", "never", "forever"] = "auto"
+    max_age: float = 0.5
+    realtime: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.name and all(letter.isalnum() or letter in "-_" for letter in self.name)):
+            raise OptionError(f"{self.name!r} is not possible as a camera's name", wanted="letters, digits, - and _")
+        if isinstance(self.reconnect, str):
+            _one_of("--reconnect", self.reconnect, ("auto", "never", "forever"))
+        else:
+            _within("--reconnect", self.reconnect, 0, 1_000_000)
+        _within("--timeout", self.timeout, 0.1, 3600)
+        _within("--max-age", self.max_age, 0.05, 60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutletOptions:
+    """Where the pictures of one camera are pushed to.
+
+    Attributes:
+        to: ``rtsp://`` or ``rtmp://`` (pushed), ``FOLDER/NAME.m3u8`` (HLS), a video file, ``-`` (MPEG-TS to standard
+            output) or ``raw:-`` (YUV4MPEG2 to standard output).
+        segment: seconds after which a file is closed and the next one begun; None writes a single one.
+        codec, crf, preset: as in `SinkOptions`; ignored by ``raw:-``.
+        timeout: seconds for a peer to answer and to take what is sent, before the connection is made anew.
+        overwrite: replace existing files.
+    """
+
+    to: str
+    segment: float | None = None
+    codec: Codec | None = None
+    crf: int | None = None
+    preset: str | None = None
+    timeout: float = 5.0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.to:
+            raise OptionError("--to is empty", wanted="a URL, a file or -")
+        if self.codec is not None:
+            _one_of("--codec", self.codec, CODECS)
+        if self.segment is not None:
+            _within("--segment", self.segment, 1, 7 * 86400)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageOptions:
+    """The page that shows the cameras.
+
+    Attributes:
+        host, port: where it listens; port 0 takes a free one.
+        token: what a visitor must bring; required on addresses that others can reach.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveJob:
+    """Cameras on their way to any number of outputs.
+
+    Attributes:
+        cameras: at least one, of different names.
+        outlets: camera's name and where its pictures go.
+        page: None for no page.
+        explain_fps: most frames a second that are explained, all cameras together; None for no limit.
+        duration: seconds after which it ends by itself; None for no end.
+    """
+
+    cameras: tuple[CameraOptions, ...]
+    outlets: tuple[tuple[str, OutletOptions], ...] = ()
+    page: PageOptions | None = None
+    model: ModelOptions = field(default_factory=ModelOptions)
+    explain: ExplainOptions = field(default_factory=ExplainOptions)
+    draw: DrawOptions = field(default_factory=DrawOptions)
+    scale: Literal["running", "frame"] | float = "running"
+    explain_fps: float | None = None
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        names = [camera.name for camera in self.cameras]
+        if not names:
+            raise OptionError("there is no SOURCE", wanted="at least one camera")
+        if len(set(names)) < len(names):
+            raise OptionError("two cameras have the same name", wanted="NAME=SOURCE with different names")
+        for option, value in (("--explain-fps", self.explain_fps), ("--duration", self.duration)):
+            if value is not None and not 0 < value < float("inf"):
+                raise OptionError(f"{option} {value:g} is not possible", wanted="a positive number")
+
+
 def as_targets(target: Any) -> tuple[Any, ...]:
     """One target or several; names and indices as text, functions as they are."""
     several = target if isinstance(target, (tuple, list)) else (target,)

@@ -49,7 +49,7 @@ class Flow:
         self.abandoned: tuple[str, ...] = ()
         self._patience = patience
         self._ended = False
-        self._stages: list[tuple[threading.Thread, Channel[Any] | Table[Any, Any]]] = []
+        self._stages: list[tuple[threading.Thread, Channel[Any] | Table[Any, Any] | _Stop]] = []
 
     def check(self) -> None:
         """To be called now and then by a stage that computes for long between two items.
@@ -79,6 +79,16 @@ class Flow:
         channel: Channel[T] = Channel(depth, live=live)
         self._start(functools.partial(_feed, items, channel), channel, name)
         return iter(channel)
+
+    def alongside(self, work: Callable[[], None], *, stop: Callable[[], None], name: str = "stage") -> None:
+        """Runs ``work`` in a thread of its own for as long as it lasts.
+
+        Args:
+            work: hands on what it makes by itself, and tells of its errors likewise; `Cancelled` ends it silently.
+            stop: makes it return soon; called once, when the flow ends, from another thread.
+            name: of the thread.
+        """
+        self._start(functools.partial(_until_cancelled, work), _Stop(stop), name)
 
     def deal(
         self,
@@ -111,7 +121,7 @@ class Flow:
                 self._start(functools.partial(table.serve, number, work, failed), table, f"{name}-{number}-{thread}")
         return iter(table)
 
-    def _start(self, target: Callable[[], None], between: Channel[Any] | Table[Any, Any], name: str) -> None:
+    def _start(self, target: Callable[[], None], between: Channel[Any] | Table[Any, Any] | _Stop, name: str) -> None:
         thread = threading.Thread(target=target, name=f"streamcam-{name}", daemon=True)
         self._stages.append((thread, between))
         thread.start()
@@ -190,6 +200,18 @@ class Opening(Generic[S]):
             self._thread.join()
         if held is not None:
             held.__exit__(kind, error, trace)
+
+
+class _Stop:
+    """What ends a stage that has no channel."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self.cancel = cancel
+
+
+def _until_cancelled(work: Callable[[], None]) -> None:
+    with contextlib.suppress(Cancelled):
+        work()
 
 
 def _feed(items: Iterable[T], channel: Channel[T]) -> None:

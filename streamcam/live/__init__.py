@@ -1,0 +1,1 @@
+"""Cameras in, overlays out, never behind: the road of `streamcam live`, and its page."""
