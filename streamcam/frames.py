@@ -176,9 +176,11 @@ class Explained:
         evidence: for each target, in the order in which they were asked for; at least one.
         top: the most probable classes as ``(index, probability)``, best first.
         held: True when the model did not look at this frame; its maps come from the ones it did look at.
+        note: what the caption says beside method and layer.
     """
 
     frame: Frame
     evidence: tuple[Evidence, ...]
     top: tuple[tuple[int, float], ...] = ()
     held: bool = False
+    note: str = ""

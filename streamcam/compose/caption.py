@@ -65,7 +65,7 @@ class Captions:
     Args:
         info: the stream they are for.
         picture: ``(width, height)``, both even and at least `SMALLEST_PICTURE`.
-        detail: second line, the same for all frames.
+        detail: second line, or its beginning.
         panels: how many captions a frame has.
     """
 
@@ -82,27 +82,33 @@ class Captions:
         self._margin = 2 * max(1, round(short * 0.0125))
         self._padding = max(3, round(self._title_size * 0.45))
 
-    def plate(self, evidence: Evidence) -> Plate:
-        """The plate for a target: its name, and its probability or, where it has none, its score in logits."""
+    def plate(self, evidence: Evidence, note: str = "") -> Plate:
+        """The plate for a target: its name, and its probability or, where it has none, its score in logits.
+
+        Args:
+            evidence: of the target.
+            note: what follows in the second line.
+        """
         if evidence.probability is not None:
             value, room = f"{evidence.probability:.0%}".replace("%", " %"), "00 %"
         else:
             value, room = f"{evidence.score:+.2f}".replace("-", "−"), "+00.00"
-        key = f"{evidence.label}\n{value}"
+        key = f"{evidence.label}\n{value}\n{note}"
         if key not in self._plates:
-            self._plates[key] = self._made(" ".join(evidence.label.split()), value, room)
+            self._plates[key] = self._made(" ".join(evidence.label.split()), value, room, note)
             if len(self._plates) > self._kept:
                 self._plates.popitem(last=False)
         self._plates.move_to_end(key)
         return self._plates[key]
 
-    def _made(self, label: str, value: str, usual: str) -> Plate:
+    def _made(self, label: str, value: str, usual: str, note: str) -> Plate:
         largest = self._picture[0] - 2 * self._margin, self._picture[1] - 2 * self._margin
         room = largest[0] - 2 * self._padding
         # Room for the usual digits at least keeps the plate still while they change.
         name = self._fitted(label, f"  {usual}", self._title_size, _STRONG, room)
         title = _Line(f"{name}  {value}".strip(), self._title_size, _STRONG, 1.0)
-        detail = _Line(self._fitted(self._detail, "", self._detail_size, _LIGHT, room), self._detail_size, _LIGHT, 0.8)
+        told = f"{self._detail} · {note}" if note else self._detail
+        detail = _Line(self._fitted(told, "", self._detail_size, _LIGHT, room), self._detail_size, _LIGHT, 0.8)
         gap = round(self._title_size * 0.4)
         lines, height = [title, detail], 2 * self._padding + title.ascent + gap + detail.ascent + detail.descent
         if height > self._picture[1] * _TALLEST:

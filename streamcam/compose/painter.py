@@ -105,7 +105,7 @@ class Painter:
         for top, left in places[self._cells :]:
             self._blacken(planes, top, left)
         for evidence, (top, left) in zip(item.evidence, places[self._cells - len(item.evidence) :], strict=False):
-            self._show(evidence, planes, top // 2, left // 2)
+            self._show(evidence, item.note, planes, top // 2, left // 2)
         picture.pts = item.frame.pts
         picture.time_base = self._info.time_base
         picture.duration = item.frame.picture.duration
@@ -114,13 +114,13 @@ class Painter:
         picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
         return picture
 
-    def _show(self, evidence: Evidence, planes: Planes, top: int, left: int) -> None:
+    def _show(self, evidence: Evidence, note: str, planes: Planes, top: int, left: int) -> None:
         """Draws one target on the panel whose upper left corner is at that chroma sample."""
         levels = self._spread(evidence)(evidence.heatmap, evidence.full_scale, self._paints.least)
         if levels.values.size:
             self._brush.apply(self._paints(levels), planes, top + levels.top, left + levels.left)
         if self._captions is not None:
-            plate = self._captions.plate(evidence)
+            plate = self._captions.plate(evidence, note)
             self._brush.apply(plate.paint, planes, top + plate.top, left + plate.left)
 
     def _blacken(self, planes: Planes, top: int, left: int) -> None:

@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -76,6 +76,9 @@ Looked: TypeAlias = tuple[Batch, tuple[Explained, ...]]
 """A batch, and what the model says of those of its frames that have pixels."""
 
 
+_Compiled: TypeAlias = tuple[tuple[Replica, ...], tuple[str, ...]]
+
+
 class StreamExplainer:
     """A model with a method, ready to look at any number of sources, one after another.
 
@@ -91,15 +94,28 @@ class StreamExplainer:
         display: how the method's maps are shown.
     """
 
-    def __init__(self, model: ModelOptions, explain: ExplainOptions, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelOptions,
+        explain: ExplainOptions,
+        store: Store | None = None,
+        *,
+        like: StreamExplainer | None = None,
+    ) -> None:
+        """Looks at the model; ``like`` has the same one loaded already.
+
+        Raises:
+            ModelError, MethodError, TargetError, DeviceError, OptionError: what was asked for cannot be had.
+        """
         self.devices = choose_devices(explain.device)
         self._model_options, self._options = model, explain
         self._method = load_method(explain.method, explain.params)
         self.display: Display = method_display(explain.method)
         self._store = store or Store()
         # Before the model is loaded: what is kept of it must never be named after a file that has changed since.
-        self._key = self._store.key("model", model)
-        known = self._store.info(self._key)
+        self._key: str = like._key if like else self._store.key("model", model)
+        self._like: StreamExplainer | None = (like._like or like) if like else None
+        known = like.info if like else self._store.info(self._key)
         self.info: ModelInfo = known or self.loaded
         if known is None:
             self._store.keep_info(self._key, self.info)
@@ -116,7 +132,7 @@ class StreamExplainer:
             self._fit = model.fit
         self.targets = tuple(parse_target(self.info.labels, target) for target in explain.target)
         self.notes: list[str] = list(self.info.notes)
-        self._views: dict[tuple[Size, int], tuple[tuple[Replica, ...], tuple[str, ...]]] = {}
+        self._views: dict[tuple[Size, int], _Compiled] = {}
         self.troubles: list[str] = []
         self.figures: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -128,12 +144,22 @@ class StreamExplainer:
         Raises:
             ModelError: it cannot be loaded, or its file has changed since this object was made.
         """
+        if self._like is not None:
+            return self._like.loaded
         if self._store.key("model", self._model_options) != self._key:
             raise ModelError(f"{self.info.name} has changed on the disk since it was looked at", do="start again")
         loaded = load_model(self._model_options)
         if self._store.key("model", self._model_options) != self._key:
             self._key = ""
         return loaded
+
+    def changed(self, **explain: Any) -> StreamExplainer:
+        """The same model with other `ExplainOptions`, given by name; it is not loaded again.
+
+        Raises:
+            MethodError, TargetError, DeviceError, OptionError: what was asked for cannot be had.
+        """
+        return StreamExplainer(self._model_options, replace(self._options, **explain), self._store, like=self)
 
     @property
     def method(self) -> str:
@@ -144,11 +170,17 @@ class StreamExplainer:
         """How a source's pictures are fitted into the model's input; ``fit`` overrules the option's."""
         return fitted(fit or self._fit, (info.width, info.height), self.info.input_size, pixel_aspect=info.pixel_aspect)
 
-    def view(self, info: SourceInfo, *, every: int = 1, fit: Fit | None = None) -> View:
+    def view(self, info: SourceInfo, *, every: int = 1, fit: Fit | None = None, batch: int = 0) -> View:
         """Compiles what is needed to look at a source (takes seconds the first time).
 
         The batch shrinks for sources of fewer frames, and where only every N-th frame is explained, so that
         neither padding nor waiting frames cost anything. For long sources the fastest of several is looked for, once.
+
+        Args:
+            info: the source.
+            every: one in so many of its frames is explained.
+            fit: overrules the option's.
+            batch: frames a call, no more and no fewer; 0 chooses.
 
         Raises:
             LayerError, ModelError: the model cannot be explained as asked for.
@@ -156,6 +188,8 @@ class StreamExplainer:
         self.troubles, self.figures = [], {}
         geometry = self.geometry(info, fit=fit)
         looks = None if info.frames is None else -(-info.frames // every)
+        if batch:
+            return View(geometry, *self._compiled(geometry.input, batch, exactly=True))
         many = looks >= WORTH_A_SWEEP if looks is not None else not info.live
         if self._options.batch == 0 and every == 1 and many:
             batch = SWEEP
@@ -164,10 +198,10 @@ class StreamExplainer:
             batch = batch if looks is None else max(1, min(batch, looks))
         return View(geometry, *self._compiled(geometry.input, batch))
 
-    def _compiled(self, size: Size, batch: int) -> tuple[tuple[Replica, ...], tuple[str, ...]]:
+    def _compiled(self, size: Size, batch: int, *, exactly: bool = False) -> _Compiled:
         """A replica on each device, and what is to be said of them."""
         for (known_size, known), (replicas, notes) in self._views.items():
-            large_enough = not self._options.batch and replicas[0].kernel.batch >= batch > 0
+            large_enough = not (self._options.batch or exactly) and replicas[0].kernel.batch >= batch > 0
             working = not all(replica.out for replica in replicas)
             if known_size == size and working and (known == batch or large_enough):
                 return replicas, notes

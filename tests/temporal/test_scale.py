@@ -7,7 +7,7 @@ import pytest
 
 from streamcam.config import TimeOptions
 from streamcam.frames import Evidence, Explained
-from streamcam.temporal import over_time, peak
+from streamcam.temporal import FullScale, over_time, peak
 
 
 def item(*peaks: float) -> Explained:
@@ -49,3 +49,13 @@ def test_no_evidence_has_no_scale_and_a_single_pixel_has_one(display: Any) -> No
     assert peak(heatmap, display) == 0
     heatmap[3, 4] = 2.0
     assert peak(heatmap, display) == 2.0
+
+
+def test_the_largest_peak_of_an_endless_stream_fades() -> None:
+    scale = FullScale("running", half_life=10.0)
+    assert [scale(item(p), seconds).evidence[0].full_scale for p, seconds in ((8, 0), (1, 10), (1, 10), (1, 10))] == [
+        8.0,
+        4.0,
+        2.0,
+        1.0,
+    ]
