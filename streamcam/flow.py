@@ -49,6 +49,7 @@ class Flow:
         self.abandoned: tuple[str, ...] = ()
         self._patience = patience
         self._ended = False
+        self._lock = threading.Lock()
         self._stages: list[tuple[threading.Thread, Channel[Any] | Table[Any, Any] | _Stop]] = []
 
     def check(self) -> None:
@@ -85,8 +86,11 @@ class Flow:
 
         Args:
             work: hands on what it makes by itself, and tells of its errors likewise; `Cancelled` ends it silently.
-            stop: makes it return soon; called once, when the flow ends, from another thread.
+            stop: makes it return soon and does not wait; called once, when the flow ends, from another thread.
             name: of the thread.
+
+        Raises:
+            Cancelled: the flow has ended.
         """
         self._start(functools.partial(_until_cancelled, work), _Stop(stop), name)
 
@@ -123,13 +127,17 @@ class Flow:
 
     def _start(self, target: Callable[[], None], between: Channel[Any] | Table[Any, Any] | _Stop, name: str) -> None:
         thread = threading.Thread(target=target, name=f"streamcam-{name}", daemon=True)
-        self._stages.append((thread, between))
-        thread.start()
+        with self._lock:
+            if self._ended:
+                raise Cancelled
+            self._stages.append((thread, between))
+            thread.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended = True
+        with self._lock:
+            self._ended = True
         for _, between in self._stages:
             between.cancel()
         deadline = time.monotonic() + self._patience

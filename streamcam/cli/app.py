@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import bench, doctor, layers, methods, models, process
+from . import bench, doctor, layers, live, methods, models, process
 from .reporting import reported
 
 app = typer.Typer(
@@ -33,5 +33,5 @@ def _root(
     pass
 
 
-for command in (process.process, bench.bench, models.models, layers.layers, methods.methods, doctor.doctor):
+for command in (process.process, live.live, bench.bench, models.models, layers.layers, methods.methods, doctor.doctor):
     app.command()(reported(command))

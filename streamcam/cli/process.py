@@ -4,49 +4,20 @@ from __future__ import annotations
 
 import functools
 import json
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import OptionError
-from .inputs import expand, is_url, outputs, pairs
+from . import options
+from .inputs import expand, is_url, outputs
 from .reporting import complain, say, understood
 
 if TYPE_CHECKING:
     from ..config import Job
     from ..pipeline import Summary
 
-_MODEL, _LOOK, _FILE = "Model and method", "Look", "Reading and writing"
-
-
-def _seconds(text: str | None) -> Fraction | None:
-    """``90``, ``1:30`` or ``0:01:30.5`` as seconds."""
-    if text is None:
-        return None
-    try:
-        hours, minutes, rest = ["0"] * (2 - text.count(":")) + text.split(":")
-        seconds = Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(rest)
-    except (ValueError, ZeroDivisionError):
-        raise OptionError(f"{text!r} is not a time", wanted="seconds or h:m:s, such as 90, 1:30 or 0:01:30.5") from None
-    return seconds
-
-
-def _batch(text: str) -> int:
-    if text == "auto":
-        return 0
-    try:
-        return int(text)
-    except ValueError:
-        raise OptionError(f"--batch {text!r} is not possible", wanted="auto or a number") from None
-
-
-def _scale(text: str) -> str | float:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+_MODEL, _LOOK, _FILE = options.MODEL_PANEL, options.LOOK_PANEL, "Reading and writing"
 
 
 def process(
@@ -55,72 +26,22 @@ def process(
         str | None,
         typer.Option("--output", "-o", help="File, or folder/ for several inputs.", rich_help_panel=_FILE),
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="efficientnet-lite0, a keras.applications name, a .keras/.h5 file, a SavedModel folder, or "
-            "package.module:function.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = "efficientnet-lite0",
-    method: Annotated[
-        str,
-        typer.Option(help="streamcam methods lists them; or package.module:function.", rich_help_panel=_MODEL),
-    ] = "gradcam",
-    param: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=VALUE of the method's own; repeatable, such as steps=64.", rich_help_panel=_MODEL),
-    ] = None,
-    layer: Annotated[
-        str, typer.Option(help="Target layer, or auto; see streamcam layers MODEL.", rich_help_panel=_MODEL)
-    ] = "auto",
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What to explain; repeatable: top, a class name or index, a contrast 'tabby - tiger cat', or "
-            "package.module:function of the logits.",
-            show_default="top",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    preprocess: Annotated[
-        str,
-        typer.Option(
-            help="auto, none, 0..1, -1..1, a keras.applications family, or package.module:function.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = "auto",
-    labels: Annotated[
-        str, typer.Option(help="auto, imagenet, or a text file with one class a line.", rich_help_panel=_MODEL)
-    ] = "auto",
-    image_input: Annotated[
-        str, typer.Option(help="Input that takes the pictures, for models with several.", rich_help_panel=_MODEL)
-    ] = "",
-    feed: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="NAME=VALUE for another input; repeatable: a number, a JSON list, a .npy file, or "
-            "package.module:function of the pictures.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    fit: Annotated[
-        str,
-        typer.Option(
-            help="How a frame fits the model's input: auto, stretch, crop, letterbox or native.", rich_help_panel=_MODEL
-        ),
-    ] = "auto",
+    model: options.Model = "efficientnet-lite0",
+    method: options.Method = "gradcam",
+    param: options.Param = None,
+    layer: options.Layer = "auto",
+    target: options.Target = None,
+    preprocess: options.Preprocess = "auto",
+    labels: options.Labels = "auto",
+    image_input: options.ImageInput = "",
+    feed: options.Feed = None,
+    fit: options.Fit = "auto",
     batch: Annotated[
         str,
         typer.Option(help="Frames per model call; auto: 8, or the fastest for long sources.", rich_help_panel=_MODEL),
     ] = "auto",
-    precision: Annotated[
-        str,
-        typer.Option(help="auto, float32, bfloat16 (processors) or float16 (graphics cards).", rich_help_panel=_MODEL),
-    ] = "auto",
-    device: Annotated[
-        str, typer.Option(help="auto, all, cpu, gpu:0, or several with commas.", rich_help_panel=_MODEL)
-    ] = "auto",
+    precision: options.Precision = "auto",
+    device: options.Device = "auto",
     every: Annotated[
         str,
         typer.Option(
@@ -144,12 +65,8 @@ def process(
             rich_help_panel=_MODEL,
         ),
     ] = "hold",
-    colormap: Annotated[
-        str, typer.Option(help="turbo, jet, viridis, inferno or magma.", rich_help_panel=_LOOK)
-    ] = "turbo",
-    alpha: Annotated[
-        float, typer.Option(help="Opacity where the evidence is full, 0 to 1.", rich_help_panel=_LOOK)
-    ] = 0.6,
+    colormap: options.Colormap = "turbo",
+    alpha: options.Alpha = 0.6,
     scale: Annotated[
         str,
         typer.Option(
@@ -157,10 +74,8 @@ def process(
             rich_help_panel=_LOOK,
         ),
     ] = "running",
-    layout: Annotated[str, typer.Option(help="overlay, side-by-side or heatmap.", rich_help_panel=_LOOK)] = "overlay",
-    caption: Annotated[
-        bool, typer.Option(help="Class, probability, method and layer in a corner.", rich_help_panel=_LOOK)
-    ] = True,
+    layout: options.Layout = "overlay",
+    caption: options.Caption = True,
     start: Annotated[
         str | None, typer.Option(help="Begin at this time: 90, 1:30 or 0:01:30.5.", rich_help_panel=_FILE)
     ] = None,
@@ -191,30 +106,32 @@ def process(
     from ..config import make_job
     from ..methods import METHODS, method_name
 
-    options: dict[str, Any] = {
-        "model": model,
-        "method": method,
-        "layer": layer,
-        "params": pairs("--param", param),
-        "target": tuple(target or ("top",)),
-        "preprocess": preprocess,
-        "labels": labels,
-        "image_input": image_input,
-        "feed": pairs("--feed", feed),
-        "fit": fit,
-        "batch": _batch(batch),
-        "precision": precision,
-        "device": device,
+    given: dict[str, Any] = {
+        **options.model_options(
+            model=model,
+            method=method,
+            param=param,
+            layer=layer,
+            target=target,
+            preprocess=preprocess,
+            labels=labels,
+            image_input=image_input,
+            feed=feed,
+            fit=fit,
+            batch=batch,
+            precision=precision,
+            device=device,
+        ),
         "every": int(every) if every.strip().isdecimal() else every,
         "change": change,
         "between": between,
         "colormap": colormap,
         "alpha": alpha,
-        "scale": _scale(scale),
+        "scale": options.scale_of(scale),
         "layout": layout,
         "caption": caption,
-        "start": _seconds(start),
-        "end": _seconds(end),
+        "start": options.seconds_of(start),
+        "end": options.seconds_of(end),
         "codec": codec,
         "crf": crf,
         "preset": preset,
@@ -224,7 +141,7 @@ def process(
     }
     sources = expand(inputs, [*METHODS, method_name(method)])
     jobs = [
-        make_job(source, str(path), **options)
+        make_job(source, str(path), **given)
         for source, path in zip(sources, outputs(sources, output, method_name(method)), strict=True)
     ]
     if output is not None and output.endswith("/"):

@@ -19,7 +19,7 @@ from ..geometry import fit as fitted
 from ..methods import load_method, method_display, method_name
 from ..models import LoadedModel, ModelInfo, load_model, parse_target
 from .devices import choose_devices
-from .kernel import INPUT, Kernel, Look, Plan, plan_kernel
+from .kernel import INPUT, Kernel, Look, Plan, plan_kernel, trace_layers
 from .program import AT_ONCE
 from .replica import Replica
 from .settle import DEFAULT_BATCH, SWEEP, settle
@@ -250,6 +250,15 @@ class StreamExplainer:
             return plan.start(kernel.device, settled.precision, xla=settled.xla)
 
         return smaller
+
+    def layers(self) -> tuple[str, ...]:
+        """Paths of the layers that can be explained, from the input on; loads the model where that was not needed yet.
+
+        Raises:
+            ModelError: it cannot be loaded or run.
+        """
+        rows = trace_layers(self.loaded, self.info.input_size)
+        return tuple(row.path for row in rows if row.usable)
 
     def _plan(self, size: Size, batch: int) -> Plan:
         return plan_kernel(

@@ -165,15 +165,17 @@ class Snapshot:
 
 
 class Monitor(Protocol):
-    """One camera, for whoever watches it.
+    """One camera, for whoever watches it."""
 
-    Attributes:
-        name: its name.
-        jpegs: its annotated pictures, each encoded once, and only while there are watchers.
-    """
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
 
-    name: str
-    jpegs: Broadcast
+    @property
+    def jpegs(self) -> Broadcast:
+        """Its annotated pictures, each encoded once, and only while there are watchers."""
+        ...
 
     def pause(self, paused: bool) -> None:
         """Freezes what is shown; the camera goes on being read."""

@@ -1,0 +1,308 @@
+"""How old live pictures are when they are shown, and what that does when models are slow, cameras freeze, and many watch.
+
+python benchmarks/latency.py [--seconds N] [--only NAME...]
+
+Cameras are real RTSP servers in processes of their own, on the same machine as streamcam, whose cores they share. Writes
+the section "live" of RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import REPOSITORY, machine, say, table, write_section
+
+sys.path.insert(0, str(REPOSITORY))
+from tests.rtsp_server import RtspServer, free_port  # noqa: E402
+
+SIZE = 640, 360
+RATE = 25
+SETTLING = 20
+"""Seconds at the beginning that are not looked at: the model is compiled in them."""
+
+
+class Live:
+    """A run of ``streamcam live``, looked at from outside once a second.
+
+    Attributes:
+        samples: seconds, resident memory (MiB), threads, descriptors, and the status of ``/api/status``.
+    """
+
+    def __init__(self, cameras: list[RtspServer], seconds: float, *options: str) -> None:
+        self.port = free_port()
+        self.samples: list[tuple[float, float, int, int, dict[str, Any]]] = []
+        command = [sys.executable, "-m", "streamcam", "live", *(camera.url for camera in cameras), "--json", "--quiet"]
+        command += ["--http", f"127.0.0.1:{self.port}", "--duration", str(seconds), *options]
+        self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        self._began = time.monotonic()
+
+    def status(self) -> dict[str, Any] | None:
+        """What the API says; None before it answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/status", timeout=5) as answer:
+                return dict(json.load(answer))
+        except OSError:
+            return None
+
+    def until_ready(self) -> None:
+        """Waits until something is explained, and then until that has settled."""
+        while True:
+            status = self.status()
+            if status and all(camera["explained_fps"] for camera in status["cameras"]):
+                break
+            if self._process.poll() is not None:
+                sys.exit("streamcam live ended early")
+            time.sleep(0.2)
+        time.sleep(SETTLING)
+
+    def watch(self, seconds: float) -> None:
+        """Takes samples for so long, or until the run ends."""
+        until = time.monotonic() + seconds
+        process = Path(f"/proc/{self._process.pid}")
+        while time.monotonic() < until and self._process.poll() is None:
+            status = self.status()
+            with contextlib.suppress(OSError):
+                fields = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+                memory, threads = int(fields["VmRSS"].split()[0]) / 1024, int(fields["Threads"])
+                descriptors = len(list((process / "fd").iterdir()))
+                if status:
+                    now = time.monotonic() - self._began
+                    self.samples.append((now, memory, threads, descriptors, status))
+            time.sleep(1)
+
+    def result(self) -> dict[str, Any]:
+        """The JSON at its end."""
+        output, _ = self._process.communicate(timeout=120)
+        if self._process.returncode:
+            sys.exit(f"streamcam live ended with {self._process.returncode}")
+        return dict(json.loads(output.splitlines()[-1]))
+
+    def kill(self) -> None:
+        """Ends it, however it stands."""
+        self._process.kill()
+        self._process.communicate()
+
+    def of(self, camera: int, name: str) -> list[float]:
+        """A figure of one camera over all samples."""
+        return [sample[4]["cameras"][camera][name] for sample in self.samples]
+
+
+@contextlib.contextmanager
+def cameras(count: int = 1, size: tuple[int, int] = SIZE) -> Iterator[list[RtspServer]]:
+    """So many running cameras."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(RtspServer()) for _ in range(count)]
+        for server in servers:
+            server.start(size, RATE)
+        yield servers
+
+
+@contextlib.contextmanager
+def live(servers: list[RtspServer], seconds: float, *options: str) -> Iterator[Live]:
+    run = Live(servers, seconds, *options)
+    try:
+        yield run
+    finally:
+        run.kill()
+
+
+class Watchers:
+    """Browsers' stand-ins: each reads a camera's stream and counts its pictures; idle ones read nothing."""
+
+    def __init__(self, port: int, reading: int, idle: int = 0) -> None:
+        self.counts = [0] * reading
+        self._sockets = []
+        for number in range(reading + idle):
+            connection = socket.create_connection(("127.0.0.1", port))
+            connection.sendall(b"GET /cameras/cam1/stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            self._sockets.append(connection)
+            if number < reading:
+                threading.Thread(target=self._read, args=(number, connection), daemon=True).start()
+
+    def _read(self, number: int, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := connection.recv(1 << 18):
+                self.counts[number] += len(re.findall(rb"Content-Length", data, re.IGNORECASE))
+
+    def close(self) -> None:
+        for connection in self._sockets:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+
+def slope(times: list[float], ages: list[float]) -> tuple[float, float]:
+    """Growth of the age in ms a minute by least squares, and twice its standard error."""
+    x, y = np.array(times) / 60, np.array(ages)
+    fitted, covariance = np.polyfit(x, y, 1, cov=True)
+    return float(fitted[0]), 2 * float(covariance[0, 0] ** 0.5)
+
+
+def slow_model(seconds: float) -> list[tuple[str, ...]]:
+    rows = []
+    held = ("--explain-fps", "5")
+    for name, options in (("held to 5 fps", held), ("Score-CAM, as fast as it gets", ("--method", "scorecam"))):
+        with cameras() as servers, live(servers, seconds + 120, *options) as run:
+            run.until_ready()
+            run.watch(seconds)
+        growth, doubt = slope([s[0] for s in run.samples], [a["p50"] for a in run.of(0, "ages")])
+        memory = [sample[1] for sample in run.samples]
+        rows += [
+            (name, "explained fps", f"{statistics.median(run.of(0, 'explained_fps')):.1f}", ""),
+            (name, "shown fps", f"{statistics.median(run.of(0, 'fps')):.1f}", ""),
+            (name, "age, largest p99 of 10 s", f"{max(a['p99'] for a in run.of(0, 'ages')):.0f} ms", "≤ 500 ms"),
+            (name, "growth of the median age", f"{growth:+.2f} ± {doubt:.2f} ms a minute", "0 within noise"),
+            (name, "memory, least to most", f"{min(memory):.0f}–{max(memory):.0f} MiB", "± 5 %"),
+        ]
+    return rows
+
+
+def one_camera(seconds: float) -> list[tuple[str, ...]]:
+    with cameras() as servers, live(servers, seconds + 120) as run:
+        watchers = Watchers(run.port, 1)
+        run.until_ready()
+        run.watch(seconds)
+        watchers.close()
+    name = "embedded model, page watched"
+    return [
+        (name, "explained fps", f"{statistics.median(run.of(0, 'explained_fps')):.1f}", "≥ 20"),
+        (name, "age, median p50", f"{statistics.median(a['p50'] for a in run.of(0, 'ages')):.0f} ms", ""),
+        (name, "age, median p99 of 10 s", f"{statistics.median(a['p99'] for a in run.of(0, 'ages')):.0f} ms", ""),
+        (name, "age, largest p99 of 10 s", f"{max(a['p99'] for a in run.of(0, 'ages')):.0f} ms", "≤ 200 ms"),
+    ]
+
+
+def four_cameras(seconds: float) -> list[tuple[str, ...]]:
+    with cameras(4) as servers, live(servers, 3 * seconds + 180) as run:
+        run.until_ready()
+        run.watch(seconds)
+        before = run.samples
+        servers[3].freeze()
+        run.samples = []
+        run.watch(30)
+        frozen = run.samples[5:]
+        servers[3].thaw()
+    name, rows = "four cameras", []
+    explained = _counted(before, "frames_explained")
+    share = sum(explained) / 4
+    rows.append((name, "explained fps, each", ", ".join(f"{count:.1f}" for count in explained), "± 20 % of a quarter"))
+    rows.append((name, "furthest from a fair share", f"{max(abs(c / share - 1) for c in explained):.1%}", "≤ 20 %"))
+    shown = _counted(before, "frames_shown"), _counted(frozen, "frames_shown")
+    rows.append((name, "shown fps before", ", ".join(f"{count:.1f}" for count in shown[0]), ""))
+    rows.append((name, "shown fps, the fourth frozen for 30 s", ", ".join(f"{count:.1f}" for count in shown[1]), ""))
+    change = min(after / before - 1 for before, after in zip(shown[0][:3], shown[1][:3], strict=True))
+    rows.append((name, "largest loss of the others", f"{-min(change, 0.0):.1%}", "≤ 5 %"))
+    return rows
+
+
+def _counted(samples: list[tuple[float, float, int, int, dict[str, Any]]], name: str) -> list[float]:
+    """Of each camera, how many a second between the first and the last sample."""
+    (first, *_, begin), (last, *_, end) = samples[0], samples[-1]
+    pairs = zip(begin["cameras"], end["cameras"], strict=True)
+    return [(after[name] - before[name]) / (last - first) for before, after in pairs]
+
+
+def watchers(seconds: float) -> list[tuple[str, ...]]:
+    name, rows, rates = "20 watchers, one reads nothing", [], []
+    with cameras() as servers, live(servers, 4 * seconds + 180) as run:
+        run.until_ready()
+        for reading, idle in ((1, 0), (19, 1), (1, 0), (19, 1)):
+            group = Watchers(run.port, reading, idle)
+            time.sleep(5)
+            run.samples, group.counts = [], [0] * reading
+            began = time.monotonic()
+            run.watch(seconds)
+            received = min(group.counts) / (time.monotonic() - began)
+            rates.append((_counted(run.samples, "frames_shown")[0], _counted(run.samples, "frames_explained")[0]))
+            group.close()
+            rows.append((name, f"{reading + idle} watching: shown, explained, received fps",
+                         f"{rates[-1][0]:.1f}, {rates[-1][1]:.1f}, {received:.1f}", ""))  # fmt: skip
+    one, many = (statistics.mean(rates[n][0] for n in part) for part in ((0, 2), (1, 3)))
+    rows.append((name, "change of the shown fps", f"{many / one - 1:+.1%}", "± 5 %"))
+    return rows
+
+
+RECONNECTS = 200
+
+
+def reconnects(seconds: float) -> list[tuple[str, ...]]:
+    name = "server killed and started again, 640x360 and 320x240 in turn"
+    waits = []
+    with cameras() as servers, live(servers, 3600) as run:
+        run.until_ready()
+        run.watch(3)
+        server, sizes = servers[0], [(320, 240), SIZE]
+        while len(waits) < RECONNECTS * seconds / SECONDS["reconnects"]:
+            server.kill()
+            size = sizes[len(waits) % 2]
+            server.start(size, RATE)
+            began = time.monotonic()
+            while True:
+                status = run.status()
+                camera = status["cameras"][0] if status else {}
+                if camera.get("width") == size[0] and camera.get("state") == "live":
+                    break
+                time.sleep(0.05)
+            waits.append(time.monotonic() - began)
+            run.watch(0.5)
+    memory, threads, descriptors = (sorted(sample[n] for sample in run.samples[-3:])[1] for n in (1, 2, 3))
+    first = run.samples[2]
+    return [
+        (name, "times", str(len(waits)), ""),
+        (name, "until pictures again: median, longest", f"{statistics.median(waits):.1f} s, {max(waits):.1f} s", ""),
+        (name, "memory, before and after", f"{first[1]:.0f}, {memory:.0f} MiB", "± 5 %"),
+        (name, "threads, before and after", f"{first[2]}, {threads}", "the same"),
+        (name, "descriptors, before and after", f"{first[3]}, {descriptors}", "the same"),
+    ]
+
+
+SCENES: dict[str, Callable[[float], list[tuple[str, ...]]]] = {
+    "slow": slow_model,
+    "one": one_camera,
+    "four": four_cameras,
+    "watchers": watchers,
+    "reconnects": reconnects,
+}
+SECONDS = {"slow": 300, "one": 120, "four": 40, "watchers": 30, "reconnects": 600}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, help="of each scene; by default what each needs")
+    parser.add_argument("--only", nargs="*", default=list(SCENES), choices=list(SCENES))
+    options = parser.parse_args()
+    rows: list[tuple[str, ...]] = []
+    for name in options.only:
+        say(name)
+        for row in SCENES[name](options.seconds or SECONDS[name]):
+            say(" | ".join(row))
+            rows.append(row)
+    head = ("scene", "figure", "measured", "wanted")
+    text = f"""## Live: the age of what is shown
+
+`streamcam live` with its page, looked at from outside once a second. Cameras are RTSP servers of {SIZE[0]}x{SIZE[1]} at
+{RATE} fps that encode on the same cores. Ages are from a frame's arrival until its picture has gone to the outputs. The
+first {SETTLING} s after the first map are left out. Made by `make bench-latency`.
+
+Machine: {machine()}.
+
+{table(head, rows)}"""
+    write_section("live", text)
+
+
+if __name__ == "__main__":
+    main()
