@@ -1,12 +1,12 @@
 """A real RTSP server in a process of its own, which can be killed, frozen and started again; and one that refuses.
 
-    with RtspServer() as server:
-        server.start((320, 240), rate=25)
-        ...  # server.url
-        server.freeze()
-        server.thaw()
-        server.kill()
-        server.start((160, 96), rate=10)  # on the same port
+with RtspServer() as server:
+    server.start((320, 240), rate=25)
+    ...  # server.url
+    server.freeze()
+    server.thaw()
+    server.kill()
+    server.start((160, 96), rate=10)  # on the same port
 """
 
 from __future__ import annotations
