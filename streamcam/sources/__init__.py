@@ -4,21 +4,27 @@ A source is opened by `open_source`, which looks at the scheme of the URL (a pla
 imports the module that reads it; importing this package loads no media library.
 
 To add a source, write a class that fulfils `Source` and enter it in `SOURCES`.
+
+A camera, which may be lost and come back, is a `Camera` made by `open_camera`. To add a kind of camera, write a
+function that says how it is opened and enter it in `CAMERAS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
-from ..config import SourceOptions
+from ..config import CameraOptions, SourceOptions
 from ..errors import SourceError, nearest
 from ..frames import Frame, SourceInfo
 
 if TYPE_CHECKING:
     from av.packet import Packet
+
+    from .addresses import Address
+    from .camera import Camera
 
 SOURCES: dict[str, str] = {
     "file": "streamcam.sources.file:FileSource",
@@ -27,6 +33,19 @@ SOURCES: dict[str, str] = {
     "webp": "streamcam.sources.webp:WebpSource",
 }
 """Scheme of the URL, or kind of file that needs a reader of its own -> ``module:class``."""
+
+CAMERAS: dict[str, str] = {
+    "rtsp": "streamcam.sources.addresses:rtsp",
+    "rtsps": "streamcam.sources.addresses:rtsp",
+    "http": "streamcam.sources.addresses:http",
+    "https": "streamcam.sources.addresses:http",
+    "rtmp": "streamcam.sources.addresses:rtmp",
+    "webcam": "streamcam.sources.addresses:webcam",
+    "lavfi": "streamcam.sources.addresses:lavfi",
+    "file": "streamcam.sources.addresses:file",
+    "-": "streamcam.sources.addresses:standard_input",
+}
+"""Kind of camera, mostly the scheme of its URL -> ``module:function`` of `CameraOptions` that tells its `Address`."""
 
 
 @runtime_checkable
@@ -89,6 +108,44 @@ def open_source(options: SourceOptions) -> Source:
     return cast(Source, getattr(import_module(module), name)(options))
 
 
+def open_camera(options: CameraOptions, say: Callable[[str], None] = lambda line: None) -> Camera:
+    """A camera, which is opened when it is iterated over.
+
+    Args:
+        options: what to open, and how long to try.
+        say: told in one line when it is lost and when it is back.
+
+    Raises:
+        SourceError: there is no such kind of camera, or no such file.
+    """
+    from .camera import Camera
+
+    return Camera(options, say)
+
+
+def address_of(options: CameraOptions) -> Address:
+    """How a camera is opened.
+
+    Raises:
+        SourceError: there is no such kind of camera, or no such file.
+    """
+    url = options.url
+    kind, separator, _ = url.partition("://")
+    kind = kind.lower() if separator else "file"
+    if url == "-" or url.startswith("lavfi:"):
+        kind = url.partition(":")[0]
+    elif url == "webcam" or url.startswith(("webcam:", "/dev/video")):
+        kind = "webcam"
+    if kind not in CAMERAS:
+        raise SourceError(
+            f"{kind}:// is not a kind of camera",
+            wanted="rtsp://, rtsps://, http://, https://, rtmp://, webcam, lavfi:GRAPH, a file or -",
+            do=nearest(kind, CAMERAS),
+        )
+    module, _, name = CAMERAS[kind].partition(":")
+    return cast("Address", getattr(import_module(module), name)(options))
+
+
 def _is_animated_webp(path: str) -> bool:
     """True for a WebP file whose extended header has the animation flag, which FFmpeg does not read."""
     try:
@@ -100,8 +157,10 @@ def _is_animated_webp(path: str) -> bool:
 
 
 def examine() -> dict[str, str | list[str]]:
-    """What can decode, for ``streamcam doctor``."""
+    """What can decode, and which cameras are plugged in, for ``streamcam doctor``."""
+    from .devices import devices
     from .opening import why_no_card
 
     reason = why_no_card()
-    return {"decoding on a card": f"no: {reason}" if reason else "nvdec"}
+    cameras = [str(device) for device in devices()]
+    return {"decoding on a card": f"no: {reason}" if reason else "nvdec", "cameras": cameras or "none found"}

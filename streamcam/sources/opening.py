@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import socket
 import stat
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -45,7 +47,7 @@ def open_container(url: str, timeout: float, *, card: bool = False) -> InputCont
     path = url.removeprefix("file://")
     remote = "://" in path
     if not remote:
-        _check_file(Path(path))
+        check_file(Path(path))
     name = masked(path)
     accelerator = HWAccel(device_type="cuda", allow_software_fallback=True) if card else None
     try:
@@ -55,10 +57,10 @@ def open_container(url: str, timeout: float, *, card: bool = False) -> InputCont
             return av.open(path, options=options, timeout=timeout, metadata_errors="replace", hwaccel=accelerator)
         # The prefix keeps FFmpeg from taking a colon in the name for a protocol; a sequence of images is not
         # asked for, so a percent sign is one.
-        return av.open(f"file:{path}", format=_image_format(path), metadata_errors="replace", hwaccel=accelerator)
+        return av.open(f"file:{path}", format=image_format(path), metadata_errors="replace", hwaccel=accelerator)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # The chain of a URL would show the credentials that the message masks.
-        raise _translated(error, path, name, timeout) from (None if remote else error)
+        raise translated(error, path, name, timeout) from (None if remote else error)
 
 
 def why_no_card() -> str:
@@ -90,7 +92,12 @@ def choose_video(container: InputContainer, name: str) -> VideoStream:
     return chosen
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Looks at a file before FFmpeg does.
+
+    Raises:
+        SourceError: it is missing, empty, a folder, or may not be read.
+    """
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -108,7 +115,7 @@ def _check_file(path: Path) -> None:
         raise SourceError(f"{path} is empty (0 bytes)", wanted="a video or an image", do="record or copy it again")
 
 
-def _image_format(path: str) -> str | None:
+def image_format(path: str) -> str | None:
     """The demuxer of a single image whose name FFmpeg would take for the pattern of a sequence."""
     by_suffix = {
         ".png": "png_pipe",
@@ -120,15 +127,27 @@ def _image_format(path: str) -> str | None:
     return by_suffix.get(Path(path).suffix.lower()) if "%" in path else None
 
 
-def _translated(error: Exception, path: str, name: str, timeout: float) -> SourceError:
+def translated(error: Exception, path: str, name: str, timeout: float) -> SourceError:
+    """What is wrong, for the user.
+
+    Args:
+        error: of opening.
+        path: file or URL.
+        name: the same, fit for messages.
+        timeout: seconds that were waited at most.
+    """
     if isinstance(error, (av.error.ExitError, TimeoutError)):
         return SourceError(f"{name} did not answer within {timeout:g} s", do="check the address, or raise --timeout")
+    if isinstance(error, av.error.HTTPUnauthorizedError):
+        scheme = path.partition("://")[0]
+        do = f"write {'another' if '***@' in name else 'the'} login into the address: {scheme}://USER:PASSWORD@HOST"
+        return SourceError(f"{name} was refused by its server: {error.strerror}", do=do)
     if isinstance(error, (av.error.HTTPError, av.error.HTTPClientError)):
         return SourceError(f"{name} was refused by its server: {error.strerror}", do="check the address and the login")
     if isinstance(error, PermissionError):
         return SourceError(f"{name} may not be read: permission denied", do="check who owns it")
     if "://" in path and not isinstance(error, av.error.InvalidDataError):
-        reason = getattr(error, "strerror", None) or type(error).__name__
+        reason = (_unknown_host(path) if getattr(error, "errno", 0) == errno.EIO else "") or _reason(error)
         return SourceError(f"{name} cannot be reached: {reason}", do="check the address and the network")
     if "://" not in path and _lacks_index(Path(path)):
         return SourceError(
@@ -137,7 +156,21 @@ def _translated(error: Exception, path: str, name: str, timeout: float) -> Sourc
         )
     if isinstance(error, av.error.InvalidDataError):
         return SourceError(f"{name} is not a video or image that can be read", wanted="a video or an image")
-    return SourceError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}")
+    return SourceError(f"{name} cannot be opened: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _unknown_host(url: str) -> str:
+    """Why the host's name leads nowhere, which FFmpeg keeps to itself; empty where it leads somewhere."""
+    host = urlsplit(url).hostname or ""
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return f"there is no host {host!r}"
+    return ""
 
 
 def _lacks_index(path: Path) -> bool:
