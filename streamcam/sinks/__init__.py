@@ -6,6 +6,7 @@ media library. To add one, write a class that fulfils `Sink` and enter it in `SI
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -116,29 +117,49 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
 
 def _check_place(options: SinkOptions, info: SourceInfo) -> None:
     path = options.path
+    with contextlib.suppress(OSError):
+        if os.path.samefile(info.name, path):
+            raise SinkError(f"{path} is the input itself", do="choose another name with -o")
+    check_place(path, overwrite=options.overwrite)
+
+
+def check_place(path: Path, *, overwrite: bool, option: str = "-o") -> None:
+    """Whether a file can be created.
+
+    Raises:
+        SinkError: it is a folder, exists already, or its folder is missing or cannot be written to.
+    """
     try:
         path.stat()
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise SinkError(f"{path} cannot be written: {error.strerror}", do="choose another name with -o") from error
+        raise SinkError(
+            f"{path} cannot be written: {error.strerror}", do=f"choose another name with {option}"
+        ) from error
     if path.is_dir():
         raise SinkError(f"{path} is a folder", wanted="a file name")
-    if path.exists():
-        if Path(info.name).exists() and os.path.samefile(info.name, path):
-            raise SinkError(f"{path} is the input itself", do="choose another name with -o")
-        if not options.overwrite:
-            raise SinkError(
-                f"{path} exists already", do="use --overwrite to replace it, or choose another name with -o"
-            )
-    if not path.parent.is_dir():
-        raise SinkError(f"the folder {path.parent} does not exist", do="create it first")
+    if path.exists() and not overwrite:
+        raise SinkError(
+            f"{path} exists already", do=f"use --overwrite to replace it, or choose another name with {option}"
+        )
+    check_folder(path.parent, option)
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Whether files can be created in a folder.
+
+    Raises:
+        SinkError: it is missing, or cannot be written to.
+    """
+    if not folder.is_dir():
+        raise SinkError(f"the folder {folder} does not exist", do="create it first")
     try:
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise SinkError(
-            f"the folder {path.parent} cannot be written to: {error.strerror}", do="choose another one with -o"
+            f"the folder {folder} cannot be written to: {error.strerror}", do=f"choose another one with {option}"
         ) from error
 
 

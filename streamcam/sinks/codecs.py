@@ -11,7 +11,7 @@ import av.error
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
-from ..config import Codec, SinkOptions
+from ..config import Codec, OutletOptions, SinkOptions
 from ..errors import OptionError, SinkError, nearest
 
 _X26X_PRESETS = (
@@ -96,6 +96,17 @@ CONTAINERS: dict[str, tuple[Codec, ...]] = {
 }
 """Suffix -> codecs it may hold, the usual one first."""
 
+STREAMS: dict[str, tuple[Codec, ...]] = {
+    "rtsp": ("h264", "hevc"),
+    "rtmp": ("h264",),
+    "HLS": ("h264",),
+    "MPEG-TS": ("h264", "hevc"),
+}
+"""Kind of stream -> codecs that whoever receives it can be expected to know, the usual one first."""
+
+_LIVE_CRF: dict[Codec, int] = {"h264": 23, "hevc": 26}
+_LIVE_BITS = Fraction(15, 100)  # a pixel: 1.7 Mbit/s of 640x360, 7.8 Mbit/s of 1920x1080, at 25 fps
+
 
 def why_no_card(encoder: Encoder) -> str:
     """Why no graphics card can encode so here; empty where one can."""
@@ -137,7 +148,40 @@ def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]
     return codec, encoder, encoder.options(_crf(options, codec, encoder), _preset(options, codec, encoder)), note
 
 
-def _crf(options: SinkOptions, codec: Codec, encoder: Encoder) -> int:
+def choose_live_encoder(
+    stream: str, options: OutletOptions, rate: Fraction
+) -> tuple[Codec, Encoder, Callable[[int, int], dict[str, str]]]:
+    """The codec, its encoder, and ``(width, height)`` -> options with which it holds no picture back.
+
+    Without ``--crf`` the bit rate is bounded too, so that a busy picture does not fill the way to its peer.
+
+    Args:
+        stream: one of `STREAMS`.
+        options: what was asked for.
+        rate: frames a second.
+
+    Raises:
+        SinkError: the codec does not go into the stream.
+        OptionError: a quality or speed the encoder does not have.
+    """
+    fitting = STREAMS[stream]
+    codec = options.codec or fitting[0]
+    if codec not in fitting:
+        raise SinkError(f"{codec} does not go into {stream}", wanted=f"one of {', '.join(fitting)}")
+    encoder = ENCODERS[codec]
+    crf = _LIVE_CRF[codec] if options.crf is None else _crf(options, codec, encoder)
+    chosen = encoder.options(crf, _preset(options, codec, encoder)) | {"tune": "zerolatency", "forced-idr": "1"}
+
+    def told(width: int, height: int) -> dict[str, str]:
+        if options.crf is not None:
+            return chosen
+        most = str(max(round(width * height * rate * _LIVE_BITS), 500_000))
+        return chosen | {"maxrate": most, "bufsize": most}
+
+    return codec, encoder, told
+
+
+def _crf(options: SinkOptions | OutletOptions, codec: Codec, encoder: Encoder) -> int:
     if options.crf is None:
         return encoder.crf
     if not encoder.largest_crf:
@@ -147,7 +191,7 @@ def _crf(options: SinkOptions, codec: Codec, encoder: Encoder) -> int:
     return options.crf
 
 
-def _preset(options: SinkOptions, codec: Codec, encoder: Encoder) -> str:
+def _preset(options: SinkOptions | OutletOptions, codec: Codec, encoder: Encoder) -> str:
     if options.preset is None:
         return encoder.preset
     if not encoder.presets:

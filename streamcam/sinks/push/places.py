@@ -1,0 +1,121 @@
+"""Where an outlet may lead, and what can be checked of it beforehand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from ...config import OutletOptions, SinkOptions
+from ...errors import OptionError, SinkError
+from .. import check_folder, check_place
+from ..codecs import CONTAINERS, choose_encoder, choose_live_encoder
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A way in which pictures leave.
+
+    Attributes:
+        name: of it; one of `streamcam.sinks.codecs.STREAMS` where it is one.
+        again: when a writer that failed gets a successor: ``always``, where it was ``killed``, or ``never``.
+        grace: seconds a writer has for coming to its end.
+        network: there is a peer that may fall silent.
+        stdout: pictures go to standard output.
+    """
+
+    name: Literal["rtsp", "rtmp", "HLS", "MPEG-TS", "YUV4MPEG2", "file", "segments"]
+    again: Literal["always", "killed", "never"]
+    grace: float
+    network: bool = False
+    stdout: bool = False
+
+
+_RTSP = Kind("rtsp", "always", 3.0, network=True)
+_RTMP = Kind("rtmp", "always", 3.0, network=True)
+_HLS = Kind("HLS", "killed", 10.0)
+_TS = Kind("MPEG-TS", "never", 3.0, stdout=True)
+_RAW = Kind("YUV4MPEG2", "never", 3.0, stdout=True)
+# The index of a large file is moved to its front in the end.
+_FILE = Kind("file", "never", 60.0)
+_SEGMENTS = Kind("segments", "killed", 60.0)
+
+
+def masked(to: str) -> str:
+    """``to`` fit for messages: user, password, query, and the key of an RTMP stream replaced by ``***``."""
+    if "://" not in to:
+        return to
+    parts = urlsplit(to)
+    host = parts.netloc.rpartition("@")[2]
+    above, _, key = parts.path.rpartition("/")
+    path = f"{above}/***" if parts.scheme == "rtmp" and above and key else parts.path
+    netloc = f"***@{host}" if "@" in parts.netloc else host
+    return urlunsplit(parts._replace(netloc=netloc, path=path, query="***" if parts.query else "", fragment=""))
+
+
+def kind_of(options: OutletOptions) -> Kind:
+    """The way in which an outlet leads.
+
+    Raises:
+        SinkError: there is none.
+    """
+    to = options.to
+    if to in ("-", "raw:-"):
+        return _TS if to == "-" else _RAW
+    if "://" in to:
+        scheme = to.partition("://")[0].lower()
+        if scheme not in ("rtsp", "rtmp"):
+            raise SinkError(f"nothing can be pushed to {scheme}://", wanted="rtsp:// or rtmp://, a file or -")
+        if not urlsplit(to).hostname:
+            raise SinkError(f"{masked(to)} names no host", wanted=f"{scheme}://HOST/NAME")
+        return _RTSP if scheme == "rtsp" else _RTMP
+    suffix = Path(to).suffix.lower()
+    if suffix == ".m3u8":
+        return _HLS
+    if suffix in CONTAINERS:
+        return _FILE if options.segment is None else _SEGMENTS
+    what = f"{to} has the suffix {suffix!r}" if suffix else f"{to} has no suffix to choose the format by"
+    raise SinkError(what, wanted=f"one of .m3u8, {', '.join(CONTAINERS)}, or rtsp://, rtmp:// or -")
+
+
+def sink_options(options: OutletOptions, path: Path) -> SinkOptions:
+    """What `streamcam.sinks.open_sink` is told for one file of an outlet."""
+    return SinkOptions(
+        path=path, codec=options.codec, crf=options.crf, preset=options.preset, overwrite=options.overwrite
+    )
+
+
+def check(options: OutletOptions, rate: Fraction) -> Kind:
+    """Checks all that can be checked before the first picture; creates nothing.
+
+    Raises:
+        SinkError: nothing can be pushed there, an existing file, a folder that is missing or cannot be written to, a
+            codec that does not fit.
+        OptionError: a quality or speed that the codec does not have, ``--segment`` for what is no file.
+    """
+    kind = kind_of(options)
+    if options.segment is not None and kind is not _SEGMENTS:
+        raise OptionError(f"--segment cannot be used with {kind.name}", wanted="a video file")
+    if kind in (_FILE, _SEGMENTS):
+        choose_encoder(sink_options(options, Path(options.to)))
+    elif kind is not _RAW:
+        choose_live_encoder(kind.name, options, rate)
+    if kind in (_FILE, _HLS):
+        _check_file(Path(options.to), options.overwrite, made=kind is _HLS)
+    elif kind is _SEGMENTS:
+        check_folder(Path(options.to).parent, "--to")
+    elif kind.stdout and sys.stdout is not None and os.isatty(1):
+        raise SinkError("standard output is a terminal", do="pipe it into a program, or write a file")
+    return kind
+
+
+def _check_file(path: Path, overwrite: bool, *, made: bool) -> None:
+    """``made``: its folder is made where only that is missing."""
+    if made and not path.parent.exists():
+        check_folder(path.parent.parent, "--to")
+    else:
+        check_place(path, overwrite=overwrite, option="--to")
