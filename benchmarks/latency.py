@@ -1,9 +1,9 @@
-"""How old live pictures are when they are shown, and what that does when models are slow, cameras freeze, and many watch.
+"""How old live pictures are when they are shown: with slow models, frozen cameras, many watchers.
 
 python benchmarks/latency.py [--seconds N] [--only NAME...]
 
-Cameras are real RTSP servers in processes of their own, on the same machine as streamcam, whose cores they share. Writes
-the section "live" of RESULTS.md.
+Cameras are real RTSP servers in processes of their own, on the same machine as streamcam, whose cores they share.
+Writes the section "live" of RESULTS.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from common import REPOSITORY, machine, say, table, write_section
 
 sys.path.insert(0, str(REPOSITORY))
-from tests.rtsp_server import RtspServer, free_port  # noqa: E402
+from tests.rtsp_server import RtspServer, free_port
 
 SIZE = 640, 360
 RATE = 25

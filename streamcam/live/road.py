@@ -77,9 +77,9 @@ class LiveSummary:
 class _Ending:
     """What ends a run: somebody's wish, an error, or the end of all cameras."""
 
-    def __init__(self) -> None:
+    def __init__(self, over: threading.Event | None) -> None:
         self.error: BaseException | None = None
-        self._over = threading.Event()
+        self._over = over or threading.Event()
 
     def over(self) -> None:
         """Nothing more is to come."""
@@ -114,6 +114,7 @@ def run_live(
     *,
     serve: Callable[[Studio], AbstractContextManager[Any]] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    over: threading.Event | None = None,
 ) -> LiveSummary:
     """Shows cameras until they end, the time is up, or the user ends it.
 
@@ -121,13 +122,16 @@ def run_live(
         job: what to do.
         serve: opens what shows the run to others, such as the page.
         say: told what the user should know, in any thread.
+        over: ends the run when it is set.
 
     Raises:
         StreamcamError: something cannot be done, or all cameras were given up. Outputs are closed and playable.
     """
-    from ..sinks.outlet import Outlet
-    from ..sinks.stills import JpegEncoder
+    from ..sinks.stills import StillEncoder
     from ..sources.camera import Camera
+
+    if job.outlets:
+        from ..sinks.outlet import Outlet
 
     began = time.monotonic()
     said: list[str] = []
@@ -151,12 +155,12 @@ def run_live(
             max_age=options.max_age,
             tally=tally,
             takers=[outlet for name, outlet in outlets if name == camera.name],
-            encode=JpegEncoder(),
+            encode=StillEncoder().jpeg,
         )
         screens.append(screen)
         feeds.append(Feed(camera, screen, tally, lens, desk))
     studio = LiveStudio(feeds, screens, outlets, lens)
-    ending, out = _Ending(), set[str]()
+    ending, out = _Ending(over), set[str]()
     interrupted = False
 
     def ended() -> None:

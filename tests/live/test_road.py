@@ -1,0 +1,231 @@
+"""Live runs from end to end, with a small model whose evidence is known."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from streamcam.engine import replica as replicas
+from streamcam.errors import DeviceError, LayerError, MethodError, ModelError, OptionError, SourceError, TargetError
+
+from .runs import PATTERN, job, running
+
+
+def test_everything_is_counted():
+    with running(job(PATTERN)) as run:
+        run.explained(10)
+        summary = run.end().as_dict()
+    assert summary["frames_in"] >= summary["frames_shown"] >= summary["frames_explained"] >= 10
+    assert summary["frames_in"] - summary["frames_shown"] - summary["frames_dropped"] <= 5  # those on their way
+    assert 0 < summary["age_ms"]["p50"] <= summary["age_ms"]["p99"] <= summary["age_ms"]["max"] <= 501
+    (source,) = summary["sources"]
+    assert source["name"] == "cam1"
+    assert source["frames_in"] == summary["frames_in"]
+    assert (summary["method"], summary["layer"]) == ("gradcam", "evidence")
+
+
+def test_it_ends_after_its_duration():
+    began = time.monotonic()
+    with running(job(PATTERN, duration=1.5)) as run:
+        summary = run.result()
+    assert summary.wall_seconds >= 1.5
+    assert time.monotonic() - began < 60
+    assert summary.total["frames_in"] > 0
+
+
+def test_a_file_ends_by_itself(clip):
+    with running(job(str(clip))) as run:
+        summary = run.result()
+    assert summary.total["frames_in"] == 50
+
+
+def test_a_file_as_fast_as_it_can_be_read(clip):
+    with running(job(str(clip), camera={"realtime": False})) as run:
+        summary = run.result()
+    assert summary.total["frames_in"] == 50
+
+
+def test_a_slow_model_holds_nobody_up(monkeypatch):
+    slow = replicas.Replica.__call__
+
+    def call(self, *args, **kwargs):
+        time.sleep(0.25)
+        return slow(self, *args, **kwargs)
+
+    monkeypatch.setattr(replicas.Replica, "__call__", call)
+    with running(job(PATTERN)) as run:
+        run.explained(1)
+        before = run.studio.status().cameras[0]
+        run.explained(12)
+        after = run.studio.status().cameras[0]
+        summary = run.end()
+    shown, explained = after.frames_shown - before.frames_shown, after.frames_explained - before.frames_explained
+    assert shown > 2 * explained
+    assert after.frames_dropped == before.frames_dropped
+    assert summary.total["age_ms"]["max"] <= 501
+
+
+def test_no_more_explained_than_wished():
+    with running(job(PATTERN, explain_fps=5)) as run:
+        run.explained(1)
+        before, since = run.studio.status().cameras[0], time.monotonic()
+        run.explained(10)
+        rate = (run.studio.status().cameras[0].frames_explained - before.frames_explained) / (time.monotonic() - since)
+    assert rate < 6.5
+
+
+def test_several_cameras_of_several_sizes_each_with_a_fair_share():
+    urls = [f"c{n}=lavfi:testsrc2=size={size}:rate=25" for n, size in enumerate(("128x96", "96x128", "128x96"))]
+    with running(job(*urls, explain_fps=15)) as run:
+        run.explained(3)
+        before = run.studio.status().cameras
+        run.explained(20)
+        after = run.studio.status().cameras
+    shares = [a.frames_explained - b.frames_explained for a, b in zip(after, before, strict=True)]
+    assert max(shares) <= 1.3 * min(shares)
+    assert [(c.width, c.height) for c in after] == [(128, 96), (96, 128), (128, 96)]
+
+
+def test_a_dead_camera_leaves_the_others_alone():
+    with running(job("dead=rtsp://127.0.0.1:9/none", f"well={PATTERN}", camera={"reconnect": "forever"})) as run:
+        status = run.until(lambda status: status.cameras[1].frames_explained >= 10)
+        summary = run.end()
+    assert status.cameras[0].state in ("opening", "lost")
+    assert "127.0.0.1:9" in status.cameras[0].trouble
+    assert summary.sources[0]["frames_in"] == 0
+    assert summary.sources[1]["frames_explained"] >= 10
+
+
+def test_the_first_connection_must_succeed():
+    with running(job("rtsp://user:secret@127.0.0.1:9/none")) as run, pytest.raises(SourceError) as raised:
+        run.result()
+    assert "127.0.0.1:9" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"explain": {"layer": "nowhere"}}, LayerError),
+        ({"explain": {"target": ("no such class",)}}, TargetError),
+        ({"explain": {"method": "nothing"}}, MethodError),
+    ],
+)
+def test_what_cannot_be_explained_ends_it(change, error):
+    with running(job(PATTERN, **change)) as run, pytest.raises(error):
+        run.result()
+
+
+def test_controls_act_at_once_and_what_cannot_be_had_changes_nothing():
+    with running(job(PATTERN)) as run:
+        run.explained(3)
+        studio = run.studio
+        assert studio.change(alpha=0.2, colormap="viridis").alpha == 0.2
+        assert studio.change(method="saliency").method == "saliency"
+        run.until(lambda status: status.layer == "input")
+        run.explained(3)
+        assert studio.change(method="layercam", target="0").target == ("0",)
+        run.until(lambda status: status.cameras[0].targets and status.cameras[0].targets[0].label == "class 0")
+        for wrong, error in (
+            ({"method": "nothing"}, MethodError),
+            ({"layer": "nowhere"}, LayerError),
+            ({"target": "no such class"}, TargetError),
+            ({"alpha": 7.0}, OptionError),
+            ({"colour": "red"}, OptionError),
+        ):
+            before = studio.status().settings
+            with pytest.raises(error):
+                studio.change(**wrong)
+            assert studio.status().settings == before
+        run.explained(3)
+        assert "evidence" in studio.layers()
+        assert studio.methods()[0]
+        assert studio.labels()
+
+
+def test_a_change_that_waits_ends_with_the_run():
+    with running(job(PATTERN)) as run:
+        run.explained(1)
+        errors: list[BaseException] = []
+
+        def change() -> None:
+            try:
+                for method in ("saliency", "layercam", "gradcam++", "hirescam") * 5:
+                    run.studio.change(method=method)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=change, daemon=True)
+        thread.start()
+        run.end()
+        thread.join(60)
+        assert not thread.is_alive()
+        assert "ended" in str(errors[0])
+
+
+def test_a_snapshot_is_the_picture_with_its_map():
+    with running(job(PATTERN)) as run:
+        run.explained(5)
+        snapshot = run.studio.monitors["cam1"].snapshot()
+    picture = np.asarray(Image.open(io.BytesIO(snapshot.png)))
+    assert picture.shape == (96, 128, 3)
+    assert snapshot.maps.dtype == np.float32
+    assert snapshot.maps.shape == (1, *snapshot.maps.shape[1:])
+    assert snapshot.status.targets[0].label == "class 1"
+
+
+def test_a_paused_camera_shows_nothing_new():
+    with running(job(PATTERN)) as run:
+        run.explained(3)
+        monitor = run.studio.monitors["cam1"]
+        monitor.pause(True)
+        run.until(lambda status: status.cameras[0].state == "paused")
+        before = run.studio.status().cameras[0]
+        run.until(lambda status: status.cameras[0].frames_in >= before.frames_in + 20)
+        assert run.studio.status().cameras[0].frames_shown <= before.frames_shown + 3
+        monitor.pause(False)
+        run.explained(3)
+
+
+def test_a_model_that_fails_ends_it(monkeypatch):
+    calls = []
+
+    def call(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) > 5:
+            raise ModelError("the model fell over")
+        return slow(self, *args, **kwargs)
+
+    slow = replicas.Replica.__call__
+    monkeypatch.setattr(replicas.Replica, "__call__", call)
+    with running(job(PATTERN)) as run, pytest.raises(ModelError, match="fell over"):
+        run.result()
+
+
+def test_one_device_of_two_may_fail(monkeypatch):
+    monkeypatch.setenv("STREAMCAM_CPU_DEVICES", "2")
+
+    def call(self, *args, **kwargs):
+        if self.device == "cpu:1":
+            raise DeviceError("it fell off")
+        return well(self, *args, **kwargs)
+
+    well = replicas.Replica.__call__
+    monkeypatch.setattr(replicas.Replica, "__call__", call)
+    with running(job(PATTERN, explain={"device": "all"})) as run:
+        run.until(lambda status: any("cpu:1 is out" in line for line in run.said))
+        run.explained(5)
+
+
+def test_no_thread_is_left():
+    before = {thread.name for thread in threading.enumerate()}
+    with running(job(PATTERN, f"b={PATTERN}")) as run:
+        run.explained(3)
+        run.end()
+    left = [t.name for t in threading.enumerate() if t.name.startswith("streamcam") and t.name not in before]
+    assert left == []
