@@ -53,7 +53,7 @@ class StillEncoder:
             dst_color_range=ColorRange.JPEG,
             threads=1,
         )
-        plane = rgb.planes[0]
+        plane: Any = rgb.planes[0]
         image = Image.frombuffer("RGB", (rgb.width, rgb.height), plane, "raw", "RGB", plane.line_size, 1)
         file = io.BytesIO()
         image.save(file, kind, **options)

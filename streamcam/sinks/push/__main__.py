@@ -6,9 +6,9 @@ import json
 import os
 import select
 import signal
-import sys
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from io import BufferedReader
+from typing import Protocol
 
 from av.video.frame import VideoFrame
 
@@ -38,20 +38,20 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     # Default action: ends the process without Python, whose lock may be held by a call that never returns.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    file = sys.stdin.buffer
-    line = file.readline()
-    if not line:
-        return 0
-    order = Order.read(line)
-    try:
-        _write(order, kind_of(order.options), file)
-    except StreamcamError as error:
-        _tell(error=str(error))
-        return LOST if isinstance(error, LostError) else FAILED
+    with open(0, "rb") as file:
+        line = file.readline()
+        if not line:
+            return 0
+        order = Order.read(line)
+        try:
+            _write(order, kind_of(order.options), file)
+        except StreamcamError as error:
+            _tell(error=str(error))
+            return LOST if isinstance(error, LostError) else FAILED
     return 0
 
 
-def _write(order: Order, kind: Kind, file: BinaryIO) -> None:
+def _write(order: Order, kind: Kind, file: BufferedReader) -> None:
     told = False
 
     def begun() -> None:
@@ -106,4 +106,5 @@ def _tell(**what: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Not by way of Python's end, where an output whose peer is lost would be closed with all patience.
+    os._exit(main())

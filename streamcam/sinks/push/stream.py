@@ -49,6 +49,8 @@ class Stream:
         self._name = masked(order.options.to)
         self._codec, self._encoder, self._told = choose_live_encoder(kind.name, order.options, order.rate)
         self._output: OutputContainer | None = None
+        self._stream: VideoStream
+        self._last_key = -1
         self._reformatter = VideoReformatter()
 
     def write(self, picture: VideoFrame, pts: int) -> None:
@@ -65,9 +67,9 @@ class Stream:
         """
         if self._output is None:
             self._output = self._open(picture, pts)
-        picture = self._fitted(picture)
-        if picture.format.name != self._stream.codec_context.pix_fmt:
-            picture = self._reformatter.reformat(picture, format=self._stream.codec_context.pix_fmt, threads=1)
+        picture, pixel_format = self._fitted(picture), self._stream.codec_context.pix_fmt
+        if picture.format.name != pixel_format:
+            picture = self._reformatter.reformat(picture, format=pixel_format, threads=1)
         picture.pts, picture.time_base = pts - self._first, TIME_BASE
         # By time and not by count: a camera's rate is not always the one it names.
         key, self._last_key = self._last_key, int(picture.pts // _KEY_EVERY)
@@ -83,9 +85,9 @@ class Stream:
             self._output.close()
 
     def _open(self, picture: VideoFrame, pts: int) -> OutputContainer:
-        self._fitted, self._first, self._last_key = Fitted(picture), pts, -1
+        self._fitted, self._first = Fitted(picture), pts
         if self._fitted.colour.hdr and not self._encoder.deep:
-            raise SinkError(f"the pictures are HDR, which {self._codec} cannot keep", do="use --codec hevc")
+            raise SinkError(f"{self._name} is given HDR, which {self._codec} cannot keep", do="use --codec hevc")
         if self._kind.name == "HLS":
             self._make_folder()
         where: Any = _StandardOutput() if self._kind.stdout else self._order.options.to

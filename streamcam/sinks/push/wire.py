@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import BinaryIO
+from io import BufferedReader
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -60,7 +60,7 @@ def colour_of(picture: VideoFrame) -> Colour:
 
 def planes_sent(picture: VideoFrame) -> list[memoryview]:
     """The bytes of a picture's planes one after another, without padding; those of the picture where it has none."""
-    return [memoryview(np.ascontiguousarray(plane)).cast("B") for plane in planes_of(picture)]
+    return [np.ascontiguousarray(plane).data.cast("B") for plane in planes_of(picture)]
 
 
 def packed(picture: VideoFrame, pts: int) -> list[memoryview]:
@@ -93,15 +93,15 @@ def write_some(descriptor: int, views: list[memoryview]) -> list[memoryview]:
     return []
 
 
-def pictures(file: BinaryIO) -> Iterator[tuple[VideoFrame, int]]:
+def pictures(file: BufferedReader) -> Iterator[tuple[VideoFrame, int]]:
     """Pictures and their times as they come in; ends where they do, be it in the middle of one."""
     head = bytearray(_HEAD.size)
-    while file.readinto(head) == len(head):  # type: ignore[attr-defined]
+    while file.readinto(head) == len(head):
         pts, width, height, deep, *colour = _HEAD.unpack(head)
         picture = VideoFrame(width, height, "yuv420p10le" if deep else "yuv420p")
         for plane in planes_of(picture):
             line = plane if plane.flags.c_contiguous else np.empty_like(plane)
-            if file.readinto(memoryview(line).cast("B")) < line.nbytes:  # type: ignore[attr-defined]
+            if file.readinto(line.data.cast("B")) < line.nbytes:
                 return
             if line is not plane:
                 plane[:] = line
