@@ -1,0 +1,81 @@
+"""What the API is asked with and answers, beside the values of `streamcam.live.status`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...config import Colormap
+from ..status import CameraStatus
+
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+_PROBLEMS = {
+    401: "The token is missing or wrong.",
+    403: "Asked from a page, or under a name, that is not this one's.",
+    404: "There is no such thing.",
+    409: "Not possible as things stand.",
+    422: "A value cannot be used.",
+    503: "There is nothing to answer with yet.",
+}
+
+
+class Problem(BaseModel):
+    """Why not, in one line."""
+
+    detail: str
+
+
+def PROBLEMS(*statuses: int) -> dict[int | str, dict[str, Any]]:  # noqa: N802
+    """What may be answered instead, for the API's description."""
+    return {status: {"model": Problem, "description": _PROBLEMS[status]} for status in statuses}
+
+
+class Health(BaseModel):
+    """That it answers."""
+
+    alive: bool
+
+
+class Readiness(BaseModel):
+    """Whether pictures are shown, and what keeps them from it, a line each."""
+
+    ready: bool
+    reasons: tuple[str, ...]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Change(_Asked):
+    """Settings to change; what is absent or null stays as it is."""
+
+    method: _Name | None = None
+    layer: _Name | None = None
+    target: Annotated[list[_Name], Field(min_length=1, max_length=16)] | None = None
+    alpha: Annotated[float, Field(ge=0, le=1)] | None = None
+    colormap: Colormap | None = None
+    caption: bool | None = None
+
+
+class Pause(_Asked):
+    """Whether what a camera shows is to be frozen."""
+
+    paused: bool
+
+
+class Taken(BaseModel):
+    """A snapshot.
+
+    Attributes:
+        id: its name; the last 16 are kept.
+        picture: path of the annotated picture, PNG.
+        map: path of the raw evidence, NumPy, float32 ``(targets, h, w)``; null where the picture has none.
+        status: of the camera at that moment.
+    """
+
+    id: str
+    picture: str
+    map: str | None
+    status: CameraStatus

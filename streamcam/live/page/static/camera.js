@@ -1,0 +1,221 @@
+// A camera's card: its picture, what the model sees in it, and how it fares.
+
+import { problem, send } from "./ask.js";
+import { Chart } from "./chart.js";
+
+const BADGES = {
+  opening: "Connecting", live: "Live", stalled: "No new pictures", lost: "Reconnecting", paused: "Paused", ended: "Ended",
+  unknown: "No connection",
+};
+const OLD = { stalled: "Last picture", lost: "Last picture", ended: "Last picture", unknown: "Last picture" };
+
+/** How many pictures may be fetched at a time where there are more cameras than streams. */
+const slots = { free: 3, waiting: [] };
+
+async function slot() {
+  if (slots.free > 0) slots.free -= 1;
+  else await new Promise((resolve) => slots.waiting.push(resolve));
+}
+
+function leaveSlot() {
+  const next = slots.waiting.shift();
+  if (next) next();
+  else slots.free += 1;
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export class Camera {
+  constructor(name, streamed) {
+    this.name = name;
+    this.path = `/api/cameras/${encodeURIComponent(name)}`;
+    this.streamed = streamed;
+    this.state = "opening";
+    this.since = undefined; // when the state left "live", if this page saw it
+    this.turn = 0; // counts what was begun to be watched
+    const content = document.getElementById("camera").content.cloneNode(true);
+    this.element = content.firstElementChild;
+    this.element.dataset.camera = name;
+    this.find(".name").textContent = name;
+    this.element.setAttribute("aria-label", `Camera ${name}`);
+    this.image = this.find("img");
+    this.image.alt = `Camera ${name}: where the model looks`;
+    this.image.addEventListener("load", () => { this.image.hidden = false; });
+    this.image.addEventListener("error", () => this.again());
+    this.chart = new Chart(this.find("canvas"), this.find(".legend"), name);
+    this.find(".pause").addEventListener("click", () => this.pause());
+    this.find(".snapshot").addEventListener("click", () => this.snapshot());
+    const fullscreen = this.find(".fullscreen");
+    fullscreen.hidden = !document.fullscreenEnabled;
+    fullscreen.addEventListener("click", () => this.find(".view").requestFullscreen());
+    for (const button of this.element.querySelectorAll("button")) {
+      button.setAttribute("aria-label", `${button.textContent}, camera ${name}`);
+    }
+    this.seen = true;
+    new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; }).observe(this.element);
+    this.watch();
+  }
+
+  find(selector) {
+    return this.element.querySelector(selector);
+  }
+
+  /** Begins to fetch pictures, anew where it did already. */
+  watch() {
+    this.leave();
+    if (document.hidden) return;
+    if (this.streamed) this.image.src = `/cameras/${encodeURIComponent(this.name)}/stream.mjpg?${this.turn}`;
+    else this.fetchStills(this.turn);
+  }
+
+  /** Stops: a picture that nobody looks at need not be made. */
+  leave() {
+    this.turn += 1;
+    this.fetching?.abort();
+    this.image.removeAttribute("src");
+    this.image.hidden = true;
+  }
+
+  async again() {
+    if (!this.streamed || !this.image.hasAttribute("src")) return;
+    this.leave();
+    const turn = this.turn;
+    await pause(1000);
+    if (turn === this.turn) this.watch();
+  }
+
+  /** One picture after the other, each in turn with those of other cameras. */
+  async fetchStills(turn) {
+    let last = "";
+    while (turn === this.turn) {
+      if (!this.seen || (last && this.state !== "live")) {
+        await pause(500);
+        continue;
+      }
+      await slot();
+      try {
+        this.fetching = new AbortController();
+        const address = `/cameras/${encodeURIComponent(this.name)}/picture.jpg`;
+        const answer = turn === this.turn && (await fetch(address, { signal: this.fetching.signal }));
+        if (answer && answer.ok) {
+          const next = URL.createObjectURL(await answer.blob());
+          this.image.src = next;
+          await this.image.decode().catch(() => {});
+          URL.revokeObjectURL(last);
+          last = next;
+        } else {
+          await pause(1000);
+        }
+      } catch {
+        await pause(1000);
+      } finally {
+        leaveSlot();
+      }
+    }
+    URL.revokeObjectURL(last);
+  }
+
+  /** The page does not know how the camera is. */
+  unknown() {
+    this.showState("unknown", "");
+    this.chart.gap();
+  }
+
+  show(status) {
+    const live = status.state === "live" && status.frames_shown > 0 && status.fps === 0 ? "stalled" : status.state;
+    this.showState(live, status.trouble);
+    if (status.width && status.height) this.find(".view").style.aspectRatio = `${status.width} / ${status.height}`;
+    const [best] = status.top;
+    this.find(".label").textContent = best ? best.label : "–";
+    this.find(".share").textContent = best ? percent(best.probability) : "";
+    this.find(".targets").textContent = explained(status.targets, best);
+    this.find(".source").textContent = status.source;
+    this.find(".source").title = status.source;
+    const figures = {
+      fps: `${status.fps.toFixed(1)} fps`,
+      explained: `${status.explained_fps.toFixed(1)} fps`,
+      p50: ms(status.ages.p50),
+      p99: ms(status.ages.p99),
+      map: status.map_age_ms === null ? "–" : ms(status.map_age_ms),
+      dropped: status.frames_dropped.toLocaleString("en"),
+      reconnects: status.reconnects.toLocaleString("en"),
+      size: status.width ? `${status.width}×${status.height}` : "–",
+    };
+    for (const [name, text] of Object.entries(figures)) this.find(`[data-figure=${name}]`).textContent = text;
+    if (live === "live") this.chart.add(status.top);
+    else this.chart.gap();
+    this.chart.draw();
+  }
+
+  showState(state, trouble) {
+    if (state === "live") this.since = undefined;
+    else if (this.state === "live") this.since = Date.now();
+    this.state = state;
+    this.element.dataset.state = state;
+    const badge = this.find(".badge");
+    if (badge.textContent !== BADGES[state]) badge.textContent = BADGES[state];
+    const old = OLD[state] ?? "";
+    const since = old && this.since ? `${old}, ${Math.round((Date.now() - this.since) / 1000)} s old` : old;
+    const line = [since, state === "live" ? "" : trouble].filter(Boolean).join(" · ");
+    this.find(".stale").hidden = !line;
+    this.find(".stale").textContent = line;
+    this.find(".trouble").hidden = !(state === "live" && trouble);
+    this.find(".trouble").textContent = trouble;
+    const button = this.find(".pause");
+    button.setAttribute("aria-pressed", state === "paused");
+    button.textContent = state === "paused" ? "Resume" : "Pause";
+    button.setAttribute("aria-label", `${button.textContent}, camera ${this.name}`);
+    button.disabled = state === "ended";
+  }
+
+  async pause() {
+    await this.try(async () => {
+      this.show(await send("PATCH", this.path, { paused: this.state !== "paused" }));
+    });
+  }
+
+  async snapshot() {
+    const button = this.find(".snapshot");
+    button.disabled = true;
+    await this.try(async () => {
+      const taken = await send("POST", `${this.path}/snapshots`);
+      const dialog = document.getElementById("taken");
+      dialog.querySelector("h2").textContent = `Camera ${this.name}`;
+      dialog.querySelector("img").src = taken.picture;
+      for (const [kind, path] of [["picture", taken.picture], ["map", taken.map]]) {
+        const link = dialog.querySelector(`.${kind}`);
+        link.hidden = path === null;
+        if (path === null) continue;
+        link.href = path;
+        link.download = path.split("/").at(-1);
+      }
+      dialog.showModal();
+    });
+    button.disabled = false;
+    button.focus();
+  }
+
+  async try(work) {
+    try {
+      await work();
+    } catch (error) {
+      problem(error.status ? error.message : "Not done: no connection.");
+    }
+  }
+}
+
+function percent(share) {
+  return `${(share * 100).toFixed(share < 0.0995 ? 1 : 0)} %`;
+}
+
+function ms(value) {
+  return value < 10_000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(0)} s`;
+}
+
+/** What is explained, where that is not simply the most probable class. */
+function explained(targets, best) {
+  if (!targets.length || (targets.length === 1 && targets[0].label === best?.label)) return "";
+  const one = ({ label, score, probability }) =>
+    `${label} ${probability === null ? `(score ${score.toFixed(1)})` : percent(probability)}`;
+  return `Explained: ${targets.map(one).join(", ")}`;
+}
