@@ -63,6 +63,7 @@ class Feed:
                     shot.settle(None)
                 else:
                     self._desk.put(shot)
+            self._screen.drain()
         except Cancelled:
             raise
         except StreamcamError as error:

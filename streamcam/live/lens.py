@@ -129,9 +129,11 @@ class Lens:
         self._say = say
         self._state: _State | None = None
         self._wanted: dict[_Kind, SourceInfo] = {}
+        self._blind: set[_Kind] = set()
         self._work: deque[Callable[[], None]] = deque()
         self._stopped = False
-        self._changed = threading.Condition()
+        # Of an RLock: who waits for an optic asks for it.
+        self._changed = threading.Condition(threading.RLock())
         self._clock = StageClock()
         self._layers: tuple[str, ...] = ()
         self._said: set[str] = set()
@@ -202,6 +204,12 @@ class Lens:
                 self._work.append(lambda: self._make_first(info))
                 self._changed.notify_all()
         return None
+
+    def wait_for(self, info: SourceInfo) -> None:
+        """Waits until such pictures can be looked at, or never will be."""
+        with self._changed:
+            while not (self._stopped or _kind(info) in self._blind or self.optic(info)):
+                self._changed.wait()
 
     def change(self, **explain: Any) -> None:
         """Explains something else from now on; returns when that is ready. What was before goes on meanwhile.
@@ -281,6 +289,9 @@ class Lens:
             if first:
                 raise
             self._once(f"{info.name} is shown without maps: {error}")
+            with self._changed:
+                self._blind.add(_kind(info))
+                self._changed.notify_all()
 
     def _make(self, state: _State, info: SourceInfo) -> None:
         """Makes ready what looks at one kind of picture: one at a time first, larger batches later."""
@@ -300,7 +311,9 @@ class Lens:
             display=state.explainer.display,
             targets=len(state.explainer.targets),
         )
-        state.optics = {**state.optics, _kind(info): optic}
+        with self._changed:
+            state.optics = {**state.optics, _kind(info): optic}
+            self._changed.notify_all()
         for note in view.notes:
             self._once(note)
 

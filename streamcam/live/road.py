@@ -141,9 +141,9 @@ def run_live(
             said.append(line)
         say(line)
 
-    cameras = [Camera(options, tell) for options in job.cameras]
+    lens = Lens(job.model, job.explain, len(job.cameras), tell)
+    cameras = [Camera(options, tell, ready=lens.wait_for) for options in job.cameras]
     outlets = [(name, Outlet(options, tell)) for name, options in job.outlets]
-    lens = Lens(job.model, job.explain, len(cameras), tell)
     desk = Desk(_depth(job), min(camera.max_age for camera in job.cameras), job.explain_fps)
     feeds, screens = [], []
     for camera, options in zip(cameras, job.cameras, strict=True):

@@ -89,7 +89,7 @@ class Screen:
         self._pace = Pace(min(PATIENCE, max_age / 2))
         self._pictures: deque[Shot] = deque()
         self._seen: list[Shot] = []
-        self._stopped = False
+        self._stopped = self._showing = False
         self._changed = threading.Condition()
         self._source: SourceInfo | None = None
         self._optic: Optic | None = None
@@ -141,11 +141,16 @@ class Screen:
                 self._pace.passed()
             self._changed.notify()
 
+    def drain(self) -> None:
+        """Waits until all that was put is shown or left out."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or not (self._pictures or self._showing))
+
     def stop(self) -> None:
         """Ends `run` soon."""
         with self._changed:
             self._stopped = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def run(self) -> None:
         """Shows picture after picture until it is stopped.
@@ -166,6 +171,8 @@ class Screen:
         """The next picture, when its turn has come; None when there was none for a while."""
         idle = time.monotonic() + _IDLE
         with self._changed:
+            self._showing = False
+            self._changed.notify_all()
             while True:
                 if self._stopped:
                     raise Cancelled
@@ -173,6 +180,7 @@ class Screen:
                 if self._pictures:
                     due = self._pictures[0].frame.arrived + self._pace.patience
                     if not self._pictures[0].waiting or now >= due:
+                        self._showing = True
                         return self._pictures.popleft()
                     self._changed.wait(due - now)
                 elif now >= idle:

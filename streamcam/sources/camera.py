@@ -45,18 +45,26 @@ class Camera:
         skipped: packets that could not be decoded.
     """
 
-    def __init__(self, options: CameraOptions, say: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self,
+        options: CameraOptions,
+        say: Callable[[str], None] = lambda line: None,
+        *,
+        ready: Callable[[SourceInfo], None] = lambda info: None,
+    ) -> None:
         """Opens nothing yet.
 
         Args:
             options: what to open, and how long to try.
             say: told in one line when it is lost and when it is back; in the iterating thread.
+            ready: returns when somebody is ready for such pictures; what is recorded can wait for that, and would be
+                over before.
 
         Raises:
             SourceError: there is no such kind of source, or no such file.
         """
         self._options = options
-        self._say = say
+        self._say, self._ready = say, ready
         self._address = address_of(options)
         self.name = options.name
         self.source = self._address.name
@@ -158,6 +166,9 @@ class Camera:
                 if self.state != "live":
                     self._back()
                 self.dropped, self.skipped = dropped + connection.dropped, skipped + connection.skipped
+                if self._address.recorded and not self._delivered:
+                    self._ready(info)
+                    arrived = time.monotonic()
                 pts = self._clock.place(streamed, arrived - self._born)
                 yield info, Frame(self._delivered, pts, upright(picture), arrived=arrived)
                 self._delivered += 1

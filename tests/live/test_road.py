@@ -38,12 +38,6 @@ def test_it_ends_after_its_duration():
     assert summary.total["frames_in"] > 0
 
 
-def test_a_file_ends_by_itself(clip):
-    with running(job(str(clip))) as run:
-        summary = run.result()
-    assert summary.total["frames_in"] == 50
-
-
 def test_a_file_as_fast_as_it_can_be_read(clip):
     with running(job(str(clip), camera={"realtime": False})) as run:
         summary = run.result()
@@ -229,3 +223,10 @@ def test_no_thread_is_left():
         run.end()
     left = [t.name for t in threading.enumerate() if t.name.startswith("streamcam") and t.name not in before]
     assert left == []
+
+
+def test_a_file_is_shown_and_explained_to_its_last_frame(clip):
+    with running(job(str(clip))) as run:
+        summary = run.result()
+    assert summary.total["frames_shown"] + summary.total["frames_dropped"] == 50
+    assert summary.total["frames_explained"] > 0
