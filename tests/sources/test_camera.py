@@ -1,0 +1,231 @@
+"""A camera that is killed, frozen, restarted with another picture, mute, or not there; the server is a real one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from streamcam.config import CameraOptions
+from streamcam.errors import SourceError
+from streamcam.sources import camera, open_camera
+
+from ..rtsp_server import RtspServer, free_port, refusing
+from .watching import PATIENCE, error_of, watched
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "_LONGEST_WAIT", 0.5)
+
+
+@pytest.fixture
+def server() -> Iterator[RtspServer]:
+    with RtspServer() as running:
+        running.start((160, 96), 25)
+        yield running
+
+
+@contextlib.contextmanager
+def mute() -> Iterator[int]:
+    """A peer that accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_frames_of_a_camera(server: RtspServer) -> None:
+    begin = time.monotonic()
+    with watched(server.url, timeout=5.0) as door:
+        door.further(40)
+        assert door.camera.state == "live"
+    info = door.infos[0]
+    assert (info.width, info.height, info.rate, info.live) == (160, 96, 25, True)
+    assert (info.name, 1 / info.time_base) == (server.url, 90_000)
+    assert len(door.infos) == 1
+    assert door.said == []
+    arrived = [frame.arrived for frame in door.frames]
+    assert begin < arrived[0] < arrived[-1] < time.monotonic()
+    steps = [b.pts - a.pts for a, b in pairwise(door.frames)]
+    assert steps.count(3600) > 30  # the stream's own, not the arrival's
+
+
+def test_killed_and_started_again_with_another_picture(server: RtspServer) -> None:
+    with watched(server.url, timeout=2.0, name="door") as door:
+        door.further(10)
+        server.kill()
+        door.until(lambda: door.camera.state == "lost", "loss")
+        door.until(lambda: any("refused; check" in line for line in door.said), "a try that is refused")
+        assert "Connection refused" in door.camera.trouble
+        before = len(door.frames)
+        server.start((320, 240), 10)
+        door.further(10)
+        assert (door.camera.state, door.camera.trouble, door.camera.reconnects) == ("live", "", 1)
+    assert [(info.width, info.height) for info in door.infos] == [(160, 96), (320, 240)]
+    assert door.said[0].startswith(f"door: {server.url} closed the connection; again in 0.")
+    assert door.said[-1] == f"door: {server.url} is back"
+    old, new = door.frames[before - 1], door.frames[before]
+    assert (new.pts - old.pts) / 90_000 == pytest.approx(new.arrived - old.arrived, abs=0.5)
+
+
+def test_the_same_camera_again_is_no_news(server: RtspServer) -> None:
+    with watched(server.url, timeout=2.0) as door:
+        door.further(5)
+        server.kill()
+        server.start((160, 96), 25)
+        door.until(lambda: door.camera.reconnects == 1, "return")
+        door.further(5)
+        assert len(door.infos) == 1
+
+
+def test_frozen_and_thawed(server: RtspServer) -> None:
+    with watched(server.url, timeout=0.6) as door:
+        door.further(5)
+        frozen = time.monotonic()
+        server.freeze()
+        door.until(lambda: door.camera.state == "lost", "loss")
+        assert time.monotonic() - frozen < 2 * 0.6 + 2
+        assert "has fallen silent" in door.camera.trouble
+        door.until(lambda: "did not answer within 0.6 s" in door.camera.trouble, "a try while it is frozen")
+        server.thaw()
+        door.until(lambda: door.camera.state == "live", "return")
+        door.further(5)
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "rtmp"])
+def test_a_mute_peer(scheme: str) -> None:
+    with mute() as port:
+        begin = time.monotonic()
+        told = error_of(f"{scheme}://me:s3cret@127.0.0.1:{port}/live/cam", timeout=0.4)
+    assert time.monotonic() - begin < 2 * 0.4 + 2
+    assert told.startswith(f"{scheme}://***@127.0.0.1:{port}/live/cam did not answer within 0.4 s")
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])
+def test_nobody_listens(scheme: str) -> None:
+    told = error_of(f"{scheme}://me:s3cret@127.0.0.1:{free_port()}/live/cam")
+    assert "cannot be reached: Connection refused" in told
+    assert "s3cret" not in told
+
+
+def test_no_such_host() -> None:
+    assert "cannot be reached: there is no host 'nowhere.invalid'" in error_of("rtsp://nowhere.invalid/cam")
+
+
+def test_a_login_is_wanted() -> None:
+    with refusing("401 Unauthorized", 'WWW-Authenticate: Basic realm="cam"') as port:
+        bare = error_of(f"rtsp://127.0.0.1:{port}/cam")
+        wrong = error_of(f"rtsp://me:s3cret@127.0.0.1:{port}/cam")
+    assert "401 Unauthorized" in bare
+    assert bare.endswith("write the login into the address: rtsp://USER:PASSWORD@HOST")
+    assert "s3cret" not in wrong
+    assert "write another login into" in wrong
+
+
+def test_no_such_stream() -> None:
+    with refusing("404 Not Found") as port:
+        assert "was refused by its server: Server returned 404 Not Found" in error_of(f"rtsp://127.0.0.1:{port}/cam")
+
+
+@pytest.mark.parametrize(("reconnect", "tries"), [("never", 0), (0, 0), (3, 3)])
+def test_given_up(server: RtspServer, reconnect: object, tries: int) -> None:
+    with watched(server.url, timeout=2.0, reconnect=reconnect) as door:
+        door.further(3)
+        server.kill()
+        door.until(lambda: door.error is not None, "end")
+        assert door.camera.state == "ended"
+    assert len(door.said) == tries
+    assert str(door.error) == door.camera.trouble
+
+
+def test_the_first_connection_is_waited_for_where_that_is_asked_for() -> None:
+    with RtspServer() as later, watched(later.url, timeout=2.0, reconnect="forever") as door:
+        door.until(lambda: len(door.said) >= 2, "tries")
+        assert door.camera.state == "lost"
+        later.start((160, 96), 25)
+        door.further(3)
+        assert door.camera.reconnects == 0
+
+
+def test_each_wait_is_longer_until_it_has_delivered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row is not begun anew by a server that dies after each first picture, but by one that lasted."""
+    from ..mjpeg_server import mjpeg_camera
+
+    numbers: list[int] = []
+    watch = camera.Camera._lost
+    monkeypatch.setattr(
+        camera.Camera, "_lost", lambda self, row: (numbers.append(row.attempt_number), watch(self, row))
+    )
+    monkeypatch.setattr(camera, "_FIRST_WAIT", 0.001)
+    with mjpeg_camera([(64, 48)] * 3) as url:
+        with watched(url) as door:
+            door.until(lambda: len(numbers) >= 4, "losses")
+        assert numbers[:4] == [1, 2, 3, 4]
+        numbers.clear()
+        monkeypatch.setattr(camera, "_STEADY", 0.0)
+        with watched(url) as door:
+            door.until(lambda: len(numbers) >= 4, "losses")
+        assert numbers[:4] == [1, 1, 1, 1]
+
+
+def test_stopping_ends_a_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "wait_random_exponential", lambda **_: lambda row: 3600.0)
+    with watched(f"rtsp://127.0.0.1:{free_port()}/cam", reconnect="forever") as door:
+        door.until(lambda: door.said, "loss")
+        assert door.said[0].endswith("again in 3600.0 s")
+        begin = time.monotonic()
+        door.camera.stop()
+        door.thread.join(PATIENCE)
+        assert time.monotonic() - begin < 5
+    assert door.error is None
+
+
+def test_stopping_ends_a_read_within_the_timeout(server: RtspServer) -> None:
+    with watched(server.url, timeout=1.0) as door:
+        door.further(3)
+        server.freeze()
+        begin = time.monotonic()
+        door.camera.stop()
+        door.thread.join(PATIENCE)
+        assert time.monotonic() - begin < 2 * 1.0 + 2
+    assert door.error is None
+
+
+def test_whoever_stops_reading_closes_the_connection(server: RtspServer) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    door = open_camera(CameraOptions(url=server.url))
+    frames = iter(door)
+    next(frames)
+    assert sorted(os.listdir("/proc/self/fd")) != before
+    frames.close()  # type: ignore[attr-defined]
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert door.state == "ended"
+
+
+def test_a_slow_decoder_gets_less_and_its_delay_does_not_grow(server: RtspServer) -> None:
+    door = open_camera(CameraOptions(url=server.url, timeout=5.0, max_age=0.3))
+    delays = []
+    for _, frame in door:
+        delays.append(frame.arrived - float(frame.picture.pts * frame.picture.time_base))
+        time.sleep(0.15)
+        if len(delays) == 24:
+            door.stop()
+    assert door.dropped > 20
+    assert max(delays[4:]) - min(delays) < 1.2  # 2.6 s, if nothing were left out
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("rtps://host/cam", r"^rtps:// is not a kind of camera; wanted rtsp://.*; did you mean 'rtsps', 'rtsp'"),
+        ("missing.mp4", r"^missing\.mp4 does not exist"),
+        ("/", r"^/ is a folder"),
+    ],
+)
+def test_what_can_never_work_fails_before_anything_is_opened(url: str, told: str) -> None:
+    with pytest.raises(SourceError, match=told):
+        open_camera(CameraOptions(url=url, reconnect="forever"))
