@@ -7,7 +7,7 @@ const BADGES = {
   opening: "Connecting", live: "Live", stalled: "No new pictures", lost: "Reconnecting", paused: "Paused", ended: "Ended",
   unknown: "No connection",
 };
-const OLD = { stalled: "Last picture", lost: "Last picture", ended: "Last picture", unknown: "Last picture" };
+const OLD = ["opening", "stalled", "lost", "ended", "unknown"];
 
 /** How many pictures may be fetched at a time where there are more cameras than streams. */
 const slots = { free: 3, waiting: [] };
@@ -48,9 +48,8 @@ export class Camera {
     const fullscreen = this.find(".fullscreen");
     fullscreen.hidden = !document.fullscreenEnabled;
     fullscreen.addEventListener("click", () => this.find(".view").requestFullscreen());
-    for (const button of this.element.querySelectorAll("button")) {
-      button.setAttribute("aria-label", `${button.textContent}, camera ${name}`);
-    }
+    fullscreen.setAttribute("aria-label", `Full screen, camera ${name}`);
+    this.find(".snapshot").setAttribute("aria-label", `Snapshot, camera ${name}`);
     this.seen = true;
     new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; }).observe(this.element);
     this.watch();
@@ -154,7 +153,7 @@ export class Camera {
     this.element.dataset.state = state;
     const badge = this.find(".badge");
     if (badge.textContent !== BADGES[state]) badge.textContent = BADGES[state];
-    const old = OLD[state] ?? "";
+    const old = OLD.includes(state) && !this.image.hidden ? "Last picture" : "";
     const since = old && this.since ? `${old}, ${Math.round((Date.now() - this.since) / 1000)} s old` : old;
     const line = [since, state === "live" ? "" : trouble].filter(Boolean).join(" · ");
     this.find(".stale").hidden = !line;

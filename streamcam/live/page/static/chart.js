@@ -34,13 +34,16 @@ export class Chart {
     if (this.values.at(-1)?.shares) this.values.push({ at: Date.now(), shares: null });
   }
 
-  /** Labels that had the largest share lately, the largest first. */
+  /** Labels that had the largest share lately, the largest first, and the one that has it now. */
   shown() {
     const sums = new Map();
     for (const { shares } of this.values) {
       for (const [label, share] of shares ?? []) sums.set(label, (sums.get(label) ?? 0) + share);
     }
-    return [...sums].sort((a, b) => b[1] - a[1]).slice(0, LINES).map(([label]) => label);
+    const labels = [...sums].sort((a, b) => b[1] - a[1]).map(([label]) => label);
+    const [best] = this.values.at(-1)?.shares?.keys() ?? [];
+    const most = labels.slice(0, LINES);
+    return best === undefined || most.includes(best) ? most : [...most.slice(0, LINES - 1), best];
   }
 
   draw() {
