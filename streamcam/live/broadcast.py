@@ -14,10 +14,12 @@ class Broadcast:
 
     Attributes:
         watchers: how many watch; the producer need not make pictures while it is 0.
+        expected: True while somebody has come since the newest picture.
     """
 
     def __init__(self) -> None:
         self.watchers = 0
+        self.expected = False
         self._newest: tuple[int, bytes] = 0, b""
         self._lock = threading.Lock()
         self._bells: set[Callable[[], None]] = set()
@@ -26,6 +28,7 @@ class Broadcast:
         """Replaces the newest picture, and rings for every watcher."""
         with self._lock:
             self._newest = self._newest[0] + 1, picture
+            self.expected = False
             bells = tuple(self._bells)
         for bell in bells:
             # Whoever hung it up may be gone by now, with its event loop.
@@ -42,6 +45,7 @@ class Broadcast:
         """While the block runs ``bell`` is called after each picture, in the producer's thread; it must not wait."""
         with self._lock:
             self.watchers += 1
+            self.expected = True
             self._bells.add(bell)
         try:
             yield

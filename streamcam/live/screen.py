@@ -97,7 +97,7 @@ class Screen:
         self._map: Explained | None = None
         self._painter: Painter | None = None
         self._full_scale = FullScale(scale)
-        self._last: tuple[VideoFrame, Explained, bool] | None = None
+        self._last: tuple[VideoFrame, Explained] | None = None
         self._told, self._told_at = "", 0.0
 
     @property
@@ -112,8 +112,7 @@ class Screen:
     @property
     def last(self) -> tuple[VideoFrame, Explained] | None:
         """The picture that was shown last, and what was drawn on it; None before the first."""
-        last = self._last
-        return None if last is None else last[:2]
+        return self._last
 
     @property
     def map_age(self) -> float | None:
@@ -199,10 +198,9 @@ class Screen:
         picture = painter.draw(item)
         for taker in self._takers:
             taker.offer(picture, shot.frame.pts)
-        watched = self.jpegs.watchers > 0
-        if watched:
+        if self.jpegs.watchers:
             self.jpegs.put(self._encode(picture))
-        self._last = picture, item, watched
+        self._last = picture, item
         self._tally.shown(time.monotonic() - shot.frame.arrived)
 
     def _take_maps(self, shot: Shot) -> None:
@@ -247,7 +245,5 @@ class Screen:
 
     def _show_again(self) -> None:
         """Lets watchers who came since the last picture see it."""
-        if self._last is not None and not self._last[2] and self.jpegs.watchers:
-            picture, item, _ = self._last
-            self.jpegs.put(self._encode(picture))
-            self._last = picture, item, True
+        if self._last is not None and self.jpegs.expected:
+            self.jpegs.put(self._encode(self._last[0]))
