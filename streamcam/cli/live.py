@@ -172,6 +172,8 @@ def live(
         )
         for name, where in _placed(to or [], [camera.name for camera in cameras])
     )
+    if length is not None and not outlets:
+        raise OptionError(f"--segment {segment} has nothing to cut", wanted="--to FILE with it")
     if as_json and any(outlet.to in ("-", "raw:-") for _, outlet in outlets):
         raise OptionError("--json and --to - both need standard output", do="leave one out")
     job = LiveJob(

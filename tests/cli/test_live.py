@@ -1,0 +1,259 @@
+"""``streamcam live`` as scripts see it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from typer.testing import CliRunner, Result
+
+from streamcam.cli.app import app
+from tests.rtsp_server import RtspServer, free_port, refusing
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--model", "tests.road.models:brightness", "--preprocess", "none", "--precision", "float32"]
+PATTERN = "lavfi:testsrc2=size=128x96:rate=25"
+
+
+def cli(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["live", *map(str, arguments), *SMALL])
+
+
+def refused(result: Result, code: int = 1) -> str:
+    """The one line of a command that could not be carried out."""
+    assert result.exit_code == code, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in result.output
+    assert line.startswith("streamcam: ")
+    assert sum(told.startswith("streamcam: ") for told in result.stderr.splitlines()) == 1
+    return line
+
+
+def test_json_names_what_the_contract_names() -> None:
+    result = cli("one=" + PATTERN, "two=" + PATTERN, "--http", "off", "--duration", "6s", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    names = ("frames_in", "frames_shown", "frames_explained", "frames_dropped", "reconnects")
+    assert all(said[name] == sum(source[name] for source in said["sources"]) for name in names)
+    assert [source["name"] for source in said["sources"]] == ["one", "two"]
+    for ages in (said["age_ms"], *(source["age_ms"] for source in said["sources"])):
+        assert set(ages) == {"p50", "p99", "max"}
+    assert said["frames_in"] > 50
+    assert said["interrupted"] is False
+
+
+def test_without_json_there_is_a_line_a_camera() -> None:
+    result = cli("yard=" + PATTERN, "--http", "off", "--duration", "1")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "yard: " in result.stderr
+    assert "dropped" in result.stderr
+
+
+def test_what_is_no_source() -> None:
+    assert "gopher" in refused(cli("gopher://here/cam", "--http", "off"))
+    assert "nowhere.mp4" in refused(cli("nowhere.mp4", "--http", "off"))
+    assert "webcam:77" in refused(cli("webcam:77", "--http", "off"))
+
+
+def test_a_refused_port() -> None:
+    line = refused(cli(f"rtsp://me:secret@127.0.0.1:{free_port()}/cam", "--http", "off"))
+    assert "cannot be reached" in line
+    assert "secret" not in line
+
+
+def test_a_wrong_login() -> None:
+    with refusing("401 Unauthorized", 'WWW-Authenticate: Basic realm="cam"') as port:
+        line = refused(cli(f"rtsp://me:secret@127.0.0.1:{port}/cam", "--http", "off"))
+    assert "login" in line
+    assert "secret" not in line
+
+
+def test_a_mute_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        began = time.monotonic()
+        line = refused(cli(f"rtsp://127.0.0.1:{listener.getsockname()[1]}/cam", "--http", "off", "--timeout", "1"))
+        assert time.monotonic() - began < 30
+    assert "did not answer within 1 s" in line
+
+
+def test_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert str(port) in refused(cli(PATTERN, "--http", port))
+
+
+def test_a_missing_token() -> None:
+    assert "--token" in refused(cli(PATTERN, "--http", f"0.0.0.0:{free_port()}"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--http", "nowhere:http"],
+        ["--http", "99999"],
+        ["--reconnect", "sometimes"],
+        ["--duration", "soon"],
+        ["--duration", "0"],
+        ["--max-age", "0"],
+        ["--explain-fps", "-1"],
+        ["--json", "--to", "-"],
+        ["--alpha", "3"],
+        ["--to", ""],
+        ["--segment", "0", "--to", "out.mp4"],
+        ["--segment", "10m"],
+    ],
+)
+def test_values_that_cannot_be_used(arguments: list[str]) -> None:
+    refused(cli(PATTERN, *arguments), code=2)
+
+
+def test_names_and_places() -> None:
+    assert "{camera}" in refused(cli(PATTERN, PATTERN, "--to", "out.mp4"), code=2)
+    assert "same name" in refused(cli("a=" + PATTERN, "a=" + PATTERN), code=2)
+    assert "a/b" in refused(cli(PATTERN, "--to", "a/b/out.mp4"))
+    assert ".xyz" in refused(cli(PATTERN, "--to", "out.xyz"))
+
+
+class Run:
+    """``streamcam live`` in a process of its own."""
+
+    def __init__(self, *arguments: object, **more: Any) -> None:
+        command = [sys.executable, "-m", "streamcam", "live", *map(str, arguments), *SMALL]
+        self.process = subprocess.Popen(
+            command, **({"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more)
+        )
+
+    def until(self, true: Callable[[], Any]) -> None:
+        beat = threading.Event()
+        for _ in range(900):
+            if true():
+                return
+            assert self.process.poll() is None, self.process.communicate()
+            beat.wait(0.1)
+        raise AssertionError("not in 90 s")
+
+    def children(self) -> list[int]:
+        """Processes that this one started and that live."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                except OSError:
+                    continue
+                if int(fields[1]) == self.process.pid and fields[0] != "Z":
+                    found.append(int(entry.name))
+        return found
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def start(*arguments: object, **more: Any) -> Run:
+        runs.append(Run(*arguments, **more))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.process.kill()
+        run.process.communicate()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, number: signal.Signals) -> None:
+    out, playlist = tmp_path / "out.mp4", tmp_path / "hls" / "live.m3u8"
+    run = start(PATTERN, "--to", out, "--to", playlist, "--json")
+    run.until(lambda: out.exists() and out.stat().st_size > 20_000 and playlist.exists())
+    children = run.children()
+    assert len(children) == 2
+    run.process.send_signal(number)
+    said, errors = run.process.communicate(timeout=60)
+    assert run.process.returncode == 130, errors
+    summary = json.loads(said)
+    assert summary["interrupted"] is True
+    assert "Traceback" not in errors
+    for path in (out, playlist):
+        with av.open(str(path)) as container:
+            assert sum(1 for _ in container.decode(video=0)) > 5
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_a_killed_run_leaves_no_process(start: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    run = start(PATTERN, "--to", out)
+    run.until(lambda: out.exists() and out.stat().st_size > 20_000)
+    children = run.children()
+    assert children
+    run.process.kill()
+    run.process.communicate()
+    deadline = time.monotonic() + 30
+    while any(_alive(child) for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with av.open(str(out)) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 5
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_stream_on_standard_output(start: Any) -> None:
+    run = start(PATTERN, "--to", "-", "--duration", "4", text=False)
+    with av.open(run.process.stdout) as container:
+        assert container.format.name == "mpegts"
+        count = sum(1 for _ in container.decode(video=0))
+    assert run.process.wait(30) == 0
+    assert count > 20
+
+
+def test_a_camera_that_is_killed_frozen_and_comes_back_with_another_size(start: Any, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    with RtspServer() as server, log.open("w") as errors:
+        server.start((160, 96))
+        run = start(server.url, "--http", port, "--timeout", 2, "--json", stderr=errors)
+
+        def camera() -> dict[str, Any]:
+            import urllib.request
+
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/cameras/cam1", timeout=5) as answer:
+                    return dict(json.load(answer))
+            except OSError:
+                return {}
+
+        run.until(lambda: camera().get("frames_explained", 0) > 5)
+        server.kill()
+        run.until(lambda: camera().get("state") == "lost")
+        server.start((320, 240))
+        run.until(lambda: camera().get("state") == "live" and camera()["width"] == 320)
+        explained = camera()["frames_explained"]
+        run.until(lambda: camera().get("frames_explained", 0) > explained + 5)
+        server.freeze()
+        run.until(lambda: camera().get("state") == "lost")
+        server.thaw()
+        run.until(lambda: camera().get("state") == "live")
+        assert camera()["reconnects"] == 2
+        run.process.send_signal(signal.SIGINT)
+        said, _ = run.process.communicate(timeout=60)
+    assert json.loads(said)["reconnects"] == 2
+    assert "Traceback" not in log.read_text()
+    assert os.fspath(tmp_path) not in log.read_text()
