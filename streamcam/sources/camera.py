@@ -139,7 +139,7 @@ class Camera:
 
     def _back(self) -> None:
         if self.trouble:
-            self._say(f"{self.name}: {self.source} is back")
+            self._say(f"{self.name}: {self.source} is {'back' if self._delivered else 'there'}")
             self.reconnects += bool(self._delivered)
         self.state = "live"
         self.trouble = ""

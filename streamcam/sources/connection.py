@@ -28,6 +28,8 @@ from .pace import Lateness, Pace
 _NO_TIMESTAMPS = 128  # AVFMT_NOTIMESTAMPS of a format
 _LARGEST_RATE = 1000
 _ASSUMED_RATE = Fraction(25)
+_INVENTIVE = {"flv", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4"}
+"""Decoders that make a picture up before the first key frame; the others wait for it."""
 _ERRORS_IN_A_ROW = 100
 _DESCRIPTOR = 0
 """Standard input's."""
@@ -161,27 +163,28 @@ class Connection:
             yield packet
 
     def _punctual(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any] | None]:
-        """The packets; None in place of one that a decoder which is late leaves out."""
+        """The packets; None in place of one that a late decoder leaves out, or that it would invent a picture for."""
         before: Fraction | None = None
-        late = False
+        begun, late = self.codec not in _INVENTIVE, False
         done = asked = time.monotonic()
         for packet in packets:
             read = time.monotonic()
-            if self._lateness is None or not packet.size:
-                yield packet
-                continue
-            ticks = packet.dts if packet.dts is not None else packet.pts
-            told = None if ticks is None or packet.time_base is None else ticks * Fraction(packet.time_base)
-            step = None if told is None or before is None or told < before else told - before
-            was, late = (
-                late,
-                self._lateness.leaves_out(step=step, busy=asked - done, waited=read - asked, key=packet.is_keyframe),
-            )
-            if was and not late:
-                self._video.codec_context.flush_buffers()
-            self.dropped += late
-            before, done = told, read
-            yield None if late else packet
+            begun = begun or packet.is_keyframe or not packet.size
+            if begun and self._lateness is not None and packet.size:
+                told = self._time_of(packet)
+                step = None if told is None or before is None or told < before else told - before
+                was, late = (
+                    late,
+                    self._lateness.leaves_out(
+                        step=step, busy=asked - done, waited=read - asked, key=packet.is_keyframe
+                    ),
+                )
+                if was and not late:
+                    self._video.codec_context.flush_buffers()
+                self.dropped += late
+                before = told
+            done = read
+            yield packet if begun and not late else None
             asked = time.monotonic()
 
     def _decode(self, packet: Packet[Any] | None) -> list[VideoFrame]:
@@ -195,11 +198,13 @@ class Connection:
             self.skipped += 1
             return []
 
-    def _time_of(self, picture: VideoFrame) -> Fraction | None:
-        pts = picture.pts if picture.pts is not None else picture.dts
-        if not self._timed or pts is None or picture.time_base is None:
+    def _time_of(self, item: VideoFrame | Packet[Any]) -> Fraction | None:
+        """Seconds of the stream: of a frame when it is shown, of a packet when it is to be decoded."""
+        first, second = (item.pts, item.dts) if isinstance(item, VideoFrame) else (item.dts, item.pts)
+        ticks = first if first is not None else second
+        if not self._timed or ticks is None or item.time_base is None:
             return None
-        return pts * Fraction(picture.time_base)
+        return ticks * Fraction(item.time_base)
 
 
 class _StandardInput:

@@ -27,7 +27,14 @@ def masked(url: str) -> str:
     """``url`` fit for messages: user, password and query (which often holds a token) replaced by ``***``."""
     if "://" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.netloc.rpartition("]")[2].partition(":")[2]
+    except ValueError:  # brackets that are no address
+        return f"{url.partition('://')[0]}://***"
+    if "@" not in parts.netloc and "@" in url and port and not port.isdecimal():
+        # A password with a slash in it, or with what begins a query or a fragment.
+        return masked(f"{parts.scheme}://***@{url.rpartition('@')[2]}")
     host = parts.netloc.rpartition("@")[2]
     netloc = f"***@{host}" if "@" in parts.netloc else host
     return urlunsplit(parts._replace(netloc=netloc, query="***" if parts.query else "", fragment=""))
@@ -147,7 +154,8 @@ def translated(error: Exception, path: str, name: str, timeout: float) -> Source
     if isinstance(error, PermissionError):
         return SourceError(f"{name} may not be read: permission denied", do="check who owns it")
     if "://" in path and not isinstance(error, av.error.InvalidDataError):
-        reason = (_unknown_host(path) if getattr(error, "errno", 0) == errno.EIO else "") or _reason(error)
+        unknown = _unknown_host(name) if getattr(error, "errno", 0) == errno.EIO else ""
+        reason = unknown or getattr(error, "strerror", None) or type(error).__name__
         return SourceError(f"{name} cannot be reached: {reason}", do="check the address and the network")
     if "://" not in path and _lacks_index(Path(path)):
         return SourceError(
@@ -156,11 +164,7 @@ def translated(error: Exception, path: str, name: str, timeout: float) -> Source
         )
     if isinstance(error, av.error.InvalidDataError):
         return SourceError(f"{name} is not a video or image that can be read", wanted="a video or an image")
-    return SourceError(f"{name} cannot be opened: {_reason(error)}")
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return SourceError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}")
 
 
 def _unknown_host(url: str) -> str:
@@ -168,7 +172,7 @@ def _unknown_host(url: str) -> str:
     host = urlsplit(url).hostname or ""
     try:
         socket.getaddrinfo(host, None)
-    except OSError:
+    except (OSError, UnicodeError):
         return f"there is no host {host!r}"
     return ""
 

@@ -126,6 +126,23 @@ def test_a_login_is_wanted() -> None:
     assert "write another login into" in wrong
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://me:s3cret@host:554/cam?key=s3cret#s3cret", "rtsp://***@host:554/cam?***"),
+        ("rtsp://me:s3@cret@host/cam", "rtsp://***@host/cam"),
+        ("rtsp://me:a/s3cret@host/cam", "rtsp://***@host/cam"),
+        ("rtsp://me:a#s3cret@host/cam", "rtsp://***@host/cam"),
+        ("rtsp://me:a[s3cret@host/cam", "rtsp://***"),
+        ("rtsp://[::1]:554/cam", "rtsp://[::1]:554/cam"),
+        ("http://host:80/@me/cam", "http://host:80/@me/cam"),
+        ("webcam:1", "webcam:1"),
+    ],
+)
+def test_no_login_is_ever_shown(url: str, shown: str) -> None:
+    assert open_camera(CameraOptions(url=url)).source == shown
+
+
 def test_no_such_stream() -> None:
     with refusing("404 Not Found") as port:
         assert "was refused by its server: Server returned 404 Not Found" in error_of(f"rtsp://127.0.0.1:{port}/cam")
@@ -149,6 +166,7 @@ def test_the_first_connection_is_waited_for_where_that_is_asked_for() -> None:
         later.start((160, 96), 25)
         door.further(3)
         assert door.camera.reconnects == 0
+        assert door.said[-1] == f"cam1: {later.url} is there"
 
 
 def test_each_wait_is_longer_until_it_has_delivered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,10 +230,10 @@ def test_a_slow_decoder_gets_less_and_its_delay_does_not_grow(server: RtspServer
     for _, frame in door:
         delays.append(frame.arrived - float(frame.picture.pts * frame.picture.time_base))
         time.sleep(0.15)
-        if len(delays) == 24:
+        if len(delays) == 18:
             door.stop()
-    assert door.dropped > 20
-    assert max(delays[4:]) - min(delays) < 1.2  # 2.6 s, if nothing were left out
+    assert door.dropped > 15
+    assert max(delays[4:]) - min(delays) < 1.2  # 2 s, if nothing were left out
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 
 from streamcam.sources import camera
@@ -100,6 +101,20 @@ def test_a_turned_picture_is_upright(tmp_path: Path) -> None:
         door.thread.join(PATIENCE)
     info = door.infos[0]
     assert (info.width, info.height, info.pixel_aspect) == (96, 160, Fraction(3, 4))
+
+
+def test_no_picture_is_made_up_before_the_first_key_frame(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.ts", [picture(160, 96, k) for k in range(50)], codec="mpeg4", gop=20)
+    cut = tmp_path / "cut.ts"
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in list(source.demux(video=0))[5:-1]:
+            packet.stream = stream
+            target.mux(packet)
+    with watched(str(cut), realtime=False) as door:
+        door.thread.join(PATIENCE)
+    assert len(door.frames) == 30
+    assert (door.camera.skipped, door.camera.dropped) == (0, 0)
 
 
 def test_filters_are_a_camera_in_real_time() -> None:
