@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
@@ -72,9 +73,6 @@ def test_process_that_is_killed_is_replaced() -> None:
             until(lambda: outlet.state == "running" and len(peer.lines) > 5)
             before = outlet.restarts
             (pid,) = writers()
-            signal.pthread_kill  # noqa: B018
-            import os
-
             os.kill(pid, signal.SIGKILL)
             until(lambda: outlet.restarts == before + 1)
             assert "was killed (SIGKILL)" in outlet.trouble

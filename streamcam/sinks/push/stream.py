@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import av
 import av.error
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _KEY_EVERY = 2 / TIME_BASE
 _SEGMENTS_LISTED = 6
+_WRITE = 2  # AVIO_FLAG_WRITE
 _FORMATS = {"rtsp": "rtsp", "rtmp": "flv", "HLS": "hls", "MPEG-TS": "mpegts"}
 _Errors = (av.error.FFmpegError, OSError, ValueError)
 
@@ -90,9 +91,12 @@ class Stream:
             raise SinkError(f"{self._name} is given HDR, which {self._codec} cannot keep", do="use --codec hevc")
         if self._kind.name == "HLS":
             self._make_folder()
-        where: Any = _StandardOutput() if self._kind.stdout else self._order.options.to
+        where: Any = _Whole(1) if self._kind.stdout else self._order.options.to
+        opened: Any = _opened if self._kind.name == "HLS" else None
         with self._translated(), self._bounded():
-            output = av.open(where, "w", format=_FORMATS[self._kind.name], options=self._muxer_options())
+            output = av.open(
+                where, "w", format=_FORMATS[self._kind.name], options=self._muxer_options(), io_open=opened
+            )
         self._stream = self._add_video(output)
         with self._translated(), self._bounded():
             output.start_encoding()
@@ -111,10 +115,11 @@ class Stream:
         if self._kind.name != "HLS":
             return {"flush_packets": "1"}
         path = Path(self._order.options.to)
+        append = "+append_list" if path.exists() else ""
         return {
             "hls_time": str(int(_KEY_EVERY * TIME_BASE)),
             "hls_list_size": str(_SEGMENTS_LISTED),
-            "hls_flags": "delete_segments+independent_segments+append_list+temp_file",
+            "hls_flags": f"delete_segments+independent_segments+temp_file{append}",
             "hls_segment_filename": str(path.with_suffix("")).replace("%", "%%") + "-%05d.ts",
         }
 
@@ -171,12 +176,29 @@ class LostError(SinkError):
     """A peer cannot be reached, or is gone: it may be there later."""
 
 
-class _StandardOutput:
-    """Written by hand: an error of the reader arrives as what it is, and a reader that waits can be waited for."""
+class _Whole:
+    """A file for FFmpeg: what cannot be written is an error here and now; HLS would go on without it.
+
+    Args:
+        descriptor: where to.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
 
     def write(self, data: bytes) -> int:
         """Writes all of it."""
         view = memoryview(data)
         while view:
-            view = view[os.write(1, view) :]
+            view = view[os.write(self._descriptor, view) :]
         return len(data)
+
+    def close(self) -> None:
+        """Closes what was opened for it."""
+        os.close(self._descriptor)
+
+
+def _opened(path: str, flags: int, options: dict[str, str]) -> BinaryIO | _Whole:
+    if not flags & _WRITE:
+        return open(path, "rb")
+    return _Whole(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666))
