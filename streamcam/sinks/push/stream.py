@@ -24,7 +24,7 @@ from .places import Kind, masked
 from .wire import TIME_BASE, Order
 
 if TYPE_CHECKING:
-    from av.packet import Packet
+    pass
 
 _KEY_EVERY = 2 / TIME_BASE
 _SEGMENTS_LISTED = 6
@@ -75,13 +75,13 @@ class Stream:
         # By time and not by count: a camera's rate is not always the one it names.
         key, self._last_key = self._last_key, int(picture.pts // _KEY_EVERY)
         picture.pict_type = PictureType.NONE if key == self._last_key else PictureType.I
-        self._mux(self._stream.encode(picture))
+        self._send(picture)
 
     def close(self) -> None:
         """Sends what the encoder holds, and the end; see `write` for errors."""
         if self._output is None:
             return
-        self._mux(self._stream.encode(None))
+        self._send(None)
         with self._translated(), self._bounded():
             self._output.close()
 
@@ -136,13 +136,25 @@ class Stream:
         context.color_trc, context.colorspace = colour.transfer, colour.matrix
         # Longer than the distance of the key pictures asked for, of which it must make no more.
         context.gop_size = round(10 * max(self._order.rate, Fraction(1)))
+        try:
+            context.open()
+        except _Errors as error:
+            raise self._unencodable(error) from error
         return stream
 
-    def _mux(self, packets: list[Packet[Any]]) -> None:
+    def _send(self, picture: VideoFrame | None) -> None:
         assert self._output is not None
+        try:
+            packets = self._stream.encode(picture)
+        except _Errors as error:
+            raise self._unencodable(error) from error
         for packet in packets:
             with self._translated(), self._bounded():
                 self._output.mux_one(packet)
+
+    def _unencodable(self, error: Exception) -> SinkError:
+        size = f"{self._fitted.width}x{self._fitted.height}"
+        return SinkError(f"{self._codec} cannot encode the pictures of {size} for {self._name}: {_reason(error)}")
 
     @contextlib.contextmanager
     def _bounded(self) -> Iterator[None]:
@@ -161,19 +173,22 @@ class Stream:
         try:
             yield
         except _Errors as error:
-            reason = getattr(error, "strerror", None) or str(error)
             if self._kind.stdout and isinstance(error, BrokenPipeError):
                 raise SinkError("nobody reads standard output any more") from error
             if not self._kind.network:
-                raise SinkError(f"{self._name} cannot be written: {reason}") from error
+                raise SinkError(f"{self._name} cannot be written: {_reason(error)}") from error
             # The chain of a URL would show the credentials that the message masks.
             if self._output is not None:
-                raise LostError(f"{self._name} was lost: {reason}") from None
-            raise LostError(f"{self._name} cannot be reached: {reason}", do="check address and login") from None
+                raise LostError(f"{self._name} was lost: {_reason(error)}") from None
+            raise LostError(f"{self._name} cannot be reached: {_reason(error)}", do="check address and login") from None
 
 
 class LostError(SinkError):
     """A peer cannot be reached, or is gone: it may be there later."""
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 class _Whole:
