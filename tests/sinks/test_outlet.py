@@ -62,6 +62,14 @@ def test_every_picture_is_in_the_file_at_its_time(tmp_path: Path, name: str, opt
         assert boxes(target).index("moov") < boxes(target).index("mdat")
 
 
+def test_list_by_a_relative_name_that_looks_like_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pushed("http:a.m3u8") as outlet:
+        push(outlet, 10)
+    assert outlet.trouble == ""
+    assert len(frames_of(tmp_path / "http:a-00000.ts")) == 10
+
+
 def test_list_is_a_window_of_segments_that_begin_with_key_pictures_whatever_the_rate(tmp_path: Path) -> None:
     target = tmp_path / "live.m3u8"
     with pushed(target) as outlet:
@@ -202,7 +210,8 @@ def test_file_that_may_not_grow_further_is_the_end_and_what_was_written_plays(
         ({"to": "o"}, "o has no suffix to choose the format by"),
         ({"to": "o.png"}, r"o\.png has the suffix '\.png'"),
         ({"to": "srt://host:1/x"}, "nothing can be pushed to srt://; wanted rtsp:// or rtmp://"),
-        ({"to": "rtsp:///x"}, "names no host"),
+        ({"to": "rtsp:///x"}, "what follows rtsp:// names no host; wanted rtsp://HOST/NAME"),
+        ({"to": "rtmp://user:secret@[::1/x"}, "what follows rtmp:// names no host"),
         ({"to": "missing/o.mp4"}, "the folder missing does not exist"),
         ({"to": "missing/deep/o.m3u8"}, "the folder missing does not exist"),
         ({"to": "missing/o.mp4", "segment": 5}, "the folder missing does not exist"),

@@ -135,7 +135,7 @@ class Child:
         """Takes the next picture where the one before is handed on."""
         if not self._fed or self._rest:
             return
-        # Asked for first: what was offered before the closing is taken.
+        # Looked at before: a picture offered ahead of the closing is not missed.
         closing = self._closing.is_set()
         taken = self._take()
         if taken is not None:

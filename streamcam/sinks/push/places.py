@@ -72,8 +72,8 @@ def kind_of(options: OutletOptions) -> Kind:
         scheme = to.partition("://")[0].lower()
         if scheme not in ("rtsp", "rtmp"):
             raise SinkError(f"nothing can be pushed to {scheme}://", wanted="rtsp:// or rtmp://, a file or -")
-        if not urlsplit(to).hostname:
-            raise SinkError(f"{masked(to)} names no host", wanted=f"{scheme}://HOST/NAME")
+        if not _host(to):
+            raise SinkError(f"what follows {scheme}:// names no host", wanted=f"{scheme}://HOST/NAME")
         return _RTSP if scheme == "rtsp" else _RTMP
     suffix = Path(to).suffix.lower()
     if suffix == ".m3u8":
@@ -82,6 +82,13 @@ def kind_of(options: OutletOptions) -> Kind:
         return _FILE if options.segment is None else _SEGMENTS
     what = f"{to} has the suffix {suffix!r}" if suffix else f"{to} has no suffix to choose the format by"
     raise SinkError(what, wanted=f"one of .m3u8, {', '.join(CONTAINERS)}, or rtsp://, rtmp:// or -")
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def sink_options(options: OutletOptions, path: Path) -> SinkOptions:

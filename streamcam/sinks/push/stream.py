@@ -47,6 +47,8 @@ class Stream:
     def __init__(self, order: Order, kind: Kind) -> None:
         self._order = order
         self._kind = kind
+        # An absolute path is never taken for a protocol.
+        self._to = str(Path(order.options.to).absolute()) if kind.name == "HLS" else order.options.to
         self._name = masked(order.options.to)
         self._codec, self._encoder, self._told = choose_live_encoder(kind.name, order.options, order.rate)
         self._output: OutputContainer | None = None
@@ -63,8 +65,7 @@ class Stream:
 
         Raises:
             LostError: the peer cannot be reached, or is gone.
-            SinkError: it cannot be encoded, or the disk is full.
-            BrokenPipeError: nobody reads standard output any more.
+            SinkError: it cannot be encoded, the disk is full, or nobody reads standard output any more.
         """
         if self._output is None:
             self._output = self._open(picture, pts)
@@ -91,7 +92,7 @@ class Stream:
             raise SinkError(f"{self._name} is given HDR, which {self._codec} cannot keep", do="use --codec hevc")
         if self._kind.name == "HLS":
             self._make_folder()
-        where: Any = _Whole(1) if self._kind.stdout else self._order.options.to
+        where: Any = _Whole(1) if self._kind.stdout else self._to
         opened: Any = _opened if self._kind.name == "HLS" else None
         with self._translated(), self._bounded():
             output = av.open(
@@ -103,7 +104,7 @@ class Stream:
         return output
 
     def _make_folder(self) -> None:
-        folder = Path(self._order.options.to).parent
+        folder = Path(self._to).parent
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -114,7 +115,7 @@ class Stream:
             return {"rtsp_transport": "tcp"}
         if self._kind.name != "HLS":
             return {"flush_packets": "1"}
-        path = Path(self._order.options.to)
+        path = Path(self._to)
         append = "+append_list" if path.exists() else ""
         return {
             "hls_time": str(int(_KEY_EVERY * TIME_BASE)),
