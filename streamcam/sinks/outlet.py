@@ -20,7 +20,6 @@ from .push.wire import Order
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-_WAITING = 4
 _SHORTEST_PAUSE, _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5, 10.0
 
 
@@ -82,11 +81,11 @@ class Outlet:
             pts: in 1/90000 s, greater than the one before.
         """
         with self._changed:
-            while not (self._live or len(self._waiting) < _WAITING or self._over):
+            while not (self._live or len(self._waiting) < self._kind.waiting or self._over):
                 self._changed.wait()
             if self._over:
                 return
-            if len(self._waiting) == _WAITING:
+            if len(self._waiting) == self._kind.waiting:
                 self._waiting.popleft()
                 self.dropped += 1
             self._waiting.append((picture, pts))

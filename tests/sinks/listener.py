@@ -12,7 +12,11 @@ from tests.media import planes
 def main(url: str) -> None:
     """Prints a line for each frame until the pusher is gone."""
     rtsp = url.startswith("rtsp")
-    options = {"rtsp_flags": "listen", "listen_timeout": "30"} if rtsp else {"listen": "1", "timeout": "30"}
+    options = (
+        {"rtsp_flags": "listen", "listen_timeout": "30"}
+        if rtsp
+        else {"listen": "1", "timeout": "30", "analyzeduration": "100000"}
+    )
     with av.open(url, format="rtsp" if rtsp else "flv", options=options) as container:
         for frame in container.decode(video=0):
             print(frame.width, frame.height, *(round(float(plane.mean())) for plane in planes(frame)), flush=True)

@@ -18,11 +18,13 @@ from av.video.frame import VideoFrame
 from streamcam.config import OutletOptions
 from streamcam.flow import Flow
 from streamcam.sinks.outlet import Outlet
-from tests.media import planes
+from tests.media import picture, planes
 
 ROOT = Path(__file__).parents[2]
 SECOND = 90_000
 STEP = SECOND // 25
+
+MOVING = [picture(160, 96, index) for index in range(10)]
 
 
 def until(condition: Callable[[], Any], seconds: float = 30) -> None:
@@ -48,7 +50,7 @@ def free_port() -> int:
 
 
 def writers(parent: int | None = None) -> list[int]:
-    """Outlets' processes that a process has; all there are with ``parent=0``."""
+    """Outlets' processes that a process has, this one by default."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
@@ -67,6 +69,12 @@ def alive(pid: int) -> bool:
         return False
 
 
+def push(outlet: Outlet, frames: int, start: int = 0) -> None:
+    """Offers so many of `MOVING`, over and over, 25 a second of their own time."""
+    for index in range(start, start + frames):
+        outlet.offer(MOVING[index % len(MOVING)], 12_345 + index * STEP)
+
+
 @contextlib.contextmanager
 def pushed(to: Any, say: Callable[[str], None] = lambda line: None, **options: Any) -> Iterator[Outlet]:
     """An outlet that runs, and waits for room; `Flow` closes it."""
@@ -81,7 +89,7 @@ def pushed(to: Any, say: Callable[[str], None] = lambda line: None, **options: A
 
 
 @contextlib.contextmanager
-def camera(outlet: Outlet, *shown: VideoFrame) -> Iterator[list[float]]:
+def camera(outlet: Outlet, *shown: VideoFrame, start: int = 0) -> Iterator[list[float]]:
     """Offers pictures at 25 fps while the block runs; the longest that an offer took so far is in the list."""
     over = threading.Event()
     longest = [0.0]
@@ -90,7 +98,7 @@ def camera(outlet: Outlet, *shown: VideoFrame) -> Iterator[list[float]]:
         index = 0
         while not over.wait(0.04):
             before = time.perf_counter()
-            outlet.offer(shown[index % len(shown)], index * STEP)
+            outlet.offer(shown[index % len(shown)], start + index * STEP)
             longest[0] = max(longest[0], time.perf_counter() - before)
             index += 1
 

@@ -73,23 +73,15 @@ class Child:
         self._moved = time.monotonic()
         self._end = _NEVER
         self._said, self._stray, self._reason, self._overdue = b"", "", "", ""
-        paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+        self._bell, self._ringer = os.pipe()
         try:
-            self._process = subprocess.Popen(  # noqa: S603
-                # Modules are where they are for this process, and not in the folder it was started in.
-                [sys.executable, "-P", "-m", f"{_PACKAGE.name}.sinks.push"],
-                stdin=subprocess.PIPE,
-                stdout=None if kind.stdout else subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            )
+            self._process = _started(kind)
         except OSError as error:
+            self._unhang()
             raise ChildError(f"no process for {self._name} can be started: {error.strerror}", lost=True) from error
         assert self._process.stdin
         assert self._process.stderr
         self._feed, self._answers = self._process.stdin.fileno(), self._process.stderr.fileno()
-        self._bell, self._ringer = os.pipe()
         for descriptor in (self._feed, self._answers, self._bell, self._ringer):
             os.set_blocking(descriptor, False)
 
@@ -104,6 +96,9 @@ class Child:
         for file in (self._process.stdin, self._process.stderr):
             assert file
             file.close()
+        self._unhang()
+
+    def _unhang(self) -> None:
         os.close(self._bell)
         os.close(self._ringer)
 
@@ -140,7 +135,7 @@ class Child:
         """Takes the next picture where the one before is handed on."""
         if not self._fed or self._rest:
             return
-        # Asked for first: what was offered before the closing is taken.
+        # Looked at before: a picture offered ahead of the closing is not missed.
         closing = self._closing.is_set()
         taken = self._take()
         if taken is not None:
@@ -208,6 +203,19 @@ class Child:
             name = signal.Signals(-code).name
             return ChildError(f"the process for {self._name} was killed ({name})", lost=True, killed=True)
         return ChildError(f"the process for {self._name} failed: {self._stray or f'exit code {code}'}")
+
+
+def _started(kind: Kind) -> subprocess.Popen[bytes]:
+    paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(  # noqa: S603
+        # Modules are where they are for this process, and not in the folder it was started in.
+        [sys.executable, "-P", "-m", f"{_PACKAGE.name}.sinks.push"],
+        stdin=subprocess.PIPE,
+        stdout=None if kind.stdout else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )
 
 
 def _parsed(line: bytes) -> dict[str, str] | None:

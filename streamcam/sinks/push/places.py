@@ -24,6 +24,7 @@ class Kind:
         name: of it; one of `streamcam.sinks.codecs.STREAMS` where it is one.
         again: when a writer that failed gets a successor: ``always``, where it was ``killed``, or ``never``.
         grace: seconds a writer has for coming to its end.
+        waiting: how many pictures may wait for it: whoever watches wants the newest, a file wants all.
         network: there is a peer that may fall silent.
         stdout: pictures go to standard output.
     """
@@ -31,18 +32,19 @@ class Kind:
     name: Literal["rtsp", "rtmp", "HLS", "MPEG-TS", "YUV4MPEG2", "file", "segments"]
     again: Literal["always", "killed", "never"]
     grace: float
+    waiting: int
     network: bool = False
     stdout: bool = False
 
 
-_RTSP = Kind("rtsp", "always", 3.0, network=True)
-_RTMP = Kind("rtmp", "always", 3.0, network=True)
-_HLS = Kind("HLS", "killed", 10.0)
-_TS = Kind("MPEG-TS", "never", 3.0, stdout=True)
-_RAW = Kind("YUV4MPEG2", "never", 3.0, stdout=True)
+_RTSP = Kind("rtsp", "always", 3.0, 4, network=True)
+_RTMP = Kind("rtmp", "always", 3.0, 4, network=True)
+_HLS = Kind("HLS", "killed", 10.0, 12)
+_TS = Kind("MPEG-TS", "never", 3.0, 4, stdout=True)
+_RAW = Kind("YUV4MPEG2", "never", 3.0, 4, stdout=True)
 # The index of a large file is moved to its front in the end.
-_FILE = Kind("file", "never", 60.0)
-_SEGMENTS = Kind("segments", "killed", 60.0)
+_FILE = Kind("file", "never", 60.0, 12)
+_SEGMENTS = Kind("segments", "killed", 60.0, 12)
 
 
 def masked(to: str) -> str:
@@ -70,8 +72,8 @@ def kind_of(options: OutletOptions) -> Kind:
         scheme = to.partition("://")[0].lower()
         if scheme not in ("rtsp", "rtmp"):
             raise SinkError(f"nothing can be pushed to {scheme}://", wanted="rtsp:// or rtmp://, a file or -")
-        if not urlsplit(to).hostname:
-            raise SinkError(f"{masked(to)} names no host", wanted=f"{scheme}://HOST/NAME")
+        if not _host(to):
+            raise SinkError(f"what follows {scheme}:// names no host", wanted=f"{scheme}://HOST/NAME")
         return _RTSP if scheme == "rtsp" else _RTMP
     suffix = Path(to).suffix.lower()
     if suffix == ".m3u8":
@@ -80,6 +82,13 @@ def kind_of(options: OutletOptions) -> Kind:
         return _FILE if options.segment is None else _SEGMENTS
     what = f"{to} has the suffix {suffix!r}" if suffix else f"{to} has no suffix to choose the format by"
     raise SinkError(what, wanted=f"one of .m3u8, {', '.join(CONTAINERS)}, or rtsp://, rtmp:// or -")
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def sink_options(options: OutletOptions, path: Path) -> SinkOptions:

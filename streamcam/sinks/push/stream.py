@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import av
 import av.error
@@ -24,10 +24,11 @@ from .places import Kind, masked
 from .wire import TIME_BASE, Order
 
 if TYPE_CHECKING:
-    from av.packet import Packet
+    pass
 
 _KEY_EVERY = 2 / TIME_BASE
 _SEGMENTS_LISTED = 6
+_WRITE = 2  # AVIO_FLAG_WRITE
 _FORMATS = {"rtsp": "rtsp", "rtmp": "flv", "HLS": "hls", "MPEG-TS": "mpegts"}
 _Errors = (av.error.FFmpegError, OSError, ValueError)
 
@@ -46,6 +47,8 @@ class Stream:
     def __init__(self, order: Order, kind: Kind) -> None:
         self._order = order
         self._kind = kind
+        # An absolute path is never taken for a protocol.
+        self._to = str(Path(order.options.to).absolute()) if kind.name == "HLS" else order.options.to
         self._name = masked(order.options.to)
         self._codec, self._encoder, self._told = choose_live_encoder(kind.name, order.options, order.rate)
         self._output: OutputContainer | None = None
@@ -62,8 +65,7 @@ class Stream:
 
         Raises:
             LostError: the peer cannot be reached, or is gone.
-            SinkError: it cannot be encoded, or the disk is full.
-            BrokenPipeError: nobody reads standard output any more.
+            SinkError: it cannot be encoded, the disk is full, or nobody reads standard output any more.
         """
         if self._output is None:
             self._output = self._open(picture, pts)
@@ -74,13 +76,13 @@ class Stream:
         # By time and not by count: a camera's rate is not always the one it names.
         key, self._last_key = self._last_key, int(picture.pts // _KEY_EVERY)
         picture.pict_type = PictureType.NONE if key == self._last_key else PictureType.I
-        self._mux(self._stream.encode(picture))
+        self._send(picture)
 
     def close(self) -> None:
         """Sends what the encoder holds, and the end; see `write` for errors."""
         if self._output is None:
             return
-        self._mux(self._stream.encode(None))
+        self._send(None)
         with self._translated(), self._bounded():
             self._output.close()
 
@@ -90,16 +92,19 @@ class Stream:
             raise SinkError(f"{self._name} is given HDR, which {self._codec} cannot keep", do="use --codec hevc")
         if self._kind.name == "HLS":
             self._make_folder()
-        where: Any = _StandardOutput() if self._kind.stdout else self._order.options.to
+        where: Any = _Whole(1) if self._kind.stdout else self._to
+        opened: Any = _opened if self._kind.name == "HLS" else None
         with self._translated(), self._bounded():
-            output = av.open(where, "w", format=_FORMATS[self._kind.name], options=self._muxer_options())
+            output = av.open(
+                where, "w", format=_FORMATS[self._kind.name], options=self._muxer_options(), io_open=opened
+            )
         self._stream = self._add_video(output)
         with self._translated(), self._bounded():
             output.start_encoding()
         return output
 
     def _make_folder(self) -> None:
-        folder = Path(self._order.options.to).parent
+        folder = Path(self._to).parent
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -110,11 +115,12 @@ class Stream:
             return {"rtsp_transport": "tcp"}
         if self._kind.name != "HLS":
             return {"flush_packets": "1"}
-        path = Path(self._order.options.to)
+        path = Path(self._to)
+        append = "+append_list" if path.exists() else ""
         return {
             "hls_time": str(int(_KEY_EVERY * TIME_BASE)),
             "hls_list_size": str(_SEGMENTS_LISTED),
-            "hls_flags": "delete_segments+independent_segments+append_list+temp_file",
+            "hls_flags": f"delete_segments+independent_segments+temp_file{append}",
             "hls_segment_filename": str(path.with_suffix("")).replace("%", "%%") + "-%05d.ts",
         }
 
@@ -131,13 +137,25 @@ class Stream:
         context.color_trc, context.colorspace = colour.transfer, colour.matrix
         # Longer than the distance of the key pictures asked for, of which it must make no more.
         context.gop_size = round(10 * max(self._order.rate, Fraction(1)))
+        try:
+            context.open()
+        except _Errors as error:
+            raise self._unencodable(error) from error
         return stream
 
-    def _mux(self, packets: list[Packet[Any]]) -> None:
+    def _send(self, picture: VideoFrame | None) -> None:
         assert self._output is not None
+        try:
+            packets = self._stream.encode(picture)
+        except _Errors as error:
+            raise self._unencodable(error) from error
         for packet in packets:
             with self._translated(), self._bounded():
                 self._output.mux_one(packet)
+
+    def _unencodable(self, error: Exception) -> SinkError:
+        size = f"{self._fitted.width}x{self._fitted.height}"
+        return SinkError(f"{self._codec} cannot encode the pictures of {size} for {self._name}: {_reason(error)}")
 
     @contextlib.contextmanager
     def _bounded(self) -> Iterator[None]:
@@ -156,27 +174,47 @@ class Stream:
         try:
             yield
         except _Errors as error:
-            reason = getattr(error, "strerror", None) or str(error)
             if self._kind.stdout and isinstance(error, BrokenPipeError):
                 raise SinkError("nobody reads standard output any more") from error
             if not self._kind.network:
-                raise SinkError(f"{self._name} cannot be written: {reason}") from error
+                raise SinkError(f"{self._name} cannot be written: {_reason(error)}") from error
             # The chain of a URL would show the credentials that the message masks.
             if self._output is not None:
-                raise LostError(f"{self._name} was lost: {reason}") from None
-            raise LostError(f"{self._name} cannot be reached: {reason}", do="check address and login") from None
+                raise LostError(f"{self._name} was lost: {_reason(error)}") from None
+            raise LostError(f"{self._name} cannot be reached: {_reason(error)}", do="check address and login") from None
 
 
 class LostError(SinkError):
     """A peer cannot be reached, or is gone: it may be there later."""
 
 
-class _StandardOutput:
-    """Written by hand: an error of the reader arrives as what it is, and a reader that waits can be waited for."""
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+class _Whole:
+    """A file for FFmpeg: what cannot be written is an error here and now; HLS would go on without it.
+
+    Args:
+        descriptor: where to.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
 
     def write(self, data: bytes) -> int:
         """Writes all of it."""
         view = memoryview(data)
         while view:
-            view = view[os.write(1, view) :]
+            view = view[os.write(self._descriptor, view) :]
         return len(data)
+
+    def close(self) -> None:
+        """Closes what was opened for it."""
+        os.close(self._descriptor)
+
+
+def _opened(path: str, flags: int, options: dict[str, str]) -> BinaryIO | _Whole:
+    if not flags & _WRITE:
+        return open(path, "rb")
+    return _Whole(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666))
