@@ -73,6 +73,7 @@ async def pictures(monitor: Monitor) -> AsyncGenerator[bytes, None]:
         loop.call_soon_threadsafe(ring.set)
 
     with monitor.jpegs.watched(bell):
+        shown = 0
         try:
             await asyncio.wait_for(ring.wait(), _FIRST)
         except TimeoutError:
@@ -82,7 +83,11 @@ async def pictures(monitor: Monitor) -> AsyncGenerator[bytes, None]:
         while True:
             await ring.wait()
             ring.clear()
-            yield monitor.jpegs.newest[1]
+            number, picture = monitor.jpegs.newest
+            # A bell may ring late, for a picture that was taken meanwhile.
+            if number > shown:
+                shown = number
+                yield picture
 
 
 async def one_picture(monitor: Monitor, within: float) -> bytes | None:
