@@ -11,11 +11,12 @@ from ..status import CameraStatus
 
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _PROBLEMS = {
+    400: "What was sent is no JSON.",
     401: "The token is missing or wrong.",
     403: "Asked from a page, or under a name, that is not this one's.",
     404: "There is no such thing.",
-    409: "Not possible as things stand.",
-    422: "A value cannot be used.",
+    409: "The run cannot do that.",
+    422: "What was asked does not fit this description.",
     503: "There is nothing to answer with yet.",
 }
 

@@ -52,7 +52,7 @@ def the_snapshot(id: str, snapshots: Taking) -> Snapshot:  # noqa: A002
 
 Camera = Annotated[Monitor, Depends(the_camera)]
 Kept = Annotated[Snapshot, Depends(the_snapshot)]
-router = APIRouter(responses=PROBLEMS(401, 403))
+router = APIRouter(prefix="/api", responses=PROBLEMS(401, 403))
 
 
 @router.get("/status", tags=["run"])
@@ -67,7 +67,7 @@ def settings(studio: Run) -> Settings:
     return studio.status().settings
 
 
-@router.patch("/settings", tags=["settings"], responses=PROBLEMS(409, 422))
+@router.patch("/settings", tags=["settings"], responses=PROBLEMS(400, 409, 422))
 async def change(wanted: Change, studio: Run) -> Settings:
     """Changes settings, and answers when the change can be seen: after seconds, where it has to be compiled."""
     asked = wanted.model_dump(exclude_none=True)
@@ -115,7 +115,7 @@ def camera(camera: Camera, studio: Run) -> CameraStatus:
     return _status_of(camera, studio)
 
 
-@router.patch("/cameras/{name}", tags=["cameras"], responses=PROBLEMS(404, 409, 422))
+@router.patch("/cameras/{name}", tags=["cameras"], responses=PROBLEMS(400, 404, 409, 422))
 def pause(camera: Camera, wanted: Pause, studio: Run) -> CameraStatus:
     """Freezes what a camera shows, or lets it go on."""
     camera.pause(wanted.paused)

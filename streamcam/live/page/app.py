@@ -9,11 +9,13 @@ import fastapi
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.routing import Match
 from starlette.types import ASGIApp
 
-from ...errors import LayerError, MethodError, OptionError, StreamcamError, TargetError
+from ...errors import StreamcamError
 from ..status import Studio
 from . import api
 from .access import Access
@@ -26,7 +28,6 @@ from .watching import Stream, one_picture
 _STATIC = Path(__file__).parent / "static"
 _PATIENCE = 5.0
 """Seconds to wait for a camera's first picture."""
-_UNUSABLE = (OptionError, MethodError, LayerError, TargetError)
 
 
 def make_app(studio: Studio, token: str, leaving: asyncio.Event) -> ASGIApp:
@@ -50,8 +51,9 @@ def make_app(studio: Studio, token: str, leaving: asyncio.Event) -> ASGIApp:
     app.state.registry = registry_of(studio)
     app.state.leaving = leaving
     app.include_router(router)
-    app.include_router(api.router, prefix="/api")
+    app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=_STATIC))
+    app.add_exception_handler(405, _other_method)
     app.add_exception_handler(StreamcamError, _refused)
     app.add_exception_handler(RequestValidationError, _misshapen)
     app.add_exception_handler(Exception, _failed)
@@ -112,8 +114,19 @@ async def index() -> Response:
     return FileResponse(_STATIC / "index.html")
 
 
+async def _other_method(request: Request, error: Exception) -> Response:
+    """Names all methods that an address takes; by itself Starlette names those of the first route that is found."""
+    methods: set[str] = set()
+    for route in (*router.routes, *api.router.routes):
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE:
+            methods.update(route.methods or ())
+    answer = _told(405, "this address takes other methods")
+    answer.headers["Allow"] = ", ".join(sorted(methods))
+    return answer
+
+
 async def _refused(request: Request, error: Exception) -> Response:
-    return _told(422 if isinstance(error, _UNUSABLE) else 409, str(error))
+    return _told(409, str(error))
 
 
 async def _misshapen(request: Request, error: Exception) -> Response:

@@ -17,6 +17,8 @@ from ..status import Monitor
 _BOUNDARY = b"--frame\r\n"
 _FIRST = 1.0
 """Seconds to wait for a new picture before the one that stands is taken: of a camera that is paused, lost or ended."""
+_SOON = 0.06
+"""Seconds after which a picture is sent again where no newer one has come; longer than a frame at 25 a second."""
 _STALLED = 30.0
 """Seconds a watcher may leave a picture unfetched."""
 
@@ -24,7 +26,8 @@ _STALLED = 30.0
 class Stream(Response):
     """Motion JPEG: ``multipart/x-mixed-replace``, until the watcher leaves, stalls, or ``leaving`` is set.
 
-    A browser shows a part when the boundary behind it has come, so it is sent with the picture and not before the next.
+    Most clients show a part when the boundary behind it has come, so it is sent with the picture and not before the
+    next. Chromium shows it when the next part's headers have come: where none follows soon the same is sent again.
     """
 
     def __init__(self, monitor: Monitor, leaving: asyncio.Event) -> None:
@@ -64,7 +67,7 @@ async def pictures(monitor: Monitor) -> AsyncGenerator[bytes, None]:
     """The newest picture, each time one is asked for: waits until there is a newer one than before.
 
     What was made for watchers that are gone may be old and is not taken. Where no new one comes within a second, the
-    first is the one that stands.
+    first is the one that stands. Each comes once more where no newer one follows soon.
     """
     loop = asyncio.get_running_loop()
     ring = asyncio.Event()
@@ -73,16 +76,22 @@ async def pictures(monitor: Monitor) -> AsyncGenerator[bytes, None]:
         loop.call_soon_threadsafe(ring.set)
 
     with monitor.jpegs.watched(bell):
-        try:
-            await asyncio.wait_for(ring.wait(), _FIRST)
-        except TimeoutError:
-            still = await run_sync(_still, monitor, abandon_on_cancel=True)
-            if still is not None:
-                yield still
+        shown, again = 0, b""
+        if not await _rung(ring, _FIRST):
+            again = await run_sync(_still, monitor, abandon_on_cancel=True)
+            if again:
+                yield again
         while True:
-            await ring.wait()
-            ring.clear()
-            yield monitor.jpegs.newest[1]
+            if await _rung(ring, _SOON if again else None):
+                ring.clear()
+                number, picture = monitor.jpegs.newest
+                # A bell may ring late, for a picture that was taken meanwhile.
+                if number > shown:
+                    shown, again = number, picture
+                    yield picture
+            else:
+                picture, again = again, b""
+                yield picture
 
 
 async def one_picture(monitor: Monitor, within: float) -> bytes | None:
@@ -94,10 +103,19 @@ async def one_picture(monitor: Monitor, within: float) -> bytes | None:
             return None
 
 
-def _still(monitor: Monitor) -> bytes | None:
+async def _rung(ring: asyncio.Event, within: float | None) -> bool:
+    try:
+        await asyncio.wait_for(ring.wait(), within)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _still(monitor: Monitor) -> bytes:
+    """What a camera shows, as JPEG; empty before the first picture."""
     snapshot = monitor.snapshot()
     if snapshot is None:
-        return None
+        return b""
     picture = io.BytesIO()
     Image.open(io.BytesIO(snapshot.png)).convert("RGB").save(picture, "JPEG", quality=90)
     return picture.getvalue()

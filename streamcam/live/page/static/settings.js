@@ -15,6 +15,7 @@ class Field {
     this.wanted = undefined;
     this.element.addEventListener("input", () => { this.dirty = true; });
     this.element.addEventListener(acts, () => this.send());
+    this.element.addEventListener("blur", () => { this.dirty = false; });
   }
 
   show(value) {
@@ -24,6 +25,7 @@ class Field {
   /** One request at a time; what is chosen meanwhile follows, only the last of it. */
   async send() {
     this.wanted = this.read(this.element);
+    this.dirty = false;
     if (this.sending) return;
     this.sending = true;
     problem("");
@@ -38,7 +40,7 @@ class Field {
       this.wanted = undefined;
       problem(error.status ? error.message : "Not changed: no connection.");
     }
-    this.sending = this.dirty = false;
+    this.sending = false;
     this.done();
   }
 }
