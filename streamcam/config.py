@@ -291,8 +291,11 @@ class OutletOptions:
             raise OptionError("--to is empty", wanted="a URL, a file or -")
         if self.codec is not None:
             _one_of("--codec", self.codec, CODECS)
+        if self.crf is not None:
+            _within("--crf", self.crf, 0, 63)
         if self.segment is not None:
             _within("--segment", self.segment, 1, 7 * 86400)
+        _within("--timeout", self.timeout, 0.1, 3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

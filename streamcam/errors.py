@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from urllib.parse import urlsplit, urlunsplit
 
 
 class StreamcamError(Exception):
@@ -74,3 +75,22 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     by_folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.5)
     return f"did you mean {', '.join(repr(by_folded[c]) for c in close)}?" if close else ""
+
+
+def masked(url: str) -> str:
+    """``url`` fit for messages: user, password, query (it often holds a token) and key of an RTMP stream hidden."""
+    if "://" not in url:
+        return url
+    try:
+        parts = urlsplit(url)
+        port = parts.netloc.rpartition("]")[2].partition(":")[2]
+    except ValueError:  # brackets that are no address
+        return f"{url.partition('://')[0]}://***"
+    if "@" not in parts.netloc and "@" in url and port and not port.isdecimal():
+        # A password with a slash in it, or with what begins a query or a fragment.
+        return masked(f"{parts.scheme}://***@{url.rpartition('@')[2]}")
+    host = parts.netloc.rpartition("@")[2]
+    above, _, key = parts.path.rpartition("/")
+    path = f"{above}/***" if parts.scheme == "rtmp" and above and key else parts.path
+    netloc = f"***@{host}" if "@" in parts.netloc else host
+    return urlunsplit(parts._replace(netloc=netloc, path=path, query="***" if parts.query else "", fragment=""))

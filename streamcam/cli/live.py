@@ -174,6 +174,8 @@ def live(
     )
     if length is not None and not outlets:
         raise OptionError(f"--segment {segment} has nothing to cut", wanted="--to FILE with it")
+    if sum(outlet.to in ("-", "raw:-") for _, outlet in outlets) > 1:
+        raise OptionError("two outputs cannot share standard output", wanted="one --to - at most")
     if as_json and any(outlet.to in ("-", "raw:-") for _, outlet in outlets):
         raise OptionError("--json and --to - both need standard output", do="leave one out")
     job = LiveJob(

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 2
 """Batches under way on each device; see `streamcam.engine.program`."""
 
-_PATIENCE = 8.0
-"""Seconds for outputs to be closed and reads to end."""
+_PATIENCE = 5.0
+"""Seconds for reads and calls of the model to end, beside what outputs need to be closed."""
 
 _WAKE = 0.5
 """Seconds after which a waiting main thread looks around; some platforms deliver signals only then."""
@@ -170,7 +170,7 @@ def run_live(
     with contextlib.ExitStack() as stack:
         if serve is not None:
             stack.enter_context(serve(studio))
-        flow = stack.enter_context(Flow(_PATIENCE))
+        flow = stack.enter_context(Flow(_PATIENCE + max((outlet.grace for _, outlet in outlets), default=0.0)))
 
         def failed(device: str, error: StreamcamError) -> None:
             if device not in out:

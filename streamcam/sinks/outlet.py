@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_event, wait_random_exponential
 
 from ..config import OutletOptions
-from ..errors import SinkError
+from ..errors import SinkError, masked
 from .push.child import Child, ChildError
-from .push.places import check, masked
+from .push.places import check
 from .push.wire import Order
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from pathlib import Path
 import av.error
 
 from ..config import CameraOptions
-from ..errors import SourceError
+from ..errors import SourceError, masked
 from .devices import FORMATS, devices
-from .opening import check_file, image_format, masked, translated
+from .opening import check_file, image_format, translated
 
 _ANALYSED = 0.5
 """Most seconds of a stream that are looked at to find its format and rate."""

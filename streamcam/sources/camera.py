@@ -128,9 +128,10 @@ class Camera:
     def _lost(self, row: RetryCallState) -> None:
         assert row.outcome is not None
         assert row.next_action is not None
-        self.trouble = str(row.outcome.exception())
+        before, self.trouble = self.trouble, str(row.outcome.exception())
         self.state = "lost"
-        self._say(f"{self.name}: {self.trouble}; again in {row.next_action.sleep:.1f} s")
+        if self.trouble != before:
+            self._say(f"{self.name}: {self.trouble}; it is tried again")
 
     def _silent(self, trouble: str) -> None:
         self.trouble = trouble

@@ -17,9 +17,9 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 
 from ..config import SourceOptions
-from ..errors import SourceError
+from ..errors import SourceError, masked
 from ..frames import Frame, SourceInfo
-from .opening import choose_video, masked, open_container, why_no_card
+from .opening import choose_video, open_container, why_no_card
 from .timeline import Timeline
 from .upright import Upright
 

@@ -8,7 +8,6 @@ import os
 import socket
 import stat
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import av
 import av.error
@@ -17,27 +16,10 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from ..errors import SourceError, nearest
+from ..errors import SourceError, masked, nearest
 
 _TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
 """Demuxers that draw any text file as a picture."""
-
-
-def masked(url: str) -> str:
-    """``url`` fit for messages: user, password and query (which often holds a token) replaced by ``***``."""
-    if "://" not in url:
-        return url
-    try:
-        parts = urlsplit(url)
-        port = parts.netloc.rpartition("]")[2].partition(":")[2]
-    except ValueError:  # brackets that are no address
-        return f"{url.partition('://')[0]}://***"
-    if "@" not in parts.netloc and "@" in url and port and not port.isdecimal():
-        # A password with a slash in it, or with what begins a query or a fragment.
-        return masked(f"{parts.scheme}://***@{url.rpartition('@')[2]}")
-    host = parts.netloc.rpartition("@")[2]
-    netloc = f"***@{host}" if "@" in parts.netloc else host
-    return urlunsplit(parts._replace(netloc=netloc, query="***" if parts.query else "", fragment=""))
 
 
 def open_container(url: str, timeout: float, *, card: bool = False) -> InputContainer:

@@ -109,6 +109,7 @@ def test_a_missing_token() -> None:
         ["--max-age", "0"],
         ["--explain-fps", "-1"],
         ["--json", "--to", "-"],
+        ["--to", "-", "--to", "raw:-"],
         ["--alpha", "3"],
         ["--to", ""],
         ["--segment", "0", "--to", "out.mp4"],

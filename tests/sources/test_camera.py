@@ -66,7 +66,7 @@ def test_killed_and_started_again_with_another_picture(server: RtspServer) -> No
         door.further(10)
         assert (door.camera.state, door.camera.trouble, door.camera.reconnects) == ("live", "", 1)
     assert [(info.width, info.height) for info in door.infos] == [(160, 96), (320, 240)]
-    assert door.said[0].startswith(f"door: {server.url} closed the connection; again in 0.")
+    assert door.said[0].startswith(f"door: {server.url} closed the connection; it is tried again")
     assert door.said[-1] == f"door: {server.url} is back"
     old, new = door.frames[before - 1], door.frames[before]
     assert (new.pts - old.pts) / 90_000 == pytest.approx(new.arrived - old.arrived, abs=0.5)
@@ -149,20 +149,26 @@ def test_no_such_stream() -> None:
 
 
 @pytest.mark.parametrize(("reconnect", "tries"), [("never", 0), (0, 0), (3, 3)])
-def test_given_up(server: RtspServer, reconnect: object, tries: int) -> None:
+def test_given_up(server: RtspServer, reconnect: object, tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    lost = camera.Camera._lost
+    monkeypatch.setattr(camera.Camera, "_lost", lambda self, row: (tried.append(1), lost(self, row)))
     with watched(server.url, timeout=2.0, reconnect=reconnect) as door:
         door.further(3)
         server.kill()
         door.until(lambda: door.error is not None, "end")
         assert door.camera.state == "ended"
-    assert len(door.said) == tries
+    assert len(tried) == tries
     assert str(door.error) == door.camera.trouble
 
 
-def test_the_first_connection_is_waited_for_where_that_is_asked_for() -> None:
+def test_the_first_connection_is_waited_for_and_its_lack_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(camera, "wait_random_exponential", lambda **_: lambda row: waits.append(1) or 0.1)
     with RtspServer() as later, watched(later.url, timeout=2.0, reconnect="forever") as door:
-        door.until(lambda: len(door.said) >= 2, "tries")
+        door.until(lambda: len(waits) >= 3, "tries")
         assert door.camera.state == "lost"
+        assert len(door.said) == 1
         later.start((160, 96), 25)
         door.further(3)
         assert door.camera.reconnects == 0
@@ -194,7 +200,7 @@ def test_stopping_ends_a_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "wait_random_exponential", lambda **_: lambda row: 3600.0)
     with watched(f"rtsp://127.0.0.1:{free_port()}/cam", reconnect="forever") as door:
         door.until(lambda: door.said, "loss")
-        assert door.said[0].endswith("again in 3600.0 s")
+        assert door.said[0].endswith("it is tried again")
         begin = time.monotonic()
         door.camera.stop()
         door.thread.join(PATIENCE)

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ...errors import SinkError
-from .places import Kind, masked
+from ...errors import SinkError, masked
+from .places import Kind
 from .wire import LOST, Order, packed, write_some
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from ...config import OutletOptions, SinkOptions
 from ...errors import OptionError, SinkError
@@ -45,18 +45,6 @@ _RAW = Kind("YUV4MPEG2", "never", 3.0, 4, stdout=True)
 # The index of a large file is moved to its front in the end.
 _FILE = Kind("file", "never", 60.0, 12)
 _SEGMENTS = Kind("segments", "killed", 60.0, 12)
-
-
-def masked(to: str) -> str:
-    """``to`` fit for messages: user, password, query, and the key of an RTMP stream replaced by ``***``."""
-    if "://" not in to:
-        return to
-    parts = urlsplit(to)
-    host = parts.netloc.rpartition("@")[2]
-    above, _, key = parts.path.rpartition("/")
-    path = f"{above}/***" if parts.scheme == "rtmp" and above and key else parts.path
-    netloc = f"***@{host}" if "@" in parts.netloc else host
-    return urlunsplit(parts._replace(netloc=netloc, path=path, query="***" if parts.query else "", fragment=""))
 
 
 def kind_of(options: OutletOptions) -> Kind:

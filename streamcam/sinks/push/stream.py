@@ -17,10 +17,10 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from ...errors import SinkError
+from ...errors import SinkError, masked
 from ..codecs import choose_live_encoder
 from .fit import Fitted
-from .places import Kind, masked
+from .places import Kind
 from .wire import TIME_BASE, Order
 
 if TYPE_CHECKING:
