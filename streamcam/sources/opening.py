@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import av
 import av.error
