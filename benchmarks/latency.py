@@ -173,8 +173,10 @@ def slow_model(seconds: float) -> list[tuple[str, ...]]:
 
 def one_camera(seconds: float) -> list[tuple[str, ...]]:
     with cameras() as servers, live(servers, seconds + 120) as run:
-        watchers = Watchers(run.port, 1)
         run.until_ready()
+        watchers = Watchers(run.port, 1)
+        run.watch(5)
+        run.samples = []
         run.watch(seconds)
         watchers.close()
     name = "embedded model, page watched"
