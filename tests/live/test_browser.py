@@ -26,7 +26,7 @@ from streamcam.live.page import Page, serve
 from streamcam.live.status import OutletStatus
 
 from .fake_studio import FakeStudio
-from .test_page import until
+from .visiting import until
 
 _CHROMIUM, _DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (_CHROMIUM and _DRIVER), reason="needs the programs chromium and chromedriver")
