@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -150,3 +152,12 @@ def test_missing_packages_name_the_command(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(page, "find_spec", lambda name: None if name == "uvicorn" else object())
     with pytest.raises(StreamcamError, match=r"needs uvicorn; pip install 'streamcam\[live\]'"):
         serve(FakeStudio(), PageOptions(port=0))
+
+
+def test_serving_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from streamcam.live.page import server; "
+        "print([name for name in ('av', 'cv2', 'tensorflow', 'keras') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"

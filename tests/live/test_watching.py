@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import socket
@@ -16,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.types import Message
 
 from streamcam.config import PageOptions
 from streamcam.live.broadcast import Broadcast
@@ -197,8 +199,7 @@ def test_it_ends_promptly_while_it_is_watched(studio: FakeStudio) -> None:
     with contextlib.ExitStack() as ending:
         with serve(studio, PageOptions(port=0)) as served:
             reading = ending.enter_context(watch(served.url))
-            pictures = parts(reading)
-            next(pictures)
+            assert reading.recv(12) == b"HTTP/1.1 200"
             stuck = ending.enter_context(watch(served.url, small=True))
             until(lambda: studio.cameras["cam1"].jpegs.watchers == 2)
             # A change that compiles for long does not hold it up either.
@@ -214,9 +215,78 @@ def test_it_ends_promptly_while_it_is_watched(studio: FakeStudio) -> None:
         assert time.monotonic() - start < 2.9
         assert not [thread for thread in threading.enumerate() if thread.name == "streamcam-page"]
         # The stream comes to an end, it is not cut off.
-        for _ in pictures:
-            pass
+        rest = b""
+        while received := reading.recv(1 << 16):
+            rest = (rest + received)[-16:]
+        assert rest.endswith(b"\r\n0\r\n\r\n")
     assert studio.cameras["cam1"].jpegs.watchers == 0
+
+
+def test_who_has_room_again_gets_the_newest() -> None:
+    camera = Fed()
+    sent: list[bytes] = []
+
+    async def watched_with_little_room() -> None:
+        room, first = asyncio.Event(), asyncio.Event()
+        room.set()
+
+        async def send(message: Message) -> None:
+            # As servers do: they wait where there is no room, then send.
+            await room.wait()
+            if b"image/jpeg" in message.get("body", b""):
+                sent.append(message["body"].split(b"\r\n")[3])
+                first.set()
+                room.clear()
+
+        async def receive() -> Message:
+            return await asyncio.Future()
+
+        stream = asyncio.ensure_future(watching.Stream(camera, asyncio.Event())({}, receive, send))
+        while not camera.jpegs.watchers:
+            await asyncio.sleep(0)
+        camera.jpegs.put(b"one")
+        await asyncio.wait_for(first.wait(), 10)
+        for picture in (b"two", b"three", b"four"):
+            camera.jpegs.put(picture)
+            await asyncio.sleep(0.02)
+        room.set()
+        while len(sent) < 2:
+            await asyncio.sleep(0.01)
+        stream.cancel()
+
+    asyncio.run(asyncio.wait_for(watched_with_little_room(), 20))
+    assert sent == [b"one", b"four"]
+
+
+class Late(Broadcast):
+    """Its bells ring when the picture has been taken already."""
+
+    @property
+    def newest(self) -> tuple[int, bytes]:
+        for bell in self._bells:
+            bell()
+        return super().newest
+
+
+def test_a_late_bell_brings_no_picture() -> None:
+    camera = Fed()
+    camera.jpegs = Late()
+    came: list[bytes] = []
+
+    async def look() -> None:
+        async for picture in watching.pictures(camera):
+            came.append(picture)  # noqa: PERF401 it never ends
+
+    async def look_for_a_while() -> None:
+        looking = asyncio.ensure_future(look())
+        while not camera.jpegs.watchers:
+            await asyncio.sleep(0)
+        camera.jpegs.put(b"one")
+        await asyncio.wait((looking,), timeout=0.5)
+        looking.cancel()
+
+    asyncio.run(look_for_a_while())
+    assert 1 <= len(came) <= 2
 
 
 def test_a_picture_with_no_next_one_is_sent_again_once(fed: tuple[Fed, Page]) -> None:
