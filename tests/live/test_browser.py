@@ -26,7 +26,7 @@ from streamcam.live.page import Page, serve
 from streamcam.live.status import OutletStatus
 
 from .fake_studio import FakeStudio
-from .test_page import until
+from .visiting import until
 
 _CHROMIUM, _DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (_CHROMIUM and _DRIVER), reason="needs the programs chromium and chromedriver")
@@ -252,23 +252,21 @@ def test_a_hidden_page_watches_nothing(visitor: Visitor, served: Page, studio: F
 
 
 def test_every_control_is_reached_by_keyboard(visitor: Visitor, served: Page) -> None:
-    wanted = visitor.driver.execute_script("""
-        return [...document.querySelectorAll("a[href], button, input, select")]
-          .filter((one) => one.checkVisibility() && !one.disabled).map((one) => one.outerHTML)""")
+    wanted = [
+        one
+        for one in visitor.driver.find_elements(By.CSS_SELECTOR, "a[href], button, input, select")
+        if one.is_displayed() and one.is_enabled()
+    ]
     assert len(wanted) >= 12
-    reached: list[str] = []
+    reached: set[WebElement] = set()
     for _ in range(len(wanted) + 2):
         visitor.driver.switch_to.active_element.send_keys(Keys.TAB)
-        html, outline, name = visitor.driver.execute_script("""
-            const one = document.activeElement;
-            const name = one.getAttribute("aria-label") || one.textContent || [...one.labels ?? []].join();
-            return [one.outerHTML, getComputedStyle(one).outlineStyle, name]""")
-        if html.startswith("<body"):
-            continue
-        assert outline == "solid", html
-        assert name, html
-        reached.append(html)
-    assert set(wanted) <= set(reached)
+        one = visitor.driver.switch_to.active_element
+        if one.tag_name != "body":
+            assert one.value_of_css_property("outline-style") == "solid", one.get_attribute("outerHTML")
+            assert one.accessible_name, one.get_attribute("outerHTML")
+            reached.add(one)
+    assert [one.accessible_name for one in wanted if one not in reached] == []
 
 
 def test_more_cameras_than_connections(visitor: Visitor) -> None:
