@@ -111,7 +111,7 @@ def test_own_origin_may(client: httpx.Client) -> None:
 def test_a_port_in_use_is_told_in_one_line(served: Page, studio: FakeStudio) -> None:
     port = urlsplit(served.url).port
     assert port
-    with pytest.raises(SinkError, match=rf"127\.0\.0\.1:{port}: Address already in use; choose another --port"):
+    with pytest.raises(SinkError, match=rf"127\.0\.0\.1:{port}: Address already in use; choose another port for --http"):
         serve(studio, PageOptions(port=port)).__enter__()
 
 
@@ -120,7 +120,7 @@ def test_a_port_in_use_is_told_in_one_line(served: Page, studio: FakeStudio) -> 
     [
         (PageOptions(host="0.0.0.0", port=0), "give it a --token"),
         (PageOptions(host="::", port=0), "give it a --token"),
-        (PageOptions(host="192.0.2.1", port=0, token="t"), "--host takes an address of this machine"),
+        (PageOptions(host="192.0.2.1", port=0, token="t"), "--http takes an address of this machine"),
         (PageOptions(host="no.such.host.invalid", port=0), "has no address"),
         (PageOptions(port=70000), "wanted 0 to 65535"),
     ],

@@ -24,9 +24,9 @@ _SEND_BUFFER = 128 * 1024
 """Bytes the system may hold back for one watcher: what a slow one has not fetched is old when it comes."""
 _WAITING = 128
 _DO = {
-    errno.EADDRINUSE: "choose another --port, or 0 for a free one",
-    errno.EADDRNOTAVAIL: "--host takes an address of this machine, 127.0.0.1, or 0.0.0.0 for all of them",
-    errno.EACCES: "ports below 1024 belong to the system, choose a larger --port",
+    errno.EADDRINUSE: "choose another port for --http, or 0 for a free one",
+    errno.EADDRNOTAVAIL: "--http takes an address of this machine, such as 127.0.0.1:8080, or 0.0.0.0 for all of them",
+    errno.EACCES: "ports below 1024 belong to the system, choose a larger one for --http",
 }
 
 
@@ -81,7 +81,7 @@ class _Server(uvicorn.Server):
 def _listening(options: PageOptions) -> socket.socket:
     asked = f"{options.host}:{options.port}" if ":" not in options.host else f"[{options.host}]:{options.port}"
     if not 0 <= options.port <= 65535:
-        raise SinkError(f"--port {options.port} is not possible", wanted="0 to 65535")
+        raise SinkError(f"--http with port {options.port} is not possible", wanted="0 to 65535")
     try:
         found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
