@@ -111,7 +111,7 @@ def test_own_origin_may(client: httpx.Client) -> None:
 def test_a_port_in_use_is_told_in_one_line(served: Page, studio: FakeStudio) -> None:
     port = urlsplit(served.url).port
     assert port
-    with pytest.raises(SinkError, match=rf"127\.0\.0\.1:{port}: Address already in use; choose another port for --http"):
+    with pytest.raises(SinkError, match=rf"127\.0\.0\.1:{port}: Address already in use"):
         serve(studio, PageOptions(port=port)).__enter__()
 
 
