@@ -24,10 +24,13 @@ class Desk:
         depth: how many frames of one camera may wait; a newer one pushes the oldest out.
         max_age: seconds; older frames are passed by.
         fps: most frames a second that are handed out; None for no limit.
+
+    Attributes:
+        depth: as given; it may be changed.
     """
 
     def __init__(self, depth: int, max_age: float, fps: float | None = None) -> None:
-        self._depth = depth
+        self.depth = depth
         self._max_age = max_age
         self._period = 1 / fps if fps else 0.0
         self._not_before = 0.0
@@ -43,7 +46,7 @@ class Desk:
         with self._changed:
             waiting = self._waiting.setdefault(shot.camera, deque())
             # How pictures are looked at may have changed with the camera's size, or with the method.
-            while waiting and (len(waiting) >= self._depth or waiting[0].optic is not shot.optic):
+            while waiting and (len(waiting) >= self.depth or waiting[0].optic is not shot.optic):
                 passed.append(waiting.popleft())
             waiting.append(shot)
             self._changed.notify()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..sources.scale import Scaler
     from .shot import Shot
 
-_AT_MOST = 8
+AT_MOST = 8
 """Frames a call: larger batches gain nothing that is worth their age."""
 
 _WEIGHT = 0.1
@@ -319,9 +319,9 @@ class Lens:
 
     def _larger(self, state: _State) -> list[int]:
         largest = self._explain.batch or (
-            _AT_MOST if any(not name.startswith("cpu") for name in state.explainer.devices) else self._cameras
+            AT_MOST if any(not name.startswith("cpu") for name in state.explainer.devices) else self._cameras
         )
-        largest = min(largest, _AT_MOST)
+        largest = min(largest, AT_MOST)
         return sorted({largest, *(2**n for n in range(1, 4) if 2**n <= largest)} - {0, 1})
 
     def _add(self, state: _State, info: SourceInfo, batch: int) -> None:

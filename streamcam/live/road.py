@@ -22,7 +22,7 @@ from ..errors import StreamcamError
 from ..flow import Cancelled, Flow
 from .desk import Desk
 from .feed import Feed
-from .lens import Lens, at_work
+from .lens import AT_MOST, Lens, at_work
 from .screen import Screen
 from .studio import LiveStudio
 from .tally import Histogram, Tally
@@ -144,7 +144,7 @@ def run_live(
     lens = Lens(job.model, job.explain, len(job.cameras), tell)
     cameras = [Camera(options, tell, ready=lens.wait_for) for options in job.cameras]
     outlets = [(name, Outlet(options, tell)) for name, options in job.outlets]
-    desk = Desk(_depth(job), min(camera.max_age for camera in job.cameras), job.explain_fps)
+    desk = Desk(1, min(camera.max_age for camera in job.cameras), job.explain_fps)
     feeds, screens = [], []
     for camera, options in zip(cameras, job.cameras, strict=True):
         tally = Tally()
@@ -180,6 +180,8 @@ def run_live(
                 raise error
 
         def loaded(devices: Sequence[str]) -> None:
+            if not all(device.startswith("cpu") for device in devices):
+                desk.depth = max(1, AT_MOST // len(cameras))
             for device in devices:
                 for _ in range(_AT_ONCE):
                     work = ending.guarded(functools.partial(at_work, lens, device, desk.take, failed))
@@ -206,14 +208,6 @@ def run_live(
 
 _REMEMBERED = 1000
 """Lines that the summary repeats: a run has no end."""
-
-_ALONE = 8
-
-
-def _depth(job: LiveJob) -> int:
-    """How many frames of each camera may wait for the model: together as many as it looks at at once."""
-    return max(1, _ALONE // len(job.cameras)) if job.explain.device.startswith("gpu") else 1
-
 
 def _summary(feeds: list[Feed], studio: LiveStudio, began: float, interrupted: bool, said: list[str]) -> LiveSummary:
     status = studio.status()
