@@ -102,7 +102,8 @@ def test_a_mute_peer(scheme: str) -> None:
         begin = time.monotonic()
         told = error_of(f"{scheme}://me:s3cret@127.0.0.1:{port}/live/cam", timeout=0.4)
     assert time.monotonic() - begin < 2 * 0.4 + 2
-    assert told.startswith(f"{scheme}://***@127.0.0.1:{port}/live/cam did not answer within 0.4 s")
+    name = "***" if scheme == "rtmp" else "cam"  # which may be a key there
+    assert told.startswith(f"{scheme}://***@127.0.0.1:{port}/live/{name} did not answer within 0.4 s")
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])
