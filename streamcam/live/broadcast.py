@@ -5,26 +5,32 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
-class Broadcast:
+class Broadcast(Generic[T]):
     """The newest of a sequence of pictures. Callable from any thread.
 
     A watcher that is slow misses what came meanwhile; the producer never notices.
+
+    Args:
+        nothing: what is newest before the first.
 
     Attributes:
         watchers: how many watch; the producer need not make pictures while it is 0.
         expected: True while somebody has come since the newest picture.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nothing: T) -> None:
         self.watchers = 0
         self.expected = False
-        self._newest: tuple[int, bytes] = 0, b""
+        self._newest = 0, nothing
         self._lock = threading.Lock()
         self._bells: set[Callable[[], None]] = set()
 
-    def put(self, picture: bytes) -> None:
+    def put(self, picture: T) -> None:
         """Replaces the newest picture, and rings for every watcher."""
         with self._lock:
             self._newest = self._newest[0] + 1, picture
@@ -36,8 +42,8 @@ class Broadcast:
                 bell()
 
     @property
-    def newest(self) -> tuple[int, bytes]:
-        """Number of the newest picture, counted from 1, and the picture; ``(0, b"")`` before the first."""
+    def newest(self) -> tuple[int, T]:
+        """Number of the newest picture, counted from 1, and the picture; 0 and `nothing` before the first."""
         return self._newest
 
     @contextlib.contextmanager

@@ -16,6 +16,8 @@ from .status import CameraState, CameraStatus, ClassScore, Snapshot, TargetScore
 from .tally import Histogram, Tally
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
     from ..sources.camera import Camera
 
 _TOP = 5
@@ -45,9 +47,14 @@ class Feed:
         self._size = 0, 0
 
     @property
-    def jpegs(self) -> Broadcast:
+    def jpegs(self) -> Broadcast[bytes]:
         """See `Monitor`."""
         return self._screen.jpegs
+
+    @property
+    def pictures(self) -> Broadcast[tuple[VideoFrame, int] | None]:
+        """See `Monitor`."""
+        return self._screen.pictures
 
     def read(self, ended: Callable[[], None]) -> None:
         """Reads the camera until it ends or is given up; then calls ``ended``."""
@@ -133,7 +140,7 @@ class Feed:
             reconnects=self._camera.reconnects,
             top=tuple(ClassScore(labels[c], p) for c, p in (item.top[:_TOP] if item else ()) if c < len(labels)),
             targets=tuple(TargetScore(e.label, e.score, e.probability) for e in (item.evidence if item else ())),
-            watchers=self.jpegs.watchers,
+            watchers=self.jpegs.watchers + self.pictures.watchers,
         )
 
     def as_dict(self) -> dict[str, Any]:

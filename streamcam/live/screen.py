@@ -64,6 +64,7 @@ class Screen:
 
     Attributes:
         jpegs: what watchers see.
+        pictures: the same before it is encoded, with its pts in 1/90000 s.
         paused: True while nothing new is shown.
     """
 
@@ -78,7 +79,8 @@ class Screen:
         takers: Sequence[Taker] = (),
         encode: Callable[[VideoFrame], bytes],
     ) -> None:
-        self.jpegs = Broadcast()
+        self.jpegs = Broadcast(b"")
+        self.pictures: Broadcast[tuple[VideoFrame, int] | None] = Broadcast(None)
         self.paused = False
         self._draw, self._scaling = draw, scale
         self._targets = targets
@@ -198,6 +200,7 @@ class Screen:
         picture = painter.draw(item)
         for taker in self._takers:
             taker.offer(picture, shot.frame.pts)
+        self.pictures.put((picture, shot.frame.pts))
         if self.jpegs.watchers:
             self.jpegs.put(self._encode(picture))
         self._last = picture, item

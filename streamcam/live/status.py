@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Colormap
 from .broadcast import Broadcast
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 CameraState: TypeAlias = Literal["opening", "live", "lost", "ended", "paused"]
 
@@ -57,7 +60,7 @@ class CameraStatus:
         frames_in, frames_shown, frames_explained, frames_dropped, reconnects: since the start.
         top: the most probable classes of the last explained frame, best first.
         targets: what is explained of it.
-        watchers: how many look at its stream.
+        watchers: how many look at its pictures.
     """
 
     name: str
@@ -132,6 +135,7 @@ class Status:
         model, layer, precision, device: what computes; empty until the model is ready.
         ready: True when the model is compiled.
         busy: what is being changed at the moment; empty otherwise.
+        webrtc: True where pictures can be had by WebRTC, too.
         seconds: since the start.
     """
 
@@ -144,6 +148,7 @@ class Status:
     device: str = ""
     ready: bool = False
     busy: str = ""
+    webrtc: bool = False
     seconds: float = 0.0
 
 
@@ -173,8 +178,13 @@ class Monitor(Protocol):
         ...
 
     @property
-    def jpegs(self) -> Broadcast:
+    def jpegs(self) -> Broadcast[bytes]:
         """Its annotated pictures, each encoded once, and only while there are watchers."""
+        ...
+
+    @property
+    def pictures(self) -> Broadcast[tuple[VideoFrame, int] | None]:
+        """The same before they are encoded, not to be changed, with their pts in 1/90000 s; None before the first."""
         ...
 
     def pause(self, paused: bool) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ..config import as_targets
@@ -37,6 +38,7 @@ class LiveStudio:
     ) -> None:
         self._feeds = {feed.name: feed for feed in feeds}
         self._screens, self._outlets, self._lens = screens, outlets, lens
+        self._webrtc = find_spec("aiortc") is not None
         self._began = time.monotonic()
         self._changing = threading.Lock()
 
@@ -69,6 +71,7 @@ class LiveStudio:
             device=",".join(explainer.devices) if explainer else "",
             ready=self._lens.ready,
             busy=self._lens.busy,
+            webrtc=self._webrtc,
             seconds=round(time.monotonic() - self._began, 1),
         )
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from av.video.frame import VideoFrame
 from PIL import Image, ImageDraw
 
 from streamcam.errors import LayerError, MethodError, ModelError, OptionError, TargetError
@@ -38,7 +39,8 @@ class FakeCamera:
 
     def __init__(self, name: str, size: tuple[int, int], studio: FakeStudio) -> None:
         self.name = name
-        self.jpegs = Broadcast()
+        self.jpegs = Broadcast(b"")
+        self.pictures: Broadcast[tuple[VideoFrame, int] | None] = Broadcast(None)
         self.state: CameraState = "live"
         self.trouble = ""
         self.size = size
@@ -71,6 +73,9 @@ class FakeCamera:
             jpeg = io.BytesIO()
             picture.save(jpeg, "JPEG", quality=80)
             self.jpegs.put(jpeg.getvalue())
+        if self._studio.webrtc:
+            shown = VideoFrame.from_image(picture).reformat(format="yuv420p", dst_colorspace=5, dst_color_range=1)
+            self.pictures.put((shown, round((time.monotonic() - self._studio.start) * 90_000)))
 
     def status(self) -> CameraStatus:
         live = self.state == "live" and not self.paused
@@ -101,7 +106,7 @@ class FakeCamera:
             reconnects=self.reconnects,
             top=top if seen else (),
             targets=targets if seen else (),
-            watchers=self.jpegs.watchers,
+            watchers=self.jpegs.watchers + self.pictures.watchers,
         )
 
 
@@ -119,6 +124,7 @@ class FakeStudio:
         size: tuple[int, int] = (320, 180),
         rate: float = 25.0,
         outlets: tuple[OutletStatus, ...] = (),
+        webrtc: bool = False,
     ) -> None:
         self.settings = Settings("gradcam", "auto", ("top",), 0.6, "turbo", True)
         self.cameras = {name: FakeCamera(name, size, self) for name in names or ("cam1",)}
@@ -129,7 +135,8 @@ class FakeStudio:
         self.busy = ""
         self.outlets = outlets
         self._rate = rate
-        self._start = time.monotonic()
+        self.webrtc = webrtc
+        self.start = time.monotonic()
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="fake-studio")
@@ -166,7 +173,8 @@ class FakeStudio:
             device="cpu" if self.ready else "",
             ready=self.ready,
             busy=self.busy,
-            seconds=time.monotonic() - self._start,
+            webrtc=self.webrtc,
+            seconds=time.monotonic() - self.start,
         )
 
     def change(self, **settings: object) -> Settings:

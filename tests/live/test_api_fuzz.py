@@ -11,12 +11,13 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 
 from streamcam.live.page.app import make_app
+from streamcam.live.page.peers import Peers
 
 from .fake_studio import FakeStudio
 
 # A camera of a name that is likely to be tried.
 _STUDIO = FakeStudio("0", "cam1", rate=10, size=(160, 96))
-_APP = make_app(_STUDIO, "", asyncio.Event())
+_APP = make_app(_STUDIO, "", asyncio.Event(), Peers())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,4 +46,4 @@ def test_every_answer_is_described(case: schemathesis.Case) -> None:
 
 def test_everything_is_described() -> None:
     described = {operation.ok().label for operation in schema.get_all_operations()}
-    assert len(described) == 17
+    assert len(described) == 18

@@ -104,7 +104,7 @@ class Fed:
 
     def __init__(self) -> None:
         self.name = "cam1"
-        self.jpegs = Broadcast()
+        self.jpegs = Broadcast(b"")
 
     def pause(self, paused: bool) -> None:
         raise AssertionError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -64,6 +64,20 @@ class Pause(_Asked):
     """Whether what a camera shows is to be frozen."""
 
     paused: bool
+
+
+class Offer(_Asked):
+    """What a browser offers: one video to receive, in VP8 or H.264, with all of its ICE credentials (no trickle)."""
+
+    sdp: Annotated[str, Field(min_length=1, max_length=100_000)]
+    type: Literal["offer"]
+
+
+class Answer(BaseModel):
+    """What it is answered: where the video comes from."""
+
+    sdp: str
+    type: Literal["answer"]
 
 
 class Taken(BaseModel):

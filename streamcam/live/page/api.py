@@ -14,7 +14,8 @@ from ...config import COLORMAPS
 from ...errors import MethodError, StreamcamError, TargetError
 from ...models.foreign import is_function_path
 from ..status import CameraStatus, Monitor, Settings, Snapshot, Status, Studio
-from .answers import PROBLEMS, Change, Pause, Taken
+from .answers import PROBLEMS, Answer, Change, Offer, Pause, Taken
+from .peers import Peers
 from .snapshots import Snapshots, npy_of
 
 
@@ -43,6 +44,12 @@ def the_snapshots(request: Request) -> Snapshots:
 Taking = Annotated[Snapshots, Depends(the_snapshots)]
 
 
+def the_peers(request: Request) -> Peers:
+    """Those that watch by WebRTC."""
+    peers: Peers = request.app.state.peers
+    return peers
+
+
 def the_snapshot(id: str, snapshots: Taking) -> Snapshot:  # noqa: A002
     """The snapshot that an address names."""
     if (found := snapshots.get(id)) is None:
@@ -52,6 +59,7 @@ def the_snapshot(id: str, snapshots: Taking) -> Snapshot:  # noqa: A002
 
 Camera = Annotated[Monitor, Depends(the_camera)]
 Kept = Annotated[Snapshot, Depends(the_snapshot)]
+Watching = Annotated[Peers, Depends(the_peers)]
 router = APIRouter(prefix="/api", responses=PROBLEMS(401, 403))
 
 
@@ -134,6 +142,14 @@ def snapshot(camera: Camera, snapshots: Taking) -> Taken:
         map=None if taken.maps is None else f"/api/snapshots/{name}.npy",
         status=taken.status,
     )
+
+
+@router.post("/cameras/{name}/webrtc", tags=["cameras"], responses=PROBLEMS(400, 404, 409, 422))
+async def webrtc(camera: Camera, offer: Offer, studio: Run, peers: Watching) -> Answer:
+    """Sends a camera's pictures by WebRTC until the connection ends; at most eight at a time, all cameras together."""
+    if not studio.status().webrtc:
+        raise StreamcamError("WebRTC needs aiortc", do="pip install 'streamcam[webrtc]'")
+    return Answer(sdp=await peers.answer(camera.pictures, offer.sdp), type="answer")
 
 
 @router.get(

@@ -22,6 +22,7 @@ from .access import Access
 from .answers import PROBLEMS, Health, Problem, Readiness
 from .api import Camera, Run
 from .metrics import registry_of
+from .peers import Peers
 from .snapshots import Snapshots
 from .watching import Stream, one_picture
 
@@ -30,13 +31,14 @@ _PATIENCE = 5.0
 """Seconds to wait for a camera's first picture."""
 
 
-def make_app(studio: Studio, token: str, leaving: asyncio.Event) -> ASGIApp:
+def make_app(studio: Studio, token: str, leaving: asyncio.Event, peers: Peers) -> ASGIApp:
     """The page, its API, its figures and its health.
 
     Args:
         studio: what is shown and changed.
         token: what visitors must bring; empty where they come from this machine only.
         leaving: set when the page ends, so that its streams do.
+        peers: keeps those that watch by WebRTC.
     """
     app = FastAPI(
         title="streamcam",
@@ -50,6 +52,7 @@ def make_app(studio: Studio, token: str, leaving: asyncio.Event) -> ASGIApp:
     app.state.snapshots = Snapshots()
     app.state.registry = registry_of(studio)
     app.state.leaving = leaving
+    app.state.peers = peers
     app.include_router(router)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=_STATIC))

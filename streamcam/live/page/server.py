@@ -17,6 +17,7 @@ from ...flow import Flow
 from ..status import Studio
 from . import Page
 from .app import make_app
+from .peers import Peers
 
 _GRACE = 1
 """Seconds for answers under way when the page ends."""
@@ -37,11 +38,11 @@ def serving(studio: Studio, options: PageOptions) -> Iterator[Page]:
     Raises:
         SinkError: the address cannot be had, or others can reach it and there is no token.
     """
-    leaving = asyncio.Event()
+    leaving, peers = asyncio.Event(), Peers()
     with _listening(options) as listening, Flow(patience=3.0) as flow:
         server = _Server(
             uvicorn.Config(
-                make_app(studio, options.token, leaving),
+                make_app(studio, options.token, leaving, peers),
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -53,6 +54,7 @@ def serving(studio: Studio, options: PageOptions) -> Iterator[Page]:
                 timeout_graceful_shutdown=_GRACE,
             ),
             leaving,
+            peers,
         )
         # The socket listens already: whoever comes before the thread is ready waits in its queue.
         flow.alongside(lambda: server.run([listening]), stop=server.leave, name="page")
@@ -62,9 +64,9 @@ def serving(studio: Studio, options: PageOptions) -> Iterator[Page]:
 class _Server(uvicorn.Server):
     """Sends watchers away before it waits for answers to end: theirs would never."""
 
-    def __init__(self, config: uvicorn.Config, leaving: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, leaving: asyncio.Event, peers: Peers) -> None:
         super().__init__(config)
-        self._leaving = leaving
+        self._leaving, self._peers = leaving, peers
 
     def leave(self) -> None:
         """Makes `run` return soon; callable from any thread."""
@@ -73,6 +75,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends all streams, waits a moment for the other answers, and hangs up on who is left."""
         self._leaving.set()
+        await self._peers.close()
         await super().shutdown(sockets)
         for connection in tuple(self.server_state.connections):
             connection.transport.abort()

@@ -77,12 +77,12 @@ async def pictures(monitor: Monitor) -> AsyncGenerator[bytes, None]:
 
     with monitor.jpegs.watched(bell):
         shown, again = 0, b""
-        if not await _rung(ring, _FIRST):
+        if not await rung(ring, _FIRST):
             again = await run_sync(_still, monitor, abandon_on_cancel=True)
             if again:
                 yield again
         while True:
-            if await _rung(ring, _SOON if again else None):
+            if await rung(ring, _SOON if again else None):
                 ring.clear()
                 number, picture = monitor.jpegs.newest
                 # A bell may ring late, for a picture that was taken meanwhile.
@@ -103,7 +103,8 @@ async def one_picture(monitor: Monitor, within: float) -> bytes | None:
             return None
 
 
-async def _rung(ring: asyncio.Event, within: float | None) -> bool:
+async def rung(ring: asyncio.Event, within: float | None) -> bool:
+    """Whether it rang within so many seconds."""
     try:
         await asyncio.wait_for(ring.wait(), within)
     except TimeoutError:
