@@ -7,10 +7,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc.codecs import vpx
 from aiortc.sdp import SessionDescription
 
 from ...errors import StreamcamError
-from ...sinks.webrtc import picture_for_peer
+from ...sinks.webrtc import PeerPictures
 from ..broadcast import Broadcast
 from .watching import rung
 
@@ -22,6 +23,10 @@ _CONNECTING = 10.0
 _STANDING = 1.0
 """Seconds after which a picture is sent again where no newer one has come: a peer may have lost the first."""
 _CLOCK = 90_000
+
+# No option says so. With what aiortc begins with, browsers let the rate rise so slowly that pictures are poor for minutes;
+# where a network is too slow for this they say so, and it falls.
+vpx.DEFAULT_BITRATE, vpx.MAX_BITRATE = 4_000_000, 8_000_000
 
 # Without a handler its warnings, some of them tracebacks, go to standard error.
 logging.getLogger("aiortc").addHandler(logging.NullHandler())
@@ -95,7 +100,8 @@ def _without_candidates(offer: str) -> str:
 
     Browsers hide theirs behind names that would have to be asked for in the network, for a second where nobody knows.
     """
-    return "".join(line for line in offer.splitlines(keepends=True) if not line.startswith("a=candidate:"))
+    left_out = "a=candidate:", "a=end-of-candidates"
+    return "".join(line for line in offer.splitlines(keepends=True) if not line.startswith(left_out))
 
 
 class _Track(MediaStreamTrack):
@@ -106,6 +112,7 @@ class _Track(MediaStreamTrack):
     def __init__(self, pictures: Broadcast[tuple[VideoFrame, int] | None], ring: asyncio.Event) -> None:
         super().__init__()
         self._pictures, self._ring = pictures, ring
+        self._own = PeerPictures().own
         self._number = self._pts = 0
         self._at = 0.0
 
@@ -125,4 +132,4 @@ class _Track(MediaStreamTrack):
         if number == self._number:
             pts = self._pts + round((loop.time() - self._at) * _CLOCK)
         self._number, self._pts, self._at = number, max(pts, self._pts + 1), loop.time()
-        return await loop.run_in_executor(None, picture_for_peer, picture, self._pts)
+        return await loop.run_in_executor(None, self._own, picture, self._pts)

@@ -2,6 +2,7 @@
 
 import { problem, send } from "./ask.js";
 import { Chart } from "./chart.js";
+import { Peer } from "./webrtc.js";
 
 const BADGES = {
   opening: "Connecting", live: "Live", stalled: "No new pictures", lost: "Reconnecting", paused: "Paused", ended: "Ended",
@@ -26,10 +27,11 @@ function leaveSlot() {
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Camera {
-  constructor(name, streamed) {
+  constructor(name, streamed, webrtc) {
     this.name = name;
     this.path = `/api/cameras/${encodeURIComponent(name)}`;
     this.streamed = streamed;
+    this.webrtc = webrtc;
     this.state = "opening";
     this.since = undefined; // when the state left "live", if this page saw it
     this.turn = 0; // counts what was begun to be watched
@@ -40,8 +42,11 @@ export class Camera {
     this.element.setAttribute("aria-label", `Camera ${name}`);
     this.image = this.find("img");
     this.image.alt = `Camera ${name}: where the model looks`;
-    this.image.addEventListener("load", () => { this.image.hidden = false; });
+    this.image.addEventListener("load", () => this.showImage());
     this.image.addEventListener("error", () => this.again());
+    this.video = this.find("video");
+    this.video.setAttribute("aria-label", this.image.alt);
+    this.video.addEventListener("loadeddata", () => this.showVideo());
     this.chart = new Chart(this.find("canvas"), this.find(".legend"), name);
     this.find(".pause").addEventListener("click", () => this.pause());
     this.find(".snapshot").addEventListener("click", () => this.snapshot());
@@ -63,24 +68,59 @@ export class Camera {
   watch() {
     this.leave();
     if (document.hidden) return;
+    // Images until there is video, and where none comes.
+    this.fetchImages();
+    if (this.webrtc) this.peer = new Peer(this.path, this.video, () => this.broken());
+  }
+
+  fetchImages() {
     if (this.streamed) this.image.src = `/cameras/${encodeURIComponent(this.name)}/stream.mjpg?${this.turn}`;
     else this.fetchStills(this.turn);
   }
 
   /** Stops: a picture that nobody looks at need not be made. */
   leave() {
+    this.leaveImages();
+    this.leaveVideo();
+  }
+
+  leaveImages() {
     this.turn += 1;
     this.fetching?.abort();
     this.image.removeAttribute("src");
     this.image.hidden = true;
   }
 
+  leaveVideo() {
+    this.peer?.leave();
+    this.peer = undefined;
+    this.video.srcObject = null;
+    this.video.hidden = true;
+  }
+
+  showImage() {
+    if (!this.image.hasAttribute("src")) return;
+    this.image.hidden = false;
+    if (!this.video.hidden) this.leaveVideo();
+  }
+
+  showVideo() {
+    this.video.hidden = false;
+    this.leaveImages();
+  }
+
+  /** There is no video any more: what it showed last stands until there is an image. */
+  broken() {
+    this.peer = undefined;
+    if (!this.video.hidden) this.fetchImages();
+  }
+
   async again() {
     if (!this.streamed || !this.image.hasAttribute("src")) return;
-    this.leave();
+    this.leaveImages();
     const turn = this.turn;
     await pause(1000);
-    if (turn === this.turn) this.watch();
+    if (turn === this.turn) this.fetchImages();
   }
 
   /** One picture after the other, each in turn with those of other cameras. */
@@ -139,6 +179,7 @@ export class Camera {
       dropped: status.frames_dropped.toLocaleString("en"),
       reconnects: status.reconnects.toLocaleString("en"),
       size: status.width ? `${status.width}×${status.height}` : "–",
+      by: this.peer && !this.video.hidden ? "by WebRTC" : "by MJPEG",
     };
     for (const [name, text] of Object.entries(figures)) this.find(`[data-figure=${name}]`).textContent = text;
     if (live === "live") this.chart.add(status.top);
@@ -153,7 +194,7 @@ export class Camera {
     this.element.dataset.state = state;
     const badge = this.find(".badge");
     if (badge.textContent !== BADGES[state]) badge.textContent = BADGES[state];
-    const old = OLD.includes(state) && !this.image.hidden ? "Last picture" : "";
+    const old = OLD.includes(state) && !(this.image.hidden && this.video.hidden) ? "Last picture" : "";
     const since = old && this.since ? `${old}, ${Math.round((Date.now() - this.since) / 1000)} s old` : old;
     const line = [since, state === "live" ? "" : trouble].filter(Boolean).join(" · ");
     this.find(".stale").hidden = !line;

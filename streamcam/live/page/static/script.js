@@ -24,7 +24,7 @@ function show(status, asked) {
   const streamed = status.cameras.length <= STREAMS;
   for (const one of status.cameras) {
     if (!cameras.has(one.name)) {
-      const camera = new Camera(one.name, streamed);
+      const camera = new Camera(one.name, streamed, status.webrtc);
       cameras.set(one.name, camera);
       main.append(camera.element);
     }
