@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,9 +11,6 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -25,62 +21,9 @@ from streamcam.live import page
 from streamcam.live.page import Page, serve
 from streamcam.live.status import OutletStatus
 
+from .browsing import Visitor
 from .fake_studio import FakeStudio
 from .visiting import until
-
-_CHROMIUM, _DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (_CHROMIUM and _DRIVER), reason="needs the programs chromium and chromedriver")
-_ALONE = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --window-size=1280,800"
-)
-
-
-class Visitor:
-    """A browser that looks at the page."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def find(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def text(self, selector: str) -> str:
-        return self.find(selector).text
-
-    def image(self) -> WebElement:
-        return self.find(".view img")
-
-    def sees_a_picture(self) -> bool:
-        found = self.driver.find_elements(By.CSS_SELECTOR, ".view img")
-        return any(image.get_property("naturalWidth") and image.is_displayed() for image in found)
-
-    def grabbed(self) -> np.ndarray:
-        return np.asarray(Image.open(io.BytesIO(self.image().screenshot_as_png)).convert("RGB"), np.int16)
-
-    def complaints(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    assert _CHROMIUM is not None
-    options.binary_location = _CHROMIUM
-    for argument in _ALONE.split():
-        options.add_argument(argument)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('browser')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(_DRIVER))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def visitor(driver: webdriver.Chrome) -> Iterator[Visitor]:
-    driver.get_log("browser")
-    yield Visitor(driver)
-    driver.get("about:blank")
 
 
 @pytest.fixture

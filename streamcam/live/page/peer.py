@@ -82,9 +82,11 @@ async def _answer(connection: RTCPeerConnection, track: _Track, offer: str) -> s
     # The first is VP8, which takes a quarter of the time of H.264 here.
     sending.setCodecPreferences(RTCRtpSender.getCapabilities("video").codecs)
     try:
-        wanted = [(media.kind, media.direction) for media in SessionDescription.parse(offer).media]
-        if wanted != [("video", "recvonly")]:
+        first, *others = SessionDescription.parse(offer).media
+        if others or (first.kind, first.direction) != ("video", "recvonly"):
             raise ValueError("it is not for one video to receive")
+        if first.dtls is None or not first.dtls.fingerprints:
+            raise ValueError("it has no fingerprint")
         await connection.setRemoteDescription(RTCSessionDescription(_without_candidates(offer), "offer"))
         await connection.setLocalDescription()
     # What is no SDP raises whatever its parser stumbles over.
