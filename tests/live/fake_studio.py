@@ -63,6 +63,11 @@ class FakeCamera:
         maps = np.full((len(self._studio.settings.target), 7, 7), 0.5, np.float32)
         return Snapshot(self.name, png.getvalue(), maps, self.status())
 
+    def pixel(self, at: tuple[int, int]) -> tuple[int, int, int]:
+        """A colour of what it shows."""
+        assert self._standing is not None
+        return self._standing.getpixel(at)  # type: ignore[return-value]
+
     def step(self, number: int) -> None:
         """One more picture."""
         if self.paused or self.state != "live":

@@ -32,9 +32,7 @@ vpx.DEFAULT_BITRATE, vpx.MAX_BITRATE = 4_000_000, 8_000_000
 logging.getLogger("aiortc").addHandler(logging.NullHandler())
 
 
-async def live(
-    pictures: Broadcast[tuple[VideoFrame, int] | None], offer: str, answered: asyncio.Future[str]
-) -> None:
+async def live(pictures: Broadcast[tuple[VideoFrame, int] | None], offer: str, answered: asyncio.Future[str]) -> None:
     """Sends pictures to one peer until it leaves, is lost, or this is cancelled.
 
     Args:

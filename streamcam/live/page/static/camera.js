@@ -179,7 +179,7 @@ export class Camera {
       dropped: status.frames_dropped.toLocaleString("en"),
       reconnects: status.reconnects.toLocaleString("en"),
       size: status.width ? `${status.width}×${status.height}` : "–",
-      by: this.peer && !this.video.hidden ? "by WebRTC" : "by MJPEG",
+      by: this.peer && !this.video.hidden ? "WebRTC" : "MJPEG",
     };
     for (const [name, text] of Object.entries(figures)) this.find(`[data-figure=${name}]`).textContent = text;
     if (live === "live") this.chart.add(status.top);
