@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,7 +19,7 @@ from av.video.frame import VideoFrame
 from streamcam.config import PageOptions
 from streamcam.frames import planes_of
 from streamcam.live.broadcast import Broadcast
-from streamcam.live.page import Page, serve
+from streamcam.live.page import Page, peers, serve
 
 from .fake_studio import FakeStudio
 from .runs import job, running
@@ -267,6 +269,7 @@ def test_many_offers_are_bounded_and_who_does_not_come_is_forgotten(
             await following()
             sent = await wanted(("video", "recvonly"))
             answers = await asyncio.gather(*(post(served.url, sent) for _ in range(20)))
+            assert peers._MOST == 8
             assert sorted(answer.status_code for answer in answers) == [200] * 7 + [409] * 13
             refused = next(answer for answer in answers if answer.status_code == 409)
             assert refused.json() == {"detail": "8 watch by WebRTC already; watch stream.mjpg, or try again later"}
@@ -309,6 +312,13 @@ def test_with_a_token(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with serve(FakeStudio("cam1", webrtc=True), PageOptions(port=0, token="secret")) as served:
         asyncio.run(asyncio.wait_for(ask(served.url), 60))
+
+
+@pytest.mark.parametrize("loaded", ["tensorflow, streamcam.live.page.peers", "streamcam.live.page.peers, tensorflow"])
+def test_it_loads_beside_tensorflow(loaded: str) -> None:
+    """Their libraries for cryptography have the same names."""
+    work = f"import {loaded}, aiortc, pylibsrtp; pylibsrtp.Session(pylibsrtp.Policy(key=bytes(30), ssrc_type=3))"
+    assert subprocess.run([sys.executable, "-c", work], capture_output=True, timeout=120).returncode == 0
 
 
 def test_a_run_of_an_odd_size_and_ten_bits() -> None:

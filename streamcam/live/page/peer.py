@@ -24,8 +24,8 @@ _STANDING = 1.0
 """Seconds after which a picture is sent again where no newer one has come: a peer may have lost the first."""
 _CLOCK = 90_000
 
-# No option says so. With what aiortc begins with, browsers let the rate rise so slowly that pictures are poor for minutes;
-# where a network is too slow for this they say so, and it falls.
+# No option says so. From where aiortc begins browsers let the rate rise so slowly that pictures are poor for minutes.
+# Where a network is too slow for this they say so, and it falls.
 vpx.DEFAULT_BITRATE, vpx.MAX_BITRATE = 4_000_000, 8_000_000
 
 # Without a handler its warnings, some of them tracebacks, go to standard error.

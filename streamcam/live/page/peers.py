@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from ...errors import StreamcamError
@@ -13,6 +16,27 @@ if TYPE_CHECKING:
 
 _MOST = 8
 """Each has an encoder of its own."""
+
+
+def _load_srtp() -> None:
+    """Loads aiortc's libsrtp, if there is one, so that it finds its own libcrypto.
+
+    TensorFlow shows its libcrypto to all that is loaded after it, and with that one libsrtp crashes. The flag acts on
+    whatever any thread imports meanwhile: hence at once, and not when somebody comes and TensorFlow may be loading.
+    """
+    deep = getattr(os, "RTLD_DEEPBIND", 0)  # where there is no such flag libraries find their own anyway
+    flags = sys.getdlopenflags() if deep else 0
+    try:
+        if deep:
+            sys.setdlopenflags(flags | deep)
+        with contextlib.suppress(ImportError):
+            import pylibsrtp  # noqa: F401
+    finally:
+        if deep:
+            sys.setdlopenflags(flags)
+
+
+_load_srtp()
 
 
 class Peers:
