@@ -160,6 +160,17 @@ def test_pictures_are_encoded_for_watchers_only_and_the_last_one_for_who_comes_l
     assert stage.screen.jpegs.newest[0] == 1
 
 
+def test_pictures_are_there_before_they_are_encoded_also_for_who_comes_late(stage):
+    assert stage.screen.pictures.newest == (0, None)
+    rung = threading.Event()
+    with stage.screen.pictures.watched(rung.set):
+        stage.put(1).settle(None)
+        assert rung.wait(10)
+    number, (picture, pts) = stage.screen.pictures.newest
+    assert (number, pts, picture.width, picture.height) == (1, 3600, 64, 48)
+    assert stage.screen.jpegs.newest == (0, b"")
+
+
 def test_memory_is_bounded_where_nothing_is_shown():
     tally = Tally()
     screen = Screen(DrawOptions(), "frame", targets=1, max_age=60, tally=tally, encode=lambda picture: b"")

@@ -258,7 +258,7 @@ def test_who_has_room_again_gets_the_newest() -> None:
     assert sent == [b"one", b"four"]
 
 
-class Late(Broadcast):
+class Late(Broadcast[bytes]):
     """Its bells ring when the picture has been taken already."""
 
     @property
@@ -270,7 +270,7 @@ class Late(Broadcast):
 
 def test_a_late_bell_brings_no_picture() -> None:
     camera = Fed()
-    camera.jpegs = Late()
+    camera.jpegs = Late(b"")
     came: list[bytes] = []
 
     async def look() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from streamcam.config import PageOptions
-from streamcam.live.page import Page, peers, serve
+from streamcam.live.page import Page, app, peers, serve
 
 from .browsing import Visitor
 from .fake_studio import FakeStudio
@@ -117,6 +119,24 @@ def test_images_where_it_is_refused(visitor: Visitor, studio: FakeStudio, monkey
         complaints = visitor.complaints()
         assert len(complaints) == 1
         assert "409" in complaints[0]
+        visitor.driver.get("about:blank")
+
+
+def test_it_is_tried_again(
+    visitor: Visitor, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hasty = shutil.copytree(app._STATIC, tmp_path / "static")
+    script = (hasty / "camera.js").read_text()
+    assert script.count("30_000") == 1
+    (hasty / "camera.js").write_text(script.replace("30_000", "300"))
+    monkeypatch.setattr(app, "_STATIC", hasty)
+    monkeypatch.setattr(peers, "_MOST", 0)
+    with serve(studio, PageOptions(port=0)) as served:
+        look(visitor, served.url)
+        until(lambda: shows_images(visitor))
+        monkeypatch.setattr(peers, "_MOST", 8)
+        until(lambda: plays(visitor))
+        until(lambda: studio.cameras["cam1"].jpegs.watchers == 0)
         visitor.driver.get("about:blank")
 
 

@@ -9,6 +9,7 @@ const BADGES = {
   unknown: "No connection",
 };
 const OLD = ["opening", "stalled", "lost", "ended", "unknown"];
+const AGAIN = 30_000; // ms until WebRTC is tried again where it failed
 
 /** How many pictures may be fetched at a time where there are more cameras than streams. */
 const slots = { free: 3, waiting: [] };
@@ -70,7 +71,11 @@ export class Camera {
     if (document.hidden) return;
     // Images until there is video, and where none comes.
     this.fetchImages();
-    if (this.webrtc) this.peer = new Peer(this.path, this.video, () => this.broken());
+    if (this.webrtc) this.call();
+  }
+
+  call() {
+    this.peer = new Peer(this.path, this.video, () => this.broken());
   }
 
   fetchImages() {
@@ -80,6 +85,7 @@ export class Camera {
 
   /** Stops: a picture that nobody looks at need not be made. */
   leave() {
+    clearTimeout(this.calling);
     this.leaveImages();
     this.leaveVideo();
   }
@@ -113,6 +119,7 @@ export class Camera {
   broken() {
     this.peer = undefined;
     if (!this.video.hidden) this.fetchImages();
+    this.calling = setTimeout(() => this.call(), AGAIN);
   }
 
   async again() {
