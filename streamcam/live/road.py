@@ -209,6 +209,7 @@ def run_live(
 _REMEMBERED = 1000
 """Lines that the summary repeats: a run has no end."""
 
+
 def _summary(feeds: list[Feed], studio: LiveStudio, began: float, interrupted: bool, said: list[str]) -> LiveSummary:
     status = studio.status()
     ages = Histogram.joined(feed.ages for feed in feeds).ages
