@@ -314,6 +314,7 @@ class Lens:
         with self._changed:
             state.optics = {**state.optics, _kind(info): optic}
             self._changed.notify_all()
+        self.busy = ""
         for note in view.notes:
             self._once(note)
 
