@@ -343,6 +343,7 @@ class Lens:
         for info in list(self._wanted.values()):
             self._make(state, info)
         self._explain, self._state = replace(self._explain, **explain), state
+        before.explainer.forget()
 
     def _surveyed(self) -> tuple[str, ...]:
         assert self._state is not None
