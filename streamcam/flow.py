@@ -50,7 +50,7 @@ class Flow:
         self._patience = patience
         self._ended = False
         self._lock = threading.Lock()
-        self._stages: list[tuple[threading.Thread, Channel[Any] | Table[Any, Any] | _Stop]] = []
+        self._stages: list[tuple[threading.Thread, Channel[Any] | Table[Any, Any] | _Stop, float]] = []
 
     def check(self) -> None:
         """To be called now and then by a stage that computes for long between two items.
@@ -81,18 +81,21 @@ class Flow:
         self._start(functools.partial(_feed, items, channel), channel, name)
         return iter(channel)
 
-    def alongside(self, work: Callable[[], None], *, stop: Callable[[], None], name: str = "stage") -> None:
+    def alongside(
+        self, work: Callable[[], None], *, stop: Callable[[], None], name: str = "stage", patience: float = 0.0
+    ) -> None:
         """Runs ``work`` in a thread of its own for as long as it lasts.
 
         Args:
             work: hands on what it makes by itself, and tells of its errors likewise; `Cancelled` ends it silently.
             stop: makes it return soon and does not wait; called once, when the flow ends, from another thread.
             name: of the thread.
+            patience: seconds to wait for it at the end, where that is longer than the flow's.
 
         Raises:
             Cancelled: the flow has ended.
         """
-        self._start(functools.partial(_until_cancelled, work), _Stop(stop), name)
+        self._start(functools.partial(_until_cancelled, work), _Stop(stop), name, patience)
 
     def deal(
         self,
@@ -125,12 +128,18 @@ class Flow:
                 self._start(functools.partial(table.serve, number, work, failed), table, f"{name}-{number}-{thread}")
         return iter(table)
 
-    def _start(self, target: Callable[[], None], between: Channel[Any] | Table[Any, Any] | _Stop, name: str) -> None:
+    def _start(
+        self,
+        target: Callable[[], None],
+        between: Channel[Any] | Table[Any, Any] | _Stop,
+        name: str,
+        patience: float = 0.0,
+    ) -> None:
         thread = threading.Thread(target=target, name=f"streamcam-{name}", daemon=True)
         with self._lock:
             if self._ended:
                 raise Cancelled
-            self._stages.append((thread, between))
+            self._stages.append((thread, between, max(patience, self._patience)))
             thread.start()
 
     def __exit__(
@@ -138,12 +147,12 @@ class Flow:
     ) -> None:
         with self._lock:
             self._ended = True
-        for _, between in self._stages:
+        for _, between, _ in self._stages:
             between.cancel()
-        deadline = time.monotonic() + self._patience
-        for thread, _ in self._stages:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self.abandoned = tuple(thread.name for thread, _ in self._stages if thread.is_alive())
+        since = time.monotonic()
+        for thread, _, patience in self._stages:
+            thread.join(max(0.0, since + patience - time.monotonic()))
+        self.abandoned = tuple(thread.name for thread, _, _ in self._stages if thread.is_alive())
         self._stages.clear()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
@@ -227,7 +227,9 @@ def _named(sources: list[str]) -> Iterator[tuple[str, str]]:
     """Names and URLs; cameras without a name are ``cam1``, ``cam2`` …"""
     for number, source in enumerate(sources, 1):
         match = _NAMED.fullmatch(source)
-        if match and not Path(source).exists():
+        if not source:
+            raise OptionError("a SOURCE is empty", wanted="a URL, webcam, lavfi:GRAPH, a file or -")
+        if match and not os.path.exists(source):
             yield match[1], match[2]
         else:
             yield f"cam{number}", source
@@ -235,6 +237,8 @@ def _named(sources: list[str]) -> Iterator[tuple[str, str]]:
 
 def _placed(places: list[str], names: list[str]) -> Iterator[tuple[str, str]]:
     """The camera and the address of each output."""
+    if len(set(places)) < len(places):
+        raise OptionError("two outputs have the same --to", wanted="each place once")
     for place in places:
         if len(names) > 1 and _PLACE not in place:
             raise OptionError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
@@ -45,7 +46,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        own = contextlib.ExitStack()
         try:
+            own.enter_context(_own_stderr())
             return command(*args, **kwargs)
         except (typer.Exit, typer.Abort):
             raise
@@ -64,10 +67,26 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             complain(understood(error))
             raise typer.Exit(1) from None
         finally:
+            own.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     return wrapped
+
+
+@contextlib.contextmanager
+def _own_stderr() -> Iterator[None]:
+    """Keeps lines for the user out of what is hushed: while TensorFlow is imported all that goes to file 2 is."""
+    if sys.stderr is not sys.__stderr__ or sys.stderr is None:
+        yield
+        return
+    common = sys.stderr
+    with os.fdopen(os.dup(common.fileno()), "w", buffering=1, encoding=common.encoding, errors=common.errors) as own:
+        sys.stderr = own
+        try:
+            yield
+        finally:
+            sys.stderr = common
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:

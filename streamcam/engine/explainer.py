@@ -161,6 +161,10 @@ class StreamExplainer:
         """
         return StreamExplainer(self._model_options, replace(self._options, **explain), self._store, like=self)
 
+    def forget(self) -> None:
+        """Lets go of its kernels, which live on with whoever uses them."""
+        self._views.clear()
+
     @property
     def method(self) -> str:
         """Name of the explanation method."""

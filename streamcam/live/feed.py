@@ -63,6 +63,7 @@ class Feed:
                 self._size = info.width, info.height
                 self._tally.arrived()
                 if self._screen.paused:
+                    self._tally.paused()
                     continue
                 shot = Shot(self.name, info, frame, self._lens.optic(info), self._screen)
                 self._screen.put(shot)
@@ -133,7 +134,7 @@ class Feed:
             explained_fps=self._tally.explained_fps,
             ages=self._tally.recent,
             map_age_ms=None if age is None else round(age * 1000, 1),
-            frames_in=self._tally.frames_in,
+            frames_in=self.counts["frames_in"],
             frames_shown=self._tally.frames_shown,
             frames_explained=self._tally.frames_explained,
             frames_dropped=self.dropped,
@@ -151,17 +152,18 @@ class Feed:
             "source": status.source,
             **self.counts,
             "age_ms": {"p50": ages.p50, "p99": ages.p99, "max": ages.max},
-            "error": str(self.error) if self.error else None,
+            "error": status.trouble or None,
         }
 
     @property
     def counts(self) -> dict[str, int]:
         """Frames and reconnections since the start."""
         return {
-            "frames_in": self._tally.frames_in,
+            "frames_in": self._tally.frames_in + self._camera.dropped,
             "frames_shown": self._tally.frames_shown,
             "frames_explained": self._tally.frames_explained,
             "frames_dropped": self.dropped,
+            "frames_paused": self._tally.frames_paused,
             "frames_skipped": self._camera.skipped,
             "reconnects": self._camera.reconnects,
         }

@@ -314,6 +314,7 @@ class Lens:
         with self._changed:
             state.optics = {**state.optics, _kind(info): optic}
             self._changed.notify_all()
+        self.busy = ""
         for note in view.notes:
             self._once(note)
 
@@ -342,6 +343,7 @@ class Lens:
         for info in list(self._wanted.values()):
             self._make(state, info)
         self._explain, self._state = replace(self._explain, **explain), state
+        before.explainer.forget()
 
     def _surveyed(self) -> tuple[str, ...]:
         assert self._state is not None

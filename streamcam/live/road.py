@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..config import LiveJob
-from ..errors import StreamcamError
+from ..errors import SinkError, StreamcamError
 from ..flow import Cancelled, Flow
 from .desk import Desk
 from .feed import Feed
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 2
 """Batches under way on each device; see `streamcam.engine.program`."""
 
-_PATIENCE = 5.0
-"""Seconds for reads and calls of the model to end, beside what outputs need to be closed."""
+_MORE = 2.0
+"""Seconds that an output's thread may take beside its process."""
 
 _WAKE = 0.5
 """Seconds after which a waiting main thread looks around; some platforms deliver signals only then."""
@@ -46,8 +46,8 @@ class LiveSummary:
 
     Attributes:
         sources: of each camera the counts ``frames_in``, ``frames_shown``, ``frames_explained``, ``frames_dropped``,
-            ``frames_skipped``, ``reconnects``, its ``age_ms`` (``p50``, ``p99``, ``max``: from arrival to shown), and
-            the error by which it was given up.
+            ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``age_ms`` (``p50``, ``p99``, ``max``: from
+            arrival to shown), and its ``error``: what was wrong last, None while all was well.
         total: the sums, and the ages of all.
         outputs: of each outlet what was written and dropped, how often it was restarted, and what was wrong last.
         wall_seconds: from the start to the end.
@@ -127,11 +127,9 @@ def run_live(
     Raises:
         StreamcamError: something cannot be done, or all cameras were given up. Outputs are closed and playable.
     """
+    from ..sinks.outlet import Outlet
     from ..sinks.stills import StillEncoder
     from ..sources.camera import Camera
-
-    if job.outlets:
-        from ..sinks.outlet import Outlet
 
     began = time.monotonic()
     said: list[str] = []
@@ -163,14 +161,24 @@ def run_live(
     ending, out = _Ending(over), set[str]()
     interrupted = False
 
-    def ended() -> None:
-        if all(feed.ended for feed in feeds):
+    def ended(feed: Feed) -> None:
+        if all(other.ended for other in feeds):
             ending.over()
+        elif feed.error is not None:
+            tell(f"{feed.name} is given up: {feed.error}")
+        for name, outlet in outlets:
+            if name == feed.name:
+                outlet.close()
+
+    def push(outlet: Outlet) -> None:
+        outlet.run()
+        if job.page is None and outlet.trouble and all(other.state == "ended" for _, other in outlets):
+            raise SinkError("no output is left", do="what ended them is told above")
 
     with contextlib.ExitStack() as stack:
         if serve is not None:
             stack.enter_context(serve(studio))
-        flow = stack.enter_context(Flow(_PATIENCE + max((outlet.grace for _, outlet in outlets), default=0.0)))
+        flow = stack.enter_context(Flow())
 
         def failed(device: str, error: StreamcamError) -> None:
             if device not in out:
@@ -188,10 +196,11 @@ def run_live(
                     flow.alongside(work, stop=desk.stop, name=f"model-{device}")
 
         for _, outlet in outlets:
-            flow.alongside(ending.guarded(outlet.run), stop=outlet.close, name="outlet")
+            work = ending.guarded(functools.partial(push, outlet))
+            flow.alongside(work, stop=outlet.close, name="outlet", patience=outlet.grace + _MORE)
         for feed, screen in zip(feeds, screens, strict=True):
             flow.alongside(ending.guarded(screen.run), stop=screen.stop, name=f"screen-{feed.name}")
-            read = functools.partial(feed.read, ended)
+            read = functools.partial(feed.read, functools.partial(ended, feed))
             flow.alongside(ending.guarded(read), stop=feed.stop, name=f"camera-{feed.name}")
         flow.alongside(ending.guarded(functools.partial(lens.run, loaded)), stop=lens.stop, name="lens")
         try:

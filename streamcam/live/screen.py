@@ -198,11 +198,15 @@ class Screen:
         painter = self._painter or self._made(shot.info)
         self._painter = painter
         picture = painter.draw(item)
+        encoded = self._encode(picture) if self.jpegs.watchers else None
+        if time.monotonic() - shot.frame.arrived > self._max_age:
+            self._tally.dropped()
+            return
         for taker in self._takers:
             taker.offer(picture, shot.frame.pts)
         self.pictures.put((picture, shot.frame.pts))
-        if self.jpegs.watchers:
-            self.jpegs.put(self._encode(picture))
+        if encoded is not None:
+            self.jpegs.put(encoded)
         self._last = picture, item
         self._tally.shown(time.monotonic() - shot.frame.arrived)
 
@@ -247,6 +251,14 @@ class Screen:
         )
 
     def _show_again(self) -> None:
-        """Lets watchers who came since the last picture see it."""
-        if self._last is not None and self.jpegs.expected:
-            self.jpegs.put(self._encode(self._last[0]))
+        """Lets watchers who came since the last picture see it, and all see it as it is to look by now."""
+        if self._last is None or self._source is None:
+            return
+        picture, item = self._last
+        changed = self._painter is None
+        if changed:
+            self._painter = self._made(self._source)
+            picture = self._painter.draw(item)
+            self._last = picture, item
+        if self.jpegs.expected or (changed and self.jpegs.watchers):
+            self.jpegs.put(self._encode(picture))

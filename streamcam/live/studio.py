@@ -40,7 +40,7 @@ class LiveStudio:
         self._screens, self._outlets, self._lens = screens, outlets, lens
         self._webrtc = find_spec("aiortc") is not None
         self._began = time.monotonic()
-        self._changing = threading.Lock()
+        self._changing, self._drawing = threading.Lock(), threading.Lock()
 
     @property
     def monitors(self) -> Mapping[str, Monitor]:
@@ -94,9 +94,20 @@ class LiveStudio:
             if name not in (*_LOOK, *_EXPLAIN):
                 known = [field.name for field in fields(Settings)]
                 raise OptionError(f"setting {name!r} is not known", do=nearest(name, known))
+        look = {n: v for n, v in settings.items() if n in _LOOK}
+        explain = {n: v for n, v in settings.items() if n in _EXPLAIN}
+        replace(self._screens[0].draw, **look)  # raises before anything has changed
+        if explain:
+            self._explain(explain)
+        with self._drawing:
+            draw = replace(self._screens[0].draw, **look)
+            for screen in self._screens:
+                screen.draw = draw
+        return self._settings()
+
+    def _explain(self, explain: dict[str, Any]) -> None:
+        """Waits for changes before it, and until its own can be seen."""
         with self._changing:
-            draw = replace(self._screens[0].draw, **{n: v for n, v in settings.items() if n in _LOOK})
-            explain = {n: v for n, v in settings.items() if n in _EXPLAIN}
             if "target" in explain:
                 explain["target"] = as_targets(explain["target"])
             if explain.get("method", self._lens.options.method) != self._lens.options.method:
@@ -105,9 +116,6 @@ class LiveStudio:
             now = self._lens.options
             if any(getattr(now, name) != value for name, value in explain.items()):
                 self._lens.change(**explain)
-            for screen in self._screens:
-                screen.draw = draw
-        return self._settings()
 
     def methods(self) -> tuple[str, ...]:
         """See `Studio`."""

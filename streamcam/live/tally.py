@@ -57,11 +57,12 @@ class Tally:
         frames_shown: frames that went to the outputs.
         frames_explained: frames that the model looked at.
         frames_dropped: frames that were too old when their turn came.
+        frames_paused: frames that came while nothing new was to be shown.
         ages: of all shown frames.
     """
 
     def __init__(self) -> None:
-        self.frames_in = self.frames_shown = self.frames_explained = self.frames_dropped = 0
+        self.frames_in = self.frames_shown = self.frames_explained = self.frames_dropped = self.frames_paused = 0
         self.ages = Histogram()
         self._lock = threading.Lock()
         self._shown: deque[tuple[float, float]] = deque()
@@ -76,6 +77,11 @@ class Tally:
         """A frame was left out."""
         with self._lock:
             self.frames_dropped += 1
+
+    def paused(self) -> None:
+        """A frame came that is not to be shown."""
+        with self._lock:
+            self.frames_paused += 1
 
     def explained(self) -> None:
         """The model has looked at a frame."""

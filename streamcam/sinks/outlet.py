@@ -140,9 +140,11 @@ class Outlet:
 
     def _wait(self, attempt: RetryCallState) -> None:
         assert attempt.outcome
-        self.state, self.trouble = "waiting", str(attempt.outcome.exception())
+        before, self.trouble = self.trouble, str(attempt.outcome.exception())
+        self.state = "waiting"
         self.restarts += 1
-        self._say(f"{self.trouble}; it is tried again")
+        if self.trouble != before:
+            self._say(f"{self.trouble}; it is tried again")
 
     def _push(self) -> None:
         """The life of one process."""

@@ -31,6 +31,7 @@ class Address:
         ends: True where the end of the stream is meant, and nothing can be opened again; elsewhere the connection was
             lost.
         recorded: True for what waits to be read, and comes faster than in real time.
+        waits: True where the first frame may wait until somebody is ready for it; a stand-in for a camera does not.
         recordings: True where what has a known length is recorded.
     """
 
@@ -41,6 +42,7 @@ class Address:
     options: dict[str, str] = field(default_factory=dict)
     ends: bool = False
     recorded: bool = False
+    waits: bool = False
     recordings: bool = False
 
 
@@ -121,7 +123,7 @@ def file(options: CameraOptions) -> Address:
         return translated(error, path, path, options.timeout)
 
     # The prefix keeps FFmpeg from taking a colon in the name for a protocol.
-    return Address(path, f"file:{path}", refused, format=image_format(path), ends=True, recorded=True)
+    return Address(path, f"file:{path}", refused, format=image_format(path), ends=True, recorded=True, waits=True)
 
 
 def standard_input(options: CameraOptions) -> Address:

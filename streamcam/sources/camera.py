@@ -57,8 +57,7 @@ class Camera:
         Args:
             options: what to open, and how long to try.
             say: told in one line when it is lost and when it is back; in the iterating thread.
-            ready: returns when somebody is ready for such pictures; what is recorded can wait for that, and would be
-                over before.
+            ready: returns when somebody is ready for such pictures; a file can wait for that, and would be over before.
 
         Raises:
             SourceError: there is no such kind of source, or no such file.
@@ -167,7 +166,7 @@ class Camera:
                 if self.state != "live":
                     self._back()
                 self.dropped, self.skipped = dropped + connection.dropped, skipped + connection.skipped
-                if self._address.recorded and not self._delivered:
+                if self._address.waits and not self._delivered:
                     self._ready(info)
                     arrived = time.monotonic()
                 pts = self._clock.place(streamed, arrived - self._born)

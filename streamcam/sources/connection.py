@@ -99,7 +99,7 @@ class Connection:
         self._container.close()
 
     def __iter__(self) -> Iterator[tuple[VideoFrame, Fraction | None, float]]:
-        """Yields a frame, its time in the stream in seconds where that tells, and when it was there (`time.monotonic`).
+        """Yields a frame, its time in the stream in seconds where that tells, and when it came (`time.monotonic`).
 
         Raises:
             SourceError: it was lost, or nothing that could be decoded came for longer than the timeout.
@@ -107,14 +107,16 @@ class Connection:
         seen = time.monotonic()
         streamed = Fraction(0)
         for packet in self._punctual(self._packets()):
+            arrived = time.monotonic()
             for picture in self._decode(packet):
                 told = self._time_of(picture)
                 if self._pace is not None:
                     told = streamed = streamed + 1 / (self.rate or _ASSUMED_RATE) if told is None else told
                     self._pace.hold(told)
+                    arrived = time.monotonic()
                 if self._stopping.is_set():
                     return
-                yield picture, told, time.monotonic()
+                yield picture, told, arrived
                 seen = time.monotonic()
             if time.monotonic() - seen > self._timeout:
                 what = f"{self._address.name} sent nothing that can be decoded for {self._timeout:g} s"

@@ -121,6 +121,8 @@ def test_values_that_cannot_be_used(arguments: list[str]) -> None:
 
 
 def test_names_and_places() -> None:
+    assert "same --to" in refused(cli(PATTERN, "--to", "a.mp4", "--to", "a.mp4"), code=2)
+    assert "SOURCE is empty" in refused(cli(""), code=2)
     assert "{camera}" in refused(cli(PATTERN, PATTERN, "--to", "out.mp4"), code=2)
     assert "same name" in refused(cli("a=" + PATTERN, "a=" + PATTERN), code=2)
     assert "a/b" in refused(cli(PATTERN, "--to", "a/b/out.mp4"))
@@ -157,6 +159,29 @@ class Run:
                 if int(fields[1]) == self.process.pid and fields[0] != "Z":
                     found.append(int(entry.name))
         return found
+
+
+def test_what_fails_while_tensorflow_is_imported_is_told() -> None:
+    run = Run("webcam:77", "--http", "off")
+    said, errors = run.process.communicate(timeout=120)
+    assert run.process.returncode == 1
+    assert "webcam:77" in errors
+    run = Run(f"rtsp://127.0.0.1:{free_port()}/cam", "--http", "off")
+    said, errors = run.process.communicate(timeout=120)
+    assert (run.process.returncode, said) == (1, "")
+    assert "cannot be reached" in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_thread_that_cannot_be_ended_does_not_change_the_exit_code() -> None:
+    code = (
+        "import threading, sys; from streamcam import cli; from streamcam.cli import app; "
+        "threading.Thread(target=threading.Event().wait, name='streamcam-stuck', daemon=True).start(); "
+        "sys.argv = ['streamcam', 'process', 'nowhere.mp4']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "nowhere.mp4" in done.stderr
 
 
 @pytest.fixture

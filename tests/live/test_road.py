@@ -6,12 +6,24 @@ import io
 import threading
 import time
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from streamcam.config import OutletOptions
 from streamcam.engine import replica as replicas
-from streamcam.errors import DeviceError, LayerError, MethodError, ModelError, OptionError, SourceError, TargetError
+from streamcam.errors import (
+    DeviceError,
+    LayerError,
+    MethodError,
+    ModelError,
+    OptionError,
+    SinkError,
+    SourceError,
+    TargetError,
+)
+from streamcam.live.lens import Lens
 
 from .runs import PATTERN, job, running
 
@@ -93,6 +105,51 @@ def test_a_dead_camera_leaves_the_others_alone():
     assert "127.0.0.1:9" in status.cameras[0].trouble
     assert summary.sources[0]["frames_in"] == 0
     assert summary.sources[1]["frames_explained"] >= 10
+
+
+def test_a_camera_that_is_given_up_is_told_and_its_outputs_are_closed(clip, tmp_path):
+    out = tmp_path / "short.mkv"
+    outlets = (("short", OutletOptions(to=str(out))),)
+    with running(job(f"short={clip}", f"long={PATTERN}", "dead=rtsp://127.0.0.1:9/x", outlets=outlets)) as run:
+        run.until(lambda status: status.outlets[0].state == "ended")
+        run.until(lambda status: any(line.startswith("dead is given up: ") for line in run.said))
+        summary = run.end()
+    assert "127.0.0.1:9" in summary.sources[2]["error"]
+    with av.open(str(out)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == summary.outputs[0]["frames"] > 0
+
+
+def test_it_ends_when_no_output_is_left(tmp_path):
+    out = tmp_path / "out.mp4"
+
+    def offer(self, picture, pts):
+        raise SinkError("the disk is full")
+
+    outlets = (("cam1", OutletOptions(to=str(out))),)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SinkError, match="no output is left"):
+        patch.setattr("streamcam.sinks.push.child.Child.serve", lambda self: offer(self, None, 0))
+        with running(job(PATTERN, outlets=outlets)) as run:
+            run.result()
+
+
+def test_the_look_changes_while_something_is_compiled(monkeypatch):
+    compiled, look = threading.Event(), Lens.change
+
+    def change(self, **explain):
+        assert compiled.wait(60)
+        look(self, **explain)
+
+    with running(job(PATTERN)) as run:
+        run.explained(3)
+        monkeypatch.setattr(Lens, "change", change)
+        waiting = threading.Thread(target=lambda: run.studio.change(method="saliency"), daemon=True)
+        waiting.start()
+        assert run.studio.change(alpha=0.25).alpha == 0.25
+        assert waiting.is_alive()
+        compiled.set()
+        waiting.join(60)
+        assert run.studio.status().settings.method == "saliency"
+        assert run.studio.status().settings.alpha == 0.25
 
 
 def test_the_first_connection_must_succeed():
@@ -184,6 +241,9 @@ def test_a_paused_camera_shows_nothing_new():
         assert run.studio.status().cameras[0].frames_shown <= before.frames_shown + 3
         monitor.pause(False)
         run.explained(3)
+        counts = run.end().total
+    assert counts["frames_paused"] >= 20
+    assert 0 <= counts["frames_in"] - sum(counts[f"frames_{w}"] for w in ("shown", "dropped", "paused")) <= 5
 
 
 def test_a_model_that_fails_ends_it(monkeypatch):

@@ -150,6 +150,31 @@ def test_the_look_changes_at_once(stage):
     assert not touched(luma)
 
 
+def test_a_frozen_picture_takes_the_new_look(stage):
+    shot = stage.put(0)
+    shot.settle(explained(shot.frame))
+    stage.taken.wait(1)
+    rung = threading.Event()
+    with stage.screen.jpegs.watched(rung.set):
+        assert rung.wait(10)
+        rung.clear()
+        stage.screen.draw = DrawOptions(caption=False, alpha=0.0)
+        assert rung.wait(10)
+    assert not touched(planes_of(stage.screen.last[0])[0])
+
+
+def test_what_becomes_too_old_while_it_is_drawn_is_not_shown():
+    with Flow() as flow:
+        stage = Set(flow, max_age=0.5)
+        stage.screen._encode = lambda picture: time.sleep(0.6) or b"slow"
+        with stage.screen.jpegs.watched(lambda: None):
+            stage.put(0).settle(None)
+            deadline = time.monotonic() + 20
+            while not stage.tally.frames_dropped:
+                assert time.monotonic() < deadline
+        assert stage.taken.pictures == []
+
+
 def test_pictures_are_encoded_for_watchers_only_and_the_last_one_for_who_comes_late(stage):
     stage.put(0).settle(None)
     stage.taken.wait(1)
