@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import LiveJob
 from ..errors import SinkError, StreamcamError
 from ..flow import Cancelled, Flow
+from ..sources import open_camera
 from .desk import Desk
 from .feed import Feed
 from .lens import AT_MOST, Lens, at_work
@@ -129,7 +130,6 @@ def run_live(
     """
     from ..sinks.outlet import Outlet
     from ..sinks.stills import StillEncoder
-    from ..sources.camera import Camera
 
     began = time.monotonic()
     said: list[str] = []
@@ -140,7 +140,7 @@ def run_live(
         say(line)
 
     lens = Lens(job.model, job.explain, len(job.cameras), tell)
-    cameras = [Camera(options, tell, ready=lens.wait_for) for options in job.cameras]
+    cameras = [open_camera(options, tell, ready=lens.wait_for) for options in job.cameras]
     outlets = [(name, Outlet(options, tell)) for name, options in job.outlets]
     desk = Desk(1, min(camera.max_age for camera in job.cameras), job.explain_fps)
     feeds, screens = [], []

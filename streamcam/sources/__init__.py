@@ -108,19 +108,25 @@ def open_source(options: SourceOptions) -> Source:
     return cast(Source, getattr(import_module(module), name)(options))
 
 
-def open_camera(options: CameraOptions, say: Callable[[str], None] = lambda line: None) -> Camera:
+def open_camera(
+    options: CameraOptions,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    ready: Callable[[SourceInfo], None] = lambda info: None,
+) -> Camera:
     """A camera, which is opened when it is iterated over.
 
     Args:
         options: what to open, and how long to try.
         say: told in one line when it is lost and when it is back.
+        ready: returns when somebody is ready for such pictures; only a file waits for that.
 
     Raises:
         SourceError: there is no such kind of camera, or no such file.
     """
     from .camera import Camera
 
-    return Camera(options, say)
+    return Camera(options, say, ready=ready)
 
 
 def address_of(options: CameraOptions) -> Address:
