@@ -16,7 +16,6 @@ from .browsing import Visitor
 from .runs import Run, job, running
 from .visiting import until as soon
 
-
 MOVING = "yard=lavfi:testsrc2=size=320x240:rate=25"
 
 
