@@ -37,6 +37,7 @@ def state(model: Any) -> tuple[list[bytes], dict[str, list[str]]]:
 @cache
 def built(build: str, method: str) -> tuple[Any, Kernel, Look, bool]:
     """A model, its kernel, what that says of two pictures, and whether the model is as before."""
+    keras.utils.set_random_seed(4)  # whatever ran before in this process
     model = EVERY_BUILD[build]()
     before = state(model)
     kernel = kernel_of(model, method, target=TARGETS, batch=BATCH, params=SMALL.get(method, {}))
