@@ -26,9 +26,12 @@ class Visitor:
     def image(self) -> WebElement:
         return self.find(".view img")
 
-    def sees_a_picture(self) -> bool:
-        found = self.driver.find_elements(By.CSS_SELECTOR, ".view img")
-        return any(image.get_property("naturalWidth") and image.is_displayed() for image in found)
+    def sees_a_picture(self, kinds: str = "img, video") -> bool:
+        """``kinds``: what may show it; a page that has WebRTC goes from the image to the video by itself."""
+        return any(
+            shown.is_displayed() and (shown.get_property("naturalWidth") or shown.get_property("videoWidth"))
+            for shown in self.driver.find_elements(By.CSS_SELECTOR, f".view :is({kinds})")
+        )
 
     def grabbed(self, selector: str = ".view img") -> np.ndarray:
         return np.asarray(Image.open(io.BytesIO(self.find(selector).screenshot_as_png)).convert("RGB"), np.int16)

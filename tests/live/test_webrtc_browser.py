@@ -52,7 +52,7 @@ def plays(visitor: Visitor) -> bool:
 
 
 def shows_images(visitor: Visitor) -> bool:
-    return visitor.sees_a_picture() and visitor.text("[data-figure=by]") == "MJPEG"
+    return visitor.sees_a_picture("img") and visitor.text("[data-figure=by]") == "MJPEG"
 
 
 def moves(visitor: Visitor, selector: str) -> bool:
