@@ -257,10 +257,12 @@ class CameraOptions:
     def __post_init__(self) -> None:
         if not (self.name and all(letter.isalnum() or letter in "-_" for letter in self.name)):
             raise OptionError(f"{self.name!r} is not possible as a camera's name", wanted="letters, digits, - and _")
-        if isinstance(self.reconnect, str):
-            _one_of("--reconnect", self.reconnect, ("auto", "never", "forever"))
-        else:
+        if not isinstance(self.reconnect, str):
             _within("--reconnect", self.reconnect, 0, 1_000_000)
+        elif self.reconnect not in ("auto", "never", "forever"):
+            raise OptionError(
+                f"--reconnect {self.reconnect!r} is not known", wanted="auto, never, forever, or a number of times"
+            )
         _within("--timeout", self.timeout, 0.1, 3600)
         _within("--max-age", self.max_age, 0.05, 60)
 

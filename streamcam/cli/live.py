@@ -249,7 +249,10 @@ def _placed(places: list[str], names: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _reconnect(text: str) -> int | Literal["auto", "never", "forever"]:
-    return int(text) if text.isdecimal() else cast(Any, text)
+    try:
+        return int(text)
+    except ValueError:
+        return cast(Any, text)
 
 
 def _page(http: str | None, token: str, *, needed: bool) -> PageOptions | None:

@@ -104,6 +104,7 @@ def test_a_missing_token() -> None:
         ["--http", "nowhere:http"],
         ["--http", "99999"],
         ["--reconnect", "sometimes"],
+        ["--reconnect", "-1"],
         ["--duration", "soon"],
         ["--duration", "0"],
         ["--max-age", "0"],

@@ -49,7 +49,7 @@ class Stream:
         self._kind = kind
         # An absolute path is never taken for a protocol.
         self._to = str(Path(order.options.to).absolute()) if kind.name == "HLS" else order.options.to
-        self._name = masked(order.options.to)
+        self._name = "standard output" if kind.stdout else masked(order.options.to)
         self._codec, self._encoder, self._told = choose_live_encoder(kind.name, order.options, order.rate)
         self._output: OutputContainer | None = None
         self._stream: VideoStream
