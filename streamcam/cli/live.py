@@ -252,7 +252,7 @@ def _reconnect(text: str) -> int | Literal["auto", "never", "forever"]:
     try:
         return int(text)
     except ValueError:
-        return cast(Any, text)
+        return cast(Literal["auto", "never", "forever"], text)
 
 
 def _page(http: str | None, token: str, *, needed: bool) -> PageOptions | None:

@@ -7,6 +7,11 @@ XLA) with it, so that no option of the user's TensorFlow is switched for a call.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +33,9 @@ _STEPS = (
 AT_ONCE = 2
 """Batches that are under way on a device. On a graphics card one is copied while the other is computed. On a processor
 each has half of the cores; the other half is the decoder's and the encoder's, unless the model takes longest."""
+
+_GIVES_WAY = 10
+"""By how much the nice value of the model's threads on a processor is above that of the others."""
 
 _IN_PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 
@@ -106,8 +114,7 @@ class Running:
         self.graph = tf.Graph()
         with self.graph.as_default(), tf.device(tensorflow_name(device)):
             tf.graph_util.import_graph_def(program.graph_def, name="")
-        config = _for_processor() if on_processor else _for_card(precision, xla=xla)
-        self._session = tf.compat.v1.Session(graph=self.graph, config=config)
+        self._session = _giving_way(self.graph) if on_processor else _on_card(self.graph, precision, xla=xla)
         self._call = self._session.make_callable(list(program.outputs), feed_list=list(program.inputs))
 
     def __call__(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
@@ -130,6 +137,24 @@ class Running:
             raise DeviceError(f"{self._device} failed: {reason(error)}") from error
 
 
+def _giving_way(graph: Any) -> Any:
+    """A session whose threads compute when the encoder's have nothing to do.
+
+    A picture goes through an encoder's threads one after the other, so each of them that waits for a core delays all;
+    the model has work ahead and can wait. Threads inherit the priority of the one that starts them.
+    """
+    with ThreadPoolExecutor(1, initializer=_give_way) as starting:
+        session = starting.submit(tf.compat.v1.Session, graph=graph, config=_for_processor())
+    return session.result()
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # elsewhere a priority is that of the whole process
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _GIVES_WAY)
+
+
 def _for_processor() -> Any:
     config = tf.compat.v1.ConfigProto(
         device_count={"CPU": logical_cpus(), "GPU": 0},
@@ -145,7 +170,7 @@ def _for_processor() -> Any:
     return config
 
 
-def _for_card(precision: str, *, xla: bool) -> Any:
+def _on_card(graph: Any, precision: str, *, xla: bool) -> Any:
     config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     config.gpu_options.allow_growth = True
     options = config.graph_options.rewrite_options
@@ -154,4 +179,4 @@ def _for_card(precision: str, *, xla: bool) -> Any:
         options.auto_mixed_precision = options.ON
     if xla:
         config.graph_options.optimizer_options.global_jit_level = tf.compat.v1.OptimizerOptions.ON_2
-    return config
+    return tf.compat.v1.Session(graph=graph, config=config)
