@@ -6,14 +6,16 @@ which reaches every kind of Keras model, and before TensorFlow's own rewriter, w
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from ..errors import ModelError
-from ..models.backend import convert_variables_to_constants_v2, tf
+from ..models.backend import tf
 from ..models.foreign import reason
 from .program import Program
 from .rewrite import fold_batch_norm, inline_convolutions, merge_padding, rewrite_gelu
 from .rewrite.graph import node_of
+from .weights import put_back, without_variables
 
 _IDLE = ("Const", "Identity", "NoOp")
 
@@ -31,29 +33,33 @@ def freeze(function: Any) -> Program:
         ModelError: TensorFlow cannot freeze it.
     """
     try:
-        frozen = convert_variables_to_constants_v2(function)
+        graph_def, weights = without_variables(function)
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.graph_util.import_graph_def(graph_def, name="")
     except (ValueError, tf.errors.OpError) as error:
         # Gradients through grouped convolutions, which Keras puts into functions of their own (ConvNeXt).
         raise ModelError(
             f"TensorFlow cannot turn the model into constants: {reason(error)}",
             do="use a method that does not go back to the input, such as gradcam or occlusion",
         ) from error
-    graph, graph_def = frozen.graph, frozen.graph.as_graph_def()
-    inputs = tuple(tensor.name for tensor in frozen.inputs)
-    outputs = [tensor.name for tensor in frozen.outputs]
+    captured = {tensor.name for tensor in function.graph.internal_captures}
+    inputs = tuple(tensor.name for tensor in function.inputs if tensor.name not in captured)
+    outputs = [tensor.name for tensor in function.outputs]
     inline_convolutions(graph_def, outputs)
     merge_padding(graph_def, outputs, lambda name: graph.get_operation_by_name(name).outputs[0].shape)
-    fold_batch_norm(graph_def, outputs)
+    fold_batch_norm(graph_def, outputs, weights)
     rewrite_gelu(graph_def, outputs)
-    forget_order(graph_def)
+    forget_order(graph_def, weights)
     # Most nodes have lost their readers by now, and each one that is left costs time and memory to import.
-    graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [node_of(name) for name in (*inputs, *outputs)])
+    kept = [node_of(name) for name in (*inputs, *outputs)]
+    graph_def = tf.compat.v1.graph_util.extract_sub_graph(graph_def, kept)
     for node in graph_def.node:
         node.device = ""
-    return Program(graph_def, inputs, tuple(outputs))
+    return Program(graph_def, inputs, tuple(outputs), put_back(graph_def, weights, kept))
 
 
-def forget_order(graph_def: Any) -> None:
+def forget_order(graph_def: Any, weights: Collection[str] = ()) -> None:
     """Drops waits for nodes that do nothing but pass constants on: what is left of reading variables, in place.
 
     They would keep all the constants that folding has replaced.
@@ -65,7 +71,7 @@ def forget_order(graph_def: Any) -> None:
         if name not in idle:
             idle[name] = False
             node = nodes[name]
-            idle[name] = node.op in _IDLE and all(is_idle(node_of(one)) for one in node.input)
+            idle[name] = (node.op in _IDLE or name in weights) and all(is_idle(node_of(one)) for one in node.input)
         return idle[name]
 
     for node in graph_def.node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 
@@ -51,26 +52,28 @@ def choose_precision(
         return wanted, []
     if not half:
         return "float32", []
-    exact = start("float32")
-    if exact.plan.compares_scores:
+    kernel = start("float32")
+    if kernel.plan.compares_scores:
         return "float32", [f"precision float32: scores are compared, and {half} tells them apart by 1/16 only"]
-    if exact.plan.backwards:
+    if kernel.plan.backwards:
         return "float32", [f"precision float32: backwards through the whole network {half} takes longer"]
-    cosine = agreement(exact, start(half))
+    exact = sampled(kernel)
+    del kernel
+    gc.collect()  # a graph of TensorFlow is full of cycles, and holds the weights several times over
+    cosine = agreement(exact, sampled(start(half)))
     if cosine >= AGREEMENT:
         return half, [f"precision {half}: its maps agree with float32 (cosine {cosine:.4f})"]
     return "float32", [f"precision float32: the maps in {half} differ (cosine {cosine:.4f}, wanted {AGREEMENT})"]
 
 
-def agreement(one: Kernel, other: Kernel) -> float:
-    """The smallest cosine between what two kernels make of the probe photographs; 1 where both are zero.
+def sampled(kernel: Kernel) -> NDArray[np.float32]:
+    """What a kernel makes of the probe photographs; of methods of many passes a few."""
+    return kernel.sample(probes(kernel.size)[: kernel.batch])
 
-    Of methods of many passes a few are compared.
-    """
-    pictures = probes(one.size)[: one.batch]
-    return min(
-        cosine(first, second) for first, second in zip(one.sample(pictures), other.sample(pictures), strict=True)
-    )
+
+def agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """The smallest cosine between what two kernels have `sampled`; 1 where both are zero."""
+    return min(cosine(first, second) for first, second in zip(one, other, strict=True))
 
 
 def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..errors import DeviceError, ModelError, OutOfMemoryError
 from ..models.backend import tf
 from ..models.foreign import reason
 from .devices import logical_cpus, processor_threads, tensorflow_name
+from .weights import Weights, cast, imported, put_back
 
 _STEPS = (
     *("layout_optimizer", "constant_folding", "arithmetic_optimization", "dependency_optimization"),
@@ -42,17 +43,19 @@ _IN_PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """A graph of constants.
+    """A graph of constants, the large ones beside it.
 
     Attributes:
         graph_def: the `GraphDef`; no node says on which device it is.
         inputs, outputs: names of tensors.
+        weights: values of some of its placeholders.
         rewritten: the precision in which it was rewritten for processors; empty before.
     """
 
     graph_def: Any
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    weights: Weights = field(default_factory=dict)
     rewritten: str = ""
 
     @property
@@ -83,7 +86,10 @@ class Program:
         rewritten = tf_optimizer.OptimizeGraph(config, meta)
         for node in rewritten.node:
             node.device = ""
-        return Program(rewritten, self.inputs, self.outputs, precision)
+        kept = [tensor.partition(":")[0] for tensor in (*self.inputs, *self.outputs)]
+        weights = cast(rewritten, self.weights)
+        rewritten = tf.compat.v1.graph_util.extract_sub_graph(rewritten, kept)
+        return Program(rewritten, self.inputs, self.outputs, put_back(rewritten, weights, kept), precision)
 
     def start(self, device: str, precision: str = "float32", *, xla: bool = False) -> Running:
         """Makes it ready to run; the first run takes longer than the others.
@@ -113,7 +119,7 @@ class Running:
         self._device = device
         self.graph = tf.Graph()
         with self.graph.as_default(), tf.device(tensorflow_name(device)):
-            tf.graph_util.import_graph_def(program.graph_def, name="")
+            imported(program.graph_def, program.weights)
         self._session = _giving_way(self.graph) if on_processor else _on_card(self.graph, precision, xla=xla)
         self._call = self._session.make_callable(list(program.outputs), feed_list=list(program.inputs))
 
@@ -167,6 +173,9 @@ def _for_processor() -> Any:
         setattr(options, step, options.OFF)
     options.meta_optimizer_iterations = options.ONE
     options.memory_optimization = options.NO_MEM_OPT
+    # Each of these copies the graph, with all weights in it by now, and finds nothing to do.
+    options.disable_tfg_optimizer = options.experimental_disable_compressed_tensor_optimization = True
+    config.experimental.optimize_for_static_graph = config.experimental.disable_output_partition_graphs = True
     return config
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,7 @@ import numpy as np
 from ..config import Precision
 from ..errors import OutOfMemoryError
 from .kernel import Kernel, Plan
-from .precision import AGREEMENT, agreement, choose_precision
+from .precision import AGREEMENT, agreement, choose_precision, sampled
 from .store import Settled
 
 DEFAULT_BATCH = 8
@@ -57,6 +58,7 @@ def settle(plan: Callable[[int], Plan], batch: int, *, wanted: Precision, device
     if not on_processor and first.passes is None:
         xla, told = _faster_with_xla(chosen, precision, device)
         notes = [*notes, told]
+    gc.collect()  # see `choose_precision`
     return Settled(chosen, precision, xla, tuple(notes))
 
 
@@ -81,7 +83,7 @@ def _fastest(first: Plan, plan: Callable[[int], Plan], precision: str, device: s
 def _faster_with_xla(plan: Plan, precision: str, device: str) -> tuple[bool, str]:
     """Whether XLA is faster, and right; and that in words."""
     plain, compiled = plan.start(device, precision), plan.start(device, precision, xla=True)
-    cosine = agreement(plain, compiled)
+    cosine = agreement(sampled(plain), sampled(compiled))
     ratio = seconds_a_picture(plain) / seconds_a_picture(compiled)
     taken = ratio > _ENOUGH and cosine >= AGREEMENT
     return taken, f"XLA {'on' if taken else 'off'}: {ratio:.2f} times as fast with it (cosine {cosine:.4f})"

@@ -21,7 +21,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from ..models.backend import tf
@@ -134,12 +136,20 @@ class Store:
             programs |= {"step": plan.passes.step, "last": plan.passes.last}
             record["passes"] = {name: getattr(plan.passes, name) for name in _PASSES}
         record["programs"] = {
-            name: {"inputs": one.inputs, "outputs": one.outputs, "rewritten": one.rewritten}
+            name: {
+                "inputs": one.inputs,
+                "outputs": one.outputs,
+                "rewritten": one.rewritten,
+                "weights": list(one.weights),
+            }
             for name, one in programs.items()
         }
         whole = {"plan": record, "precision": settled.precision, "xla": settled.xla, "notes": settled.notes}
-        files = {f"{name}.pb": program.graph_def.SerializeToString() for name, program in programs.items()}
-        self._write(key, {"plan.json": json.dumps(whole).encode(), **files})
+        files: dict[str, bytes | memoryview] = {"plan.json": json.dumps(whole).encode()}
+        for name, program in programs.items():
+            files[f"{name}.pb"] = program.graph_def.SerializeToString()
+            files |= {_file(name, n): _bytes(value) for n, value in enumerate(program.weights.values())}
+        self._write(key, files)
 
     def _read(self, key: str, read: Callable[[zipfile.ZipFile], T]) -> T | None:
         """What an entry holds, or None; a damaged one is taken away."""
@@ -160,7 +170,7 @@ class Store:
     def _path(self, key: str) -> Path | None:
         return self.folder / f"{key}.zip" if self.folder is not None and key else None
 
-    def _write(self, key: str, files: Mapping[str, bytes]) -> None:
+    def _write(self, key: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Writes an entry whole or not at all; a cache that cannot be written is no reason to fail."""
         path = self._path(key)
         if path is None:
@@ -201,16 +211,30 @@ def _plan(record: dict[str, Any], entry: zipfile.ZipFile) -> Plan:
         graph_def = tf.compat.v1.GraphDef()
         graph_def.ParseFromString(entry.read(f"{name}.pb"))
         told = record["programs"][name]
-        nodes = {node.name for node in graph_def.node}
-        if not nodes.issuperset(tensor.partition(":")[0] for tensor in (*told["inputs"], *told["outputs"])):
+        nodes = {node.name: node for node in graph_def.node}
+        if not nodes.keys() >= {tensor.partition(":")[0] for tensor in (*told["inputs"], *told["outputs"])}:
             raise ValueError(f"{name} is not whole")
-        return Program(graph_def, tuple(told["inputs"]), tuple(told["outputs"]), told["rewritten"])
+        weights = {one: _array(nodes[one], entry.read(_file(name, n))) for n, one in enumerate(told["weights"])}
+        return Program(graph_def, tuple(told["inputs"]), tuple(told["outputs"]), weights, told["rewritten"])
 
     passes = None
     if "passes" in record:
         passes = PassesPlan(program("step"), program("last"), **{name: record["passes"][name] for name in _PASSES})
     plain: dict[str, Any] = {name: tuple(v) if isinstance(v := record[name], list) else v for name in _PLAN}
     return Plan(first=program("first"), passes=passes, **plain)
+
+
+def _file(program: str, n: int) -> str:
+    return f"{program}-{n}.weight"
+
+
+def _bytes(value: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+
+
+def _array(placeholder: Any, data: bytes) -> NDArray[Any]:
+    kind = tf.dtypes.as_dtype(placeholder.attr["dtype"].type).as_numpy_dtype
+    return np.frombuffer(data, kind).reshape([one.size for one in placeholder.attr["shape"].shape.dim])
 
 
 def _recognisable(value: Any) -> Any:

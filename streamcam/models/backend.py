@@ -41,7 +41,9 @@ with _hushed(), warnings.catch_warnings():
     import keras
     import tensorflow as tf
 
-    # Freezing has no public name in TensorFlow 2; its own converters use this one.
+    # Freezing has no public name in TensorFlow 2; its own converters use these.
+    from tensorflow.python.framework.convert_to_constants import _FunctionConverterDataInEager as FunctionConverter
+    from tensorflow.python.framework.convert_to_constants import _replace_variables_by_constants as replace_variables
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     # Nor is there a public way to the gradient that TensorFlow itself has for an operation.
@@ -50,4 +52,11 @@ with _hushed(), warnings.catch_warnings():
     tf.get_logger().setLevel("ERROR")
     tf.config.list_physical_devices()
 
-__all__ = ["convert_variables_to_constants_v2", "gradient_registry", "keras", "tf"]
+__all__ = [
+    "FunctionConverter",
+    "convert_variables_to_constants_v2",
+    "gradient_registry",
+    "keras",
+    "replace_variables",
+    "tf",
+]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..weights import Weights
 from .graph import Graph, node_of
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
@@ -32,17 +33,18 @@ class _Step:
     value: str
 
 
-def fold_batch_norm(graph_def: Any, outputs: list[str]) -> int:
+def fold_batch_norm(graph_def: Any, outputs: list[str], weights: Weights | None = None) -> int:
     """Folds constant products and sums into the convolutions and dense layers before them, in place.
 
     Args:
         graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
         outputs: names of the tensors that must keep their value.
+        weights: those beside the graph; the folded ones are added.
 
     Returns:
         How many nodes were changed.
     """
-    graph = Graph(graph_def, outputs)
+    graph = Graph(graph_def, outputs, weights)
     chains: list[tuple[Any, list[_Step]]] = []
     for node in graph_def.node:
         if _can_be_scaled(node) and node.input[1] in graph.constants:

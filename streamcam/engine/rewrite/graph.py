@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.backend import tf
+from ..weights import LEAST, Weights, to_weight
 
 _ARITHMETIC: dict[str, Callable[..., NDArray[Any]]] = {
     "Identity": lambda x: x,
@@ -32,17 +33,19 @@ class Graph:
         readers: names of the nodes that read a node, one for each time that they do.
         kept: names of the nodes whose tensors must keep their value.
         constants: values of tensors.
+        weights: those beside the graph; None where all are in it.
     """
 
-    def __init__(self, graph_def: Any, outputs: Iterable[str]) -> None:
+    def __init__(self, graph_def: Any, outputs: Iterable[str], weights: Weights | None = None) -> None:
         self.graph_def = graph_def
+        self.weights = weights
         self.nodes = {node.name: node for node in graph_def.node}
         self.readers: dict[str, list[str]] = defaultdict(list)
         for node in graph_def.node:
             for name in node.input:
                 self.readers[node_of(name)].append(node.name)
         self.kept = {node_of(name) for name in outputs}
-        self.constants = Constants(self.nodes)
+        self.constants = Constants(self.nodes, weights or {})
 
     def producer(self, tensor: str) -> Any:
         """The node that makes a tensor, behind identities."""
@@ -65,6 +68,10 @@ class Graph:
     def add_constant(self, name: str, value: NDArray[Any], like: Any) -> str:
         """The name of a new constant of the type of the tensors of a node."""
         node = self.nodes[name] = self.graph_def.node.add(name=name, op="Const")
+        if self.weights is not None and value.nbytes >= LEAST:
+            self.weights[name] = value
+            to_weight(node, value)
+            return name
         node.attr["dtype"].CopyFrom(like.attr["T"])
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
         return name
@@ -101,9 +108,9 @@ def node_of(tensor: str) -> str:
 class Constants:
     """Values of tensors that are constants or computed from constants alone."""
 
-    def __init__(self, nodes: dict[str, Any]) -> None:
+    def __init__(self, nodes: dict[str, Any], weights: Weights) -> None:
         self._nodes = nodes
-        self._values: dict[str, NDArray[Any] | None] = {}
+        self._values: dict[str, NDArray[Any] | None] = dict(weights)
 
     def __contains__(self, tensor: str) -> bool:
         return self._value(node_of(tensor)) is not None

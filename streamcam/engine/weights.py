@@ -1,0 +1,189 @@
+"""Weights beside a graph instead of in it, until it runs.
+
+TensorFlow's rewriter and its freezing copy a graph over and over. With the weights of VGG16 in it, half a gigabyte,
+that took minutes and 17 GB. So a weight that goes into nothing but products is a placeholder in the graph; what is read
+otherwise stays a constant, for the rewriter to compute with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..models.backend import FunctionConverter, replace_variables, tf
+
+Weights: TypeAlias = dict[str, NDArray[Any]]
+"""Values of placeholders, by name of the node. In bfloat16 the arrays are of ml_dtypes' type."""
+
+LEAST = 4096
+"""Bytes from which on a weight is kept beside the graph."""
+
+_PRODUCTS = frozenset(
+    (
+        *(("Conv2D", 1), ("DepthwiseConv2dNative", 1), ("MatMul", 0), ("MatMul", 1)),
+        *(("Conv2DBackpropInput", 1), ("DepthwiseConv2dNativeBackpropInput", 1)),
+    )
+)
+"""Operations and which of their inputs is a weight."""
+
+_OF_SHAPE = ("Shape", "ShapeN")
+"""Operations that gradients ask how large a weight is; the placeholder tells them."""
+
+
+def without_variables(function: Any) -> tuple[Any, Weights]:
+    """The graph of a concrete function, functions inlined, with a constant for each variable or a weight beside it.
+
+    Args:
+        function: a `tf.types.experimental.ConcreteFunction`.
+
+    Returns:
+        A `GraphDef` with the function's own names, and the weights: all large variables and constants.
+
+    Raises:
+        ValueError, tf.errors.OpError: TensorFlow cannot freeze it.
+    """
+    variables = {id(variable.handle): variable for variable in function.graph.variables}
+    beside = {
+        inside.op.name: variables[id(outside)]
+        for outside, inside in function.graph.captures
+        if id(outside) in variables and _is_large(variables[id(outside)])
+    }
+    while True:
+        graph_def, _ = replace_variables(FunctionConverter(function, True, False, variable_names_denylist=set(beside)))
+        readers, others = _reads(graph_def, set(beside))
+        if not others:
+            break
+        # Somebody wants the variable itself: an embedding, or a function that could not be inlined.
+        beside = {name: variable for name, variable in beside.items() if name not in others}
+    values = {name: variable.numpy() for name, variable in beside.items()}
+    weights: Weights = {}
+    for node, name in readers:
+        _to_placeholder(node, node.attr["dtype"].type, values[name].shape)
+        weights[node.name] = values[name]
+    for node in graph_def.node:
+        if node.op == "Const" and _is_weight(node):
+            value = tf.make_ndarray(node.attr["value"].tensor)
+            _to_placeholder(node, node.attr["dtype"].type, value.shape)
+            weights[node.name] = value
+    kept = tf.compat.v1.GraphDef()
+    kept.CopyFrom(graph_def)  # what was taken out of the old one still takes its memory
+    return kept, weights
+
+
+def put_back(graph_def: Any, weights: Weights, kept: Iterable[str]) -> Weights:
+    """Makes constants of those weights that something other than a product reads, in place.
+
+    Args:
+        graph_def: a graph with placeholders for the weights.
+        weights: their values.
+        kept: names of nodes that somebody asked for.
+
+    Returns:
+        The others, less those that nothing reads.
+    """
+    behind = {name: name for name in weights}
+    outside: set[str] = set(kept)
+    read: set[str] = set()
+    for node in _in_order(graph_def):
+        for position, tensor in enumerate(node.input):
+            weight = behind.get(tensor.partition(":")[0])
+            if weight is None:
+                continue
+            read.add(weight)
+            if node.op == "Identity" and node.name not in outside:
+                behind[node.name] = weight
+            elif (node.op, position) in _PRODUCTS or node.op in _OF_SHAPE:
+                node.input[position] = weight
+            else:
+                outside.add(weight)
+    for node in graph_def.node:
+        for name in [one for one in node.input if one.startswith("^") and one[1:] in weights]:
+            node.input.remove(name)  # there is nothing to wait for
+        if node.name in weights and node.name in outside:
+            constant = tf.compat.v1.NodeDef(name=node.name, op="Const")
+            constant.attr["dtype"].type = node.attr["dtype"].type
+            constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(weights[node.name]))
+            node.CopyFrom(constant)
+    return {name: value for name, value in weights.items() if name in read and name not in outside}
+
+
+def cast(graph_def: Any, weights: Weights) -> Weights:
+    """Does the casts of weights that the rewriter has put into a graph, in place: they are weights of another type."""
+    done: dict[tuple[str, int], NDArray[Any]] = {}
+    found: Weights = {}
+    for node in graph_def.node:
+        if node.op == "Cast" and node.input[0] in weights:
+            kind = node.attr["DstT"].type
+            key = node.input[0], kind
+            if key not in done:
+                done[key] = weights[node.input[0]].astype(tf.dtypes.as_dtype(kind).as_numpy_dtype)
+            _to_placeholder(node, kind, done[key].shape)
+            found[node.name] = done[key]
+    return weights | found
+
+
+def imported(graph_def: Any, weights: Weights) -> None:
+    """Puts a graph into the current one, with constants for its weights."""
+    constants = {f"{name}:0": tf.constant(value, name=name) for name, value in weights.items()}
+    light = tf.compat.v1.GraphDef()
+    light.CopyFrom(graph_def)
+    del light.node[:]
+    light.node.extend(node for node in graph_def.node if node.name not in weights)
+    tf.graph_util.import_graph_def(light, constants, name="")
+
+
+def to_weight(node: Any, value: NDArray[Any]) -> None:
+    """Makes a new node the placeholder of a weight."""
+    _to_placeholder(node, tf.dtypes.as_dtype(value.dtype).as_datatype_enum, value.shape)
+
+
+def _to_placeholder(node: Any, kind: int, shape: Iterable[int]) -> None:
+    placeholder = tf.compat.v1.NodeDef(name=node.name, op="Placeholder")
+    placeholder.attr["dtype"].type = kind
+    placeholder.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
+    node.CopyFrom(placeholder)
+
+
+def _is_large(variable: Any) -> bool:
+    return bool(variable.dtype.is_floating and variable.shape.num_elements() * variable.dtype.size >= LEAST)
+
+
+def _is_weight(node: Any) -> bool:
+    kind, shape = tf.dtypes.as_dtype(node.attr["dtype"].type), node.attr["value"].tensor.tensor_shape
+    return bool(kind.is_floating and np.prod([one.size for one in shape.dim], initial=kind.size) >= LEAST)
+
+
+def _reads(graph_def: Any, names: set[str]) -> tuple[list[tuple[Any, str]], set[str]]:
+    """The nodes that read the values of variables, with whose; and the variables that are wanted themselves."""
+    behind = {name: name for name in names}
+    readers, others = [], set()
+    for node in _in_order(graph_def):
+        for tensor in node.input:
+            name = behind.get(tensor.removeprefix("^").partition(":")[0])
+            if name is None:
+                continue
+            if node.op == "Identity":
+                behind[node.name] = name
+            elif node.op == "ReadVariableOp":
+                readers.append((node, name))
+            else:
+                others.add(name)
+    return readers, others
+
+
+def _in_order(graph_def: Any) -> list[Any]:
+    """Its nodes with identities behind what they pass on, which is all that the order is needed for."""
+    nodes = {node.name: node for node in graph_def.node}
+    depth: dict[str, int] = {}
+
+    def deep(name: str) -> int:
+        if name not in depth:
+            node: Any = nodes.get(name)
+            identity = node is not None and node.op == "Identity"
+            depth[name] = deep(node.input[0].removeprefix("^").partition(":")[0]) + 1 if identity else 0
+        return depth[name]
+
+    return sorted(graph_def.node, key=lambda node: deep(node.name) if node.op == "Identity" else len(nodes))
