@@ -38,7 +38,6 @@ def freeze(function: Any) -> Program:
         with graph.as_default():
             tf.graph_util.import_graph_def(graph_def, name="")
     except (ValueError, tf.errors.OpError) as error:
-        # Gradients through grouped convolutions, which Keras puts into functions of their own (ConvNeXt).
         raise ModelError(
             f"TensorFlow cannot turn the model into constants: {reason(error)}",
             do="use a method that does not go back to the input, such as gradcam or occlusion",

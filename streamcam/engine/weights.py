@@ -58,6 +58,8 @@ def without_variables(function: Any) -> tuple[Any, Weights]:
             break
         # Somebody wants the variable itself: an embedding, or a function that could not be inlined.
         beside = {name: variable for name, variable in beside.items() if name not in others}
+    for called in graph_def.library.function:
+        _mend_returns(called)
     values = {name: variable.numpy() for name, variable in beside.items()}
     weights: Weights = {}
     for node, name in readers:
@@ -138,6 +140,19 @@ def imported(graph_def: Any, weights: Weights) -> None:
 def to_weight(node: Any, value: NDArray[Any]) -> None:
     """Makes a new node the placeholder of a weight."""
     _to_placeholder(node, tf.dtypes.as_dtype(value.dtype).as_datatype_enum, value.shape)
+
+
+def _mend_returns(function: Any) -> None:
+    """Mends a function that returns a variable, in place: reading it is an identity by now, with another output.
+
+    What goes forward through a grouped convolution, which Keras puts into a function of its own (ConvNeXt), returns
+    its kernel for the way back.
+    """
+    operations = {node.name: node.op for node in function.node_def}
+    for name, tensor in list(function.ret.items()):
+        node, _, output = tensor.partition(":")
+        if output == "value:0" and operations.get(node) in ("Identity", "Const"):
+            function.ret[name] = f"{node}:output:0"
 
 
 def _to_placeholder(node: Any, kind: int, shape: Iterable[int]) -> None:

@@ -15,7 +15,7 @@ from streamcam.models.backend import convert_variables_to_constants_v2, keras, t
 
 from .models import HEIGHT, WIDTH, L, shaken
 from .test_freeze import operations, traced
-from .test_kernel import kernel_of, pictures
+from .test_kernel import kernel_of, pictures, scaled
 
 
 def before(function: Any) -> Counter[str]:
@@ -195,12 +195,25 @@ def test_gradients_through_dense_layers_on_a_grid_stay() -> None:
     np.testing.assert_allclose(run(freeze(function), grid)[0], expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_what_tensorflow_cannot_freeze_is_said() -> None:
-    """Back to the input through a grouped convolution: a known fault of its converter."""
+def test_gradients_go_through_grouped_convolutions() -> None:
+    """As in ConvNeXt; TensorFlow's own freezing fails there."""
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.Conv2D(8, 7, padding="same", groups=8)(L.Conv2D(8, 4, strides=4)(x))
-    model = keras.Model(inputs, L.Dense(5)(L.GlobalAveragePooling2D()(L.ReLU()(x))))
-    assert kernel_of(model)(pictures(2)).maps.any()
-    with pytest.raises(ModelError, match=r"constants.*such as gradcam"):
-        kernel_of(model, "saliency")
+    model = shaken(keras.Model(inputs, L.Dense(5)(L.GlobalAveragePooling2D()(L.ReLU()(x)))))
+    images = tf.constant(scaled(pictures(2).astype(np.float32)))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        score = tf.reduce_sum(tf.reduce_max(model(images), axis=1))
+    expected = np.abs(tape.gradient(score, images).numpy()).max(axis=-1)
+    assert expected.max() > 0
+    found = kernel_of(model, "saliency")(pictures(2)).maps[:, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-5 * expected.max())
+
+
+def test_what_tensorflow_cannot_freeze_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(function: Any) -> Any:
+        raise ValueError("no way")
+
+    monkeypatch.setattr("streamcam.engine.freeze.without_variables", fails)
+    with pytest.raises(ModelError, match=r"constants: no way.*such as gradcam"):
+        freeze(traced(lambda images: [tf.cast(images, tf.float32)]))
