@@ -45,10 +45,10 @@ def freeze(function: Any) -> Program:
     captured = {tensor.name for tensor in function.graph.internal_captures}
     inputs = tuple(tensor.name for tensor in function.inputs if tensor.name not in captured)
     outputs = [tensor.name for tensor in function.outputs]
-    inline_convolutions(graph_def, outputs)
-    merge_padding(graph_def, outputs, lambda name: graph.get_operation_by_name(name).outputs[0].shape)
+    inline_convolutions(graph_def, outputs, weights)
+    merge_padding(graph_def, outputs, lambda name: graph.get_operation_by_name(name).outputs[0].shape, weights)
     fold_batch_norm(graph_def, outputs, weights)
-    rewrite_gelu(graph_def, outputs)
+    rewrite_gelu(graph_def, outputs, weights)
     forget_order(graph_def, weights)
     # Most nodes have lost their readers by now, and each one that is left costs time and memory to import.
     kept = [node_of(name) for name in (*inputs, *outputs)]

@@ -143,18 +143,19 @@ class Scale(L.Layer):
         return x * self.gamma
 
 
-def block(x: Any) -> Any:
+def block(x: Any, width: int) -> Any:
     """A block of ConvNeXt."""
     x = before = L.Conv2D(8, 4, strides=4)(x)
     x = L.Conv2D(8, 7, padding="same", groups=8)(x)
     x = L.LayerNormalization(epsilon=1e-6)(x)
-    x = L.Activation("gelu")(L.Dense(32)(x))
+    x = L.Activation("gelu")(L.Dense(width)(x))
     x = Scale()(L.Dense(8)(x))
     return L.Add()([before, x])
 
 
-def test_a_block_of_dense_layers_on_a_grid() -> None:
-    for model in both(block):
+@pytest.mark.parametrize("width", [32, 1200], ids=["bias in the graph", "bias large enough to lie beside it"])
+def test_a_block_of_dense_layers_on_a_grid(width: int) -> None:
+    for model in both(lambda x: block(x, width)):
         after, earlier = checked(model)
         assert earlier["Erfc"] == 1
         assert (after["Erfc"], after["Erf"]) == (0, 1)

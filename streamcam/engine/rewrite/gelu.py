@@ -11,20 +11,22 @@ from typing import Any
 
 import numpy as np
 
+from ..weights import Weights
 from .graph import Graph, node_of
 
 
-def rewrite_gelu(graph_def: Any, outputs: list[str]) -> int:
+def rewrite_gelu(graph_def: Any, outputs: list[str], weights: Weights | None = None) -> int:
     """Brings GELUs behind dense layers into the form that is fused into them, in place.
 
     Args:
         graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
         outputs: names of the tensors that must keep their value.
+        weights: those beside the graph.
 
     Returns:
         How many there were.
     """
-    graph = Graph(graph_def, outputs)
+    graph = Graph(graph_def, outputs, weights)
     found = 0
     for root in [node for node in graph_def.node if node.op == "Mul" and node.name not in graph.kept]:
         source = _gelu_of(root, graph)
