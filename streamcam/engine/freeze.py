@@ -40,7 +40,7 @@ def freeze(function: Any) -> Program:
     except (ValueError, tf.errors.OpError) as error:
         raise ModelError(
             f"TensorFlow cannot turn the model into constants: {reason(error)}",
-            do="use a method that does not go back to the input, such as gradcam or occlusion",
+            do="use a method without gradients, such as occlusion, scorecam or eigencam",
         ) from error
     captured = {tensor.name for tensor in function.graph.internal_captures}
     inputs = tuple(tensor.name for tensor in function.inputs if tensor.name not in captured)

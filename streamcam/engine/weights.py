@@ -66,7 +66,8 @@ def without_variables(function: Any) -> tuple[Any, Weights]:
         _to_placeholder(node, node.attr["dtype"].type, values[name].shape)
         weights[node.name] = values[name]
     for node in graph_def.node:
-        if node.op == "Const" and _is_weight(node):
+        # One that waits for something belongs to a branch or to the body of a loop, and is to stay there.
+        if node.op == "Const" and not node.input and _is_weight(node):
             value = tf.make_ndarray(node.attr["value"].tensor)
             _to_placeholder(node, node.attr["dtype"].type, value.shape)
             weights[node.name] = value
@@ -163,7 +164,8 @@ def _to_placeholder(node: Any, kind: int, shape: Iterable[int]) -> None:
 
 
 def _is_large(variable: Any) -> bool:
-    return bool(variable.dtype.is_floating and variable.shape.num_elements() * variable.dtype.size >= LEAST)
+    known = variable.dtype.is_floating and variable.shape.is_fully_defined()
+    return bool(known and variable.shape.num_elements() * variable.dtype.size >= LEAST)
 
 
 def _is_weight(node: Any) -> bool:

@@ -216,5 +216,5 @@ def test_what_tensorflow_cannot_freeze_is_said(monkeypatch: pytest.MonkeyPatch) 
         raise ValueError("no way")
 
     monkeypatch.setattr("streamcam.engine.freeze.without_variables", fails)
-    with pytest.raises(ModelError, match=r"constants: no way.*such as gradcam"):
+    with pytest.raises(ModelError, match=r"constants: no way.*such as occlusion"):
         freeze(traced(lambda images: [tf.cast(images, tf.float32)]))

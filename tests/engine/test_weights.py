@@ -68,6 +68,30 @@ def twice() -> Callable[[Any], list[Any]]:
     return lambda images: [tf.nn.conv2d(tf.nn.conv2d(images, kernel, 1, "SAME"), kernel, 1, "SAME")]
 
 
+def in_branches() -> Callable[[Any], list[Any]]:
+    """Which kernel it is depends on the picture."""
+
+    def look(images: Any) -> list[Any]:
+        kernels = [lambda kernel=kernel: tf.constant(kernel) for kernel in KERNELS]
+        chosen = tf.cond(tf.reduce_mean(images) > 1e6, *kernels)
+        other = tf.switch_case(tf.cast(images[0, 0, 0, 0] > 1e6, tf.int32), kernels)
+        return [tf.nn.conv2d(images, chosen, 1, "SAME"), tf.nn.conv2d(images, other, 1, "SAME")]
+
+    return look
+
+
+def in_a_loop() -> Callable[[Any], list[Any]]:
+    def once(n: Any, grid: Any) -> tuple[Any, Any]:
+        return n + 1, tf.nn.conv2d(grid, tf.constant(KERNELS[0]), 1, "SAME")
+
+    return lambda images: [tf.while_loop(lambda n, grid: n < 3, once, (0, images))[1]]
+
+
+def of_any_shape() -> Callable[[Any], list[Any]]:
+    dense = tf.Variable(DENSE, shape=tf.TensorShape(None))
+    return lambda images: [tf.linalg.matmul(tf.reduce_mean(images, (1, 2)), tf.reshape(dense, DENSE.shape))]
+
+
 def backwards() -> Callable[[Any], list[Any]]:
     forwards = two_alike()
     return lambda images: [tf.gradients(tf.reduce_sum(forwards(images)[0][:, 3]), images)[0]]
@@ -82,7 +106,10 @@ def frozen(build: Callable[[], Callable[[Any], list[Any]]]) -> tuple[Program, li
 
 @pytest.mark.parametrize(
     ("build", "beside"),
-    [(two_alike, 3), (from_constants, 2), (read_otherwise, 1), (looked_up, 1), (twice, 1), (backwards, 3)],
+    [
+        *((two_alike, 3), (from_constants, 2), (read_otherwise, 1), (looked_up, 1), (twice, 1), (backwards, 3)),
+        *((in_branches, 0), (in_a_loop, 0), (of_any_shape, 0)),
+    ],
 )
 def test_numbers_stay(build: Callable[[], Callable[[Any], list[Any]]], beside: int) -> None:
     program, expected = frozen(build)
