@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import ModelError
 from ..models.backend import tf
 from ..models.foreign import reason
+from .names import node_of
 from .program import Program
 from .rewrite import fold_batch_norm, inline_convolutions, merge_padding, rewrite_gelu
-from .rewrite.graph import node_of
 from .weights import put_back, without_variables
 
 _IDLE = ("Const", "Identity", "NoOp")
@@ -45,8 +45,8 @@ def freeze(function: Any) -> Program:
     captured = {tensor.name for tensor in function.graph.internal_captures}
     inputs = tuple(tensor.name for tensor in function.inputs if tensor.name not in captured)
     outputs = [tensor.name for tensor in function.outputs]
-    inline_convolutions(graph_def, outputs, weights)
-    merge_padding(graph_def, outputs, lambda name: graph.get_operation_by_name(name).outputs[0].shape, weights)
+    inline_convolutions(graph_def, outputs)
+    merge_padding(graph_def, outputs, lambda name: graph.get_operation_by_name(name).outputs[0].shape)
     fold_batch_norm(graph_def, outputs, weights)
     rewrite_gelu(graph_def, outputs, weights)
     forget_order(graph_def, weights)
@@ -58,8 +58,8 @@ def freeze(function: Any) -> Program:
     return Program(graph_def, inputs, tuple(outputs), put_back(graph_def, weights, kept))
 
 
-def forget_order(graph_def: Any, weights: Collection[str] = ()) -> None:
-    """Drops waits for nodes that do nothing but pass constants on: what is left of reading variables, in place.
+def forget_order(graph_def: Any, weights: Collection[str]) -> None:
+    """Drops waits for nodes that only pass constants and weights on: what is left of reading variables, in place.
 
     They would keep all the constants that folding has replaced.
     """

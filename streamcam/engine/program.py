@@ -22,6 +22,7 @@ from ..errors import DeviceError, ModelError, OutOfMemoryError
 from ..models.backend import tf
 from ..models.foreign import reason
 from .devices import logical_cpus, processor_threads, tensorflow_name
+from .names import node_of
 from .weights import Weights, cast, imported, put_back
 
 _STEPS = (
@@ -86,7 +87,7 @@ class Program:
         rewritten = tf_optimizer.OptimizeGraph(config, meta)
         for node in rewritten.node:
             node.device = ""
-        kept = [tensor.partition(":")[0] for tensor in (*self.inputs, *self.outputs)]
+        kept = [node_of(tensor) for tensor in (*self.inputs, *self.outputs)]
         weights = cast(rewritten, self.weights)
         rewritten = tf.compat.v1.graph_util.extract_sub_graph(rewritten, kept)
         return Program(rewritten, self.inputs, self.outputs, put_back(rewritten, weights, kept), precision)

@@ -31,6 +31,7 @@ from ..models.foreign import is_function_path
 from ..models.load import ModelInfo
 from .devices import processor_threads
 from .kernel import Plan
+from .names import node_of
 from .program import Program
 from .steps import PassesPlan
 
@@ -212,7 +213,7 @@ def _plan(record: dict[str, Any], entry: zipfile.ZipFile) -> Plan:
         graph_def.ParseFromString(entry.read(f"{name}.pb"))
         told = record["programs"][name]
         nodes = {node.name: node for node in graph_def.node}
-        if not nodes.keys() >= {tensor.partition(":")[0] for tensor in (*told["inputs"], *told["outputs"])}:
+        if not nodes.keys() >= {node_of(tensor) for tensor in (*told["inputs"], *told["outputs"])}:
             raise ValueError(f"{name} is not whole")
         weights = {one: _array(nodes[one], entry.read(_file(name, n))) for n, one in enumerate(told["weights"])}
         return Program(graph_def, tuple(told["inputs"]), tuple(told["outputs"]), weights, told["rewritten"])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.backend import FunctionConverter, replace_variables, tf
+from .names import node_of
 
 Weights: TypeAlias = dict[str, NDArray[Any]]
 """Values of placeholders, by name of the node. In bfloat16 the arrays are of ml_dtypes' type."""
@@ -92,8 +93,8 @@ def put_back(graph_def: Any, weights: Weights, kept: Iterable[str]) -> Weights:
     read: set[str] = set()
     for node in _in_order(graph_def):
         for position, tensor in enumerate(node.input):
-            weight = behind.get(tensor.partition(":")[0])
-            if weight is None:
+            weight = behind.get(node_of(tensor))
+            if weight is None or tensor.startswith("^"):
                 continue
             read.add(weight)
             if node.op == "Identity" and node.name not in outside:
@@ -179,7 +180,7 @@ def _reads(graph_def: Any, names: set[str]) -> tuple[list[tuple[Any, str]], set[
     readers, others = [], set()
     for node in _in_order(graph_def):
         for tensor in node.input:
-            name = behind.get(tensor.removeprefix("^").partition(":")[0])
+            name = behind.get(node_of(tensor))
             if name is None:
                 continue
             if node.op == "Identity":
@@ -200,7 +201,7 @@ def _in_order(graph_def: Any) -> list[Any]:
         if name not in depth:
             node: Any = nodes.get(name)
             identity = node is not None and node.op == "Identity"
-            depth[name] = deep(node.input[0].removeprefix("^").partition(":")[0]) + 1 if identity else 0
+            depth[name] = deep(node_of(node.input[0])) + 1 if identity else 0
         return depth[name]
 
     return sorted(graph_def.node, key=lambda node: deep(node.name) if node.op == "Identity" else len(nodes))

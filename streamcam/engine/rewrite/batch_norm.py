@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..names import node_of
 from ..weights import Weights
-from .graph import Graph, node_of
+from .graph import Graph
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 

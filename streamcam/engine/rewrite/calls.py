@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..weights import Weights
-from .graph import Graph, node_of
+from ..names import node_of
+from .graph import Graph
 
 _CALLS = ("StatefulPartitionedCall", "PartitionedCall")
 
 
-def inline_convolutions(graph_def: Any, outputs: list[str], weights: Weights | None = None) -> int:
+def inline_convolutions(graph_def: Any, outputs: list[str]) -> int:
     """Puts a convolution in the place of each call of a function that does nothing but that convolution, in place.
 
     Args:
         graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
         outputs: names of the tensors that must keep their value.
-        weights: those beside the graph.
 
     Returns:
         How many calls were replaced.
     """
-    graph = Graph(graph_def, outputs, weights)
+    graph = Graph(graph_def, outputs)
     functions = {function.signature.name: function for function in graph_def.library.function}
     inlined = 0
     for call in [node for node in graph_def.node if node.op in _CALLS and node.name not in graph.kept]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..names import node_of
 from ..weights import Weights
-from .graph import Graph, node_of
+from .graph import Graph
 
 
 def rewrite_gelu(graph_def: Any, outputs: list[str], weights: Weights | None = None) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.backend import tf
+from ..names import node_of
 from ..weights import LEAST, Weights, to_weight
 
 _ARITHMETIC: dict[str, Callable[..., NDArray[Any]]] = {
@@ -98,11 +99,6 @@ class Graph:
             inputs = self.nodes[reader].input
             if f"^{name}" in inputs:
                 inputs.remove(f"^{name}")
-
-
-def node_of(tensor: str) -> str:
-    """The name of the node that makes a tensor."""
-    return tensor.removeprefix("^").partition(":")[0]
 
 
 class Constants:

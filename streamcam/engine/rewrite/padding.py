@@ -11,27 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..weights import Weights
-from .graph import Graph, node_of
+from ..names import node_of
+from .graph import Graph
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 
 
-def merge_padding(
-    graph_def: Any, outputs: list[str], shape_of: Callable[[str], Any], weights: Weights | None = None
-) -> int:
+def merge_padding(graph_def: Any, outputs: list[str], shape_of: Callable[[str], Any]) -> int:
     """Turns zero padding and a VALID convolution into a SAME one, in place, where they are the same.
 
     Args:
         graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
         outputs: names of the tensors that must keep their value.
         shape_of: the `tf.TensorShape` of a node's first tensor.
-        weights: those beside the graph.
 
     Returns:
         How many convolutions were changed.
     """
-    graph = Graph(graph_def, outputs, weights)
+    graph = Graph(graph_def, outputs)
     merged = 0
     for node in graph_def.node:
         if node.op not in _CONVOLUTIONS or node.attr["padding"].s != b"VALID":
