@@ -100,6 +100,7 @@ class SourceInfo:
         seconds: expected length, None when unknown.
         live: True for a source that cannot wait.
         still: True for a single image.
+        on_card: True where pictures are NV12 in a graphics card's memory, whatever `pixel_format` says.
         copied: streams (audio, subtitles) whose packets travel unchanged, as templates for a muxer; not to
             be touched once the source is closed.
         metadata: container tags to carry over.
@@ -117,6 +118,7 @@ class SourceInfo:
     seconds: float | None = None
     live: bool = False
     still: bool = False
+    on_card: bool = False
     copied: tuple[Any, ...] = field(default=(), repr=False)
     metadata: dict[str, str] = field(default_factory=dict)
 

@@ -8,14 +8,13 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .compose import Painter
 from .config import Between, Job
 from .engine import load_explainer
 from .errors import StreamcamError
 from .flow import Flow, Opening, StageClock, batched
-from .frames import Explained, Frame, SourceInfo
+from .frames import Explained, Frame, Pixels, SourceInfo
 from .sinks import open_sink
 from .sources import open_source
 from .temporal import between, chosen, over_time
@@ -23,9 +22,9 @@ from .temporal import between, chosen, over_time
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-    from .engine.explainer import StreamExplainer
+    from .engine.explainer import StreamExplainer, View
     from .sinks import Sink
-    from .sources.scale import Scaler
+    from .sources import Source
 
 STAGES = ("decode", "model", "draw", "encode")
 
@@ -47,6 +46,7 @@ class Summary:
         stage_seconds: seconds each stage was busy; they overlap, so their sum may exceed the wall's.
         model, layer, method, precision, device, batch: what was computed, and how.
         decoder, encoder: what decoded and encoded, and where.
+        memory: where the frames were between them: ``processor``, or the card on which they stayed.
         interrupted: True when the user ended it early.
         targets: what was explained, as asked for.
         figures: the largest of each figure by which the method tells the quality of its maps.
@@ -72,6 +72,7 @@ class Summary:
     batch: int
     decoder: str
     encoder: str
+    memory: str
     interrupted: bool
     targets: tuple[str, ...]
     figures: dict[str, float]
@@ -80,6 +81,14 @@ class Summary:
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
+
+
+class Brush(Protocol):
+    """What draws frames."""
+
+    def draw(self, item: Explained) -> VideoFrame:
+        """A new picture of a frame, with what the model says of it."""
+        ...
 
 
 class Interrupted(KeyboardInterrupt):
@@ -132,13 +141,14 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         StreamcamError: something cannot be done; what was written until then is closed and playable.
         Interrupted: the user pressed Ctrl-C after the first frame; likewise.
     """
-    from .sources.scale import Scaler
-
     watcher = watcher or Watcher()
     clock, counts = StageClock(), _Counts()
     started = time.perf_counter()
     interrupted = False
-    with Opening(lambda: open_source(job.source)) as opening, contextlib.ExitStack() as stack:
+    both = job.source.decode == job.sink.encode == "gpu"
+    hindrance = _hindrance(job) if both else ""
+    stay = both and not hindrance
+    with Opening(lambda: open_source(job.source, stay=stay)) as opening, contextlib.ExitStack() as stack:
         if explainer is None and not opening.done(within=_PROMPT):
             with clock("load"):
                 explainer = load_explainer(job.model, job.explain, shared=True)
@@ -150,10 +160,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
             explainer = explainer or load_explainer(job.model, job.explain, shared=True)
             view = explainer.view(source.info, every=every)
         startup = clock.seconds["load"]
-        scaler = Scaler(view.geometry, source.info.colour)
-        detail = view.detail(explainer.method)
-        panels = len(explainer.targets)
-        painter = Painter(job.draw, source.info, view.geometry, detail=detail, panels=panels, display=explainer.display)
+        stations = (_on_card if source.info.on_card else _on_processor)(job, source, explainer, view)
         replicas, batch = view.replicas, view.kernel.batch
         longest = min(batch * every, max(batch, _LONGEST))
         how: Between = "hold" if source.info.live else job.time.between
@@ -169,12 +176,15 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
 
         for note in view.notes:
             watcher.note(note)
+        if both and not source.info.on_card:
+            why = hindrance or "they are turned, odd, HDR, not of 8 bits, or decoded by the processor"
+            say(f"frames do not stay on the card: {why}")
         if how != job.time.between:
             say(_CANNOT_WAIT)
         watcher.ready()
         try:
             with Flow() as flow:
-                seen = clock.timed("decode", looked_at(source, scaler, chosen(job.time), counts))
+                seen = clock.timed("decode", looked_at(stations.frames, stations.scaler, chosen(job.time), counts))
                 frames = flow.ahead(seen, depth=2 * longest, name="decode", live=source.info.live)
                 progress = functools.partial(_passed, flow, watcher)
                 workers = explainer.workers(replicas, clock, progress, say)
@@ -182,7 +192,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
                 looked = flow.deal(batches, workers, depth=1, threads=view.threads, name="model", failed=failed)
                 whole = between(explainer.explain(looked), how, view.geometry, clock)
                 scaled = over_time(whole, job.time, explainer.display)
-                drawn = flow.ahead(painted(scaled, painter, clock), depth=_DRAWN, name="draw")
+                drawn = flow.ahead(painted(scaled, stations.painter, clock), depth=_DRAWN, name="draw")
                 # Not in this thread: an interrupt rises here, and must not rise between a picture and its count.
                 for item in flow.ahead(written(drawn, sink, clock, counts), depth=1, name="encode"):
                     watcher.frame(item)
@@ -217,6 +227,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         batch=view.kernel.batch,
         decoder=source.decoder,
         encoder=sink.encoder,
+        memory=view.device if source.info.on_card else "processor",
         interrupted=interrupted,
         targets=tuple(str(target) for target in job.explain.target),
         figures=figures,
@@ -225,6 +236,44 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
     if interrupted:
         raise Interrupted(summary)
     return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Stations:
+    """Where it makes a difference in whose memory frames are."""
+
+    frames: Iterable[Frame]
+    scaler: Callable[[VideoFrame], Pixels]
+    painter: Brush
+
+
+def _on_processor(job: Job, source: Source, explainer: StreamExplainer, view: View) -> _Stations:
+    from .compose import Painter
+    from .sources.scale import Scaler
+
+    painter = Painter(job.draw, source.info, view.geometry, **_drawn_how(explainer, view))
+    return _Stations(source, Scaler(view.geometry, source.info.colour), painter)
+
+
+def _on_card(job: Job, source: Source, explainer: StreamExplainer, view: View) -> _Stations:
+    from .card.painter import CardPainter
+    from .card.scaler import CardScaler
+    from .card.taker import Taker
+
+    device = view.device
+    painter = CardPainter(job.draw, source.info, view.geometry, device=device, **_drawn_how(explainer, view))
+    return _Stations(Taker(device)(source), CardScaler(view.geometry, source.info.colour, device), painter)
+
+
+def _drawn_how(explainer: StreamExplainer, view: View) -> dict[str, Any]:
+    detail, panels = view.detail(explainer.method), len(explainer.targets)
+    return {"detail": detail, "panels": panels, "display": explainer.display}
+
+
+def _hindrance(job: Job) -> str:
+    from .card import why_not
+
+    return why_not(job)
 
 
 _TROUBLES = 10
@@ -252,7 +301,7 @@ _DRAWN = 4
 """Pictures that may wait for the encoder: each is as large as a frame."""
 
 
-def painted(items: Iterable[Explained], painter: Painter, clock: StageClock) -> Iterator[tuple[Explained, VideoFrame]]:
+def painted(items: Iterable[Explained], painter: Brush, clock: StageClock) -> Iterator[tuple[Explained, VideoFrame]]:
     """Draws each frame."""
     for item in items:
         with clock("draw"):
@@ -272,7 +321,7 @@ def written(
 
 
 def looked_at(
-    frames: Iterable[Frame], scaler: Scaler, wanted: Callable[[Frame], bool], counts: _Counts
+    frames: Iterable[Frame], scaler: Callable[[VideoFrame], Pixels], wanted: Callable[[Frame], bool], counts: _Counts
 ) -> Iterator[Frame]:
     """Gives the frames that are to be explained the model's view of them, and each the time of its arrival."""
     for frame in frames:

@@ -29,13 +29,14 @@ class LoopedSource:
 
     Args:
         options: the URL is ``looped://COUNT/`` and then the path or URL itself.
+        stay: as in `streamcam.sources.open_source`.
     """
 
-    def __init__(self, options: SourceOptions) -> None:
+    def __init__(self, options: SourceOptions, *, stay: bool = False) -> None:
         count, _, url = options.url.removeprefix("looped://").partition("/")
-        self._options = replace(options, url=url)
+        self._options, self._stay = replace(options, url=url), stay
         self._count = int(count)
-        self._source: Source = open_source(self._options)
+        self._source: Source = open_source(self._options, stay=self._stay)
         self.info = replace(self._source.info, frames=self._count, seconds=None, copied=(), still=False)
         self.notes: list[str] = []
         self.tail: tuple[Packet[Any], ...] = ()
@@ -73,7 +74,7 @@ class LoopedSource:
                     return
             start += last - first + step
             self._source.__exit__(None, None, None)
-            self._source = open_source(self._options)
+            self._source = open_source(self._options, stay=self._stay)
 
 
 def looped(clip: str, frames: int) -> SourceOptions:

@@ -14,11 +14,12 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Tell versions, devices, precisions and codecs of this machine."""
+    from ..card import examine as examine_card
     from ..engine import examine as examine_engine
     from ..sinks import examine as examine_sinks
     from ..sources import examine as examine_sources
 
-    found = {**examine_engine(), **examine_sources(), **examine_sinks()}
+    found = {**examine_engine(), **examine_sources(), **examine_sinks(), **examine_card()}
     if as_json:
         typer.echo(json.dumps(found))
         return

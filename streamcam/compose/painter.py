@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import cv2
@@ -11,10 +10,11 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from ..config import DrawOptions
-from ..frames import Display, Evidence, Explained, Planes, SourceInfo, planes_of, word_of
+from ..frames import Display, Evidence, Explained, Frame, Plane, Planes, SourceInfo, planes_of, word_of
 from ..geometry import Geometry, Size
 from .caption import SMALLEST_PICTURE, Captions
 from .palette import codes, colours, diverging
+from .panels import panels_of
 from .planes import Brush, Paint, copy_into, even, keep_and_add, staggered, wide
 from .spread import LEVELS, Levels, Spread
 
@@ -69,20 +69,18 @@ class Painter:
         self._geometry = geometry
         self._word = word_of(info.pixel_format)
         self._display = display
-        self._panel = even(info.width), even(info.height)
-        self._cells = panels + (options.layout == "side-by-side")
-        self._across = self._cells if self._cells <= 2 else math.ceil(self._cells**0.5)
+        self._panels = panels_of(options, info, panels)
         self._paints = _Paints(options, info, self._word, display)
         self._brush = Brush(self._word, self.size)
         self._spreads: dict[Size, Spread] = {}
         self._captions: Captions | None = None
         if options.caption and min(info.width, info.height) >= SMALLEST_PICTURE:
-            self._captions = Captions(info, self._panel, detail, panels)
+            self._captions = Captions(info, self._panels.panel, detail, panels)
 
     @property
     def size(self) -> Size:
         """``(width, height)`` of the pictures drawn; both even."""
-        return self._panel[0] * self._across, self._panel[1] * -(-self._cells // self._across)
+        return self._panels.size
 
     def draw(self, item: Explained) -> VideoFrame:
         """Draws one frame.
@@ -96,23 +94,14 @@ class Painter:
         picture = VideoFrame(*self.size, self._info.pixel_format)
         planes = planes_of(picture)
         source = planes_of(item.frame.picture)
-        places = [
-            (n // self._across * self._panel[1], n % self._across * self._panel[0])
-            for n in range(-(-self._cells // self._across) * self._across)
-        ]
-        for top, left in places[: self._cells]:
+        places, used = self._panels.places, self._panels.plain + self._panels.drawn
+        for top, left in places[:used]:
             copy_into(planes, source, top, left)
-        for top, left in places[self._cells :]:
+        for top, left in places[used:]:
             self._blacken(planes, top, left)
-        for evidence, (top, left) in zip(item.evidence, places[self._cells - len(item.evidence) :], strict=False):
+        for evidence, (top, left) in zip(item.evidence, places[used - len(item.evidence) : used], strict=True):
             self._show(evidence, item.note, planes, top // 2, left // 2)
-        picture.pts = item.frame.pts
-        picture.time_base = self._info.time_base
-        picture.duration = item.frame.picture.duration
-        colour = self._info.colour
-        picture.color_range, picture.colorspace = colour.range, colour.matrix
-        picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
-        return picture
+        return tagged(picture, item.frame, self._info)
 
     def _show(self, evidence: Evidence, note: str, planes: Planes, top: int, left: int) -> None:
         """Draws one target on the panel whose upper left corner is at that chroma sample."""
@@ -124,7 +113,7 @@ class Painter:
             self._brush.apply(plate.paint, planes, top + plate.top, left + plate.left)
 
     def _blacken(self, planes: Planes, top: int, left: int) -> None:
-        width, height = self._panel
+        width, height = self._panels.panel
         for plane, code, size in zip(planes, codes(np.zeros((1, 3)), self._info)[0], (1, 2, 2), strict=True):
             plane[top // size : (top + height) // size, left // size : (left + width) // size] = round(code)
 
@@ -134,6 +123,15 @@ class Painter:
             signed = self._display == "signed"
             self._spreads[width, height] = Spread(self._geometry, (width, height), signed=signed)
         return self._spreads[width, height]
+
+
+def tagged(picture: VideoFrame, frame: Frame, info: SourceInfo) -> VideoFrame:
+    """A drawn picture with the time of its frame and the colour tags of its source."""
+    picture.pts, picture.time_base, picture.duration = frame.pts, info.time_base, frame.picture.duration
+    colour = info.colour
+    picture.color_range, picture.colorspace = colour.range, colour.matrix
+    picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
+    return picture
 
 
 def look(options: DrawOptions, display: Display) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -150,6 +148,17 @@ def look(options: DrawOptions, display: Display) -> tuple[NDArray[np.float64], N
     return strength, diverging(len(evidence)) if display == "signed" else colours(options.colormap, LEVELS)
 
 
+def paint_of_levels(options: DrawOptions, info: SourceInfo, display: Display) -> tuple[Plane, int]:
+    """What the levels of evidence do to a picture; see `Paint`.
+
+    Returns:
+        ``keep`` and what is added to luma, Cb and Cr, ``(levels, 4)``; and the lowest level, that of the first line.
+    """
+    strength, colour = look(options, display)
+    keep, add = keep_and_add(word_of(info.pixel_format), strength[:, None], codes(colour, info))
+    return np.concatenate([keep, add], axis=1), LEVELS - len(strength)
+
+
 class _Paints:
     """Looks up what the levels of evidence do to a picture.
 
@@ -159,15 +168,13 @@ class _Paints:
 
     def __init__(self, options: DrawOptions, info: SourceInfo, word: np.dtype[Any], display: Display) -> None:
         kind, one = wide(word)
-        strength, colour = look(options, display)
-        keep, add = keep_and_add(word, strength[:, None], codes(colour, info))
-        lowest = LEVELS - len(strength)
-        visible = np.flatnonzero(keep[-lowest:] < one)
+        paint, lowest = paint_of_levels(options, info, display)
+        visible = np.flatnonzero(paint[-lowest:, 0] < one)
         self.least = int(visible[0]) if visible.size else 2 * LEVELS
         # `cv2.LUT` (5.0) takes int16 for uint16, so levels below 0 are looked up in the upper half. It moves
         # float64 without a look at it: four 16-bit words or two 32-bit ones at once.
         every_level = np.clip(np.arange(2**16, dtype=np.uint16).view(np.int16), lowest, LEVELS - 1) - lowest
-        table = np.concatenate([keep, add], axis=1)[every_level].view(np.float64)
+        table = paint[every_level].view(np.float64)
         self._tables = [np.ascontiguousarray(column) for column in table.T]
         blocks = even(info.width) // 2 * (even(info.height) // 2)
         # Kept from frame to frame: fresh memory would cost more than what is done in it.

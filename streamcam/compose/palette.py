@@ -18,7 +18,7 @@ from ..frames import SourceInfo
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_LUMA_WEIGHTS = {
+LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
     5: (0.299, 0.114),
@@ -48,7 +48,7 @@ def codes(rgb: Floats, info: SourceInfo) -> Floats:
     Returns:
         ``(n, 3)``: Y', Cb, Cr as code values, within what the stream's samples can hold.
     """
-    red_weight, blue_weight = _LUMA_WEIGHTS[info.colour.matrix_of(info.width, info.height)]
+    red_weight, blue_weight = LUMA_WEIGHTS[info.colour.matrix_of(info.width, info.height)]
     red, green, blue = _HDR[info.colour.transfer](rgb).T if info.colour.hdr else rgb.T
     luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
     chroma = (blue - luma) / (2 - 2 * blue_weight), (red - luma) / (2 - 2 * red_weight)

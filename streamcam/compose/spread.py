@@ -41,12 +41,12 @@ class _Axis:
     """Interpolation along one axis of the blocks.
 
     Args:
-        linear: float32 ``(pixels, cells)``, linear interpolation of pixels as from `Geometry.undo`.
+        weights: float32 ``(lines, cells)``, as from `block_weights`.
         breadth: how many values a line has at most.
     """
 
-    def __init__(self, linear: Floats, breadth: int) -> None:
-        self._weights = _of_blocks(_smooth(linear)).astype(np.float32)
+    def __init__(self, weights: Floats, breadth: int) -> None:
+        self._weights = weights
         used = self._weights != 0
         self._first = used.argmax(axis=1)
         self._last = np.where(used.any(axis=1), used.shape[1] - 1 - used[:, ::-1].argmax(axis=1), 0)
@@ -89,6 +89,29 @@ class _Axis:
 
     def _band(self, start: int, stop: int) -> _Band:
         return _Band(start, stop, int(self._first[start:stop].min()), int(self._last[start:stop].max()) + 1)
+
+
+def block_weights(geometry: Geometry, map_size: Size) -> tuple[Floats, Floats]:
+    """The two matrices that spread a map over the 2×2 blocks of a picture: ``rows @ map @ columns.T``.
+
+    Args:
+        geometry: how the picture lies in the model's input.
+        map_size: ``(w, h)`` of the map.
+
+    Returns:
+        float32 ``(blocks down, h)`` and ``(blocks across, w)``.
+    """
+    rows, columns = (_of_blocks(_smooth(linear)).astype(np.float32) for linear in geometry.undo(map_size))
+    return rows, columns
+
+
+def scaled_cells(heatmap: Heatmap, full_scale: float, *, signed: bool) -> Floats:
+    """A map in levels, not rounded: float32 ``(h, w)``, 0 (``1 - LEVELS`` where ``signed``) to ``LEVELS - 1``."""
+    if full_scale <= 0:
+        return np.zeros(heatmap.shape, np.float32)
+    cells = np.clip(heatmap, -full_scale if signed else 0, full_scale) / np.float32(full_scale)
+    scaled: Floats = cells * np.float32(LEVELS - 1)
+    return scaled
 
 
 def _smooth(linear: Floats) -> NDArray[np.float64]:
@@ -150,7 +173,7 @@ class Spread:
 
     def __init__(self, geometry: Geometry, map_size: Size, *, signed: bool = False) -> None:
         self._signed = signed
-        rows, columns = geometry.undo(map_size)
+        rows, columns = block_weights(geometry, map_size)
         self._columns = _Axis(columns, map_size[1])
         self._rows = _Axis(rows, len(self._columns))
         self._levels = np.empty(len(self._rows) * len(self._columns), np.int16)
@@ -163,10 +186,7 @@ class Spread:
             full_scale: evidence of the highest level; more counts as that much. 0 makes all of it none.
             least: the lowest level of interest, on either side of zero; 0 gives the whole picture.
         """
-        cells = np.zeros(heatmap.shape, np.float32)
-        if full_scale > 0:
-            lowest = -full_scale if self._signed else 0
-            cells = np.clip(heatmap, lowest, full_scale) / np.float32(full_scale) * np.float32(LEVELS - 1)
+        cells = scaled_cells(heatmap, full_scale, signed=self._signed)
         of_interest = np.abs(cells) * _OVERSHOOT >= least
         rows = self._rows.reached(np.logical_or.reduce(of_interest, axis=1))
         columns = self._columns.reached(np.logical_or.reduce(of_interest, axis=0))

@@ -49,7 +49,7 @@ _SAVED_MODEL = "saved_model.pb"
 _DECIDING = ("TF_", "ONEDNN_", "KERAS_")
 """Beginnings of environment variables that change what is computed."""
 
-_ROOMS = ("engine", "methods", "models")
+_ROOMS = ("engine", "methods", "models", "card")
 _NOT_MINE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, DecodeError)
 """What reading a damaged or foreign entry may raise: such an entry is made anew."""
 
@@ -151,6 +151,14 @@ class Store:
             files[f"{name}.pb"] = program.graph_def.SerializeToString()
             files |= {_file(name, n): _bytes(value) for n, value in enumerate(program.weights.values())}
         self._write(key, files)
+
+    def finding(self, key: str) -> str | None:
+        """What was found out about this machine."""
+        return self._read(key, lambda entry: entry.read("finding.txt").decode())
+
+    def keep_finding(self, key: str, found: str) -> None:
+        """Keeps what was found out about this machine."""
+        self._write(key, {"finding.txt": found.encode()})
 
     def _read(self, key: str, read: Callable[[zipfile.ZipFile], T]) -> T | None:
         """What an entry holds, or None; a damaged one is taken away."""

@@ -19,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ..config import SinkOptions
+from ..cuda import ON_CARD
 from ..errors import SinkError
 from ..frames import SourceInfo
 from .boxes import cut_torn_end, move_index_to_front
@@ -65,7 +66,7 @@ class VideoSink:
         self._templates, refused = holdable(_FORMATS[self._suffix], self._muxer_options, info.copied)
         self.notes.extend(f"{what} left out: {self._suffix} cannot hold it" for what in refused)
         self._output: OutputContainer | None = None
-        self._failed = False
+        self._begun = self._failed = False
         self._first_pts = self._last_pts = 0
         self._reformatter = VideoReformatter()
 
@@ -111,9 +112,13 @@ class VideoSink:
         with self._lock:
             try:
                 if self._output is None:
-                    self._open(picture)
+                    self._output = self._open(picture)
+                encoded = self._encoded(self._prepared(picture, pts))
+                if not self._begun:
+                    self._output.start_encoding()
+                    self._begun = True
                 self._copier.mux(packets)
-                self._encode(picture, pts)
+                self._output.mux(encoded)
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 self._fail(error)
             self.frames += 1
@@ -150,7 +155,7 @@ class VideoSink:
         if failure and kind is None:
             self._fail(failure)
 
-    def _open(self, picture: VideoFrame) -> None:
+    def _open(self, picture: VideoFrame) -> OutputContainer:
         if self._encoder.even and (picture.width % 2 or picture.height % 2):
             raise SinkError(
                 f"{self._codec} cannot hold pictures of {picture.width}x{picture.height}", wanted="even sides"
@@ -162,16 +167,19 @@ class VideoSink:
             container_options=self._muxer_options,
             metadata_errors="replace",
         )
+        if picture.format.name == ON_CARD:
+            self._pixel_format = ON_CARD
         output.metadata.update(fresh(self._info.metadata))
         self._stream = self._add_video(output, picture)
         self._copier = Copier(output, self._templates)
         try:
-            self._stream.codec_context.open()
+            # One that is handed pictures in a card's memory opens with the first of them, which tells it where it is.
+            if self._pixel_format != ON_CARD:
+                self._stream.codec_context.open()
         except (av.error.FFmpegError, ValueError) as error:
             size = f"{picture.width}x{picture.height}"
             raise SinkError(f"{self._codec} cannot encode pictures of {size}: {_reason(error)}") from error
-        self._output = output
-        output.start_encoding()
+        return output
 
     def _add_video(self, output: OutputContainer, picture: VideoFrame) -> VideoStream:
         rate = self._info.rate or _ASSUMED_RATE
@@ -192,7 +200,7 @@ class VideoSink:
         self._duration = max(1, round(seconds / self._info.time_base))
         return stream
 
-    def _encode(self, picture: VideoFrame, pts: int) -> None:
+    def _prepared(self, picture: VideoFrame, pts: int) -> VideoFrame:
         if (picture.width, picture.height) != (self._stream.width, self._stream.height):
             raise SinkError(
                 f"picture {self.frames} has {picture.width}x{picture.height}",
@@ -206,24 +214,24 @@ class VideoSink:
         if self._info.still or not picture.duration:
             picture.duration = self._duration
         picture.pict_type = PictureType.NONE
-        self._mux_encoded(picture)
+        return picture
 
-    def _mux_encoded(self, picture: VideoFrame | None) -> None:
-        assert self._output is not None
-        for packet in self._stream.encode(picture):
+    def _encoded(self, picture: VideoFrame | None) -> list[Packet[VideoStream]]:
+        packets = self._stream.encode(picture)
+        for packet in packets:
             # For a stream of one or two pictures x265 leaves the decoding time unset. A real one precedes the
             # presentation, by no more than the pictures in the encoder span.
             assert packet.pts is not None
             if packet.dts is None or not 2 * self._first_pts - self._last_pts <= packet.dts <= packet.pts:
                 packet.dts = packet.pts
-            self._output.mux_one(packet)
+        return packets
 
     def _finish(self) -> None:
         """Completes the file; an interrupt on the way only costs what is still in the encoder."""
         assert self._output is not None
         try:
             if not self._failed:
-                self._mux_encoded(None)
+                self._output.mux(self._encoded(None))
         finally:
             self._output.close()
         if self._copier.moved:

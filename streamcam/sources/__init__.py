@@ -3,7 +3,7 @@
 A source is opened by `open_source`, which looks at the scheme of the URL (a plain path has none) and
 imports the module that reads it; importing this package loads no media library.
 
-To add a source, write a class that fulfils `Source` and enter it in `SOURCES`.
+To add a source, write a class of ``(options, *, stay)`` that fulfils `Source` and enter it in `SOURCES`.
 
 A camera, which may be lost and come back, is a `Camera` made by `open_camera`. To add a kind of camera, write a
 function that says how it is opened and enter it in `CAMERAS`.
@@ -85,11 +85,13 @@ class Source(Protocol):
         ...
 
 
-def open_source(options: SourceOptions) -> Source:
+def open_source(options: SourceOptions, *, stay: bool = False) -> Source:
     """Opens what ``options.url`` names and decodes its first frame.
 
     Args:
         options: path or URL, and the part of it that is wanted.
+        stay: frames that a card decodes may stay there, where they need nothing but to be shown; `SourceInfo.on_card`
+            tells whether they do.
 
     Raises:
         SourceError: it is missing, unreachable, empty, not a video, or none of it can be decoded.
@@ -105,7 +107,7 @@ def open_source(options: SourceOptions) -> Source:
     if scheme == "file" and _is_animated_webp(options.url.removeprefix("file://")):
         scheme = "webp"
     module, _, name = SOURCES[scheme].partition(":")
-    return cast(Source, getattr(import_module(module), name)(options))
+    return cast(Source, getattr(import_module(module), name)(options, stay=stay))
 
 
 def open_camera(

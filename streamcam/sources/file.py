@@ -41,13 +41,13 @@ class FileSource:
     Packets that cannot be decoded are skipped and counted; so are damaged stretches of the container.
     """
 
-    def __init__(self, options: SourceOptions) -> None:
-        """Opens and decodes the first frame.
+    def __init__(self, options: SourceOptions, *, stay: bool = False) -> None:
+        """Opens and decodes the first frame; ``stay`` as in `streamcam.sources.open_source`.
 
         Raises:
             SourceError: see `streamcam.sources.open_source`.
         """
-        self._options = options
+        self._options, self._stay = options, stay
         self._name = masked(options.url.removeprefix("file://"))
         self._lock = threading.Lock()
         self._closed = False
@@ -60,7 +60,7 @@ class FileSource:
         self._earliest: Fraction | None = None
         self._raw: int | None = None
         self._untimed = 0
-        self._container = open_container(options.url, options.timeout, card=self._by_card())
+        self._container = open_container(options.url, options.timeout, card=self._by_card(), stay=stay)
         try:
             self._video = choose_video(self._container, self._name)
             self._open()
@@ -100,7 +100,7 @@ class FileSource:
         if first is None:
             raise self._nothing()
         self._pictures = chain([first], rest)
-        self._upright = Upright(first, time_base)
+        self._upright = Upright(first, time_base, stay=self._stay)
         self.info = self._describe(rate, time_base)
 
     def _by_card(self) -> bool:
@@ -297,6 +297,7 @@ class FileSource:
             frames=1 if still else frames,
             seconds=seconds,
             still=still,
+            on_card=upright.on_card,
             copied=self._copied,
             metadata=dict(container.metadata),
         )

@@ -17,29 +17,39 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from .. import cuda
 from ..errors import SourceError, masked, nearest
 
 _TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
 """Demuxers that draw any text file as a picture."""
 
 
-def open_container(url: str, timeout: float, *, card: bool = False) -> InputContainer:
+def open_container(url: str, timeout: float, *, card: bool = False, stay: bool = False) -> InputContainer:
     """Opens a file or an http(s) URL for demuxing.
 
     Args:
         url: path, ``file://`` path, or URL.
         timeout: seconds to wait for a network peer, on opening and on each read.
         card: let a graphics card decode what it can; the processor decodes the rest.
+        stay: leave its frames there.
 
     Raises:
         SourceError: what came, for every way in which this is known to fail.
     """
     path = url.removeprefix("file://")
-    remote = "://" in path
-    if not remote:
+    if "://" not in path:
         check_file(Path(path))
     name = masked(path)
-    accelerator = HWAccel(device_type="cuda", allow_software_fallback=True) if card else None
+    if not card:
+        return _opened(path, name, timeout, None)
+    if not stay:
+        return _opened(path, name, timeout, HWAccel("cuda", allow_software_fallback=True))
+    with cuda.context():
+        return _opened(path, name, timeout, HWAccel("cuda", "0", options={**cuda.OPTIONS}, is_hw_owned=True))
+
+
+def _opened(path: str, name: str, timeout: float, accelerator: HWAccel | None) -> InputContainer:
+    remote = "://" in path
     try:
         if remote:
             microseconds = str(int(timeout * 1_000_000))

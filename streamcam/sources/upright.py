@@ -9,6 +9,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from ..cuda import ON_CARD, pretended
 from ..frames import DRAWABLE, Colour
 
 if TYPE_CHECKING:
@@ -31,15 +32,20 @@ class Upright:
     Attributes:
         width, height, pixel_format, colour: of every picture returned.
         resized: frames so far whose size differed from the first one's, and that were scaled to it.
+        on_card: True where pictures are NV12 and stay where the decoder put them, on a card; a stray one of another
+            size or kind comes as NV12 in the processor's memory.
     """
 
-    def __init__(self, first: VideoFrame, time_base: Fraction) -> None:
+    def __init__(self, first: VideoFrame, time_base: Fraction, *, stay: bool = False) -> None:
         """Sets the target.
 
         Args:
             first: any decoded frame of the stream.
             time_base: of the frames.
+            stay: whether pictures may stay on a card, which those that are turned, odd, HDR or not of 8 bits cannot.
         """
+        held = first.format.name == ON_CARD or pretended()
+        first = downloaded(first)
         self._time_base = time_base
         self._reformatter = VideoReformatter()
         self._graphs: dict[tuple[str, int, int], Graph] = {}
@@ -48,9 +54,14 @@ class Upright:
         width, height = first.width, first.height
         self.width, self.height = (height, width) if "transpose" in turn(first) else (width, height)
         self.resized = 0
+        plain = not (turn(first) or _converts_colours(first) or self.colour.hdr or width % 2 or height % 2)
+        self.on_card = stay and held and plain and self.pixel_format == DRAWABLE[0]
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         """The upright picture of one decoded frame, with the pts, and colour tags that are true."""
+        if self.on_card:
+            return self._staying(frame)
+        frame = downloaded(frame)
         turning = turn(frame)
         if frame.format.name != self.pixel_format:
             frame = self._drawable(frame)
@@ -60,6 +71,16 @@ class Upright:
             self.resized += 1
             frame = self._reformatter.reformat(frame, self.width, self.height, interpolation=_EXACT, threads=1)
         return frame
+
+    def _staying(self, frame: VideoFrame) -> VideoFrame:
+        resized = (frame.width, frame.height) != (self.width, self.height)
+        self.resized += resized
+        if not resized and (frame.sw_format or frame.format).name == "nv12":
+            return frame
+        tags, range_ = _tags(frame), self.colour.range or ColorRange.MPEG
+        size = self.width, self.height
+        options = {"src_color_range": range_, "dst_color_range": range_, "interpolation": _EXACT, "threads": 1}
+        return _tagged(self._reformatter.reformat(frame, *size, "nv12", **options), tags)
 
     def _drawable(self, frame: VideoFrame) -> VideoFrame:
         if _may_be_transparent(frame):
@@ -104,6 +125,14 @@ class Upright:
             last = node
         graph.configure()
         return graph
+
+
+def downloaded(frame: VideoFrame) -> VideoFrame:
+    """A frame in the processor's memory; the same one where it is there already."""
+    if frame.format.name != ON_CARD:
+        return frame
+    assert frame.sw_format is not None
+    return _tagged(VideoReformatter().reformat(frame, format=frame.sw_format.name, threads=1), _tags(frame))
 
 
 def turn(frame: VideoFrame) -> str:

@@ -25,8 +25,8 @@ _TIME_BASE = Fraction(1, 1000)
 class WebpSource:
     """Frames of an animated WebP, laid over white; see `streamcam.sources.Source`."""
 
-    def __init__(self, options: SourceOptions) -> None:
-        """Opens the file.
+    def __init__(self, options: SourceOptions, *, stay: bool = False) -> None:
+        """Opens the file; ``stay`` is for what a card decodes.
 
         Raises:
             SourceError: it cannot be decoded.

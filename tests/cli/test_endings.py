@@ -92,14 +92,15 @@ def test_an_interrupted_run_leaves_a_playable_file(run: Run, number: signal.Sign
 def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
     long_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = VideoSink._encode
+    encode = VideoSink._encoded
 
-    def interrupted(self: VideoSink, picture: Any, pts: int) -> None:
-        encode(self, picture, pts)
+    def interrupted(self: VideoSink, picture: Any) -> Any:
+        packets = encode(self, picture)
         if self.frames == 20:
             _thread.interrupt_main()
+        return packets
 
-    monkeypatch.setattr(VideoSink, "_encode", interrupted)
+    monkeypatch.setattr(VideoSink, "_encoded", interrupted)
     out = tmp_path / "out.mp4"
     with pytest.raises(Interrupted) as stop:
         run_job(make_job(str(long_clip), str(out), model=SMALL[1], preprocess="none", precision="float32"))

@@ -116,8 +116,8 @@ def test_a_still_image(tmp_path: Path) -> None:
 def test_a_live_source_holds_and_says_so(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: Callable[..., Any] = pipeline.open_source
 
-    def live(options: Any) -> Any:
-        source = opened(options)
+    def live(options: Any, **how: Any) -> Any:
+        source = opened(options, **how)
         source.info = dataclasses.replace(source.info, live=True)
         return source
 

@@ -1,0 +1,250 @@
+"""Scaling and drawing in the memory of a card: against definitions, and against what the processor draws."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from streamcam.card.memory import cuda_context, in_one_piece, picture_of, tensors_of
+from streamcam.card.painter import CardPainter
+from streamcam.card.scaler import CardScaler, area_weights
+from streamcam.card.taker import Taker
+from streamcam.compose import Painter
+from streamcam.config import LAYOUTS, DrawOptions
+from streamcam.errors import DeviceError, OutOfMemoryError
+from streamcam.frames import DISPLAYS, Colour, Evidence, Explained, Frame, SourceInfo
+from streamcam.geometry import FITS, Geometry, fit
+from streamcam.models.backend import tf
+from streamcam.sources.scale import BORDER, Scaler
+from tests.media import COLOURS, patches, picture, planes
+
+from .conftest import as_nv12, as_yuv420p
+
+SIZES = [(320, 180), (250, 142), (64, 500)]
+"""The second one's lines are no multiple of what TensorFlow wants tensors to begin at."""
+
+BT709 = Colour(range=1, primaries=1, transfer=1, matrix=1)
+
+
+def noise(width: int, height: int, seed: int = 0) -> VideoFrame:
+    frame = VideoFrame(width, height, "yuv420p")
+    for plane in planes(frame):
+        plane[:] = np.random.default_rng(seed).integers(16, 236, plane.shape)
+    return frame
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_picture_becomes_tensors_and_a_picture_again(card: None, size: tuple[int, int]) -> None:
+    before = as_nv12(noise(*size))
+    luma, chroma = tensors_of(before)
+    width, height = size
+    whole = in_one_piece(luma[:, :width], chroma[:, : width // 2])
+    after = picture_of(whole, width, cuda_context("cpu"))
+    kept = before.to_ndarray().copy()
+    del before, luma, chroma, whole
+    gc.collect()
+    assert (after.width, after.height, after.format.name) == (width, height, "nv12")
+    assert np.array_equal(after.to_ndarray(), kept)
+    again = tensors_of(after)[0]
+    assert np.array_equal(again.numpy()[:, :width], kept[:height])
+
+
+def test_a_picture_at_an_odd_place_is_an_error_and_not_the_end(card: None) -> None:
+    memory = np.zeros(64 * 64 + 128, np.uint8)
+    first = -memory.ctypes.data % 64 + 8
+    luma, chroma = memory[first : first + 64 * 64].reshape(64, 64), np.zeros((32, 64), np.uint8)
+    with pytest.raises(DeviceError, match="lies where"):
+        tensors_of(VideoFrame.from_dlpack([luma, chroma], "nv12"))
+
+
+@pytest.mark.parametrize("mode", FITS)
+@pytest.mark.parametrize("size", [(1280, 720), (640, 360), (100, 56)])
+def test_scaling_averages_over_areas(card: None, mode: Any, size: tuple[int, int]) -> None:
+    geometry = fit(mode, size, (112, 96))
+    frame = noise(*size)
+    luma = planes(frame)[0].astype(float)
+    planes(frame)[1][:] = planes(frame)[2][:] = 128
+    view = CardScaler(geometry, Colour(range=2, matrix=1), "cpu")(as_nv12(frame)).astype(float)
+    assert np.abs(view - averaged(luma, geometry)[..., None]).max() <= 0.6
+
+
+def averaged(luma: NDArray[np.float64], geometry: Geometry) -> NDArray[np.float64]:
+    """Each pixel by itself: the mean of 2000 points in what it covers, or in one sample where that is more."""
+    width, height = geometry.input
+    lines = [points(n, 1, geometry) for n in range(height)]
+    columns = [points(n, 0, geometry) for n in range(width)]
+    rows = np.stack([luma[line].mean(axis=0) if line is not None else np.full(luma.shape[1], np.nan) for line in lines])
+    view = np.stack(
+        [rows[:, column].mean(axis=1) if column is not None else np.full(height, np.nan) for column in columns], axis=1
+    )
+    return np.nan_to_num(view, nan=BORDER)
+
+
+def points(n: int, axis: int, geometry: Geometry) -> NDArray[np.intp] | None:
+    source, scaled, offset = geometry.source[axis], geometry.scaled[axis], geometry.offset[axis]
+    step = source / scaled
+    centre = (n - offset + 0.5) * step
+    if not 0 <= centre <= source:
+        return None
+    half = max(step, 1) / 2
+    places = centre - half + (np.arange(2000) + 0.5) * (2 * half / 2000)
+    return np.clip(np.floor(places), 0, source - 1).astype(np.intp)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_weights_add_up(samples: int) -> None:
+    for geometry in (fit("crop", (640, 360), (224, 224)), fit("letterbox", (640, 360), (224, 224))):
+        for axis in (0, 1):
+            weights = area_weights(
+                *(getattr(geometry, name)[axis] for name in ("source", "scaled", "offset", "input")), samples
+            )
+            sums = weights.sum(axis=1)
+            assert np.all(np.isclose(sums, 1, atol=1e-5) | (sums == 0))
+            assert (weights >= 0).all()
+            assert sums.any()
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+def test_colours_are_those_of_the_definition(card: None, matrix: int, full: bool) -> None:
+    frame = as_nv12(patches(matrix, full))
+    colour = Colour(range=2 if full else 1, matrix=matrix)
+    view = CardScaler(Geometry((256, 64), (256, 64), (256, 64)), colour, "cpu")(frame)
+    middles = view[32, 16::32].astype(int)
+    assert np.abs(middles - COLOURS).max() <= 2
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", FITS)
+def test_the_view_is_the_processors(card: None, mode: Any, size: tuple[int, int]) -> None:
+    frame, geometry = picture(*size), fit("letterbox" if mode == "crop" and size[0] < 99 else mode, size, (64, 64))
+    view = CardScaler(geometry, BT709, "cpu")(as_nv12(frame)).astype(int)
+    other = Scaler(geometry, BT709)(frame).astype(int)
+    assert view.shape == other.shape
+    assert np.abs(view - other).mean() < 1
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("display", DISPLAYS)
+@pytest.mark.parametrize(("size", "mode", "targets"), [(SIZES[0], "stretch", 1), (SIZES[1], "crop", 3)])
+def test_what_is_drawn_is_what_the_processor_draws(
+    card: None, layout: Any, display: Any, size: tuple[int, int], mode: Any, targets: int
+) -> None:
+    info = SourceInfo("clip", *size, "yuv420p", Fraction(1, 25), colour=BT709)
+    geometry = fit(mode, size, (224, 224))
+    frame = Frame(0, 7, noise(*size))
+    options = DrawOptions(layout=layout)
+    how: dict[str, Any] = {"detail": "gradcam · conv", "panels": targets, "display": display}
+    here, there = Painter(options, info, geometry, **how), CardPainter(options, info, geometry, device="cpu", **how)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        evidence = tuple(
+            Evidence(
+                rng.standard_normal((7, 9)).astype(np.float32), f"class {n}" * (seed + 1), 1.5, None, None, seed * 1.1
+            )
+            for n in range(targets)
+        )
+        item = Explained(frame, evidence, note="held")
+        mine = here.draw(item)
+        card_item = replace(item, frame=replace(frame, picture=as_nv12(frame.picture)))
+        theirs = there.draw(card_item)
+        assert (theirs.pts, theirs.time_base, theirs.colorspace) == (mine.pts, mine.time_base, mine.colorspace)
+        assert (theirs.width, theirs.height) == there.size == here.size
+        for one, other in zip(planes(mine), planes(as_yuv420p(theirs)), strict=True):
+            difference = np.abs(one.astype(int) - other)
+            assert difference.max() <= 1
+            assert np.count_nonzero(difference) <= max(3, difference.size // 5000)
+
+
+def test_where_there_is_no_evidence_nothing_changes(card: None) -> None:
+    info = SourceInfo("clip", 320, 180, "yuv420p", Fraction(1, 25), colour=BT709)
+    painter = CardPainter(
+        DrawOptions(caption=False), info, fit("stretch", (320, 180), (224, 224)), detail="", device="cpu"
+    )
+    before = as_nv12(noise(320, 180))
+    heatmap = np.zeros((7, 7), np.float32)
+    heatmap[0, 0] = 1
+    drawn = painter.draw(Explained(Frame(0, 0, before), (Evidence(heatmap, "x", 1.0, 0.5, 0, 1.0),)))
+    difference = drawn.to_ndarray() != before.to_ndarray()
+    assert difference[:20, :30].any()
+    assert not difference[100:180].any()
+    assert not difference[180 + 50 :].any()
+
+
+def test_pictures_are_taken_out_of_the_decoders_memory(card: None) -> None:
+    kept = as_nv12(noise(250, 142))
+    kept.pts, kept.time_base, kept.duration = 9, Fraction(1, 25), 3
+    before = kept.to_ndarray().copy()
+    (taken,) = Taker("cpu")([Frame(4, 9, kept)])
+    planes(kept)[0][:] = 0
+    assert np.array_equal(taken.picture.to_ndarray(), before)
+    assert (taken.index, taken.picture.pts, taken.picture.duration) == (4, 9, 3)
+
+
+def test_each_operation_has_a_kernel_on_cards(card: None) -> None:
+    """TensorFlow does what a card has no kernel for on the processor, and copies the picture there and back."""
+    from tensorflow.python.framework import kernels
+
+    info = SourceInfo("clip", 320, 180, "yuv420p", Fraction(1, 25), colour=BT709)
+    geometry = fit("letterbox", (320, 180), (224, 224))
+    options = DrawOptions(layout="side-by-side")
+    painter = CardPainter(options, info, geometry, detail="x", device="cpu", panels=2, display="signed")
+    scaler, taker = CardScaler(geometry, BT709, "cpu"), Taker("cpu")
+    evidence = Evidence(np.ones((7, 7), np.float32), "x", 1.0, 0.5, 0, 1.0)
+    (frame,) = taker([Frame(0, 0, as_nv12(noise(320, 180)))])
+    scaler(frame.picture)
+    painter.draw(Explained(frame, (evidence, evidence)))
+    traced = [scaler._scaled, taker._copied, *painter._graphs.values()]
+    graphs = [one.graph for function in traced for one in function._list_all_concrete_functions()]
+    large = [node for graph in graphs for node in graph.get_operations() if node.inputs and moves_a_picture(node)]
+    assert {"MatMul", "GatherV2", "ConcatV2", "Cast"} <= {node.type for node in large}
+    for node in large:
+        fitting = [
+            kernel
+            for kernel in kernels.get_registered_kernels_for_op(node.type).kernel
+            if kernel.device_type == "GPU"
+            and all(
+                node.get_attr(one.name).as_datatype_enum in one.allowed_values.list.type for one in kernel.constraint
+            )
+        ]
+        assert fitting, f"{node.type} of {[one.dtype for one in node.inputs]} has none"
+        # In the processor's memory lie sizes and the like, and never a picture.
+        names = [one.name for one in node.op_def.input_arg for _ in range(max(1, len_of(node, one)))]
+        for tensor, name in zip(node.inputs, names, strict=True):
+            assert name not in fitting[0].host_memory_arg or tensor.shape.num_elements() in range(20)
+
+
+def moves_a_picture(node: Any) -> bool:
+    return node.type not in ("Identity", "Placeholder") and any(
+        one.dtype in (tf.uint8, tf.float32, tf.int64) for one in [*node.inputs, *node.outputs]
+    )
+
+
+def len_of(node: Any, argument: Any) -> int:
+    return int(node.get_attr(argument.number_attr)) if argument.number_attr else 1
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted", "says"),
+    [
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), OutOfMemoryError, "not enough memory for the frames"),
+        (tf.errors.InternalError(None, None, "lost"), DeviceError, "cpu failed: lost"),
+    ],
+)
+def test_failures_are_told_in_a_line(
+    card: None, monkeypatch: pytest.MonkeyPatch, error: Exception, wanted: type[Exception], says: str
+) -> None:
+    def fails(*_: Any) -> None:
+        raise error
+
+    taker = Taker("cpu")
+    monkeypatch.setattr(taker, "_copied", fails)
+    with pytest.raises(wanted, match=says):
+        list(taker([Frame(0, 0, as_nv12(noise(64, 64)))]))
