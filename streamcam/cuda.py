@@ -12,12 +12,16 @@ import ctypes
 import functools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from .errors import DeviceError
 
 ON_CARD = "cuda"
 """Pixel format, as FFmpeg calls it, of pictures in a card's memory."""
+
+OTHERWISE = "leave --decode gpu or --encode gpu out"
+"""What users can do where frames cannot stay on a card."""
 
 OPTIONS = {"primary_ctx": "0", "current_ctx": "1"}
 """What FFmpeg is told when it makes a device: to take the current context."""
@@ -60,28 +64,31 @@ def settle(device: int = 0) -> None:
             _call(_primary(device)[0], "cuStreamSynchronize", None)
 
 
-def driver_version() -> str:
-    """Version of CUDA that the driver knows; empty without one."""
-    if pretended():
-        return ""
+def driver_version(told: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """What the driver says of itself, or the version of CUDA that it knows; empty without one."""
+    with contextlib.suppress(OSError):
+        return told.read_text()
     version = ctypes.c_int()
+    with contextlib.suppress(DeviceError):
+        _call(_driver(), "cuDriverGetVersion", ctypes.byref(version))
+    return str(version.value or "")
+
+
+@functools.cache
+def _driver() -> ctypes.CDLL:
+    name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
     try:
-        _call(_primary(0)[0], "cuDriverGetVersion", ctypes.byref(version))
-    except DeviceError:
-        return ""
-    return str(version.value)
+        driver = ctypes.CDLL(name)
+    except OSError as error:
+        raise DeviceError(f"there is no driver of Nvidia ({name})", do=OTHERWISE) from error
+    _call(driver, "cuInit", 0)
+    return driver
 
 
 @functools.cache
 def _primary(device: int) -> tuple[ctypes.CDLL, ctypes.c_void_p]:
     """The driver, and the card's primary context, which is never given back: TensorFlow keeps it as long."""
-    name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(name)
-    except OSError as error:
-        raise DeviceError(f"there is no driver of Nvidia ({name})") from error
-    number, primary = ctypes.c_int(), ctypes.c_void_p()
-    _call(driver, "cuInit", 0)
+    driver, number, primary = _driver(), ctypes.c_int(), ctypes.c_void_p()
     _call(driver, "cuDeviceGet", ctypes.byref(number), device)
     _call(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(primary), number)
     return driver, primary
@@ -90,4 +97,4 @@ def _primary(device: int) -> tuple[ctypes.CDLL, ctypes.c_void_p]:
 def _call(driver: ctypes.CDLL, name: str, *arguments: Any) -> None:
     status = getattr(driver, name)(*arguments)
     if status:
-        raise DeviceError(f"the driver of Nvidia failed: {name} gave {status}")
+        raise DeviceError(f"the driver of Nvidia failed: {name} gave {status}", do=OTHERWISE)

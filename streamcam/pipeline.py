@@ -146,7 +146,8 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
     started = time.perf_counter()
     interrupted = False
     both = job.source.decode == job.sink.encode == "gpu"
-    hindrance = _hindrance(job) if both else ""
+    with clock("load"):
+        hindrance = _hindrance(job, watcher.note) if both else ""
     stay = both and not hindrance
     with Opening(lambda: open_source(job.source, stay=stay)) as opening, contextlib.ExitStack() as stack:
         if explainer is None and not opening.done(within=_PROMPT):
@@ -177,7 +178,7 @@ def run(job: Job, *, explainer: StreamExplainer | None = None, watcher: Watcher 
         for note in view.notes:
             watcher.note(note)
         if both and not source.info.on_card:
-            why = hindrance or "they are turned, odd, HDR, not of 8 bits, or decoded by the processor"
+            why = hindrance or "they are turned, odd, HDR, not 4:2:0 of 8 bits, or decoded by the processor"
             say(f"frames do not stay on the card: {why}")
         if how != job.time.between:
             say(_CANNOT_WAIT)
@@ -270,10 +271,13 @@ def _drawn_how(explainer: StreamExplainer, view: View) -> dict[str, Any]:
     return {"detail": detail, "panels": panels, "display": explainer.display}
 
 
-def _hindrance(job: Job) -> str:
+def _hindrance(job: Job, say: Callable[[str], None]) -> str:
+    """Why frames cannot stay on a card; what is wrong with the input is said first, for this takes seconds."""
     from .card import why_not
+    from .sources.opening import check_input
 
-    return why_not(job)
+    check_input(job.source.url)
+    return why_not(job, say)
 
 
 _TROUBLES = 10

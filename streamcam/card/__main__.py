@@ -1,4 +1,4 @@
-"""``python -m streamcam.card``: the trial of `check.py`; prints what is wrong and exits with 1."""
+"""``python -m streamcam.card``: the trial of `check.py`; prints what is wrong and exits with 1, or 3 if it may pass."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import sys
 
 from ..cuda import pretended
 from ..engine.devices import choose_devices
-from ..errors import StreamcamError
-from .check import check
+from ..errors import DeviceError, OutOfMemoryError
+from .check import PASSING, check
 
 
 def main() -> int:
     """Runs it; 0 where all is well."""
     try:
         check(*choose_devices("cpu" if pretended() else "gpu:0"))
-    except StreamcamError as error:
-        print(error)
-        return 1
+    except Exception as error:
+        print(error if str(error) else type(error).__name__)
+        return 1 if isinstance(error, DeviceError) and not isinstance(error, OutOfMemoryError) else PASSING
     return 0
 
 

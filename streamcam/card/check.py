@@ -44,6 +44,9 @@ _LARGEST_DIFFERENCE = 2.0
 _LEAST_LIKENESS = 30.0
 """dB between the pictures that the card and the processor have drawn, after encoding."""
 
+PASSING = 3
+"""Exit code of a trial that failed by something that may pass."""
+
 _LONGEST = 300.0
 """Seconds after which the process hangs."""
 
@@ -53,22 +56,27 @@ def surroundings() -> tuple[str, ...]:
     return av.__version__, av.ffmpeg_version_info, driver_version()
 
 
-def try_out() -> str:
+def try_out() -> tuple[str, bool]:
     """Runs `check` in a process of its own.
 
     Returns:
-        What is wrong, in a line; empty where all is well.
+        What is wrong, in a line, empty where all is well; and whether it would come out so again: a card that is short
+        of memory or encoders may have them another time.
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "streamcam.card"], capture_output=True, text=True, timeout=_LONGEST, check=False
+            [sys.executable, "-P", "-m", "streamcam.card"],
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"the trial failed: {error}"
+        return f"the trial failed: {error}", False
     if done.returncode == 0:
-        return ""
+        return "", True
     said = done.stdout.strip().splitlines()
-    return said[-1] if said else f"the trial ended with {done.returncode}"
+    return said[-1] if said else f"the trial ended with {done.returncode}", done.returncode != PASSING
 
 
 def check(device: str) -> None:
@@ -78,8 +86,8 @@ def check(device: str) -> None:
         device: as from `choose_devices`.
 
     Raises:
-        DeviceError: something differs.
-        StreamcamError: something fails.
+        DeviceError: something differs, or does not work together.
+        StreamcamError: something else fails.
     """
     with tempfile.TemporaryDirectory(prefix="streamcam-") as folder:
         clip, out = Path(folder, "clip.mp4"), Path(folder, "out.mp4")

@@ -11,12 +11,16 @@ import ctypes
 from collections.abc import Iterator
 from typing import Any
 
+import av.error
+import numpy as np
 from av.video.frame import CudaContext, VideoFrame
 
-from ..cuda import context
+from ..cuda import ON_CARD, OTHERWISE, context
 from ..engine.devices import tensorflow_name
 from ..errors import DeviceError, OutOfMemoryError
+from ..geometry import Size
 from ..models.backend import tf
+from ..models.foreign import reason
 
 _ALIGNED = 64
 """TensorFlow ends the process where a tensor does not begin at a multiple of this many bytes, on any device."""
@@ -54,10 +58,12 @@ def on(device: str) -> Iterator[None]:
         with tf.device(tensorflow_name(device)):
             yield
     except tf.errors.ResourceExhaustedError as error:
-        do = "use a smaller --batch, or leave --decode gpu or --encode gpu out"
+        do = f"use a smaller --batch, or {OTHERWISE}"
         raise OutOfMemoryError(f"{device} has not enough memory for the frames that are under way", do=do) from error
     except tf.errors.OpError as error:
-        raise DeviceError(f"{device} failed: {error.message}") from error
+        raise DeviceError(f"{device} failed: {error.message}", do=OTHERWISE) from error
+    except (av.error.FFmpegError, ValueError, TypeError, RuntimeError) as error:
+        raise DeviceError(f"frames cannot stay on {device}: {reason(error)}", do=OTHERWISE) from error
 
 
 def tensors_of(picture: VideoFrame) -> tuple[Any, Any]:
@@ -72,29 +78,38 @@ def tensors_of(picture: VideoFrame) -> tuple[Any, Any]:
         least as long as the picture is wide.
 
     Raises:
-        DeviceError: TensorFlow cannot take it from where it lies.
+        DeviceError: TensorFlow cannot take it from where it lies on a card.
     """
     luma, chroma = (plane.__dlpack__() for plane in picture.planes)
     for capsule, samples in ((luma, 1), (chroma, 2)):
         tensor = _described(capsule)
         if (tensor.data + tensor.byte_offset) % _ALIGNED:
-            raise DeviceError("a picture lies where TensorFlow cannot take it from")
+            if picture.format.name != ON_CARD:
+                return _copied(picture)
+            raise DeviceError("a picture lies where TensorFlow cannot take it from", do=OTHERWISE)
         tensor.shape[1] = tensor.strides[0] // samples
     return tuple(tf.experimental.dlpack.from_dlpack(capsule) for capsule in (luma, chroma))
 
 
-def in_one_piece(luma: Any, chroma: Any) -> Any:
+def _copied(picture: VideoFrame) -> tuple[Any, Any]:
+    luma, chroma = (np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size) for plane in picture.planes)
+    pairs = chroma[:, : picture.width].reshape(picture.height // 2, -1, 2)
+    return tf.constant(luma[:, : picture.width]), tf.constant(pairs)
+
+
+def in_one_piece(luma: Any, chroma: Any, size: Size) -> Any:
     """A picture as one tensor, as `picture_of` and encoders on cards want it; to be used in a graph.
 
     Args:
         luma: uint8 ``(height, width)``.
         chroma: uint8 ``(height / 2, width / 2, 2)``.
+        size: ``(width, height)``.
 
     Returns:
         uint8 ``(height · 3 / 2, line)``: luma, and below it Cb and Cr in turn; a line is a multiple of 64 long.
     """
-    height, width = luma.shape
-    whole = tf.concat([luma, tf.reshape(chroma, (height // 2, width))], axis=0)
+    width, height = size
+    whole = tf.concat([tf.reshape(luma, (height, width)), tf.reshape(chroma, (height // 2, width))], axis=0)
     return tf.pad(whole, [[0, 0], [0, -width % _ALIGNED]])
 
 

@@ -1,4 +1,4 @@
-"""Frames leave the decoder's memory, where they are on a card."""
+"""Frames on a card leave the decoder's memory, so that nothing depends on how many of them that has room for."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from av.video.frame import VideoFrame
 
 from .. import cuda
 from ..frames import Frame
+from ..geometry import Size
 from ..models.backend import tf
 from .memory import cuda_context, in_one_piece, on, picture_of, tensors_of
 
 
 class Taker:
-    """Copies pictures out of the decoder's memory, which has room for a few only.
+    """Copies pictures out of the decoder's memory.
 
     Args:
         device: where they are, as from `choose_devices`.
@@ -34,12 +35,12 @@ class Taker:
     def _taken(self, picture: VideoFrame) -> VideoFrame:
         cuda.settle()
         with on(self._device):
-            whole = self._copied(*tensors_of(picture), picture.width)
+            whole = self._copied(*tensors_of(picture), (picture.width, picture.height))
             # It is finished on return, so that the decoder may use its memory again.
             taken = picture_of(whole, picture.width, self._cuda)
         taken.pts, taken.duration = picture.pts, picture.duration
         return taken
 
 
-def _copied(luma: Any, chroma: Any, width: int) -> Any:
-    return in_one_piece(luma[:, :width], chroma[:, : width // 2])
+def _copied(luma: Any, chroma: Any, size: Size) -> Any:
+    return in_one_piece(luma[:, : size[0]], chroma[:, : size[0] // 2], size)

@@ -23,7 +23,7 @@ from ..cuda import ON_CARD
 from ..errors import SinkError
 from ..frames import SourceInfo
 from .boxes import cut_torn_end, move_index_to_front
-from .codecs import choose_encoder
+from .codecs import ON_A_CARD, choose_encoder
 from .copied import Copier, fresh, holdable
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class VideoSink:
         self._templates, refused = holdable(_FORMATS[self._suffix], self._muxer_options, info.copied)
         self.notes.extend(f"{what} left out: {self._suffix} cannot hold it" for what in refused)
         self._output: OutputContainer | None = None
-        self._begun = self._failed = False
+        self._failed = False
+        self._ahead: list[Packet[VideoStream]] | None = None
         self._first_pts = self._last_pts = 0
         self._reformatter = VideoReformatter()
 
@@ -112,13 +113,9 @@ class VideoSink:
         with self._lock:
             try:
                 if self._output is None:
-                    self._output = self._open(picture)
-                encoded = self._encoded(self._prepared(picture, pts))
-                if not self._begun:
-                    self._output.start_encoding()
-                    self._begun = True
+                    self._open(picture, pts)
                 self._copier.mux(packets)
-                self._output.mux(encoded)
+                self._encode(picture, pts)
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 self._fail(error)
             self.frames += 1
@@ -155,7 +152,7 @@ class VideoSink:
         if failure and kind is None:
             self._fail(failure)
 
-    def _open(self, picture: VideoFrame) -> OutputContainer:
+    def _open(self, picture: VideoFrame, pts: int) -> None:
         if self._encoder.even and (picture.width % 2 or picture.height % 2):
             raise SinkError(
                 f"{self._codec} cannot hold pictures of {picture.width}x{picture.height}", wanted="even sides"
@@ -167,19 +164,22 @@ class VideoSink:
             container_options=self._muxer_options,
             metadata_errors="replace",
         )
-        if picture.format.name == ON_CARD:
+        if picture.format.name == ON_CARD and self._encoder in ON_A_CARD.values():
             self._pixel_format = ON_CARD
         output.metadata.update(fresh(self._info.metadata))
         self._stream = self._add_video(output, picture)
         self._copier = Copier(output, self._templates)
         try:
-            # One that is handed pictures in a card's memory opens with the first of them, which tells it where it is.
-            if self._pixel_format != ON_CARD:
+            if self._pixel_format == ON_CARD:
+                # The encoder opens with the first picture, which tells it in which memory they are.
+                self._ahead = self._stream.encode(self._prepared(picture, pts))
+            else:
                 self._stream.codec_context.open()
         except (av.error.FFmpegError, ValueError) as error:
             size = f"{picture.width}x{picture.height}"
             raise SinkError(f"{self._codec} cannot encode pictures of {size}: {_reason(error)}") from error
-        return output
+        self._output = output
+        output.start_encoding()
 
     def _add_video(self, output: OutputContainer, picture: VideoFrame) -> VideoStream:
         rate = self._info.rate or _ASSUMED_RATE
@@ -200,6 +200,13 @@ class VideoSink:
         self._duration = max(1, round(seconds / self._info.time_base))
         return stream
 
+    def _encode(self, picture: VideoFrame, pts: int) -> None:
+        if self._ahead is None:
+            self._mux(self._stream.encode(self._prepared(picture, pts)))
+            return
+        packets, self._ahead = self._ahead, None
+        self._mux(packets)
+
     def _prepared(self, picture: VideoFrame, pts: int) -> VideoFrame:
         if (picture.width, picture.height) != (self._stream.width, self._stream.height):
             raise SinkError(
@@ -216,22 +223,22 @@ class VideoSink:
         picture.pict_type = PictureType.NONE
         return picture
 
-    def _encoded(self, picture: VideoFrame | None) -> list[Packet[VideoStream]]:
-        packets = self._stream.encode(picture)
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        assert self._output is not None
         for packet in packets:
             # For a stream of one or two pictures x265 leaves the decoding time unset. A real one precedes the
             # presentation, by no more than the pictures in the encoder span.
             assert packet.pts is not None
             if packet.dts is None or not 2 * self._first_pts - self._last_pts <= packet.dts <= packet.pts:
                 packet.dts = packet.pts
-        return packets
+            self._output.mux_one(packet)
 
     def _finish(self) -> None:
         """Completes the file; an interrupt on the way only costs what is still in the encoder."""
         assert self._output is not None
         try:
             if not self._failed:
-                self._output.mux(self._encoded(None))
+                self._mux(self._stream.encode())
         finally:
             self._output.close()
         if self._copier.moved:

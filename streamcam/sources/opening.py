@@ -36,9 +36,7 @@ def open_container(url: str, timeout: float, *, card: bool = False, stay: bool =
     Raises:
         SourceError: what came, for every way in which this is known to fail.
     """
-    path = url.removeprefix("file://")
-    if "://" not in path:
-        check_file(Path(path))
+    path = check_input(url)
     name = masked(path)
     if not card:
         return _opened(path, name, timeout, None)
@@ -90,6 +88,18 @@ def choose_video(container: InputContainer, name: str) -> VideoStream:
     if chosen.codec_context is None:
         raise SourceError(f"{name} is in a video format that cannot be decoded here", do="convert it to H.264 first")
     return chosen
+
+
+def check_input(url: str) -> str:
+    """Path or URL, as FFmpeg takes it.
+
+    Raises:
+        SourceError: it is a file, and one that cannot be read.
+    """
+    path = url.removeprefix("file://")
+    if "://" not in path:
+        check_file(Path(path))
+    return path
 
 
 def check_file(path: Path) -> None:

@@ -21,6 +21,9 @@ SRGB_AS_YUV = Colour(range=1, primaries=1, transfer=13, matrix=1)
 _TURNS = ("", "transpose=cclock", "hflip,vflip", "transpose=clock")
 """Filters for 0, 90, 180 and 270 degrees counter-clockwise."""
 
+_AS_NV12 = ("nv12", "yuv420p", "yuvj420p")
+"""Formats that hold the samples of NV12, in whatever order."""
+
 _EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
@@ -46,6 +49,7 @@ class Upright:
         """
         held = first.format.name == ON_CARD or pretended()
         first = downloaded(first)
+        held = held and first.format.name in _AS_NV12
         self._time_base = time_base
         self._reformatter = VideoReformatter()
         self._graphs: dict[tuple[str, int, int], Graph] = {}
@@ -55,7 +59,7 @@ class Upright:
         self.width, self.height = (height, width) if "transpose" in turn(first) else (width, height)
         self.resized = 0
         plain = not (turn(first) or _converts_colours(first) or self.colour.hdr or width % 2 or height % 2)
-        self.on_card = stay and held and plain and self.pixel_format == DRAWABLE[0]
+        self.on_card = stay and held and plain
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         """The upright picture of one decoded frame, with the pts, and colour tags that are true."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -15,11 +18,16 @@ from streamcam import card as room
 from streamcam import cuda
 from streamcam.card import check, why_not
 from streamcam.card.__main__ import main
-from streamcam.config import make_job
-from streamcam.engine.store import Store
-from streamcam.errors import DeviceError
-from streamcam.sources import opening
+from streamcam.config import SinkOptions, make_job
+from streamcam.engine import devices
+from streamcam.errors import DeviceError, OutOfMemoryError, SinkError, SourceError
+from streamcam.frames import SourceInfo
+from streamcam.pipeline import Watcher, run
+from streamcam.sinks import codecs, open_sink, video
+from streamcam.sources import opening, upright
 from tests.media import packets_of, picture, seconds_of_frames, write_clip
+
+from .conftest import as_nv12
 
 MODEL = {"model": "tests.road.models:brightness_of_fixed_size", "preprocess": "none", "precision": "float32"}
 BOTH = {"decode": "gpu", "encode": "gpu"}
@@ -67,7 +75,8 @@ def test_the_output_is_that_of_the_processor(
         ({"colour": (2, 1, 1, 1)}, True),
         ({"rotation": 90}, False),
         ({"pixel_format": "yuv420p10le"}, False),
-        ({"pixel_format": "yuv444p"}, True),
+        ({"pixel_format": "yuv444p"}, False),
+        ({"pixel_format": "yuvj420p"}, True),
         ({"colour": (1, 9, 16, 9)}, False),
     ],
 )
@@ -76,7 +85,7 @@ def test_pictures_that_need_more_than_showing_do_not_stay(
 ) -> None:
     clip = write_clip(tmp_path / "c.mkv", [picture(160, 96, i) for i in range(6)], **made)
     out = tmp_path / "o.mkv"
-    codec = "hevc" if not stays else "h264"
+    codec = "h264" if stays else "hevc"
     summary = streamcam.process(clip, out, codec=codec, **BOTH, **MODEL)
     assert summary.memory == ("cpu" if stays else "processor")
     assert bool([note for note in summary.notes if "do not stay on the card: they are" in note]) != stays
@@ -105,14 +114,40 @@ def test_a_size_that_changes_midway_is_mended(card: None, tmp_path: Path) -> Non
         ({"path": "o.png"}, "stills"),
         ({"codec": "vp9", "path": "o.webm"}, "do not encode vp9"),
         ({"device": "cpu"}, "gpu:0"),
-        ({"device": "gpu:0,gpu:1"}, "gpu:0"),
-        ({}, "no decoder"),
+        ({"decode": "none"}, "no decoder"),
+        ({}, "no luck (streamcam doctor tries again)"),
     ],
 )
 def test_why_frames_do_not_stay(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], says: str) -> None:
-    monkeypatch.setattr(room, "why_no_decoder", lambda: "no decoder")
+    works = options.pop("decode", "") != "none"
+    monkeypatch.setattr(room, "why_no_decoder", lambda: "" if works else "no decoder")
+    monkeypatch.setattr(room, "why_no_card", lambda encoder: "")
+    monkeypatch.setattr(room, "_tried", lambda say: "no luck")
+    if "device" not in options:
+        monkeypatch.setattr(devices, "choose_devices", lambda option: ("gpu:0",))
     path = options.pop("path", "o.mp4")
     assert says in why_not(make_job("clip.mp4", path, **BOTH, **options))
+
+
+def test_what_is_wrong_with_the_input_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "why_not", lambda job, say: pytest.fail("tried the card first"))
+    with pytest.raises(SourceError, match="does not exist"):
+        streamcam.process(tmp_path / "nothing.mp4", tmp_path / "o.mp4", **BOTH)
+
+
+def test_a_trial_is_announced_and_counted_as_start(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(job: Any, say: Any) -> str:
+        say("trying out")
+        time.sleep(0.5)
+        return "no luck"
+
+    monkeypatch.setattr(room, "why_not", slow)
+    said: list[str] = []
+    job = make_job(str(clip), str(tmp_path / "o.mp4"), **BOTH, **MODEL)
+    summary = run(job, watcher=Watcher(note=said.append))
+    assert said[0] == "trying out"
+    assert any("do not stay on the card: no luck" in line for line in said)
+    assert summary.startup_seconds >= 0.5
 
 
 def test_one_of_the_two_alone_asks_for_nothing(clip: Path, tmp_path: Path) -> None:
@@ -151,8 +186,6 @@ def test_the_trial_finds_what_is_wrong(card: None, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_trial_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert check.try_out()  # there is no card, or it does not do
-
     def python(script: str) -> str:
         path = tmp_path / "python"
         path.write_text(f"#!/bin/sh\n{script}\n")
@@ -160,32 +193,68 @@ def test_a_trial_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         return str(path)
 
     for script, wanted in (
-        ("exit 0", ""),
-        ("echo one; echo two; exit 1", "two"),
-        ("kill -ABRT $$", "the trial ended with -6"),
+        ("exit 0", ("", True)),
+        ("echo one; echo two; exit 1", ("two", True)),
+        ("echo busy; exit 3", ("busy", False)),
+        ("kill -ABRT $$", ("the trial ended with -6", True)),
     ):
         monkeypatch.setattr(check.sys, "executable", python(script))
         assert check.try_out() == wanted
     monkeypatch.setattr(check.sys, "executable", str(tmp_path / "nothing"))
-    assert "the trial failed" in check.try_out()
+    said, lasting = check.try_out()
+    assert "the trial failed" in said
+    assert not lasting
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DeviceError("frame 3 differs"), 1),
+        (OutOfMemoryError("full"), 3),
+        (SinkError("no encoder is free"), 3),
+        (ValueError("odd"), 3),
+    ],
+)
+def test_a_trial_prints_what_is_wrong(
+    card: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, code: int
+) -> None:
+    def fails(device: str) -> None:
+        raise error
+
+    monkeypatch.setattr("streamcam.card.__main__.check", fails)
+    assert main() == code
+    assert capsys.readouterr().out == f"{error}\n"
 
 
 def test_a_trial_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = []
+    made: list[tuple[str, bool]] = []
 
-    def tried() -> str:
-        made.append(1)
-        return "" if len(made) == 2 else "no luck"
+    def tried() -> tuple[str, bool]:
+        made.append(outcome)
+        return outcome
 
+    def asked(*, in_new_process: bool = True, **how: bool) -> str:
+        if in_new_process:
+            monkeypatch.setattr(room, "_found", {})
+        return room._tried(**how)
+
+    monkeypatch.setenv("STREAMCAM_CACHE", str(tmp_path))
     monkeypatch.setattr(check, "try_out", tried)
-    store = Store(tmp_path)
-    assert [room._tried(store) for _ in range(2)] == ["no luck", "no luck"]
-    assert len(made) == 1
-    assert room._tried(store, again=True) == ""
-    assert [room._tried(store) for _ in range(2)] == ["", ""]
+    outcome = ("busy", False)
+    assert [asked(), asked(in_new_process=False), asked()] == ["busy"] * 3
     assert len(made) == 2
+    outcome = ("no luck", True)
+    assert [asked(), asked()] == ["no luck"] * 2
+    assert len(made) == 3
+    outcome = ("", True)
+    assert [asked(), asked(again=True), asked()] == ["no luck", "", ""]
+    assert len(made) == 4
     monkeypatch.setattr(check, "driver_version", lambda: "another")
-    assert room._tried(store) == "no luck"
+    outcome = ("changed", True)
+    assert asked() == "changed"
+    monkeypatch.setenv("STREAMCAM_CACHE", "off")
+    assert [asked(), asked(in_new_process=False)] == ["changed"] * 2
+    assert len(made) == 6
 
 
 class Driver:
@@ -206,9 +275,14 @@ class Driver:
 def driver(monkeypatch: pytest.MonkeyPatch) -> Any:
     made = Driver()
     monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: made)
-    cuda._primary.cache_clear()
+    forget()
     yield made
+    forget()
+
+
+def forget() -> None:
     cuda._primary.cache_clear()
+    cuda._driver.cache_clear()
 
 
 def test_the_primary_context_is_current_while_ffmpeg_looks(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +327,67 @@ def test_without_a_driver_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
         raise OSError
 
     monkeypatch.setattr(cuda.ctypes, "CDLL", missing)
-    cuda._primary.cache_clear()
+    forget()
     with pytest.raises(DeviceError, match="no driver of Nvidia"):
         cuda.settle()
-    assert cuda.driver_version() == ""
+    assert cuda.driver_version(Path("nothing")) == ""
+
+
+def test_the_version_is_asked_for_without_a_context(driver: Driver, tmp_path: Path) -> None:
+    told = tmp_path / "version"
+    told.write_text("NVRM version: 570.1")
+    assert cuda.driver_version(told) == "NVRM version: 570.1"
+    cuda.driver_version(Path("nothing"))
+    assert driver.called == ["cuInit", "cuDriverGetVersion"]
+
+
+@pytest.mark.parametrize("by_card", [True, False])
+def test_an_encoder_on_a_card_opens_with_its_first_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_card: bool
+) -> None:
+    """With NV12 in the place of pictures on a card: what is opened when, and that nothing is lost or written twice."""
+    monkeypatch.setattr(video, "ON_CARD", "nv12")
+    monkeypatch.setattr(video, "ON_A_CARD", {"h264": codecs.ENCODERS["h264"]} if by_card else {})
+    info = SourceInfo("clip", 160, 96, "yuv420p", Fraction(1, 25), rate=Fraction(25), on_card=True)
+    out = tmp_path / "o.mp4"
+    with open_sink(SinkOptions(path=out), info) as sink:
+        for n in range(30):
+            sink.write(as_nv12(picture(160, 96, n)), n)
+            assert sink._pixel_format == ("nv12" if by_card else "yuv420p")
+    assert seconds_of_frames(out) == [Fraction(n, 25) for n in range(30)]
+
+
+def test_an_encoder_on_a_card_that_does_not_open_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "ON_CARD", "nv12")
+    monkeypatch.setattr(video, "ON_A_CARD", {"h264": codecs.ENCODERS["h264"]})
+    info = SourceInfo("clip", 160, 96, "yuv420p", Fraction(1, 25), rate=Fraction(25), on_card=True)
+    out = tmp_path / "o.mp4"
+    with open_sink(SinkOptions(path=out), info) as sink:
+        sink._encoder_options = {"preset": "no such preset"}
+        with pytest.raises(SinkError, match="h264 cannot encode pictures of 160x96"):
+            sink.write(as_nv12(picture(160, 96)), 0)
+
+
+class OnCard:
+    """A frame in a card's memory, as far as `Upright` looks."""
+
+    format = SimpleNamespace(name="cuda")
+    sw_format = SimpleNamespace(name="nv12")
+    width, height = 160, 96
+
+
+@pytest.mark.parametrize(("stay", "rotation", "stays"), [(True, 0, True), (True, 90, False), (False, 0, False)])
+def test_frames_on_a_card_are_left_there_or_downloaded(
+    monkeypatch: pytest.MonkeyPatch, stay: bool, rotation: int, stays: bool
+) -> None:
+    there: Any = OnCard()
+    here = as_nv12(picture(160, 96))
+    monkeypatch.setattr(upright, "downloaded", lambda frame: here if frame is there else frame)
+    monkeypatch.setattr(upright, "turn", lambda frame: "transpose=clock" if rotation else "")
+    made = upright.Upright(there, Fraction(1, 25), stay=stay)
+    assert made.on_card == stays
+    shown = made(there)
+    assert (shown is there) == stays
+    if not stays:
+        assert (shown.width, shown.height) == ((96, 160) if rotation else (160, 96))
+        assert shown.format.name == "yuv420p"

@@ -92,15 +92,14 @@ def test_an_interrupted_run_leaves_a_playable_file(run: Run, number: signal.Sign
 def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
     long_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = VideoSink._encoded
+    encode = VideoSink._encode
 
-    def interrupted(self: VideoSink, picture: Any) -> Any:
-        packets = encode(self, picture)
+    def interrupted(self: VideoSink, picture: Any, pts: int) -> None:
+        encode(self, picture, pts)
         if self.frames == 20:
             _thread.interrupt_main()
-        return packets
 
-    monkeypatch.setattr(VideoSink, "_encoded", interrupted)
+    monkeypatch.setattr(VideoSink, "_encode", interrupted)
     out = tmp_path / "out.mp4"
     with pytest.raises(Interrupted) as stop:
         run_job(make_job(str(long_clip), str(out), model=SMALL[1], preprocess="none", precision="float32"))

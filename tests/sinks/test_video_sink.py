@@ -276,7 +276,7 @@ def test_second_interrupt_costs_only_what_was_in_the_encoder(
     with pytest.raises(KeyboardInterrupt), sink(tmp_path / f"o{suffix}") as writer:
         for index in range(200):
             writer.write(picture(96, 64, index), index)
-        monkeypatch.setattr(writer, "_encoded", again)
+        monkeypatch.setattr(writer, "_mux", again)
         raise KeyboardInterrupt
     assert 100 < len(seconds_of_frames(tmp_path / f"o{suffix}")) < 200
 
