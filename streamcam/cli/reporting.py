@@ -32,7 +32,8 @@ def understood(error: Exception) -> StreamcamError:
     """Any error as one line that says what to do."""
     if isinstance(error, StreamcamError):
         return error
-    if isinstance(error, OSError):
+    # FFmpeg's are translated where they arise.
+    if isinstance(error, OSError) and not type(error).__module__.startswith("av."):
         return StreamcamError(f"{error.filename or 'standard output'}: {error.strerror or error}")
     return StreamcamError(
         f"this should not have happened: {type(error).__name__}: {error}",

@@ -11,6 +11,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from ..cuda import ON_CARD, pretended
 from ..frames import DRAWABLE, Colour
+from ..geometry import Size
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -73,7 +74,7 @@ class Upright:
             frame = self._turned(frame, turning)
         if (frame.width, frame.height) != (self.width, self.height):
             self.resized += 1
-            frame = self._reformatter.reformat(frame, self.width, self.height, interpolation=_EXACT, threads=1)
+            frame = self._alike(frame, (self.width, self.height), self.pixel_format)
         return frame
 
     def _staying(self, frame: VideoFrame) -> VideoFrame:
@@ -81,31 +82,41 @@ class Upright:
         self.resized += resized
         if not resized and (frame.sw_format or frame.format).name == "nv12":
             return frame
-        tags, range_ = _tags(frame), self.colour.range or ColorRange.MPEG
-        size = self.width, self.height
-        options = {"src_color_range": range_, "dst_color_range": range_, "interpolation": _EXACT, "threads": 1}
-        return _tagged(self._reformatter.reformat(frame, *size, "nv12", **options), tags)
+        return self._alike(frame, (self.width, self.height), "nv12")
 
     def _drawable(self, frame: VideoFrame) -> VideoFrame:
         if _may_be_transparent(frame):
             frame = _over_white(frame, self._reformatter)
         if not _converts_colours(frame):
-            tags = _tags(frame)
-            same = self._converted(frame, None, tags.range or ColorRange.MPEG, tags.range or ColorRange.MPEG)
-            return _tagged(same, tags)
-        yuv = self._converted(frame, Colorspace.ITU709, ColorRange.JPEG, ColorRange.MPEG)
-        return _tagged(yuv, SRGB_AS_YUV)
-
-    def _converted(self, frame: VideoFrame, matrix: Colorspace | None, source: int, target: int) -> VideoFrame:
-        return self._reformatter.reformat(
+            return self._alike(frame, (frame.width, frame.height), self.pixel_format)
+        yuv = self._reformatter.reformat(
             frame,
             format=self.pixel_format,
-            dst_colorspace=matrix,
-            src_color_range=source,
-            dst_color_range=target,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
             interpolation=_EXACT,
             threads=1,
         )
+        return _tagged(yuv, SRGB_AS_YUV)
+
+    def _alike(self, frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
+        """A YUV picture in another size or layout, its numbers meaning what they did."""
+        tags = _tags(frame)
+        kept = tags.range or ColorRange.MPEG
+        # The same matrix before and after is none; the scaler knows few, and fails on the others.
+        alike = self._reformatter.reformat(
+            frame,
+            *size,
+            pixel_format,
+            src_colorspace=Colorspace.ITU709,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=kept,
+            dst_color_range=kept,
+            interpolation=_EXACT,
+            threads=1,
+        )
+        return _tagged(alike, tags)
 
     def _turned(self, frame: VideoFrame, turning: str) -> VideoFrame:
         key = (turning, frame.width, frame.height)

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import numpy as np
 import pytest
 
+from streamcam.cli.reporting import understood
 from streamcam.config import make_job
 from streamcam.pipeline import Interrupted
 from streamcam.pipeline import run as run_job
@@ -87,6 +89,11 @@ def test_an_interrupted_run_leaves_a_playable_file(run: Run, number: signal.Sign
     data = run.out.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
     assert sorted(path.name for path in run.out.parent.iterdir()) == ["out.mp4"]
+
+
+def test_what_ffmpeg_says_is_not_taken_for_standard_output() -> None:
+    assert "standard output: full" in str(understood(OSError(28, "full")))
+    assert "should not have happened: OSError" in str(understood(av.error.OSError(95, "not supported")))
 
 
 def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
