@@ -172,6 +172,8 @@ def _for_processor() -> Any:
     options = config.graph_options.rewrite_options
     for step in _STEPS:
         setattr(options, step, options.OFF)
+    # Aggressive means no more here than to believe the shapes of what is fed, without which no residual sum is fused.
+    options.remapping = options.AGGRESSIVE
     options.meta_optimizer_iterations = options.ONE
     options.memory_optimization = options.NO_MEM_OPT
     # Each of these copies the graph, with all weights in it by now, and finds nothing to do.

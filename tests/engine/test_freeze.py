@@ -52,6 +52,33 @@ def test_every_batch_norm_goes_into_its_convolution() -> None:
     assert found["Mul"] == 0
 
 
+def executed(program: Program, images: Any) -> Counter[str]:
+    """What a session really runs, once TensorFlow has fused what it can."""
+    running = program.start("cpu")
+    told = tf.compat.v1.RunMetadata()
+    options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
+    feed = {program.inputs[0]: images}
+    running._session.run(list(program.outputs), feed, options=options, run_metadata=told)
+    labels = [node.timeline_label for device in told.step_stats.dev_stats for node in device.node_stats]
+    return Counter(label.partition(" = ")[2].partition("(")[0] for label in labels)
+
+
+def test_residual_sums_are_fused() -> None:
+    layers = keras.layers
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = short = layers.Conv2D(8, 3, padding="same", bias_initializer="ones", activation="relu")(x)
+    for _ in range(2):
+        x = layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", bias_initializer="ones")(x))
+        x = short = layers.ReLU()(layers.Add()([short, x]))
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+    frozen = freeze(traced(lambda images: [model(tf.cast(images, tf.float32), training=False)]))
+    ran = executed(frozen, pictures(2))
+    if not ran["_MklNativeFusedConv2D"]:
+        pytest.skip("TensorFlow fuses sums on this processor with nothing")
+    assert ran["_MklNativeFusedConv2D"] == 3
+    assert not {"AddV2", "_MklNativeAddV2", "Relu", "BiasAdd", "Mul"} & ran.keys()
+
+
 def test_a_tensor_that_somebody_reads_keeps_its_value() -> None:
     """A target layer between a convolution and its batch norm."""
     model = models.functional()
