@@ -7,16 +7,16 @@ import sys
 from ..cuda import pretended
 from ..engine.devices import choose_devices
 from ..errors import DeviceError, OutOfMemoryError
-from .check import PASSING, check
+from .check import TRANSIENT, check
 
 
 def main() -> int:
     """Runs it; 0 where all is well."""
     try:
         check(*choose_devices("cpu" if pretended() else "gpu:0"))
-    except Exception as error:
+    except Exception as error:  # whatever it is, whoever started this process has but this line of it
         print(error if str(error) else type(error).__name__)
-        return 1 if isinstance(error, DeviceError) and not isinstance(error, OutOfMemoryError) else PASSING
+        return 1 if isinstance(error, DeviceError) and not isinstance(error, OutOfMemoryError) else TRANSIENT
     return 0
 
 

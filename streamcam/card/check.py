@@ -44,7 +44,7 @@ _LARGEST_DIFFERENCE = 2.0
 _LEAST_LIKENESS = 30.0
 """dB between the pictures that the card and the processor have drawn, after encoding."""
 
-PASSING = 3
+TRANSIENT = 3
 """Exit code of a trial that failed by something that may pass."""
 
 _LONGEST = 300.0
@@ -76,7 +76,7 @@ def try_out() -> tuple[str, bool]:
     if done.returncode == 0:
         return "", True
     said = done.stdout.strip().splitlines()
-    return said[-1] if said else f"the trial ended with {done.returncode}", done.returncode != PASSING
+    return said[-1] if said else f"the trial ended with {done.returncode}", done.returncode != TRANSIENT
 
 
 def check(device: str) -> None:

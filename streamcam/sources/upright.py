@@ -50,7 +50,6 @@ class Upright:
         """
         held = first.format.name == ON_CARD or pretended()
         first = downloaded(first)
-        held = held and first.format.name in _AS_NV12
         self._time_base = time_base
         self._reformatter = VideoReformatter()
         self._graphs: dict[tuple[str, int, int], Graph] = {}
@@ -60,7 +59,7 @@ class Upright:
         self.width, self.height = (height, width) if "transpose" in turn(first) else (width, height)
         self.resized = 0
         plain = not (turn(first) or _converts_colours(first) or self.colour.hdr or width % 2 or height % 2)
-        self.on_card = stay and held and plain
+        self.on_card = stay and held and plain and first.format.name in _AS_NV12
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         """The upright picture of one decoded frame, with the pts, and colour tags that are true."""

@@ -19,7 +19,6 @@ from streamcam.config import SourceOptions
 from streamcam.errors import SourceError
 from streamcam.frames import DRAWABLE, Frame
 from streamcam.sources import Source, open_source
-from streamcam.sources.upright import Upright
 from tests.media import (
     COLOURS,
     patch_codes,
@@ -136,28 +135,6 @@ def test_other_chroma_layouts_keep_their_colours(tmp_path: Path, pixel_format: s
     source, frames = read(path)
     assert (source.info.pixel_format, source.info.colour.matrix, source.info.colour.range) == ("yuv420p", 1, 1)
     assert np.abs(patch_codes(frames[0].picture) - to_yuv(COLOURS, 1, False)).max() <= 1
-
-
-@pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("matrix", [1, 8, 11, 12, 13, 14])
-def test_numbers_keep_their_meaning_also_where_the_scaler_does_not_know_it(
-    tmp_path: Path, matrix: int, full: bool
-) -> None:
-    """YCgCo, ICtCp and the like: another layout and another size of the same numbers."""
-    tags = 1 + full, 1, 1, matrix
-    wide = patches(1, full).reformat(format="yuv444p")
-    path = write_clip(tmp_path / "c.mkv", [wide], codec="ffv1", pixel_format="yuv444p", colour=tags)
-    source, frames = read(path)
-    assert (source.info.colour.matrix, source.info.colour.range) == (matrix, 1 + full)
-    for frame in frames:
-        assert (frame.picture.colorspace, frame.picture.color_range) == (matrix, 1 + full)
-        assert np.abs(patch_codes(frame.picture) - to_yuv(COLOURS, 1, full)).max() <= 1
-    larger = Upright(frames[0].picture, Fraction(1, 25))
-    smaller = patches(1, full).reformat(width=128, height=32)
-    smaller.colorspace, smaller.color_range = matrix, 1 + full
-    scaled = larger(smaller)
-    assert (scaled.width, scaled.colorspace, scaled.color_range, larger.resized) == (256, matrix, 1 + full, 1)
-    assert np.abs(patch_codes(scaled) - to_yuv(COLOURS, 1, full)).max() <= 2
 
 
 def test_png_becomes_what_its_tags_say(tmp_path: Path) -> None:
