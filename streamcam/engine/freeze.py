@@ -14,7 +14,15 @@ from ..models.backend import tf
 from ..models.foreign import reason
 from .names import node_of
 from .program import Program
-from .rewrite import fold_batch_norm, inline_convolutions, merge_padding, rewrite_gelu
+from .rewrite import (
+    fold_batch_norm,
+    inline_convolutions,
+    merge_padding,
+    move_order,
+    move_strides,
+    rewrite_gelu,
+    widen_constants,
+)
 from .weights import put_back, without_variables
 
 _IDLE = ("Const", "Identity", "NoOp")
@@ -45,8 +53,18 @@ def freeze(function: Any) -> Program:
     captured = {tensor.name for tensor in function.graph.internal_captures}
     inputs = tuple(tensor.name for tensor in function.inputs if tensor.name not in captured)
     outputs = [tensor.name for tensor in function.outputs]
+
+    def shape_of(name: str) -> Any:
+        try:
+            return graph.get_operation_by_name(name).outputs[0].shape
+        except KeyError:  # a rewrite has made it
+            return tf.TensorShape(None)
+
     inline_convolutions(graph_def, outputs)
-    merge_padding(graph_def, outputs, lambda name: graph.get_operation_by_name(name).outputs[0].shape)
+    merge_padding(graph_def, outputs, shape_of)
+    move_order(graph_def, outputs, shape_of, weights)
+    widen_constants(graph_def, inputs, shape_of, weights)
+    move_strides(graph_def, outputs, shape_of, weights)
     fold_batch_norm(graph_def, outputs, weights)
     rewrite_gelu(graph_def, outputs, weights)
     forget_order(graph_def, weights)

@@ -3,6 +3,17 @@
 from .batch_norm import fold_batch_norm
 from .calls import inline_convolutions
 from .gelu import rewrite_gelu
+from .narrow import widen_constants
+from .order import move_order
 from .padding import merge_padding
+from .strides import move_strides
 
-__all__ = ["fold_batch_norm", "inline_convolutions", "merge_padding", "rewrite_gelu"]
+__all__ = [
+    "fold_batch_norm",
+    "inline_convolutions",
+    "merge_padding",
+    "move_order",
+    "move_strides",
+    "rewrite_gelu",
+    "widen_constants",
+]

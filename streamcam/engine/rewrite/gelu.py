@@ -80,7 +80,7 @@ def _fusible(graph: Graph, root: Any, x: Any) -> str:
     name, kind = f"{root.name}/gelu", graph.constants[x.input[1]].dtype
 
     def constant(what: str, value: float) -> str:
-        return graph.add_constant(f"{name}/{what}", np.asarray(value, kind), root)
+        return graph.add_constant(f"{name}/{what}", np.asarray(value, kind))
 
     half = graph.add(f"{name}/half", "Mul", [x.name, constant("one_half", 0.5)], root)
     scaled = graph.add(f"{name}/scaled", "Mul", [x.name, constant("root", np.sqrt(0.5))], root)

@@ -24,6 +24,8 @@ _ARITHMETIC: dict[str, Callable[..., NDArray[Any]]] = {
 }
 """What Keras makes biases and batch normalisation's constants with."""
 
+_OF_TWO = ("Add", "AddV2", "Sub", "Mul", "RealDiv")
+
 
 class Graph:
     """Nodes are changed in place; those that nothing reads any more are left for pruning.
@@ -66,14 +68,14 @@ class Graph:
         node.attr["T"].CopyFrom(like.attr["T"])
         return node
 
-    def add_constant(self, name: str, value: NDArray[Any], like: Any) -> str:
-        """The name of a new constant of the type of the tensors of a node."""
+    def add_constant(self, name: str, value: NDArray[Any]) -> str:
+        """The name of a new constant."""
         node = self.nodes[name] = self.graph_def.node.add(name=name, op="Const")
         if self.weights is not None and value.nbytes >= LEAST:
             self.weights[name] = value
             to_weight(node, value)
             return name
-        node.attr["dtype"].CopyFrom(like.attr["T"])
+        node.attr["dtype"].type = tf.dtypes.as_dtype(value.dtype).as_datatype_enum
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
         return name
 
@@ -131,3 +133,10 @@ class Constants:
             else:
                 self._values[name] = None
         return self._values[name]
+
+
+def constant_operand(node: Any, graph: Graph) -> int | None:
+    """Which operand of a sum, a difference, a product or a quotient is a constant; None where none is."""
+    if node.op not in _OF_TWO:
+        return None
+    return next((position for position in (1, 0) if node.input[position] in graph.constants), None)

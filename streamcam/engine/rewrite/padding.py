@@ -60,7 +60,12 @@ def _is_same(convolution: Any, pads: Any, kernel: Any, size: Any) -> bool:
         length, width = size[axis], kernel[axis - 1]
         if length is None or width is None:
             return False
-        total = max((-(-length // strides[axis]) - 1) * strides[axis] + (width - 1) * dilations[axis] + 1 - length, 0)
-        if tuple(pads[axis]) != (total // 2, total - total // 2):
+        if tuple(pads[axis]) != same_pads(length, width, strides[axis], dilations[axis]):
             return False
     return True
+
+
+def same_pads(length: int, width: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """How many zeros SAME puts before and behind a row, or a column, of a length for a kernel of a width."""
+    total = max((-(-length // stride) - 1) * stride + (width - 1) * dilation + 1 - length, 0)
+    return total // 2, total - total // 2

@@ -1,0 +1,139 @@
+"""What pictures are prepared with may be computed elsewhere or in another shape, with the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.engine.freeze import freeze
+from streamcam.engine.program import Program
+from streamcam.models.applications import preprocessing
+from streamcam.models.backend import tf
+
+from .models import HEIGHT, WIDTH
+from .test_freeze import operations, traced
+from .test_kernel import pictures
+from .test_rewrite import run
+
+CAFFE = np.array([103.939, 116.779, 123.68], np.float32)
+
+
+def kernel(rows: int = 3, channels: int = 3, filters: int = 4) -> Any:
+    return tf.constant(np.random.default_rng(0).normal(size=(rows, rows, channels, filters)), tf.float32)
+
+
+def checked(function: Any) -> Program:
+    """A function of pictures, frozen; the numbers are compared."""
+    concrete = traced(lambda images: tf.nest.flatten(function(tf.cast(images, tf.float32))))
+    images = tf.constant(pictures(2))
+    program = freeze(concrete)
+    for got, wanted in zip(run(program, images), concrete(images), strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-4, atol=1e-2)
+    return program
+
+
+def stacked(x: Any, *order: int) -> Any:
+    return tf.stack([x[..., channel] for channel in order], -1)
+
+
+def convolved(x: Any, strides: int = 1, padding: str = "SAME") -> Any:
+    return tf.identity(tf.nn.conv2d(x, kernel(), strides, padding))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: convolved(stacked(x, 2, 1, 0)),
+        lambda x: convolved(stacked(x, 1, 2, 0)),  # no order that is its own inverse
+        lambda x: convolved(x[..., ::-1]),
+        lambda x: convolved(tf.reverse(x, [-1])),
+        lambda x: convolved(tf.reverse(x, [3])),
+        lambda x: convolved(stacked(x, 2, 0, 1) - CAFFE),
+        lambda x: convolved(CAFFE - stacked(x, 2, 0, 1) / CAFFE[::-1] * 2.0),
+        lambda x: convolved(stacked(x, 2, 0, 1) * CAFFE.reshape(1, 1, 1, 3)),
+        lambda x: convolved(stacked(x, 2, 0, 1) + np.arange(HEIGHT * 3, dtype=np.float32).reshape(HEIGHT, 1, 3)),
+        lambda x: convolved(tf.pad(stacked(x, 2, 0, 1) - CAFFE, [[0, 0], [3, 3], [2, 3], [0, 0]]), 2, "VALID"),
+        lambda x: convolved(tf.pad(stacked(x, 2, 0, 1), [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=9.0)),
+        lambda x: convolved(preprocessing("resnet")(x)),
+    ],
+    ids=[
+        *("stack", "rotated", "slice", "reverse", "reverse-3", "difference", "from-constant", "product", "per-row"),
+        *("padded", "padded-by-nine", "keras"),
+    ],
+)
+def test_the_order_of_channels_goes_into_the_kernel(function: Any) -> None:
+    assert not {"Pack", "ReverseV2", "StridedSlice"} & operations(checked(function)).keys()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (lambda y: [convolved(y), tf.identity(y)])(stacked(x, 2, 1, 0)),
+        lambda x: (lambda y: [convolved(y + 1.0), tf.reduce_max(y)])(stacked(x, 2, 1, 0)),
+        lambda x: (lambda y: [convolved(y), y])(stacked(x, 2, 1, 0) - CAFFE),
+        lambda x: convolved(stacked(x, 2, 2, 0)),
+        lambda x: convolved(tf.stack([x[..., 2], x[..., 1] + 1.0, x[..., 0]], -1)),
+        lambda x: convolved(tf.stack([x[..., 2], x[..., 1], x[..., 0]], 1)[:, :, :, :3]),
+        lambda x: convolved(x[:, ::-1]),
+        lambda x: convolved(x[..., ::-1, :]),
+        lambda x: convolved(tf.reverse(x, [2])),
+        lambda x: convolved(tf.reverse(x, [1, 3])),
+        lambda x: convolved(stacked(x, 2, 1, 0) * x),
+        lambda x: convolved((lambda y: y + y)(stacked(x, 2, 1, 0))),
+        lambda x: convolved(tf.nn.relu(stacked(x, 2, 1, 0) - CAFFE)),
+        lambda x: tf.identity(tf.nn.conv2d(x[..., ::-1], kernel(3, 1, 6), 1, "SAME")),  # three groups
+        lambda x: tf.identity(tf.nn.depthwise_conv2d(x[..., ::-1], kernel(3, 3, 2), (1, 1, 1, 1), "SAME")),
+        lambda x: tf.identity(tf.nn.conv2d(tf.pad(x[..., ::-1], [[0, 0]] * 3 + [[1, 0]]), kernel(3, 4), 1, "SAME")),
+    ],
+    ids=[
+        *("asked-for", "two-readers", "within-asked-for", "no-order", "not-alone", "another-axis", "rows", "columns"),
+        *("reversed-columns", "rows-too", "product", "twice", "relu", "grouped", "depthwise", "channel-more"),
+    ],
+)
+def test_other_orders_stay(function: Any) -> None:
+    assert {"Pack", "ReverseV2", "StridedSlice"} & operations(checked(function)).keys()
+
+
+def test_gradients_to_pictures_keep_their_order() -> None:
+    def look(x: Any) -> list[Any]:
+        y = tf.nn.conv2d(preprocessing("resnet")(x), kernel(), 2, "SAME")
+        return [tf.gradients(tf.reduce_sum(y * y), x)[0], tf.identity(y)]
+
+    function = traced(lambda images: look(tf.cast(images, tf.float32)))
+    images = tf.constant(pictures(2))
+    for got, wanted in zip(run(freeze(function), images), function(images), strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (lambda x: convolved(x - CAFFE), [(WIDTH, 3)]),
+        (lambda x: convolved(x / CAFFE.reshape(1, 1, 1, 3) - CAFFE), [(WIDTH, 3), (WIDTH, 3)]),
+        (lambda x: convolved(preprocessing("resnet")(x)), [(WIDTH, 3)]),
+        (lambda x: convolved(CAFFE * x), [(WIDTH, 3)]),
+        (lambda x: convolved(x - 1.0), [()]),
+        (lambda x: convolved(x * np.arange(HEIGHT, dtype=np.float32).reshape(-1, 1, 1)), [(HEIGHT, 1, 1)]),
+        (lambda x: tf.identity(x - CAFFE), [(WIDTH, 3)]),
+        (lambda x: tf.identity(x[:, :, :, :1] - CAFFE), [(3,)]),
+        (lambda x: tf.identity(x[0, 0] - CAFFE), [(3,)]),
+        (lambda x: tf.identity(x + CAFFE.reshape(1, 1, 1, 1, 3)), [(1, 1, 1, 1, 3)]),
+    ],
+    ids=[
+        *("difference", "two", "keras", "left", "scalar", "per-row", "no-convolution", "one-channel", "columns"),
+        "five-axes",
+    ],
+)
+def test_constants_per_channel_are_repeated_along_a_row(function: Any, shapes: list[tuple[int, ...]]) -> None:
+    program = checked(function)
+    constants = {node.name: node for node in program.graph_def.node if node.op == "Const"}
+    found = [
+        tf.make_ndarray(constants[name].attr["value"].tensor).shape
+        for node in program.graph_def.node
+        if node.op in ("Sub", "AddV2", "Mul", "RealDiv")
+        for name in node.input
+        if name in constants
+    ]
+    assert sorted(found) == sorted(shapes)

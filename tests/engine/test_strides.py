@@ -1,0 +1,128 @@
+"""Strides that move to where they save work must leave every number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.engine.freeze import freeze
+from streamcam.engine.program import Program
+from streamcam.models.backend import keras, tf
+
+from .models import HEIGHT, WIDTH, L, shaken
+from .test_freeze import traced
+from .test_kernel import pictures
+from .test_rewrite import run
+
+
+def strides(program: Program) -> list[int]:
+    """Of all convolutions, in the order of the graph's names."""
+    found = {node.name: node.attr["strides"].list.i[1] for node in program.graph_def.node if node.op == "Conv2D"}
+    return [found[name] for name in sorted(found)]
+
+
+def frozen(build: Any) -> Program:
+    """A model of what `build` makes of a grid of eight channels; the numbers are compared."""
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    made = build(L.Conv2D(8, 3, padding="same", activation="relu", name="a")(x))
+    model = shaken(keras.Model(inputs, made))
+    function = traced(lambda images: [tf.identity(one) for one in tf.nest.flatten(model(tf.cast(images, tf.float32)))])
+    images = tf.constant(pictures(2))
+    program = freeze(function)
+    for got, wanted in zip(run(program, images), function(images), strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-4, atol=1e-3)
+    return program
+
+
+def residual(x: Any, kernel: int = 3, **named: Any) -> Any:
+    """A block as ResNet's."""
+    y = L.ReLU()(L.BatchNormalization()(L.Conv2D(4, 1, name="b")(x)))
+    y = L.ReLU()(L.BatchNormalization()(L.Conv2D(4, kernel, padding="same", name="c", **named)(y)))
+    y = L.BatchNormalization()(L.Conv2D(8, 1, name="d")(y))
+    return L.ReLU()(L.Add()([x, y]))
+
+
+def halving(x: Any, step: int = 2) -> list[Any]:
+    """What comes first in the next stage: both read every second position only."""
+    return [L.Conv2D(6, 1, strides=step, name="e")(x), L.Conv2D(16, 1, strides=step, name="f")(x)]
+
+
+@pytest.mark.parametrize("cut", [1, 4], ids=["even", "odd"])
+@pytest.mark.parametrize("step", [2, 3])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+def test_a_residual_block_computes_only_what_is_read(kernel: int, step: int, cut: int) -> None:
+    program = frozen(lambda x: halving(residual(L.Conv2D(8, cut, name="aa")(x), kernel), step))
+    # Names in order: a, aa, b, c, d, e, f. What is 1×1 itself hands them on.
+    assert strides(program) == ([1, 1, step, 1, 1, 1, 1] if kernel == 1 else [1, 1, 1, step, 1, 1, 1])
+
+
+def test_strides_multiply() -> None:
+    program = frozen(lambda x: halving(L.Conv2D(8, 5, strides=3, padding="same", activation="relu", name="c")(x)))
+    assert strides(program) == [1, 6, 1, 1]
+
+
+def test_paddings_that_are_explicit_or_none_stay() -> None:
+    program = frozen(lambda x: halving(L.Conv2D(8, 4, padding="valid", activation="relu", name="c")(x)))
+    assert strides(program) == [1, 2, 1, 1]
+    assert not any(node.op == "Pad" for node in program.graph_def.node)
+
+
+def per_row(x: Any) -> Any:
+    return x * tf.reshape(tf.range(1.0, HEIGHT + 1), (HEIGHT, 1, 1))
+
+
+def excited(x: Any) -> Any:
+    y = L.Conv2D(8, 3, padding="same")(x)
+    return L.Multiply()([y, L.Conv2D(8, 1)(L.GlobalAveragePooling2D(keepdims=True)(x))])
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda x: [*halving(residual(x)), L.GlobalMaxPooling2D()(x)],
+        lambda x: (lambda y: [*halving(y), L.GlobalAveragePooling2D()(y)])(residual(x)),
+        lambda x: (lambda y: [*halving(y), y])(residual(x)),
+        lambda x: (lambda y: [L.Conv2D(3, 1, strides=2)(y), L.Conv2D(3, 1, strides=3)(y)])(residual(x)),
+        lambda x: (lambda y: [L.Conv2D(3, 1, strides=2)(y), L.Conv2D(3, 3, strides=2)(y)])(residual(x)),
+        lambda x: halving(L.Lambda(per_row)(L.Conv2D(8, 3, padding="same")(x))),
+        lambda x: halving(excited(x)),
+        lambda x: halving(L.MaxPooling2D(3, 1)(x)),
+        lambda x: halving(L.Conv2D(8, 3, dilation_rate=2, padding="same")(x)),
+        lambda x: halving(L.Softmax(axis=1)(L.Conv2D(8, 3, padding="same")(x))),
+        lambda x: halving(residual(x, dilation_rate=2)),
+        lambda x: halving(L.DepthwiseConv2D(3, padding="same")(x)),
+        lambda x: halving(L.UpSampling2D()(L.Conv2D(8, 3, padding="same")(x))),
+    ],
+    ids=[
+        *("another-reads-before", "pooled", "kept", "two-steps", "three-by-three", "constant-per-row", "excited"),
+        *("pooling", "dilated", "softmax-over-rows", "block-dilated", "depthwise", "larger"),
+    ],
+)
+def test_the_numbers_stay_whoever_reads(build: Any) -> None:
+    frozen(build)
+
+
+def test_a_grid_that_somebody_reads_is_computed_whole() -> None:
+    def build(x: Any) -> list[Any]:
+        y = residual(x)
+        return [*halving(y), y]
+
+    assert strides(frozen(build)) == [1, 1, 1, 1, 2, 2]
+
+
+def test_gradients_through_what_is_read_in_part_stay() -> None:
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    grid = L.Conv2D(8, 3, padding="same", activation="relu")(x)
+    made = L.Add()([L.Conv2D(6, 1, strides=2)(L.ReLU()(residual(grid))), L.Conv2D(6, 1, strides=2)(grid)])
+    model = shaken(keras.Model(inputs, [grid, L.GlobalAveragePooling2D()(made)]))
+
+    def look(images: Any) -> list[Any]:
+        target, score = model(tf.cast(images, tf.float32), training=False)
+        return [tf.gradients(score[:, 1], target)[0], score]
+
+    function = traced(look)
+    images = tf.constant(pictures(2))
+    for got, wanted in zip(run(freeze(function), images), function(images), strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-4, atol=1e-4)
