@@ -35,6 +35,9 @@ _KEPT_BYTES = 2**28
 """Most that is kept of decoded or drawn pictures."""
 
 _MAPS = 8
+_EXPLAINING = 5.0
+"""Least number of maps that are drawn, and seconds in which more are made: one for each picture where they suffice.
+Maps that move with the scene are dearer to encode than a few that come again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,7 @@ def _prepare(case: Case) -> dict[str, Any]:
     job = case.job()
     decoding = time.perf_counter()
     with open_source(job.source) as source, open_sink(job.sink, source.info):
-        info = source.info
-        frames = list(islice(source, _MAPS))
+        info, frames = source.info, _kept(source, source.info)[: case.frames]
     decoding = (time.perf_counter() - decoding) / len(frames)
     loading = time.perf_counter()
     explainer = load_explainer(job.model, job.explain, shared=True)
@@ -86,7 +88,7 @@ def _prepare(case: Case) -> dict[str, Any]:
     seen = [replace(frame, pixels=scaler(frame.picture)) for frame in frames]
     clock = StageClock()
     batches = batched(seen, view.kernel.batch, longest=view.kernel.batch)
-    items = list(_explained(explainer, view, batches, clock))
+    items = list(_in_time(_explained(explainer, view, batches, clock)))
     prepared = _Prepared(
         input=view.geometry.input,
         scaled=view.geometry.scaled,
@@ -109,7 +111,7 @@ def _prepare(case: Case) -> dict[str, Any]:
         "device": view.device,
         "precision": view.kernel.precision,
         "startup": loading,
-        "seconds": {"decode": decoding, "model": clock.seconds["model"] / len(frames)},
+        "seconds": {"decode": decoding, "model": clock.seconds["model"] / len(items)},
         **computing,
         "software": {**computing["software"], "pyav": media["pyav"], "ffmpeg": media["ffmpeg"]},
     }
@@ -296,6 +298,15 @@ def _explained(
     workers = explainer.workers(view.replicas, clock)
     with Flow() as flow:
         yield from explainer.explain(flow.deal(batches, workers, depth=1, threads=view.threads))
+
+
+def _in_time(items: Iterator[Explained]) -> Iterator[Explained]:
+    """As many as come before time is up."""
+    began = time.monotonic()
+    for count, item in enumerate(items, 1):
+        yield item
+        if count >= _MAPS and time.monotonic() - began > _EXPLAINING:
+            return
 
 
 def _load(case: Case) -> tuple[_Prepared, Any]:
