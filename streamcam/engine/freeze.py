@@ -54,9 +54,10 @@ def freeze(function: Any) -> Program:
     inputs = tuple(tensor.name for tensor in function.inputs if tensor.name not in captured)
     outputs = [tensor.name for tensor in function.outputs]
 
-    def shape_of(name: str) -> Any:
+    def shape_of(tensor: str) -> Any:
+        name, _, output = tensor.partition(":")
         try:
-            return graph.get_operation_by_name(name).outputs[0].shape
+            return graph.get_operation_by_name(name).outputs[int(output or 0)].shape
         except KeyError:  # a rewrite has made it
             return tf.TensorShape(None)
 

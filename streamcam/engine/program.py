@@ -23,6 +23,7 @@ from ..models.backend import tf
 from ..models.foreign import reason
 from .devices import logical_cpus, processor_threads, tensorflow_name
 from .names import node_of
+from .rewrite import keep_apart
 from .weights import Weights, cast, imported, put_back
 
 _STEPS = (
@@ -90,6 +91,7 @@ class Program:
         kept = [node_of(tensor) for tensor in (*self.inputs, *self.outputs)]
         weights = cast(rewritten, self.weights)
         rewritten = tf.compat.v1.graph_util.extract_sub_graph(rewritten, kept)
+        keep_apart(rewritten, list(self.outputs))
         return Program(rewritten, self.inputs, self.outputs, put_back(rewritten, weights, kept), precision)
 
     def start(self, device: str, precision: str = "float32", *, xla: bool = False) -> Running:

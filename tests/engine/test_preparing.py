@@ -96,6 +96,44 @@ def test_other_orders_stay(function: Any) -> None:
     assert {"Pack", "ReverseV2", "StridedSlice"} & operations(checked(function)).keys()
 
 
+def waiting(x: Any) -> Any:
+    other, weights, constant = x[..., ::-1], kernel(), tf.constant(CAFFE)
+    with tf.control_dependencies([other]):
+        return tf.identity(tf.nn.conv2d(tf.add(x, constant), weights, 1, "SAME"))
+
+
+def waiting_constants(x: Any) -> list[Any]:
+    kernels, ones, twos, sevens = (kernel(), kernel(filters=4) * 2), tf.ones(4), tf.fill([4], 2.0), tf.fill([4], 7.0)
+    with tf.control_dependencies([sevens]):
+        added, last = ones + twos, tf.identity(kernels[1])
+    return [
+        tf.identity(tf.nn.conv2d(x, kernels[0], 1, "SAME") + added),
+        tf.identity(tf.nn.conv2d(x[..., ::-1], last, 1, "SAME") * sevens),
+    ]
+
+
+def of_more_channels(x: Any) -> Any:
+    return tf.identity(
+        tf.nn.conv2d(stacked(tf.concat([x, x * 2 + 5], -1), 2, 1, 0) - CAFFE, kernel(3, 3, 6), 1, "SAME")
+    )
+
+
+def of_no_rank(x: Any) -> Any:
+    unknown = tf.reshape(x, tf.cast(tf.shape(x) + tf.cast(tf.reduce_min(x) * 0, tf.int32), tf.int32))
+    return tf.identity(
+        tf.nn.conv2d(tf.numpy_function(lambda a: a, [unknown], tf.float32)[..., ::-1], kernel(), 1, "SAME")
+    )
+
+
+def second_of_a_split(x: Any) -> Any:
+    return convolved(stacked(tf.split(tf.concat([x, x * 2, x[..., :1]], -1), [4, 3], -1)[1], 1, 0, 2))
+
+
+@pytest.mark.parametrize("function", [waiting, waiting_constants, of_more_channels, of_no_rank, second_of_a_split])
+def test_graphs_that_no_layer_makes(function: Any) -> None:
+    checked(function)
+
+
 def test_gradients_to_pictures_keep_their_order() -> None:
     def look(x: Any) -> list[Any]:
         y = tf.nn.conv2d(preprocessing("resnet")(x), kernel(), 2, "SAME")

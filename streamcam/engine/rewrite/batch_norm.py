@@ -135,9 +135,9 @@ def _per_channel(value: NDArray[Any], channels: int) -> NDArray[np.float64] | No
 
 def _replace(graph: Graph, product: Any, last: str, reshape: str, kernel: NDArray[Any], shift: NDArray[Any]) -> None:
     name = f"{product.name}/folded"
-    graph.copy(product, name, {1: graph.add_constant(f"{name}/kernel", kernel)})
+    scaled = graph.copy(product, name, {1: graph.add_constant(f"{name}/kernel", kernel)})
     bias = graph.add_constant(f"{name}/bias", shift)
-    end = graph.add(f"{name}/bias_add", "BiasAdd", [name, bias], product)
+    end = graph.add(f"{name}/bias_add", "BiasAdd", [scaled.name, bias], product)
     end.attr["data_format"].s = b"NHWC"
     if reshape:
         end = graph.copy(graph.nodes[reshape], f"{name}/reshape", {0: end.name})

@@ -63,6 +63,7 @@ class Graph:
 
     def add(self, name: str, op: str, inputs: Iterable[str], like: Any) -> Any:
         """A new node of the type of the tensors of another one."""
+        name = self._unused(name)
         node = self.nodes[name] = self.graph_def.node.add(name=name, op=op)
         node.input.extend(inputs)
         node.attr["T"].CopyFrom(like.attr["T"])
@@ -70,6 +71,7 @@ class Graph:
 
     def add_constant(self, name: str, value: NDArray[Any]) -> str:
         """The name of a new constant."""
+        name = self._unused(name)
         node = self.nodes[name] = self.graph_def.node.add(name=name, op="Const")
         if self.weights is not None and value.nbytes >= LEAST:
             self.weights[name] = value
@@ -81,6 +83,7 @@ class Graph:
 
     def copy(self, node: Any, name: str, inputs: dict[int, str]) -> Any:
         """A new node like another one but for some of its inputs."""
+        name = self._unused(name)
         new = self.nodes[name] = self.graph_def.node.add()
         new.CopyFrom(node)
         new.name = name
@@ -93,7 +96,12 @@ class Graph:
         for reader in self.readers[old]:
             for position, name in enumerate(self.nodes[reader].input):
                 if node_of(name) == old:
-                    self.nodes[reader].input[position] = f"^{new}" if name.startswith("^") else new
+                    self.nodes[reader].input[position] = f"^{node_of(new)}" if name.startswith("^") else new
+
+    def _unused(self, name: str) -> str:
+        while name in self.nodes:
+            name += "_"
+        return name
 
     def forget(self, name: str) -> None:
         """Nobody waits for the node any more who does not read it."""
@@ -122,7 +130,11 @@ class Constants:
     def _value(self, name: str) -> NDArray[Any] | None:
         if name not in self._values:
             node = self._nodes[name]
-            if node.op == "Const":
+            # What waits for something belongs to a branch or to the body of a loop, which a new constant would not.
+            waits = any(operand.startswith("^") for operand in node.input)
+            if waits:
+                self._values[name] = None
+            elif node.op == "Const":
                 self._values[name] = tf.make_ndarray(node.attr["value"].tensor)
             elif node.op in _ARITHMETIC:
                 operands = [self._value(node_of(operand)) for operand in node.input]

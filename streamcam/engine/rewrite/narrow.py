@@ -24,7 +24,7 @@ def widen_constants(
     Args:
         graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
         inputs: names of the tensors of pictures.
-        shape_of: the `tf.TensorShape` of a node's first tensor.
+        shape_of: the `tf.TensorShape` of a tensor.
         weights: those beside the graph.
 
     Returns:
@@ -33,7 +33,7 @@ def widen_constants(
     graph = Graph(graph_def, (), weights)
     widened = 0
     for node, position in _preparing(graph, inputs):
-        value, picture = graph.constants[node.input[position]], shape_of(node_of(node.input[1 - position]))
+        value, picture = graph.constants[node.input[position]], shape_of(node.input[1 - position])
         if picture.rank != 4 or not picture[2:].is_fully_defined() or value.ndim > 4 or value.size == 1:
             continue
         _, _, columns, channels = picture.as_list()

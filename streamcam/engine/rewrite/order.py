@@ -28,7 +28,7 @@ def move_order(
     Args:
         graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
         outputs: names of the tensors that must keep their value.
-        shape_of: the `tf.TensorShape` of a node's first tensor.
+        shape_of: the `tf.TensorShape` of a tensor.
         weights: those beside the graph; the changed ones are added.
 
     Returns:
@@ -44,7 +44,8 @@ def move_order(
         source, picked = found
         between, convolution = chain
         channels = graph.constants[convolution.input[1]].shape[2]
-        if shape_of(node.name).as_list()[3:] != [channels]:  # the convolution is grouped, or it is not the last axis
+        shape = shape_of(source)
+        if shape.rank != 4 or shape[3] != channels:  # the convolution is grouped, or a channel is left out
             continue
         order = np.arange(channels)[picked] if isinstance(picked, slice) else np.asarray(picked)
         constants = [(one, position) for one in between if (position := constant_operand(one, graph)) is not None]
@@ -101,13 +102,13 @@ def _chain(start: Any, graph: Graph) -> tuple[list[Any], Any] | None:
     at = start
     while graph.is_read_once(at):
         node = graph.nodes[graph.readers[at.name][0]]
-        arithmetic = constant_operand(node, graph) is not None
-        if not arithmetic and node_of(node.input[0]) != at.name:
+        constant = constant_operand(node, graph)
+        if node.input[1 - constant if constant is not None else 0] != at.name:  # it waits, or reads something else
             break
         if node.op == "Conv2D":
             known = node.input[1] in graph.constants and node.attr["data_format"].s == b"NHWC"
             return (between, node) if known else None
-        if not (arithmetic or node.op in _PASSED or _pads_pictures(node, graph)):
+        if not (constant is not None or node.op in _PASSED or _pads_pictures(node, graph)):
             break
         between.append(node)
         at = node

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..names import node_of
 from .graph import Graph
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
@@ -23,7 +22,7 @@ def merge_padding(graph_def: Any, outputs: list[str], shape_of: Callable[[str], 
     Args:
         graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
         outputs: names of the tensors that must keep their value.
-        shape_of: the `tf.TensorShape` of a node's first tensor.
+        shape_of: the `tf.TensorShape` of a tensor.
 
     Returns:
         How many convolutions were changed.
@@ -36,8 +35,8 @@ def merge_padding(graph_def: Any, outputs: list[str], shape_of: Callable[[str], 
         pad = graph.producer(node.input[0])
         if node.attr["data_format"].s != b"NHWC" or not _pads_zeros(pad, graph) or pad.name in graph.kept:
             continue
-        kernel = shape_of(node_of(node.input[1]))
-        size = shape_of(node_of(pad.input[0]))
+        kernel = shape_of(node.input[1])
+        size = shape_of(pad.input[0])
         if kernel.rank == size.rank == 4 and _is_same(node, graph.constants[pad.input[1]], kernel, size):
             node.input[0] = pad.input[0]
             node.attr["padding"].s = b"SAME"

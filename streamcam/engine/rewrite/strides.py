@@ -31,7 +31,7 @@ def move_strides(
     Args:
         graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
         outputs: names of the tensors that must keep their value.
-        shape_of: the `tf.TensorShape` of a node's first tensor.
+        shape_of: the `tf.TensorShape` of a tensor.
         weights: those beside the graph.
 
     Returns:
@@ -58,17 +58,22 @@ class _Strides:
     def __init__(self, graph: Graph, shape_of: Callable[[str], Any]) -> None:
         self.graph = graph
         self._shape_of = shape_of
+        self._moved: set[str] = set()
 
     def wanted_of(self, node: Any) -> _Step | None:
         """The strides that all readers of a node's tensor read it with, or None where one reads all of it."""
         readers = [self.graph.nodes[name] for name in self.graph.readers[node.name]]
-        if node.name in self.graph.kept or not readers or any(not self._is_point(reader) for reader in readers):
+        if node.name in self.graph.kept or node.name in self._moved or not readers:
+            return None
+        if any(reader.input[0] != node.name or not self._is_point(reader) for reader in readers):
             return None
         steps = {_strides(reader) for reader in readers}
         return steps.pop() if len(steps) == 1 and steps != {(1, 1)} else None
 
     def reached(self, node: Any) -> Iterator[Any]:
         """The convolutions that can take strides over from a node."""
+        if node.name in self._moved:
+            return
         if self._can_stride(node):
             yield node
         for position in self._operands(node):
@@ -78,6 +83,7 @@ class _Strides:
 
     def move(self, node: Any, step: _Step) -> None:
         """Lets a node compute every so many positions only."""
+        self._moved.add(node.name)
         if self._can_stride(node):
             self._pad(node)
             rows, columns = _strides(node)
@@ -98,7 +104,7 @@ class _Strides:
         kernel = self._kernel(node)
         if kernel is None:
             return False
-        known = self._shape_of(node_of(node.input[0]))[1:3].is_fully_defined()
+        known = self._shape_of(node.input[0])[1:3].is_fully_defined()
         return known or kernel == (1, 1) or node.attr["padding"].s != b"SAME"
 
     def _kernel(self, node: Any) -> _Step | None:
@@ -120,36 +126,34 @@ class _Strides:
         if any(one != 1 for at in constants for one in self.graph.constants[node.input[at]].shape[-3:-1]):
             return []
         operands = [position for position in (0, 1) if position not in constants]
-        shapes = [self._shape_of(node_of(node.input[position])) for position in operands]
+        shapes = [self._shape_of(node.input[position]) for position in operands]
         whole = self._shape_of(node.name)
-        return (
-            operands if whole.rank == 4 and all(shape[1:].as_list() == whole[1:].as_list() for shape in shapes) else []
-        )
+        same = whole.rank == 4 and all(shape.rank == 4 and shape[1:] == whole[1:] for shape in shapes)
+        return operands if same else []
 
     def _pad(self, node: Any) -> None:
         """Puts zeros around what a convolution reads where SAME with other strides would put them elsewhere."""
         kernel = self._kernel(node)
         if node.attr["padding"].s != b"SAME" or kernel is None or kernel == (1, 1):
             return
-        sizes = self._shape_of(node_of(node.input[0]))[1:3].as_list()
+        sizes = self._shape_of(node.input[0])[1:3].as_list()
         pads = np.zeros((4, 2), np.int32)
         for axis, (size, width, stride) in enumerate(zip(sizes, kernel, _strides(node), strict=True), 1):
             pads[axis] = same_pads(size, width, stride)
-        name = f"{node.name}/padded"
-        self.graph.add(name, "Pad", [node.input[0], self.graph.add_constant(f"{name}/pads", pads)], node)
-        self.graph.nodes[name].attr["Tpaddings"].type = self.graph.nodes[f"{name}/pads"].attr["dtype"].type
-        node.input[0] = name
+        constant = self.graph.add_constant(f"{node.name}/pads", pads)
+        pad = self.graph.add(f"{node.name}/padded", "Pad", [node.input[0], constant], node)
+        pad.attr["Tpaddings"].CopyFrom(self.graph.nodes[constant].attr["dtype"])
+        node.input[0] = pad.name
         node.attr["padding"].s = b"VALID"
 
     def _picked(self, node: Any, position: int, step: _Step) -> str:
-        """Every so many positions of an operand: pooling one at a time is by far TensorFlow's fastest way."""
-        name = f"{node.name}/picked_{position}"
-        pool = self.graph.add(name, "MaxPool", [node.input[position]], node)
+        """Every so many positions of an operand: the mean of one at a time is by far TensorFlow's fastest way."""
+        pool = self.graph.add(f"{node.name}/picked", "AvgPool", [node.input[position]], node)
         pool.attr["ksize"].list.i.extend((1, 1, 1, 1))
         pool.attr["strides"].list.i.extend((1, *step, 1))
         pool.attr["padding"].s = b"VALID"
         pool.attr["data_format"].s = b"NHWC"
-        return name
+        return str(pool.name)
 
 
 def _strides(node: Any) -> _Step:
