@@ -190,11 +190,17 @@ def unequal(x: Any) -> list[Any]:
     return [conv(tf.nn.relu(conv(x, kernel(5, 5, 3, 8), (1, 3))), kernel(1, 1, 8, 8), (2, 1)) * 1.0]
 
 
+def of_integers(x: Any) -> list[Any]:
+    y = tf.cast(x, tf.int32)
+    y = y + conv(y, tf.cast(kernel(3, 3, 3, 3) * 5, tf.int32))
+    return [conv(y, tf.cast(kernel(1, 1, 3, 4) * 5, tf.int32), 2) * 1]
+
+
 @pytest.mark.parametrize(
     "function",
     [
         *(second_of_a_split, padded_second_of_a_split, one_that_waits, in_a_loop, named_alike, not_a_number),
-        unequal,
+        *(unequal, of_integers),
     ],
 )
 def test_graphs_that_no_layer_makes(function: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...models.backend import tf
 from ..names import node_of
 from ..weights import Weights
 from .graph import Graph
@@ -110,6 +111,8 @@ class _Strides:
     def _kernel(self, node: Any) -> _Step | None:
         """Rows and columns of a convolution's constant kernel; None for all else."""
         if node.op != "Conv2D" or node.attr["data_format"].s != b"NHWC" or node.input[1] not in self.graph.constants:
+            return None
+        if not tf.dtypes.as_dtype(node.attr["T"].type).is_floating:
             return None
         rows, columns = self.graph.constants[node.input[1]].shape[:2]
         return (rows, columns) if set(node.attr["dilations"].list.i) <= {1} else None
