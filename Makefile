@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 python3.11 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
 BIN := .venv/bin
 
-.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-forward bench-faithfulness bench-leaks bench-every bench-startup bench-stages bench-devices bench-long bench-latency bench clean
+.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-forward bench-faithfulness bench-leaks bench-every bench-startup bench-stages bench-devices bench-long bench-latency bench-presets bench clean
 
 demo: .venv/installed  ## annotates a sample clip; prints where the video and a contact sheet are
 	@$(BIN)/python scripts/demo.py
@@ -68,7 +68,10 @@ bench-long: .venv/installed  ## cost and memory along half an hour
 bench-latency: .venv/installed-dev  ## how old live pictures are; half an hour
 	$(BIN)/python benchmarks/latency.py
 
-bench: bench-forward bench-stages bench-peers bench-methods bench-every bench-devices bench-startup bench-long bench-memory bench-latency  ## all of RESULTS.md that depends on speed; two hours on a quiet machine
+bench-presets: .venv/installed  ## what H.264's presets cost and what they make of drawn pictures
+	$(BIN)/python benchmarks/presets.py
+
+bench: bench-forward bench-stages bench-presets bench-peers bench-methods bench-every bench-devices bench-startup bench-long bench-memory bench-latency  ## all of RESULTS.md that depends on speed; two hours on a quiet machine
 
 clean:
 	rm -rf .venv demo benchmarks/work .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -62,6 +62,14 @@ def test_every_picture_is_in_the_file_at_its_time(tmp_path: Path, name: str, opt
         assert boxes(target).index("moov") < boxes(target).index("mdat")
 
 
+def test_encoder_holds_no_picture_back(tmp_path: Path) -> None:
+    with pushed(tmp_path / "o.mp4") as outlet:
+        push(outlet, 10)
+    data = (tmp_path / "o.mp4").read_bytes()
+    assert all(part in data for part in (b" mbtree=0 ", b" bframes=0 "))
+    assert b" rc_lookahead=" not in data
+
+
 def test_list_by_a_relative_name_that_looks_like_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pushed("http:a.m3u8") as outlet:

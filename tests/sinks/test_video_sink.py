@@ -309,6 +309,22 @@ class TestOptions:
         with pytest.raises(OptionError, match="--preset 'fast' is not known to av1"):
             sink(tmp_path / "o.mp4", codec="av1", preset="fast")
 
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({}, b"subme=1 mbtree=1 rc_lookahead=20 crf=20.0"),
+            ({"preset": "superfast", "crf": 30}, b"subme=1 mbtree=1 rc_lookahead=20 crf=30.0"),
+            ({"preset": "veryfast"}, b"subme=2 mbtree=1 rc_lookahead=10 crf=20.0"),
+            ({"preset": "ultrafast"}, b"subme=0 mbtree=0 rc=crf crf=20.0"),
+        ],
+    )
+    def test_what_x264_wrote_into_the_stream(
+        self, clip: Path, tmp_path: Path, options: dict[str, Any], told: bytes
+    ) -> None:
+        transcode(clip, tmp_path / "o.mp4", **options)
+        data = (tmp_path / "o.mp4").read_bytes()
+        assert all(part in data for part in told.split()), data[data.index(b"options: ") :][:600]
+
     @pytest.mark.parametrize(("codec", "preset"), [("hevc", "ultrafast"), ("av1", "12"), ("vp9", "8"), ("vp9", "3")])
     def test_known_preset(self, clip: Path, tmp_path: Path, codec: str, preset: str) -> None:
         transcode(clip, tmp_path / "o.mp4", codec=codec, preset=preset)
