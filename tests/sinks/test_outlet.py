@@ -62,12 +62,13 @@ def test_every_picture_is_in_the_file_at_its_time(tmp_path: Path, name: str, opt
         assert boxes(target).index("moov") < boxes(target).index("mdat")
 
 
-def test_encoder_holds_no_picture_back(tmp_path: Path) -> None:
-    with pushed(tmp_path / "o.mp4") as outlet:
+def test_encoder_of_a_stream_holds_no_picture_back(tmp_path: Path) -> None:
+    with pushed(tmp_path / "live.m3u8") as outlet:
         push(outlet, 10)
-    data = (tmp_path / "o.mp4").read_bytes()
-    assert all(part in data for part in (b" mbtree=0 ", b" bframes=0 "))
-    assert b" rc_lookahead=" not in data
+    with av.open(str(tmp_path / "live-00000.ts")) as segment:
+        told = bytes(next(segment.demux(video=0)))
+    assert all(part in told for part in (b" subme=1 ", b" mbtree=0 ", b" bframes=0 "))
+    assert b" rc_lookahead=" not in told
 
 
 def test_list_by_a_relative_name_that_looks_like_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
