@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -73,6 +74,20 @@ def test_importing_and_listing_load_no_tensorflow() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_importing_tensorflow_collects_no_garbage_and_leaves_the_collector_as_it_was(*, enabled: bool) -> None:
+    code = (
+        "import gc, json; import streamcam.models; seen = [];"
+        f"gc.{'enable' if enabled else 'disable'}();"
+        "gc.callbacks.append(lambda phase, told: seen.append(told['generation']));"
+        "import streamcam.models.backend;"
+        "told = gc.isenabled(), gc.get_freeze_count(), seen.count(2), len(gc.get_objects(generation=2)) > 100_000;"
+        "gc.collect(); print(json.dumps([*told, seen.count(2)]))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == [enabled, 0, 0, True, 2]
 
 
 def test_the_catalogue_is_that_of_keras() -> None:
