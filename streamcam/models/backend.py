@@ -48,8 +48,9 @@ def _uncollected() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
-        gc.unfreeze()  # into the oldest generation; objects that stay frozen would never be collected
+        if not gc.get_freeze_count():  # a program that has frozen objects of its own wants them to stay so
+            gc.freeze()
+            gc.unfreeze()  # into the oldest generation; objects that stay frozen would never be collected
         if enabled:
             gc.enable()
 

@@ -76,6 +76,15 @@ def test_importing_and_listing_load_no_tensorflow() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_importing_tensorflow_leaves_frozen_what_the_program_has_frozen() -> None:
+    code = (
+        "import gc; gc.freeze(); before = gc.get_freeze_count(); import streamcam.models.backend;"
+        "print(before > 0, gc.get_freeze_count() > before - 1000)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["True", "True"]
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_importing_tensorflow_collects_no_garbage_and_leaves_the_collector_as_it_was(*, enabled: bool) -> None:
     code = (
