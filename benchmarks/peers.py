@@ -264,7 +264,7 @@ Keras 2 (`tf_keras`), for which they were written (on Keras 3 the first is a thi
 pytorch-grad-cam has a stand-in for torchvision, from which it imports four names that Grad-CAM does not call; (c) is
 what its documentation shows, (c′) adds channels-last memory and ends the backward pass at the target layer by
 freezing the weights before it. (d) is what streamcam does by default and what the bound encodes like; (d′) tells how
-much of it is H.264's, whose fastest preset makes larger files at the same quality."""
+much of it is H.264's, whose fastest preset makes larger files at the same quality; "possible here" is told of (d)."""
 
 
 def _row(case: Case, pairs: Sequence[Pair]) -> tuple[str, ...]:

@@ -23,7 +23,12 @@ from numpy.typing import NDArray
 from streamcam.sinks.codecs import ENCODERS
 
 CLIPS = ("samoyed_1080p_nogps.mp4", "cockatoo.mp4", "samoyed_640_nogps.mp4")
+PICTURE, SIZE = "coffee.png", (1280, 720)
+PANS = {"coffee.png, panned": 2, "coffee.png, still": 0}
+"""Clips made of a photograph, larger than the window that moves over it by so many pixels a frame."""
 FRAMES = 60
+SCORED = 3
+"""One picture of so many is compared."""
 QUALITIES = (17, 20, 24, 28)
 ROUNDS = 5
 X264 = ENCODERS["h264"]
@@ -32,6 +37,7 @@ REFERENCE = "veryfast"
 SETTINGS = {
     "ultrafast": X264.options(0, "ultrafast"),
     "superfast": X264.options(0, "superfast"),
+    "superfast with tree, rc-lookahead=20": X264.options(0, "superfast") | {"mbtree": "1", "rc-lookahead": "20"},
     OWN: X264.options(0, X264.preset) | X264.ahead[X264.preset],
     REFERENCE: X264.options(0, REFERENCE),
     "faster": X264.options(0, "faster"),
@@ -51,11 +57,29 @@ class Encoded:
 
 
 def drawn(clip: str, folder: Path) -> list[VideoFrame]:
-    """What streamcam draws on the first frames of a sample."""
-    out = folder / f"{clip}.mkv"
-    measure([*streamcam(REPOSITORY / "samples" / clip, out), "--codec", "ffv1", "--end", "4"])
+    """What streamcam draws on the first frames of a clip."""
+    out = folder / "drawn.mkv"
+    source = panned(PANS[clip], folder / "panned.mkv") if clip in PANS else REPOSITORY / "samples" / clip
+    measure([*streamcam(source, out), "--codec", "ffv1", "--end", "4"])
     with av.open(str(out)) as container:
         return [frame for frame, _ in zip(container.decode(video=0), range(FRAMES), strict=False)]
+
+
+def panned(pixels: int, out: Path) -> Path:
+    """Writes a clip of the photograph, without loss."""
+    (width, height), distance = SIZE, pixels * FRAMES
+    photograph = cv2.imread(str(REPOSITORY / "samples" / PICTURE))
+    assert photograph is not None
+    whole = cv2.resize(photograph, (width + distance, height + distance), interpolation=cv2.INTER_CUBIC)
+    with av.open(str(out), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(FRAMES):
+            top = left = index * pixels
+            window = np.ascontiguousarray(whole[top : top + height, left : left + width])
+            container.mux(stream.encode(VideoFrame.from_ndarray(window, format="bgr24")))
+        container.mux(stream.encode())
+    return out
 
 
 def encode(frames: Sequence[VideoFrame], options: dict[str, str], out: Path) -> tuple[float, int]:
@@ -93,11 +117,11 @@ def structure(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 def quality(frames: Sequence[VideoFrame], out: Path) -> tuple[float, float]:
-    """PSNR and SSIM of every seventh picture of a file, in decibels."""
+    """PSNR and SSIM of some pictures of a file, in decibels."""
     errors, scores = [], []
     with av.open(str(out)) as container:
         for index, (shown, frame) in enumerate(zip(container.decode(video=0), frames, strict=True)):
-            if index % 7 == 0:
+            if index % SCORED == 0:
                 a, b = shown.to_ndarray(), frame.to_ndarray()
                 errors.append(np.square(a.astype(np.int32) - b).mean())
                 scores.append(structure(a[: frame.height], b[: frame.height]))
@@ -154,7 +178,7 @@ def measured(clip: str, folder: Path) -> list[list[str]]:
 def main() -> None:
     """Measures every clip and writes the section."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = [row for clip in CLIPS for row in measured(clip, Path(folder))]
+        rows = [row for clip in (*CLIPS, *PANS) for row in measured(clip, Path(folder))]
     qualities = ", ".join(map(str, QUALITIES))
     own = " ".join(f"{key}={value}" for key, value in X264.ahead[X264.preset].items())
     head = ["clip, preset", "CPU, ms a frame", f"÷ {REFERENCE}", "kB a frame", "PSNR, dB", "SSIM, dB"]
@@ -163,11 +187,12 @@ def main() -> None:
         "presets",
         f"""## H.264's presets
 
-What streamcam draws on its samples (Grad-CAM, embedded model; up to {FRAMES} frames), encoded from memory by libx264.
-CPU time, size and quality with `--crf {X264.crf}`, the default; PSNR of all samples, SSIM of luma as
-−10·log₁₀(1 − SSIM). The last two columns: the bits for the same quality, over `--crf` {qualities} (Bjøntegaard).
-"{OWN}": with `{own}`, the default of `streamcam process`. CPU time: medians of {ROUNDS} rounds, smallest and
-largest in brackets. Made by `make bench-presets`.
+What streamcam draws on its samples and on clips made of a photograph (Grad-CAM, embedded model; up to {FRAMES} frames),
+encoded from memory by libx264, 25 frames a second, a key picture every 50. CPU time, size and quality with
+`--crf {X264.crf}`, the default; PSNR of all samples and SSIM of luma, as −10·log₁₀(1 − SSIM), of one picture in {SCORED}.
+The last two columns: the bits for the same quality, over `--crf` {qualities} (Bjøntegaard).
+"{OWN}": with `{own}`, the default of `streamcam process`.
+CPU time: medians of {ROUNDS} rounds, smallest and largest in brackets. Made by `make bench-presets`.
 
 Machine: {machine()}. Packages: av {av.__version__}.
 

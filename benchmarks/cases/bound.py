@@ -24,7 +24,7 @@ import tensorflow as tf
 from av.video.frame import PictureType
 
 BATCH = 16
-ENCODER, GOP = {"preset": "superfast", "crf": "20", "mbtree": "1", "rc-lookahead": "20"}, 50
+ENCODER, GOP = {"preset": "superfast", "crf": "20", "mbtree": "1", "rc-lookahead": "10"}, 50
 
 
 def main() -> None:

@@ -73,10 +73,10 @@ class Encoder:
     ahead: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-# The preset leaves out the tree of macroblocks, which weighs a block by how long others are predicted from it. It costs
-# no more time than it saves in bits, and a third of the file is saved: at the same quality about as small as of
-# `veryfast`, in half of the time.
-_TREE = {"superfast": {"mbtree": "1", "rc-lookahead": "20"}}
+# The preset leaves out the tree of macroblocks, which weighs a block by how long others are predicted from it: files
+# are a third to a half smaller with it, and not far from those of `veryfast`, which takes up to twice the time
+# (benchmarks/RESULTS.md, "H.264's presets").
+_TREE = {"superfast": {"mbtree": "1", "rc-lookahead": "10"}}
 
 ENCODERS: dict[Codec, Encoder] = {
     "h264": Encoder("libx264", 20, 51, _X26X_PRESETS, "superfast", _x264, even=True, deep=False, ahead=_TREE),

@@ -68,7 +68,7 @@ class VideoSink:
         self._output: OutputContainer | None = None
         self._failed = False
         self._ahead: list[Packet[VideoStream]] | None = None
-        self._first_pts = self._last_pts = 0
+        self._first_pts = self._last_pts = self._end = 0
         self._reformatter = VideoReformatter()
 
     def _choose_pixel_format(self) -> str:
@@ -220,8 +220,19 @@ class VideoSink:
         self._last_pts = pts
         if self._info.still or not picture.duration:
             picture.duration = self._duration
+        self._end = pts + picture.duration
         picture.pict_type = PictureType.NONE
         return picture
+
+    def _lasting(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
+        """The encoder's last packets, of which the very last holds until the last picture has been shown.
+
+        FFmpeg takes for the end of an MP4 where its last fragment ends. That may hold an earlier picture alone, which
+        is decoded last, and players would leave out what is shown after it.
+        """
+        if self._fragmented and packets and packets[-1].pts is not None:
+            packets[-1].duration = max(packets[-1].duration or 0, self._end - packets[-1].pts)
+        return packets
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         assert self._output is not None
@@ -238,7 +249,7 @@ class VideoSink:
         assert self._output is not None
         try:
             if not self._failed:
-                self._mux(self._stream.encode())
+                self._mux(self._lasting(self._stream.encode()))
         finally:
             self._output.close()
         if self._copier.moved:
