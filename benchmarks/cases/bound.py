@@ -24,13 +24,13 @@ import tensorflow as tf
 from av.video.frame import PictureType
 
 BATCH = 16
-ENCODER, GOP = {"preset": "superfast", "crf": "20", "mbtree": "1", "rc-lookahead": "10"}, 50
+GOP = 50
 
 
 def main() -> None:
     options = loop.arguments()
     started = time.process_time()
-    frames = transcode(options.clip, options.out)
+    frames = transcode(options.clip, options.out, options.encoder)
     transcoded = time.process_time()
     bfloat16 = processor_has_bfloat16()
     predict_cpu = forward(options.weights, frames, bfloat16=bfloat16)
@@ -40,13 +40,13 @@ def main() -> None:
     print(json.dumps({"frames": frames, "stage_cpu": stages, "precision": precision, "packages": packages}))
 
 
-def transcode(clip: Path, out: Path) -> int:
+def transcode(clip: Path, out: Path, encoder: dict[str, str]) -> int:
     """Decodes and encodes the video; returns the number of frames."""
     frames = 0
     with av.open(str(clip)) as source, av.open(str(out), "w") as sink:
         video = source.streams.video[0]
         video.thread_type = "AUTO"
-        stream = sink.add_stream("libx264", rate=video.average_rate, options=ENCODER)
+        stream = sink.add_stream("libx264", rate=video.average_rate, options=encoder)
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
         stream.codec_context.time_base = video.time_base
         stream.codec_context.gop_size = GOP

@@ -48,10 +48,11 @@ class Peer:
 
 
 def arguments(**more: bool) -> argparse.Namespace:
-    """``--clip``, ``--weights``, ``--out``, ``--check`` and the flags named."""
+    """``--clip``, ``--weights``, ``--out``, ``--encoder``, ``--check``, ``--alone`` and the flags named."""
     parser = argparse.ArgumentParser()
     for name in ("clip", "weights", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--encoder", type=json.loads, default={}, help="options for libx264, as JSON")
     parser.add_argument("--check", action="store_true", help="write maps of a few frames instead of a video")
     parser.add_argument("--alone", action="store_true", help="time the library by itself, batch after batch")
     for name, default in more.items():
