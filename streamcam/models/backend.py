@@ -41,14 +41,15 @@ def _hushed() -> Iterator[None]:
 def _uncollected() -> Iterator[None]:
     """Without garbage collections while a million objects are made that stay: they take a sixth of TensorFlow's import.
 
-    Nor is there one afterwards that looks at them all: what was made counts as having survived.
+    Nor is there one right afterwards that looks at them all: what was made counts as having survived, but in a program
+    with frozen objects of its own, which has to leave them so.
     """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if not gc.get_freeze_count():  # a program that has frozen objects of its own wants them to stay so
+        if not gc.get_freeze_count():
             gc.freeze()
             gc.unfreeze()  # into the oldest generation; objects that stay frozen would never be collected
         if enabled:
