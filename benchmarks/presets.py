@@ -190,8 +190,8 @@ def main() -> None:
 What streamcam draws on its samples and on clips made of a photograph (Grad-CAM, embedded model; up to {FRAMES} frames),
 encoded from memory by libx264, 25 frames a second, a key picture every 50. CPU time, size and quality with
 `--crf {X264.crf}`, the default; PSNR of all samples, SSIM of luma as −10·log₁₀(1 − SSIM), of one picture in {SCORED}.
-The last two columns: the bits for the same quality, over `--crf` {qualities} (Bjøntegaard).
-"{OWN}": with `{own}`, the default of `streamcam process`.
+The last two columns: the bits for the same quality, over `--crf` {qualities}
+(Bjøntegaard; over the range of quality that both reach). "{OWN}": with `{own}`, the default of `streamcam process`.
 CPU time: medians of {ROUNDS} rounds, smallest and largest in brackets. Made by `make bench-presets`.
 
 Machine: {machine()}. Packages: av {av.__version__}.
