@@ -35,6 +35,7 @@ _FRAGMENT_SECONDS = 2
 _LARGEST_TIMESCALE = 2**31 - 1
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
+_UNTIMED = 2
 _HDR_NAMES = {16: "PQ", 18: "HLG"}
 
 
@@ -68,7 +69,7 @@ class VideoSink:
         self._output: OutputContainer | None = None
         self._failed = False
         self._ahead: list[Packet[VideoStream]] | None = None
-        self._first_pts = self._last_pts = self._end = 0
+        self._end = 0
         self._reformatter = VideoReformatter()
 
     def _choose_pixel_format(self) -> str:
@@ -216,8 +217,6 @@ class VideoSink:
         if picture.format.name != self._pixel_format:
             picture = self._reformatter.reformat(picture, format=self._pixel_format, threads=1)
         picture.pts, picture.time_base = pts, self._info.time_base
-        self._first_pts = pts if self.frames == 0 else self._first_pts
-        self._last_pts = pts
         if self._info.still or not picture.duration:
             picture.duration = self._duration
         self._end = pts + picture.duration
@@ -227,9 +226,14 @@ class VideoSink:
     def _lasting(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """The encoder's last packets, of which the very last holds until the last picture has been shown.
 
+        Where one or two pictures are all there is, x265 leaves their times of decoding unset; they are in order.
+
         FFmpeg takes for the end of an MP4 where its last fragment ends. That may hold an earlier picture alone, which
         is decoded last, and players would leave out what is shown after it.
         """
+        if max(len(packets), self.frames) <= _UNTIMED:
+            for packet in packets:
+                packet.dts = packet.pts
         if self._fragmented and packets and packets[-1].pts is not None:
             packets[-1].duration = max(packets[-1].duration or 0, self._end - packets[-1].pts)
         return packets
@@ -237,11 +241,6 @@ class VideoSink:
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         assert self._output is not None
         for packet in packets:
-            # For a stream of one or two pictures x265 leaves the decoding time unset. A real one precedes the
-            # presentation, by no more than the pictures in the encoder span.
-            assert packet.pts is not None
-            if packet.dts is None or not 2 * self._first_pts - self._last_pts <= packet.dts <= packet.pts:
-                packet.dts = packet.pts
             self._output.mux_one(packet)
 
     def _finish(self) -> None:
