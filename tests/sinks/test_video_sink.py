@@ -109,6 +109,18 @@ def test_pictures_far_apart_are_all_in_the_file(tmp_path: Path, rate: Fraction |
             assert seconds_of_frames(target) == [2 * index for index in range(count)], (suffix, options)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_pictures_in_hevc_after_longer_streams(tmp_path: Path, count: int) -> None:
+    """x265 leaves their times of decoding as they happen to be in memory: those of an encoder before, for example."""
+    about = info(time_base=Fraction(1, 1000), rate=Fraction(25))
+    for length in (3, count, 5, count, 2, count, 4, count) * 3:
+        target = tmp_path / "o.mp4"
+        with sink(target, about, codec="hevc", overwrite=True) as writer:
+            for index in range(length):
+                writer.write(picture(96, 64, index), index * 2000)
+        assert seconds_of_frames(target) == [2 * index for index in range(length)]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("offset", [0, 11025, 20000])
 def test_sound_and_subtitles_travel_byte_for_byte_with_their_offset(tmp_path: Path, suffix: str, offset: int) -> None:
