@@ -48,9 +48,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One clip in one setting: CPU seconds, bytes, and decibels of PSNR (all samples) and of SSIM (luma)."""
+    """One clip in one setting: bytes, and decibels of PSNR (all samples) and of SSIM (luma)."""
 
-    cpu: float
     size: int
     psnr: float
     ssim: float
@@ -146,7 +145,7 @@ def measured(clip: str, folder: Path) -> list[list[str]]:
     points: dict[str, list[Encoded]] = {}
     for name, options in SETTINGS.items():
         points[name] = [
-            Encoded(*encode(frames, options | {"crf": str(crf)}, out), *quality(frames, out)) for crf in QUALITIES
+            Encoded(encode(frames, options | {"crf": str(crf)}, out)[1], *quality(frames, out)) for crf in QUALITIES
         ]
     at = QUALITIES.index(X264.crf)
     ratios: dict[str, list[float]] = {name: [] for name in SETTINGS}
