@@ -66,6 +66,7 @@ class _Prepared:
 
 def _prepare(case: Case) -> dict[str, Any]:
     """Looks at the clip and the model once: every mistake in the options comes up here."""
+    from ..compose import examine as examine_compose
     from ..engine import describe
     from ..sinks import examine
     from ..sources.scale import Scaler
@@ -113,7 +114,7 @@ def _prepare(case: Case) -> dict[str, Any]:
         "startup": loading,
         "seconds": {"decode": decoding, "model": clock.seconds["model"] / len(items)},
         **computing,
-        "software": {**computing["software"], "pyav": media["pyav"], "ffmpeg": media["ffmpeg"]},
+        "software": {**computing["software"], "pyav": media["pyav"], "ffmpeg": media["ffmpeg"], **examine_compose()},
     }
 
 

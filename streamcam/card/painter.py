@@ -8,7 +8,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ..compose.caption import SMALLEST_PICTURE, Captions, Plate
-from ..compose.painter import paint_of_levels, tagged
+from ..compose.glaze import paint_of_levels
+from ..compose.painter import tagged
 from ..compose.palette import codes
 from ..compose.panels import panels_of
 from ..compose.spread import block_weights, scaled_cells

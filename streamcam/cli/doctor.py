@@ -15,11 +15,12 @@ def doctor(
 ) -> None:
     """Tell versions, devices, precisions and codecs of this machine."""
     from ..card import examine as examine_card
+    from ..compose import examine as examine_compose
     from ..engine import examine as examine_engine
     from ..sinks import examine as examine_sinks
     from ..sources import examine as examine_sources
 
-    found = {**examine_engine(), **examine_sources(), **examine_sinks(), **examine_card()}
+    found = {**examine_engine(), **examine_sources(), **examine_compose(), **examine_sinks(), **examine_card()}
     if as_json:
         typer.echo(json.dumps(found))
         return

@@ -10,13 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .compiled import examine
     from .painter import Painter
     from .sheet import contact_sheet, titled_sheet
     from .still import overlay
 
-__all__ = ["Painter", "contact_sheet", "overlay", "titled_sheet"]
+__all__ = ["Painter", "contact_sheet", "examine", "overlay", "titled_sheet"]
 
-_HOMES = {"Painter": ".painter", "contact_sheet": ".sheet", "overlay": ".still", "titled_sheet": ".sheet"}
+_HOMES = {
+    "Painter": ".painter",
+    "contact_sheet": ".sheet",
+    "examine": ".compiled",
+    "overlay": ".still",
+    "titled_sheet": ".sheet",
+}
 
 
 def __getattr__(name: str) -> Any:

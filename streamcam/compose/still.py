@@ -9,7 +9,7 @@ import numpy as np
 from ..config import DrawOptions
 from ..frames import Display, Heatmap, Pixels
 from ..geometry import Geometry
-from .painter import look
+from .glaze import look
 from .spread import LEVELS, Spread
 
 

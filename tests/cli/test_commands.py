@@ -241,6 +241,7 @@ def test_doctor_in_json() -> None:
     assert found["devices"][0] == "cpu"
     assert "float32" in found["precisions"]
     assert "h264" in found["codecs"]
+    assert found["drawing"].startswith(("compiled", "NumPy"))
 
 
 def fresh(code: str) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
-from streamcam.compose import Painter
+from streamcam.compose import Painter, compiled
 from streamcam.config import DrawOptions
 from streamcam.frames import Colour, Evidence, Explained, Frame, SourceInfo
 from streamcam.geometry import fit
@@ -78,8 +78,12 @@ def samples(picture: VideoFrame) -> list[np.ndarray]:
     return found
 
 
-@pytest.fixture
-def studio() -> type[Studio]:
+@pytest.fixture(params=["compiled", "in passes"])
+def studio(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Studio]:
+    if request.param == "in passes":
+        monkeypatch.setattr(compiled, "lay", lambda looks, lowest: None)
+    elif compiled.examine()["drawing"] != "compiled":
+        pytest.skip("nothing was compiled: tests/compose/test_glaze.py looks whether it should have been")
     return Studio
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamcam.compose.painter import opacity
+from streamcam.compose.glaze import opacity
 from streamcam.config import COLORMAPS
 from streamcam.frames import Colour
 
