@@ -51,6 +51,8 @@ class _Axis:
         self._first = used.argmax(axis=1)
         self._last = np.where(used.any(axis=1), used.shape[1] - 1 - used[:, ::-1].argmax(axis=1), 0)
         self._bands = self._banded(breadth)
+        # Kept: products are as large as what the allocator gives back to the system, and gets anew page by page.
+        self._product = np.empty(max(band.stop - band.start for band in self._bands) * breadth, np.float32)
 
     def __len__(self) -> int:
         return len(self._weights)
@@ -71,10 +73,12 @@ class _Axis:
             cells: float32 ``(cells, n)``.
             out: ``(lines in the span, n)``, written; an integer array gets values rounded towards zero.
         """
+        breadth = cells.shape[1]
         for band in self._bands:
             start, stop = max(band.start, span.start), min(band.stop, span.stop)
             if start < stop:
-                product = self._weights[start:stop, band.low : band.high] @ cells[band.low : band.high]
+                product = self._product[: (stop - start) * breadth].reshape(stop - start, breadth)
+                np.matmul(self._weights[start:stop, band.low : band.high], cells[band.low : band.high], out=product)
                 np.copyto(out[start - span.start : stop - span.start], product, casting="unsafe")
 
     def _banded(self, breadth: int) -> list[_Band]:
@@ -196,5 +200,5 @@ class Spread:
         # level of 4095 too close to it.
         self._columns.lines(columns, (cells + np.float32(0.5)).T, across)
         values = self._levels[: height * width].reshape(height, width)
-        self._rows.lines(rows, across.T, values)
+        self._rows.lines(rows, np.ascontiguousarray(across.T), values)
         return Levels(values, rows.start, columns.start)
