@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 from ..config import CameraOptions, SourceOptions
 from ..errors import SourceError, nearest
 from ..frames import Frame, SourceInfo
+from .stills import is_animated_webp
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -104,7 +105,7 @@ def open_source(options: SourceOptions, *, stay: bool = False) -> Source:
             wanted="a file, or a URL that begins with http:// or https://",
             do=nearest(scheme, SOURCES),
         )
-    if scheme == "file" and _is_animated_webp(options.url.removeprefix("file://")):
+    if scheme == "file" and is_animated_webp(options.url.removeprefix("file://")):
         scheme = "webp"
     module, _, name = SOURCES[scheme].partition(":")
     return cast(Source, getattr(import_module(module), name)(options, stay=stay))
@@ -152,16 +153,6 @@ def address_of(options: CameraOptions) -> Address:
         )
     module, _, name = CAMERAS[kind].partition(":")
     return cast("Address", getattr(import_module(module), name)(options))
-
-
-def _is_animated_webp(path: str) -> bool:
-    """True for a WebP file whose extended header has the animation flag, which FFmpeg does not read."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(21)
-    except OSError:
-        return False  # the file source says what is wrong with it
-    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & 2)
 
 
 def examine() -> dict[str, str | list[str]]:

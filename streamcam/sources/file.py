@@ -20,6 +20,7 @@ from ..config import SourceOptions
 from ..errors import SourceError, masked
 from ..frames import Frame, SourceInfo
 from .opening import choose_video, open_container, why_no_card
+from .stills import is_cut_short, is_mirrored
 from .timeline import Timeline
 from .upright import Upright
 
@@ -60,6 +61,7 @@ class FileSource:
         self._earliest: Fraction | None = None
         self._raw: int | None = None
         self._untimed = 0
+        self._path = options.url.removeprefix("file://")
         self._container = open_container(options.url, options.timeout, card=self._by_card(), stay=stay)
         try:
             self._video = choose_video(self._container, self._name)
@@ -72,6 +74,7 @@ class FileSource:
         video, container = self._video, self._container
         video.thread_type = ThreadType.AUTO
         container.flags |= _GENERATE_PTS
+        self._still = container.format.name.endswith("_pipe") or container.format.name == "image2"
         self._copied = tuple(s for s in container.streams if s.type in ("audio", "subtitle"))
         for stream in container.streams:
             if stream is not video and stream not in self._copied:
@@ -100,7 +103,9 @@ class FileSource:
         if first is None:
             raise self._nothing()
         self._pictures = chain([first], rest)
-        self._upright = Upright(first, time_base, stay=self._stay)
+        self._upright = Upright(first, time_base, stay=self._stay, mirrored=self._still and is_mirrored(self._path))
+        if self._still and is_cut_short(self._path):
+            self.notes.append(f"{self._name} was cut short: the end of its picture is missing")
         self.info = self._describe(rate, time_base)
 
     def _by_card(self) -> bool:
@@ -277,7 +282,7 @@ class FileSource:
         aspect = Fraction(self._video.sample_aspect_ratio or 1) or Fraction(1)
         if upright.width != self._video.width and upright.width == self._video.height:
             aspect = 1 / aspect
-        still = container.format.name.endswith("_pipe") or container.format.name == "image2"
+        still = self._still
         seconds = None if container.duration is None or still else container.duration / 1_000_000
         if seconds is not None:
             seconds = min(seconds, float(self._options.end or seconds)) - float(self._options.start or 0)

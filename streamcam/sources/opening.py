@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from .. import cuda
 from ..errors import SourceError, masked, nearest
+from .stills import is_animated_png
 
 _TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
 """Demuxers that draw any text file as a picture."""
@@ -126,7 +127,9 @@ def check_file(path: Path) -> None:
 
 
 def image_format(path: str) -> str | None:
-    """The demuxer of a single image whose name FFmpeg would take for the pattern of a sequence."""
+    """The demuxer of an image for which FFmpeg would take another: animations, names like a sequence's pattern."""
+    if is_animated_png(path):
+        return "apng"
     by_suffix = {
         ".png": "png_pipe",
         ".jpg": "jpeg_pipe",
@@ -160,7 +163,7 @@ def translated(error: Exception, path: str, name: str, timeout: float) -> Source
         unknown = _unknown_host(name) if getattr(error, "errno", 0) == errno.EIO else ""
         reason = unknown or getattr(error, "strerror", None) or type(error).__name__
         return SourceError(f"{name} cannot be reached: {reason}", do="check the address and the network")
-    if "://" not in path and _lacks_index(Path(path)):
+    if "://" not in path and Path(path).is_file() and _lacks_index(Path(path)):
         return SourceError(
             f"{name} was cut short: its index (the 'moov' box, which is written last) is missing",
             do="copy or record it again",

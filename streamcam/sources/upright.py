@@ -22,6 +22,9 @@ SRGB_AS_YUV = Colour(range=1, primaries=1, transfer=13, matrix=1)
 _TURNS = ("", "transpose=cclock", "hflip,vflip", "transpose=clock")
 """Filters for 0, 90, 180 and 270 degrees counter-clockwise."""
 
+_MIRRORED_TURNS = ("vflip,copy", "transpose=clock_flip", "hflip", "transpose=cclock_flip")
+"""The same for pictures that are turned upside down in a mirror before; `vflip` alone only counts lines backwards."""
+
 _AS_NV12 = ("nv12", "yuv420p", "yuvj420p")
 """Formats that hold the samples of NV12, in whatever order."""
 
@@ -40,14 +43,17 @@ class Upright:
             size or kind comes as NV12 in the processor's memory.
     """
 
-    def __init__(self, first: VideoFrame, time_base: Fraction, *, stay: bool = False) -> None:
+    def __init__(self, first: VideoFrame, time_base: Fraction, *, stay: bool = False, mirrored: bool = False) -> None:
         """Sets the target.
 
         Args:
             first: any decoded frame of the stream.
             time_base: of the frames.
             stay: whether pictures may stay on a card, which those that are turned, odd, HDR or not of 8 bits cannot.
+            mirrored: whether the pictures are mirrored, of which frames do not tell.
         """
+        self._mirrored = mirrored
+        turning = turn(first, mirrored=mirrored)
         held = first.format.name == ON_CARD or pretended()
         first = downloaded(first)
         self._time_base = time_base
@@ -56,9 +62,9 @@ class Upright:
         self.pixel_format = DRAWABLE[max(part.bits for part in first.format.components) > 8]
         self.colour = SRGB_AS_YUV if _converts_colours(first) else _tags(first)
         width, height = first.width, first.height
-        self.width, self.height = (height, width) if "transpose" in turn(first) else (width, height)
+        self.width, self.height = (height, width) if "transpose" in turning else (width, height)
         self.resized = 0
-        plain = not (turn(first) or _converts_colours(first) or self.colour.hdr or width % 2 or height % 2)
+        plain = not (turning or _converts_colours(first) or self.colour.hdr or width % 2 or height % 2)
         self.on_card = stay and held and plain and first.format.name in _AS_NV12
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
@@ -66,7 +72,7 @@ class Upright:
         if self.on_card:
             return self._staying(frame)
         frame = downloaded(frame)
-        turning = turn(frame)
+        turning = turn(frame, mirrored=self._mirrored)
         if frame.format.name != self.pixel_format:
             frame = self._drawable(frame)
         if turning:
@@ -149,13 +155,13 @@ def downloaded(frame: VideoFrame) -> VideoFrame:
     return _tagged(VideoReformatter().reformat(frame, format=frame.sw_format.name, threads=1), _tags(frame))
 
 
-def turn(frame: VideoFrame) -> str:
+def turn(frame: VideoFrame, *, mirrored: bool = False) -> str:
     """The filters that show ``frame`` upright, to the nearest quarter turn; ``""`` when it is upright already.
 
     The frame's side data, which would also tell of mirroring, is not looked at: doing so keeps its pixels
     in memory until the garbage collector runs, and with a colour profile among them PyAV 18.1 crashes there.
     """
-    return _TURNS[round(frame.rotation / 90) % 4]
+    return (_MIRRORED_TURNS if mirrored else _TURNS)[round(frame.rotation / 90) % 4]
 
 
 def _tags(frame: VideoFrame) -> Colour:
