@@ -86,6 +86,20 @@ class Colour:
 
 
 @dataclass(frozen=True, slots=True)
+class Chapter:
+    """A named part of a source.
+
+    Attributes:
+        begin, end: seconds on the frames' clock.
+        metadata: its tags; mostly a title.
+    """
+
+    begin: Fraction
+    end: Fraction
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class SourceInfo:
     """What is known of a source once it is open.
 
@@ -104,6 +118,7 @@ class SourceInfo:
         copied: streams (audio, subtitles) whose packets travel unchanged, as templates for a muxer; not to
             be touched once the source is closed.
         metadata: container tags to carry over.
+        chapters: those of the wanted part.
     """
 
     name: str
@@ -121,6 +136,7 @@ class SourceInfo:
     on_card: bool = False
     copied: tuple[Any, ...] = field(default=(), repr=False)
     metadata: dict[str, str] = field(default_factory=dict)
+    chapters: tuple[Chapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -203,12 +203,13 @@ def _crf(options: SinkOptions | OutletOptions, codec: Codec, encoder: Encoder) -
 def _preset(options: SinkOptions | OutletOptions, codec: Codec, encoder: Encoder) -> str:
     if options.preset is None:
         return encoder.preset
+    preset = str(options.preset)  # from Python also a number, as AV1's are
     if not encoder.presets:
-        raise OptionError(f"--preset {options.preset!r} cannot be used with {codec}, which has none", do="leave it out")
-    if options.preset not in encoder.presets:
+        raise OptionError(f"--preset {preset!r} cannot be used with {codec}, which has none", do="leave it out")
+    if preset not in encoder.presets:
         raise OptionError(
-            f"--preset {options.preset!r} is not known to {codec}",
+            f"--preset {preset!r} is not known to {codec}",
             wanted=f"one of {', '.join(encoder.presets)}",
-            do=nearest(options.preset, encoder.presets, 1),
+            do=nearest(preset, encoder.presets, 1),
         )
-    return options.preset
+    return preset

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import av
 import av.error
+from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.packet import Packet
@@ -28,6 +31,13 @@ def _is_stale(key: str) -> bool:
     return key in _STALE or key.startswith("_STATISTICS") or key.rpartition("-")[0] in _STALE
 
 
+_USUAL_LAYOUTS = {2: "stereo", 6: "5.1", 8: "7.1"}
+"""Of channels whose places the file does not tell, as in AVI; MP4 wants to know."""
+
+DESCRIBED_BY_PACKETS = ("ac3", "eac3")
+"""Codecs of which MP4 describes in its header what is known from the first packet only."""
+
+
 def holdable(format_name: str, options: dict[str, str], streams: Iterable[Stream]) -> tuple[list[Stream], list[str]]:
     """Sorts out the streams that a container can hold, by writing a header for each of them to memory.
 
@@ -42,19 +52,32 @@ def holdable(format_name: str, options: dict[str, str], streams: Iterable[Stream
     held: list[Stream] = []
     refused: list[str] = []
     for stream in streams:
-        trial = av.open(io.BytesIO(), "w", format=format_name, options=options)
+        trial = av.open(io.BytesIO(), "w", format=format_name, options=_at_once(options, stream))
         try:
             add(trial, stream)
             trial.start_encoding()
             held.append(stream)
         except (av.error.FFmpegError, ValueError, OSError):
-            language = f" ({stream.language})" if stream.language else ""
-            codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
-            refused.append(f"{stream.type} stream{language} in {codec}")
+            refused.append(described(stream))
         finally:
             with contextlib.suppress(av.error.FFmpegError, OSError):
                 trial.close()
     return held, refused
+
+
+def described(stream: Stream) -> str:
+    """A stream, for the user."""
+    language = f" ({stream.language})" if stream.language else ""
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+    return f"{stream.type} stream{language} in {codec}"
+
+
+def _at_once(options: dict[str, str], stream: Stream) -> dict[str, str]:
+    """The muxer's options with which its header is written before any packet comes, where that is possible."""
+    context = stream.codec_context
+    if "movflags" not in options or context is None or context.name in DESCRIBED_BY_PACKETS:
+        return options
+    return options | {"movflags": options["movflags"].replace("+delay_moov", "+empty_moov")}
 
 
 def add(output: OutputContainer, template: Stream) -> Stream:
@@ -66,6 +89,10 @@ def add(output: OutputContainer, template: Stream) -> Stream:
     stream = output.add_stream_from_template(template)
     stream.metadata.update(fresh(template.metadata))
     stream.disposition = template.disposition
+    if isinstance(stream, AudioStream) and stream.layout.name.endswith(" channels"):
+        usual = _USUAL_LAYOUTS.get(stream.layout.nb_channels)
+        if usual:
+            stream.codec_context.layout = usual
     return stream
 
 
@@ -99,9 +126,9 @@ class Copier:
             index = packet.stream.index
             if index not in self._streams or self._is_gap(packet):
                 continue
-            last = self._last.get(index)
-            if packet.dts is None or (last is not None and packet.dts <= last):
-                packet.dts = 0 if last is None else last + 1
+            last, tick = self._last.get(index), _tick(self._streams[index], packet)
+            if packet.dts is None or (last is not None and packet.dts < last + tick):
+                packet.dts = 0 if last is None else last + tick
                 self.moved += 1
             if packet.pts is not None:
                 packet.pts = max(packet.pts, packet.dts)
@@ -109,3 +136,10 @@ class Copier:
             for ready in self._framed[index].filter(packet) if index in self._framed else [packet]:
                 ready.stream = self._streams[index]
                 self._output.mux_one(ready)
+
+
+def _tick(stream: Stream, packet: Packet[Any]) -> int:
+    """The least step of a packet's times that is one of the stream's."""
+    if not (stream.time_base and packet.time_base):
+        return 1
+    return max(1, ceil(Fraction(stream.time_base) / Fraction(packet.time_base)))

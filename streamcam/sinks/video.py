@@ -24,7 +24,7 @@ from ..errors import SinkError
 from ..frames import SourceInfo
 from .boxes import cut_torn_end, move_index_to_front
 from .codecs import ON_A_CARD, choose_encoder
-from .copied import Copier, fresh, holdable
+from .copied import DESCRIBED_BY_PACKETS, Copier, described, fresh, holdable
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -33,9 +33,13 @@ _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _ASSUMED_RATE = Fraction(25)
 _FRAGMENT_SECONDS = 2
 _LARGEST_TIMESCALE = 2**31 - 1
+_LONGEST_PICTURE = 2**31 - 1
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 _UNTIMED = 2
+_CHAPTER_TICKS = 1000
+_AWAITED = 10
+"""Seconds for which the file's header waits for the first packet of a stream that it describes by that."""
 _HDR_NAMES = {16: "PQ", 18: "HLG"}
 
 
@@ -69,7 +73,11 @@ class VideoSink:
         self._output: OutputContainer | None = None
         self._failed = False
         self._ahead: list[Packet[VideoStream]] | None = None
-        self._end = 0
+        self._pts = self._end = 0
+        self._copier: Copier | None = None
+        self._awaited: set[int] = set()
+        self._held: list[Packet[Any]] = []
+        self._delay: int | None = None
         self._reformatter = VideoReformatter()
 
     def _choose_pixel_format(self) -> str:
@@ -115,7 +123,7 @@ class VideoSink:
             try:
                 if self._output is None:
                     self._open(picture, pts)
-                self._copier.mux(packets)
+                self._copy(packets)
                 self._encode(picture, pts)
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 self._fail(error)
@@ -126,7 +134,7 @@ class VideoSink:
         if self._output is None:
             return
         try:
-            self._copier.mux(packets)
+            self._copy(packets)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self._fail(error)
 
@@ -168,8 +176,20 @@ class VideoSink:
         if picture.format.name == ON_CARD and self._encoder in ON_A_CARD.values():
             self._pixel_format = ON_CARD
         output.metadata.update(fresh(self._info.metadata))
+        output.set_chapters(
+            [
+                {
+                    "id": number,
+                    "start": round(chapter.begin * _CHAPTER_TICKS),
+                    "end": round(chapter.end * _CHAPTER_TICKS),
+                    "time_base": Fraction(1, _CHAPTER_TICKS),
+                    "metadata": chapter.metadata,
+                }
+                for number, chapter in enumerate(self._info.chapters, 1)
+            ]
+        )
+        self._start = pts * self._info.time_base
         self._stream = self._add_video(output, picture)
-        self._copier = Copier(output, self._templates)
         try:
             if self._pixel_format == ON_CARD:
                 # The encoder opens with the first picture, which tells it in which memory they are.
@@ -180,7 +200,38 @@ class VideoSink:
             size = f"{picture.width}x{picture.height}"
             raise SinkError(f"{self._codec} cannot encode pictures of {size}: {_reason(error)}") from error
         self._output = output
-        output.start_encoding()
+        if self._fragmented:
+            self._awaited = {t.index for t in self._templates if t.codec_context.name in DESCRIBED_BY_PACKETS}
+        if not self._awaited:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Writes the file's header, without streams of which no packet has come that the header needs."""
+        assert self._output is not None
+        templates = [template for template in self._templates if template.index not in self._awaited]
+        self.notes.extend(
+            f"{described(template)} left out: none of it comes in {_AWAITED} s, and {self._suffix} cannot wait"
+            for template in self._templates
+            if template not in templates
+        )
+        self._copier = Copier(self._output, templates)
+        self._output.start_encoding()
+        held, self._held = self._held, []
+        for packet in held:
+            if packet.stream is self._stream:
+                self._mux([packet])
+            else:
+                self._copier.mux([packet])
+
+    def _copy(self, packets: Iterable[Packet[Any]]) -> None:
+        if self._copier is not None:
+            self._copier.mux(packets)
+            return
+        for packet in packets:
+            self._held.append(packet)
+            self._awaited.discard(packet.stream.index)
+        if not self._awaited:
+            self._begin()
 
     def _add_video(self, output: OutputContainer, picture: VideoFrame) -> VideoStream:
         rate = self._info.rate or _ASSUMED_RATE
@@ -202,6 +253,8 @@ class VideoSink:
         return stream
 
     def _encode(self, picture: VideoFrame, pts: int) -> None:
+        if self._copier is None and pts * self._info.time_base > self._start + _AWAITED:
+            self._begin()
         if self._ahead is None:
             self._mux(self._stream.encode(self._prepared(picture, pts)))
             return
@@ -214,6 +267,7 @@ class VideoSink:
                 f"picture {self.frames} has {picture.width}x{picture.height}",
                 wanted=f"{self._stream.width}x{self._stream.height} like those before",
             )
+        self._check_gap(pts)
         if picture.format.name != self._pixel_format:
             picture = self._reformatter.reformat(picture, format=self._pixel_format, threads=1)
         picture.pts, picture.time_base = pts, self._info.time_base
@@ -223,24 +277,43 @@ class VideoSink:
         picture.pict_type = PictureType.NONE
         return picture
 
+    def _check_gap(self, pts: int) -> None:
+        """FFmpeg ends the process where a picture of an MP4 lasts for longer than its number of ticks can tell."""
+        gap = (pts - self._pts) * self._info.time_base if self.frames else Fraction(0)
+        self._pts = pts
+        tick = self._stream.time_base
+        if self._fragmented and tick and gap / Fraction(tick) > _LONGEST_PICTURE:
+            raise SinkError(
+                f"{self.path} cannot hold a picture that is shown for {float(gap) / 3600:.1f} hours",
+                do="choose a name that ends in .mkv",
+            )
+
     def _lasting(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """The encoder's last packets, of which the very last holds until the last picture has been shown.
 
         Where one or two pictures are all there is, x265 leaves their times of decoding unset; they are in order.
 
         FFmpeg takes for the end of an MP4 where its last fragment ends. That may hold an earlier picture alone, which
-        is decoded last, and players would leave out what is shown after it.
+        is decoded last, and players would leave out what is shown after it. For the length of the track it counts times
+        of decoding, of which the last may lie long before the last picture.
         """
         if max(len(packets), self.frames) <= _UNTIMED:
             for packet in packets:
                 packet.dts = packet.pts
-        if self._fragmented and packets and packets[-1].pts is not None:
-            packets[-1].duration = max(packets[-1].duration or 0, self._end - packets[-1].pts)
+        last = packets[-1] if packets else None
+        if self._fragmented and last and last.pts is not None and last.dts is not None:
+            delay = self._delay if self._delay is not None else (packets[0].pts or 0) - (packets[0].dts or 0)
+            last.duration = max(last.duration or 0, self._end - last.pts, self._end - last.dts - delay)
         return packets
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         assert self._output is not None
+        if self._copier is None:
+            self._held.extend(packets)
+            return
         for packet in packets:
+            if self._delay is None and packet.pts is not None and packet.dts is not None:
+                self._delay = packet.pts - packet.dts
             self._output.mux_one(packet)
 
     def _finish(self) -> None:
@@ -248,10 +321,12 @@ class VideoSink:
         assert self._output is not None
         try:
             if not self._failed:
+                if self._copier is None:
+                    self._begin()
                 self._mux(self._lasting(self._stream.encode()))
         finally:
             self._output.close()
-        if self._copier.moved:
+        if self._copier is not None and self._copier.moved:
             self.notes.append(
                 f"{self._copier.moved} packets of copied streams had timestamps that did not increase, moved"
             )

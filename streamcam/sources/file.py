@@ -18,10 +18,11 @@ from av.video.frame import VideoFrame
 
 from ..config import SourceOptions
 from ..errors import SourceError, masked
-from ..frames import Frame, SourceInfo
+from ..frames import Chapter, Frame, SourceInfo
+from .companions import Companions
 from .opening import choose_video, open_container, why_no_card
 from .stills import is_cut_short, is_mirrored
-from .timeline import Timeline
+from .timeline import LEAP, Timeline
 from .upright import Upright
 
 _GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS of a container
@@ -55,7 +56,6 @@ class FileSource:
         self.skipped = 0
         self.notes: list[str] = []
         self.tail: tuple[Packet[Any], ...] = ()
-        self._waiting: list[Packet[Any]] = []
         self._reached = Fraction(0)
         self._delivered = 0
         self._earliest: Fraction | None = None
@@ -98,7 +98,9 @@ class FileSource:
         step = max(1, round(1 / ((rate or _ASSUMED_RATE) * time_base)))
         self._begin = origin + (self._options.start or 0)
         self._end = None if self._options.end is None else origin + self._options.end
-        self._timeline = Timeline(time_base, step, self._begin)
+        leap = LEAP if streamed else None
+        self._timeline = Timeline(time_base, step, self._begin, leap)
+        self._companions = Companions(self._timeline)
         first, rest = self._first_picture()
         if first is None:
             raise self._nothing()
@@ -146,10 +148,9 @@ class FileSource:
         for picture in self._pictures:
             assert picture.pts is not None
             pts = self._timeline.place(picture.pts)
-            packets, self._waiting = tuple(self._waiting), []
-            yield Frame(self._delivered, pts, self._upright(picture), packets=packets)
+            yield Frame(self._delivered, pts, self._upright(picture), packets=self._companions.take())
             self._delivered += 1
-        self.tail, self._waiting = tuple(self._waiting), []
+        self.tail = self._companions.take(everything=True)
         self._conclude()
 
     def _decoded(self) -> Iterator[VideoFrame]:
@@ -229,11 +230,7 @@ class FileSource:
         time = (packet.dts if packet.pts is None else packet.pts) * time_base
         if (self._options.start and time < self._begin) or (self._end is not None and time >= self._end):
             return
-        shift = self._timeline.shift // time_base
-        packet.dts -= shift
-        if packet.pts is not None:
-            packet.pts -= shift
-        self._waiting.append(packet)
+        self._companions.add(packet, packet.dts * time_base)
 
     def _past_end(self, packet: Packet[Any]) -> bool:
         assert self._end is not None
@@ -270,7 +267,8 @@ class FileSource:
 
     def _seek(self, time: Fraction) -> bool:
         """Goes to the keyframe before ``time`` and forgets what was read; False if that is not possible."""
-        self._waiting, self._earliest, self.skipped, self._untimed, self._raw = [], None, 0, 0, None
+        self._companions.forget()
+        self._earliest, self.skipped, self._untimed, self._raw = None, 0, 0, None
         try:
             self._container.seek(int(time / self._timeline.time_base), stream=self._video)
         except av.error.FFmpegError:
@@ -305,13 +303,28 @@ class FileSource:
             on_card=upright.on_card,
             copied=self._copied,
             metadata=dict(container.metadata),
+            chapters=self._chapters(),
         )
+
+    def _chapters(self) -> tuple[Chapter, ...]:
+        found = []
+        for told in self._container.chapters():
+            begin, end = (told[edge] * Fraction(told["time_base"] or 1) for edge in ("start", "end"))
+            begin, end = max(begin, self._begin), end if self._end is None else min(end, self._end)
+            if begin < end:
+                found.append(Chapter(begin - self._begin, end - self._begin, dict(told["metadata"])))
+        return tuple(found)
 
     def _conclude(self) -> None:
         """Announces what was odd about the input, once all of it was read."""
         if self._timeline.moved:
             count = self._timeline.moved
             self.notes.append(f"{self._name}: {count} timestamp{'s' * (count > 1)} did not increase, moved")
+        if self._timeline.leaps:
+            count = self._timeline.leaps
+            self.notes.append(
+                f"{self._name}: its clock leaps ahead {count} time{'s' * (count > 1)}, taken for a new start"
+            )
         if self._untimed:
             rate = float(1 / (self._timeline.step * self._timeline.time_base))
             self.notes.append(f"{self._name}: {self._untimed} frames without a timestamp, {rate:g} a second assumed")
@@ -330,9 +343,12 @@ class FileSource:
 
     def _nothing(self) -> SourceError:
         if self._options.start and not self.skipped:
+            end, seconds = self._options.end, (self._container.duration or 0) / 1_000_000
+            until = "on" if end is None else f"to --end {float(end):g}"
+            within = end is not None and float(end) <= seconds
             return SourceError(
-                f"{self._name} has no frame from --start {float(self._options.start):g} on",
-                do=f"it is {(self._container.duration or 0) / 1_000_000:.1f} s long",
+                f"{self._name} has no frame from --start {float(self._options.start):g} {until}",
+                do="one picture is shown all the while" if within else f"it is {seconds:.1f} s long",
             )
         if self._options.end and not self.skipped:
             return SourceError(f"{self._name} has no frame before --end {float(self._options.end):g}")

@@ -39,7 +39,7 @@ def is_animated_png(path: str) -> bool:
         while len(chunk := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", chunk)
             if kind in (b"acTL", b"IDAT"):
-                return kind == b"acTL"
+                return bytes(kind) == b"acTL"
             file.seek(length + 4, 1)
     return False
 
@@ -54,7 +54,7 @@ def is_mirrored(path: str) -> bool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as image:
-                return bool(image.getexif().get(_ORIENTATION) in _MIRRORED)
+                return image.getexif().get(_ORIENTATION) in _MIRRORED
         except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
             return False
 
