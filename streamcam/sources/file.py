@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
+from math import ceil
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +34,8 @@ _LARGEST_RATE = 1000
 _SEEK_BACK = (0, 2, 10)
 """Seconds before the start at which a keyframe is looked for, one after the other."""
 _ERRORS_IN_A_ROW = 100
+_HELD = Fraction(1)
+"""A picture that was there before the start is a part of the window when it is shown for longer than this in it."""
 _AFTER_END = Fraction(2)
 """Seconds beyond the end that are still read for packets interleaved late."""
 
@@ -154,8 +157,12 @@ class FileSource:
         self._conclude()
 
     def _decoded(self) -> Iterator[VideoFrame]:
-        """Decoded frames of the window, in order of presentation; copied packets are put aside on the way."""
+        """Decoded frames of the window, in order of presentation; copied packets are put aside on the way.
+
+        Where the first of them comes late, the picture that is shown at the window's beginning comes before it.
+        """
         finished = False
+        shown: VideoFrame | None = None
         for packet in self._packets():
             if packet.stream is not self._video:
                 if packet.size:
@@ -164,13 +171,26 @@ class FileSource:
                 for picture in self._decode(packet):
                     time = self._stamp(picture) * self._timeline.time_base
                     self._earliest = time if self._earliest is None else self._earliest
+                    if self._options.start and time < self._begin:
+                        shown = picture
+                        continue
+                    if shown is not None and time - self._begin > _HELD:
+                        yield self._from_the_beginning(shown, until=time)
+                    shown = None
                     if self._end is not None and time >= self._end:
                         finished = True
                         break
-                    if not self._options.start or time >= self._begin:
-                        yield picture
+                    yield picture
             if finished and self._past_end(packet):
                 return
+
+    def _from_the_beginning(self, picture: VideoFrame, until: Fraction) -> VideoFrame:
+        """A picture as though it came when the window begins."""
+        time_base = self._timeline.time_base
+        picture.pts = ceil(self._begin / time_base)
+        until = until if self._end is None else min(until, self._end)
+        picture.duration = max(1, int(until / time_base) - picture.pts)
+        return picture
 
     def _stamp(self, picture: VideoFrame) -> int:
         """The picture's pts; where the file has none it is given one at the stream's rate."""
@@ -348,7 +368,7 @@ class FileSource:
             within = end is not None and float(end) <= seconds
             return SourceError(
                 f"{self._name} has no frame from --start {float(self._options.start):g} {until}",
-                do="one picture is shown all the while" if within else f"it is {seconds:.1f} s long",
+                do="none begins in so short a time" if within else f"it is {seconds:.1f} s long",
             )
         if self._options.end and not self.skipped:
             return SourceError(f"{self._name} has no frame before --end {float(self._options.end):g}")

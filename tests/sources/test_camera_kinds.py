@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -199,7 +200,7 @@ def test_filters_that_make_no_picture(url: str, told: str) -> None:
 
 def test_files_that_are_no_video(tmp_path: Path) -> None:
     noise = tmp_path / "noise.mp4"
-    noise.write_bytes(os.urandom(4096))
+    noise.write_bytes(random.Random(1).randbytes(4096))
     assert "is not a video" in error_of(str(noise))
     assert "has no video stream, only audio" in error_of(str(write_audio(tmp_path / "sound.mp4")))
 

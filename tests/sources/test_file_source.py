@@ -234,18 +234,6 @@ def test_start_beyond_the_end_says_how_long_it_is(clip: Path) -> None:
         open_source(SourceOptions(url=str(clip), start=Fraction(100)))
 
 
-def test_a_window_within_one_picture_says_so(tmp_path: Path) -> None:
-    path = write_clip(
-        tmp_path / "c.mkv",
-        [picture(96, 64, i) for i in range(3)],
-        [0, 40, 9000],
-        time_base=Fraction(1, 1000),
-        codec="ffv1",
-    )
-    with pytest.raises(SourceError, match=r"no frame from --start 2 to --end 3; one picture is shown all the while"):
-        open_source(SourceOptions(url=str(path), start=Fraction(2), end=Fraction(3)))
-
-
 def test_time_stamps_that_stand_still_or_run_back_are_moved_and_counted(tmp_path: Path) -> None:
     path = write_clip(
         tmp_path / "back.mkv", [picture(96, 64, i) for i in range(6)], codec="ffv1", time_base=Fraction(1, 1000)
