@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 import time
 import zipfile
@@ -39,6 +40,11 @@ T = TypeVar("T")
 
 LARGEST = 2 * 2**30
 """Bytes that all entries may take together; those that were not used for longest go."""
+
+_ENTRY = re.compile(r"[0-9a-f]{32}\.zip")
+_UNFINISHED = re.compile(r"[0-9a-f]{32}\.zip\.\w{8}\.unfinished")
+"""Names of entries, and of those that are still being written. The folder may be one in which the user has files of
+their own, so nothing of another name is ever removed."""
 
 _ABANDONED = 24 * 3600
 """Seconds after which an entry that is still being written is nobody's."""
@@ -186,7 +192,9 @@ class Store:
             return
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix="new-", delete=False) as file:
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=f"{path.name}.", suffix=".unfinished", delete=False
+            ) as file:
                 try:
                     with zipfile.ZipFile(file, "w") as entry:
                         for name, data in files.items():
@@ -199,16 +207,21 @@ class Store:
             self._prune(path.parent)
 
     def _prune(self, folder: Path) -> None:
-        entries = sorted((one.stat().st_mtime, one.stat().st_size, one) for one in folder.glob("*.zip"))
-        for left in folder.glob("new-*"):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
-                left.unlink(missing_ok=True)
+        entries = []
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                if _ENTRY.fullmatch(path.name):
+                    found = path.stat()
+                    entries.append((found.st_mtime, found.st_size, path))
+                elif _UNFINISHED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _ABANDONED:
+                    path.unlink()
         total = sum(size for _, size, _ in entries)
-        for _, size, path in entries:
+        for _, size, path in sorted(entries):
             if total <= LARGEST:
                 return
-            path.unlink(missing_ok=True)
-            total -= size
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size
 
 
 _PLAN = ("size", "batch", "layer", "told", "own", "figures", "backwards", "notes")

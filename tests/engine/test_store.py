@@ -218,11 +218,38 @@ def test_nothing_is_kept_where_the_user_says_so(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_oldest_entries_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "LARGEST", 1500)
-    for age in (3, 2, 1):
-        old = tmp_path / f"{age}.zip"
+    names = [f"{age:032x}" for age in (3, 2, 1)]
+    for age, name in enumerate(reversed(names), 1):
+        old = tmp_path / f"{name}.zip"
         old.write_bytes(bytes(600))
         os.utime(old, (1000 - age, 1000 - age))
     store = Store(tmp_path)
     key = store.key("x")
     store._write(key, {"info.json": b"{}"})
-    assert sorted(path.stem for path in tmp_path.glob("*.zip")) == sorted(["2", "1", key])
+    assert sorted(path.stem for path in tmp_path.glob("*.zip")) == sorted([*names[1:], key])
+
+
+def test_nothing_but_entries_ever_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LARGEST", 0)
+    key = "0123456789abcdef" * 2
+    mine = ["photographs.zip", "new-year.mp4", "new-", f"{key}1.zip", f"{key.upper()}.zip", f"{key}.zip.txt"]
+    theirs = [f"{key}.zip", f"{key}.zip.a_b0c1d2.unfinished"]
+    for name in (*mine, *theirs):
+        (tmp_path / name).write_bytes(bytes(600))
+        os.utime(tmp_path / name, (1000, 1000))
+    store = Store(tmp_path)
+    store._write(store.key("x"), {"info.json": b"{}"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)
+
+
+def test_an_entry_that_was_never_finished_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", lambda *_: None)
+        store.keep_finding(store.key("x"), "all well")
+    (left,) = tmp_path.iterdir()
+    store.keep_finding(store.key("y"), "all well")
+    assert left.exists()
+    os.utime(left, (1000, 1000))
+    store.keep_finding(store.key("y"), "all well")
+    assert not left.exists()
