@@ -82,6 +82,7 @@ def bench(
     from ..bench.plot import plot as draw
     from ..bench.result import bench as run
     from ..config import make_job
+    from ..sinks import check_apart
 
     if plot is not None:
         check_plot(plot)
@@ -90,6 +91,12 @@ def bench(
             raise StreamcamError(f"the folder {path.parent} does not exist", do="create it first")
         if path is not None and path.is_dir():
             raise StreamcamError(f"{path} is a folder", wanted="a file name")
+    inputs = [clip.removeprefix("file://"), model]
+    for option, path in (("--plot", plot), ("--save", save)):
+        if path is not None:
+            check_apart(path, inputs, option)
+    if plot is not None and save is not None and plot.resolve() == save.resolve():
+        raise OptionError(f"--plot and --save are both {plot}", wanted="each place once")
     earlier = None if compare is None else load(compare)
     options: dict[str, Any] = {
         "model": model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +34,7 @@ class Outlet:
         say: takes one line for each failure, in the thread of `run`.
         rate: frames a second, as far as is known.
         live: `offer` drops the oldest picture instead of waiting for room.
+        inputs: what is read meanwhile, and must not be written to.
 
     Attributes:
         to: where to, without credentials.
@@ -52,13 +53,14 @@ class Outlet:
         *,
         rate: Fraction = Fraction(25),
         live: bool = True,
+        inputs: Sequence[str] = (),
     ) -> None:
         """Checks all that can be checked before the first picture; creates nothing.
 
         Raises:
             SinkError, OptionError: see `streamcam.sinks.push.places.check`.
         """
-        self._kind = check(options, rate)
+        self._kind = check(options, rate, inputs)
         self._order = Order(options, rate)
         self._say = say
         self._live = live

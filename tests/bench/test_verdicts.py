@@ -163,6 +163,31 @@ def test_a_plot_without_matplotlib_is_refused_at_once(gpus: list[Case], monkeypa
     assert gpus == []
 
 
+@pytest.mark.parametrize("option", ["--plot", "--save"])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_clip_and_a_model_are_no_place_for_results(
+    gpus: list[Case], tmp_path: Path, option: str, scheme: str
+) -> None:
+    clip, link = tmp_path / "clip.png", tmp_path / "link.png"
+    clip.write_bytes(b"mine")
+    link.symlink_to(clip)
+    for arguments in (
+        [f"{scheme}{clip}", option, clip],
+        [f"{scheme}{clip}", option, link],
+        ["--model", clip, option, clip],
+    ):
+        result = cli(*arguments)
+        assert result.exit_code == 1
+        assert result.stderr.endswith(f"is the input itself; choose another name with {option}\n")
+    assert clip.read_bytes() == b"mine"
+    assert gpus == []
+
+
+def test_plot_and_result_need_a_place_each(gpus: list[Case], tmp_path: Path) -> None:
+    assert cli("--plot", tmp_path / "a.png", "--save", tmp_path / "." / "a.png").exit_code == 2
+    assert gpus == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
