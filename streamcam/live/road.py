@@ -173,7 +173,7 @@ def run_live(
 
     def push(outlet: Outlet) -> None:
         outlet.run()
-        if job.page is None and outlet.trouble and all(other.state == "ended" for _, other in outlets):
+        if job.page is None and outlet.failed and all(other.state == "ended" for _, other in outlets):
             raise SinkError("no output is left", do="what ended them is told above")
 
     with contextlib.ExitStack() as stack:

@@ -39,7 +39,9 @@ class Outlet:
     Attributes:
         to: where to, without credentials.
         state: ``starting``, ``running``, ``waiting`` (it failed, and is tried again) or ``ended``.
-        trouble: what was wrong last, in one line.
+        trouble: what was wrong last, in one line; it may be well again.
+        failed: it ended by a failure. That a peer is lost once the end is asked for is none; a file that cannot be
+            completed then is one.
         frames: pictures handed to a process.
         dropped: pictures for which there was no room.
         restarts: processes that were replaced.
@@ -67,6 +69,7 @@ class Outlet:
         self.to = masked(options.to)
         self.state: Literal["starting", "running", "waiting", "ended"] = "starting"
         self.trouble = ""
+        self.failed = False
         self.frames = self.dropped = self.restarts = 0
         self.grace = self._kind.grace
         self._closing = threading.Event()
@@ -123,6 +126,7 @@ class Outlet:
                     attempt.retry_state.attempt_number = 1
         except SinkError as error:
             self.trouble = str(error)
+            self.failed = not (self._closing.is_set() and (self._kind.network or self._kind.stdout))
             self._say(self.trouble)
         finally:
             with self._changed:

@@ -269,6 +269,16 @@ def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, numbe
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
+def test_an_interrupted_run_whose_peer_is_lost_has_its_summary(start: Any) -> None:
+    run = start(PATTERN, "--to", f"rtsp://127.0.0.1:{free_port()}/cam", "--json")
+    assert any("it is tried again" in line for line in run.process.stderr)
+    run.process.send_signal(signal.SIGINT)
+    said, errors = run.process.communicate(timeout=60)
+    assert run.process.returncode == 130, errors
+    (output,) = json.loads(said)["outputs"]
+    assert "127.0.0.1" in output["trouble"]
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_a_killed_run_leaves_no_process(start: Any, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
