@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
@@ -56,8 +55,6 @@ _DECIDING = ("TF_", "ONEDNN_", "KERAS_")
 """Beginnings of environment variables that change what is computed."""
 
 _ROOMS = ("engine", "methods", "models", "card")
-_NOT_MINE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, DecodeError)
-"""What reading a damaged or foreign entry may raise: such an entry is made anew."""
 
 
 class _Unrecognisable(Exception):
@@ -177,7 +174,9 @@ class Store:
                 return read(entry)
         except FileNotFoundError:
             return None
-        except _NOT_MINE:
+        except Exception:
+            # Not a list of errors: a bit that is wrong makes zipfile and whatever it then takes for the packing (zlib,
+            # bz2, lzma) raise errors of a dozen kinds, and none of them is a reason to fail.
             with contextlib.suppress(OSError):
                 path.unlink()
             return None

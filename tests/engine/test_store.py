@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,41 @@ def test_a_damaged_entry_is_made_anew(tmp_path: Path, file: Path, loads: list[An
     np.testing.assert_array_equal(look.maps, again.maps)
     assert len(loads) == 2
     explainer_of(Store(tmp_path), file).view(INFO)
+    assert len(loads) == 2
+
+
+def damaged_headers(entry: bytes) -> Iterator[tuple[str, bytes]]:
+    """An entry with each bit wrong of what zipfile goes by: the last file's line in the list, and its own header."""
+    last = entry.rindex(b"PK\x01\x02")
+    own = entry.rindex(b"PK\x03\x04", 0, last)
+    for place in (*range(last, len(entry)), *range(own, own + 30)):
+        for bit in range(8):
+            wrong = bytearray(entry)
+            wrong[place] ^= 1 << bit
+            yield f"bit {bit} of byte {place}", bytes(wrong)
+
+
+def test_whatever_bit_of_an_entry_is_wrong_it_is_right_or_gone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.keep_finding(store.key("x"), "all well")
+    (path,) = tmp_path.iterdir()
+    for where, wrong in damaged_headers(path.read_bytes()):
+        path.write_bytes(wrong)
+        found = store.finding(store.key("x"))
+        assert found == "all well" or (found is None and not path.exists()), where
+
+
+@pytest.mark.parametrize("packed_as", [1, 8, 12, 14, 99])
+def test_what_is_said_to_be_packed_otherwise_is_made_anew(
+    tmp_path: Path, file: Path, loads: list[Any], packed_as: int
+) -> None:
+    look = explainer_of(Store(tmp_path), file).view(INFO).kernel(pictures(2))
+    for entry in tmp_path.glob("*.zip"):
+        data = bytearray(entry.read_bytes())
+        data[data.rindex(b"PK\x01\x02") + 10] = packed_as
+        entry.write_bytes(data)
+    again = explainer_of(Store(tmp_path), file).view(INFO).kernel(pictures(2))
+    np.testing.assert_array_equal(look.maps, again.maps)
     assert len(loads) == 2
 
 
