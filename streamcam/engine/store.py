@@ -164,22 +164,30 @@ class Store:
         self._write(key, {"finding.txt": found.encode()})
 
     def _read(self, key: str, read: Callable[[zipfile.ZipFile], T]) -> T | None:
-        """What an entry holds, or None; a damaged one is taken away."""
+        """What an entry holds, or None; a damaged one is taken away, and one that may not be read is left alone."""
         path = self._path(key)
         if path is None:
             return None
         try:
-            with zipfile.ZipFile(path) as entry:
-                os.utime(path)
-                return read(entry)
-        except FileNotFoundError:
+            file = path.open("rb")
+        except OSError:
             return None
-        except Exception:
-            # Not a list of errors: a bit that is wrong makes zipfile and whatever it then takes for the packing (zlib,
-            # bz2, lzma) raise errors of a dozen kinds, and none of them is a reason to fail.
-            with contextlib.suppress(OSError):
-                path.unlink()
-            return None
+        with file:
+            try:
+                with zipfile.ZipFile(file) as entry:
+                    found = read(entry)
+            except PermissionError:
+                return None
+            except Exception:
+                # Not a list of errors: a bit that is wrong makes zipfile and whatever it then takes for the packing
+                # (zlib, bz2, lzma) raise errors of a dozen kinds, and none of them is a reason to fail.
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                return None
+        # For `_prune`. Entries that belong to somebody else, or cannot be changed, are as good without.
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return found
 
     def _path(self, key: str) -> Path | None:
         return self.folder / f"{key}.zip" if self.folder is not None and key else None
@@ -191,6 +199,9 @@ class Store:
             return
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not os.access(path, os.R_OK):
+                # Somebody else's, who would find ours in its place, and could not read that.
+                return
             with tempfile.NamedTemporaryFile(
                 dir=path.parent, prefix=f"{path.name}.", suffix=".unfinished", delete=False
             ) as file:

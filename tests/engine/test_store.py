@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -231,6 +233,43 @@ def test_what_is_said_to_be_packed_otherwise_is_made_anew(
     again = explainer_of(Store(tmp_path), file).view(INFO).kernel(pictures(2))
     np.testing.assert_array_equal(look.maps, again.maps)
     assert len(loads) == 2
+
+
+def test_what_cannot_be_changed_is_read(
+    tmp_path: Path, file: Path, loads: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    explainer_of(Store(tmp_path), file).view(INFO)
+    for call in ("utime", "unlink", "replace", "mkdir"):
+        monkeypatch.setattr(os, call, refused)
+    explainer_of(Store(tmp_path), file).view(INFO)
+    assert len(loads) == 1
+
+
+def test_an_entry_that_may_not_be_read_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    key = store.key("x")
+    store.keep_finding(key, "theirs")
+    (path,) = tmp_path.iterdir()
+    path.chmod(0)
+    before, really = path.stat(), io.open
+
+    def opened(name: Any, *how: Any, **more: Any) -> Any:
+        if not isinstance(name, int) and Path(name) == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really(name, *how, **more)
+
+    # Whoever runs the tests may be allowed to read everything.
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "open", opened)
+        patch.setattr(os, "access", lambda *_: False)
+        assert store.finding(key) is None
+        store.keep_finding(key, "ours")
+    assert path.stat().st_ino == before.st_ino
+    path.chmod(0o600)
+    assert store.finding(key) == "theirs"
 
 
 def test_what_lives_in_this_process_only_is_not_kept(tmp_path: Path) -> None:
