@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from ..models.backend import tf
-from ..models.foreign import is_function_path
+from ..models.foreign import file_named, is_function_path
 from ..models.load import ModelInfo
 from .devices import processor_threads
 from .kernel import Plan
@@ -279,12 +279,12 @@ def _recognisable(value: Any) -> Any:
         return [_recognisable(one) for one in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    if not isinstance(value, (str, os.PathLike)) or is_function_path(os.fspath(value)):
+    if not isinstance(value, (str, os.PathLike)) or is_function_path(os.fspath(value).strip()):
         raise _Unrecognisable
-    text = os.fspath(value).strip()
+    text = os.fspath(value)
     if not text:
         return text
-    path = Path(text).expanduser()
+    path = file_named(text)
     try:
         if path.is_file():
             return [str(path.resolve()), _stamp(path)]

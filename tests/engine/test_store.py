@@ -21,7 +21,9 @@ from streamcam.engine.explainer import StreamExplainer
 from streamcam.engine.store import Store
 from streamcam.errors import ModelError
 from streamcam.frames import SourceInfo
+from streamcam.models import labels
 from streamcam.models.backend import keras
+from streamcam.models.foreign import file_named
 
 from . import models
 from .models import HEIGHT, WIDTH
@@ -131,6 +133,38 @@ def test_a_file_copied_with_its_time_is_another(tmp_path: Path, file: Path) -> N
     os.utime(mine, ns=(found.st_atime_ns, found.st_mtime_ns))
     assert mine.stat().st_mtime_ns == found.st_mtime_ns
     assert store.key(str(mine)) != before
+
+
+@pytest.mark.parametrize("name", [" names.txt", "names.txt ", "~/names.txt", " .npy", Path(" names.txt")])
+def test_a_file_is_recognised_by_the_name_it_is_opened_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    store, path = Store(tmp_path / "kept"), file_named(name)
+    path.write_text("cat\ndog\n")
+    before = store.key(name)
+    assert labels.named(name, 2, "m") == ("cat", "dog")
+    path.write_text("dog\ncat\n")
+    assert labels.named(name, 2, "m") == ("dog", "cat")
+    assert store.key(name) != before
+
+
+def test_a_model_whose_name_begins_with_a_space_is_recognised(
+    tmp_path: Path, file: Path, loads: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = Path(" m.keras")
+    for count in (1, 2):
+        mine.write_bytes(file.read_bytes())
+        explainer_of(Store(tmp_path / "kept"), mine)
+        assert len(loads) == count
+
+
+def test_a_function_with_spaces_around_it_is_one(tmp_path: Path) -> None:
+    assert Store(tmp_path).key(" tests.engine.models:functional ") == ""
 
 
 def test_a_saved_model_is_its_files_also_behind_links(tmp_path: Path) -> None:
