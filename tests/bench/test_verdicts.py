@@ -17,7 +17,7 @@ import streamcam.bench.result
 from streamcam.bench.bound import scaling, verdicts
 from streamcam.bench.case import Case
 from streamcam.bench.clip import looped, synthetic_size
-from streamcam.bench.measure import Row, measured
+from streamcam.bench.measure import Row, measured, report_of
 from streamcam.bench.plan import Plan
 from streamcam.bench.result import bench
 from streamcam.cli.app import app
@@ -216,6 +216,22 @@ def test_a_process_that_ends_badly_is_a_row(tmp_path: Path, monkeypatch: pytest.
     killer.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(killer))
     assert "signal 9" in measured(case).error
+
+
+@pytest.mark.parametrize("said", ["", "bye", "[1, 2]", '{"wall": [0.1'])
+def test_a_process_without_a_report_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text(f"#!/bin/sh\necho '{said}'\n")
+    silent.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(silent))
+    case = Case(stage="draw", clip="clip.mp4", frames=1, repeats=1, work=str(tmp_path))
+    assert measured(case).error == "draw: its process ended without a report"
+
+
+def test_a_report_is_told_from_what_else_is_printed(clip: Path, tmp_path: Path) -> None:
+    options = {"model": "tests.bench.runs:talkative", "preprocess": "none", "precision": "float32"}
+    case = Case(stage="prepare", clip=str(clip), frames=2, repeats=1, work=str(tmp_path), batch=1, options=options)
+    assert report_of(case)["layer"] == "evidence"
 
 
 def test_a_clip_is_looped_and_cut(clip: Path) -> None:
