@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +14,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+import streamcam.bench.compare
 import streamcam.bench.plot
 import streamcam.bench.result
 from streamcam.bench.bound import scaling, verdicts
 from streamcam.bench.case import Case
 from streamcam.bench.clip import looped, synthetic_size
+from streamcam.bench.compare import load
 from streamcam.bench.measure import Row, measured, report_of
 from streamcam.bench.plan import Plan
 from streamcam.bench.result import bench
@@ -153,6 +157,65 @@ def test_what_is_no_benchmark_is_not_compared(tmp_path: Path, text: str) -> None
     result = cli("--compare", tmp_path / "before.json")
     assert result.exit_code == 1
     assert "no benchmark" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"wall": []},
+        {"cpu": []},
+        {"wall": ["soon"]},
+        {"wall": [0]},
+        {"cpu": [-1.0]},
+        {"cpu": [math.nan]},
+        {"wall": 1},
+        {"device": ["cpu"]},
+        {"stage": None},
+        {"batch": "8"},
+    ],
+)
+def test_an_earlier_benchmark_that_is_broken_is_refused_before_anything_is_measured(
+    gpus: list[Case], tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    saved = tmp_path / "before.json"
+    assert cli("--save", saved, "--quiet").exit_code == 0
+    before = json.loads(saved.read_text())
+    before["rows"][-1] |= wrong
+    saved.write_text(json.dumps(before))
+    gpus.clear()
+    result = cli("--compare", saved)
+    assert result.exit_code == 1
+    assert "no benchmark" in result.stderr
+    assert gpus == []
+
+
+def test_what_was_measured_is_kept_and_shown_whatever_becomes_of_it(
+    gpus: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    assert cli("--save", before, "--quiet").exit_code == 0
+
+    def failing(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(streamcam.bench.compare, "compared", failing)
+    result = cli("--compare", before, "--save", after, "--quiet")
+    assert result.exit_code == 1
+    assert "end to end" in result.stdout
+    assert load(after).rows
+
+
+def test_a_result_that_cannot_be_kept_is_shown(
+    gpus: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = cli("--save", tmp_path / "after.json", "--json", "--quiet")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["rows"]
+    assert "after.json cannot be written: No space left" in result.stderr
 
 
 def test_a_plot_without_matplotlib_is_refused_at_once(gpus: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
