@@ -6,7 +6,7 @@ import errno
 import threading
 from collections.abc import Iterable
 from fractions import Fraction
-from math import lcm
+from math import ceil, floor, lcm
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _ASSUMED_RATE = Fraction(25)
 _FRAGMENT_SECONDS = 2
+_HALF = Fraction(1, 2)
 _LARGEST_TIMESCALE = 2**31 - 1
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
@@ -69,6 +70,7 @@ class VideoSink:
         self._output: OutputContainer | None = None
         self._failed = False
         self._ahead: list[Packet[VideoStream]] | None = None
+        self._shown: int | None = None
         self._end = 0
         self._reformatter = VideoReformatter()
 
@@ -216,12 +218,24 @@ class VideoSink:
             )
         if picture.format.name != self._pixel_format:
             picture = self._reformatter.reformat(picture, format=self._pixel_format, threads=1)
+        self._shown = pts = self._told_apart(pts)
         picture.pts, picture.time_base = pts, self._info.time_base
         if self._info.still or not picture.duration:
             picture.duration = self._duration
         self._end = pts + picture.duration
         picture.pict_type = PictureType.NONE
         return picture
+
+    def _told_apart(self, pts: int) -> int:
+        """The time of a picture, later where the file would round it to that of the picture before.
+
+        Matroska counts milliseconds, and pictures of a burst (a camera that lay still, a network that did) are closer.
+        """
+        unit = (self._stream.time_base or self._info.time_base) / self._info.time_base
+        if self._shown is None or unit <= 1:
+            return pts
+        before = floor(self._shown / unit + _HALF)
+        return pts if floor(pts / unit + _HALF) > before else ceil((before + 1) * unit)
 
     def _lasting(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """The encoder's last packets, of which the very last holds until the last picture has been shown.
