@@ -1,6 +1,6 @@
 """One case of a benchmark, in a process of its own: ``python -m streamcam.bench.case JSON`` prints a JSON object.
 
-It ends early when its standard input does.
+Nothing else is printed on its standard output, and it ends early when its standard input does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TextIO, TypeAlias
 
 from ..config import Job, make_job
 from ..errors import OptionError, StreamcamError
@@ -78,6 +78,7 @@ class Case:
 
 def main() -> None:
     """Runs the case in the first argument; an error that is understood is a report too."""
+    reports = _own_stdout()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from .stages import STAGES
 
@@ -86,7 +87,15 @@ def main() -> None:
         report = STAGES[case.stage](case)
     except StreamcamError as error:
         report = {"error": str(error), "usage": isinstance(error, OptionError)}
-    print(json.dumps(report), flush=True)
+    with reports:
+        reports.write(json.dumps(report))
+
+
+def _own_stdout() -> TextIO:
+    """Standard output, for the report alone: what a model or a library prints there goes to standard error instead."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return own
 
 
 def _end_with_parent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def load(path: Path) -> Result:
     """
     try:
         told = json.loads(path.read_text())
-        rows = tuple(Row.from_dict(row) for row in told["rows"])
+        rows = tuple(_checked(Row.from_dict(row)) for row in told["rows"])
         return Result(dict(told["machine"]), dict(told["software"]), dict(told["setting"]), rows)
     except OSError as error:
         raise StreamcamError(f"{path} cannot be read: {error.strerror}") from error
@@ -27,6 +28,22 @@ def load(path: Path) -> Result:
         raise StreamcamError(
             f"{path} is no benchmark of this version of streamcam", wanted="a file written by streamcam bench --save"
         ) from error
+
+
+def _checked(row: Row) -> Row:
+    """A row that can be compared.
+
+    Raises:
+        TypeError, ValueError: it cannot.
+    """
+    words = row.stage, row.device, row.precision, row.error
+    if not (all(isinstance(word, str) for word in words) and isinstance(row.batch, int)):
+        raise TypeError("a case has no name")
+    if not row.error and not (row.wall and row.cpu):
+        raise ValueError("a case has no numbers")
+    if not all(isinstance(seconds, (int, float)) and 0 < seconds < math.inf for seconds in (*row.wall, *row.cpu)):
+        raise ValueError("a case has numbers that are no times")
+    return row
 
 
 def comparable(old: Result, new: Result) -> None:

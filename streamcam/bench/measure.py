@@ -88,7 +88,14 @@ def report_of(case: Case) -> dict[str, Any]:
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         # Its standard input is never written to: the case ends when it is closed, however this process ends.
         with subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
         ) as process:
             assert process.stdout is not None
             try:
@@ -102,7 +109,9 @@ def report_of(case: Case) -> dict[str, Any]:
         said = errors.read()
     if code:
         raise StreamcamError(f"{case.name}: {_last_words(code, said)}")
-    report: dict[str, Any] = json.loads(output.splitlines()[-1])
+    report = _parsed(output)
+    if report is None:
+        raise StreamcamError(f"{case.name}: its process ended without a report")
     if "error" in report:
         raise (OptionError if report["usage"] else StreamcamError)(report["error"])
     return report
@@ -116,6 +125,15 @@ def measured(case: Case) -> Row:
     except StreamcamError as error:
         return dataclasses.replace(row, error=str(error))
     return Row.from_dict({**dataclasses.asdict(row), **report})
+
+
+def _parsed(output: str) -> dict[str, Any] | None:
+    """What a case reports; None where that is nothing, or not whole."""
+    try:
+        report = json.loads(output)
+    except ValueError:
+        return None
+    return report if isinstance(report, dict) else None
 
 
 def _last_words(code: int, said: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..compose import Painter
+from ..compose.painter import evened
 from ..config import TimeOptions
 from ..engine import load_explainer
 from ..flow import Flow, StageClock, batched
@@ -189,7 +190,8 @@ def _encode_plain(case: Case) -> dict[str, Any]:
     job = case.job()
     with open_source(job.source) as source:
         info, frames = source.info, _kept(source, source.info)
-    return _timed(case, lambda: _encoded(case, info, [frame.picture for frame in frames]))
+    pictures = [evened(frame, info) for frame in frames]
+    return _timed(case, lambda: _encoded(case, info, pictures))
 
 
 def _transcode(case: Case) -> dict[str, Any]:
@@ -198,7 +200,7 @@ def _transcode(case: Case) -> dict[str, Any]:
     def work() -> None:
         with open_source(job.source) as source, open_sink(job.sink, source.info) as sink:
             for frame in source:
-                sink.write(frame.picture, frame.pts)
+                sink.write(evened(frame, source.info), frame.pts)
 
     return _timed(case, work)
 

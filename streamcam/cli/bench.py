@@ -15,6 +15,7 @@ from .reporting import complain, say
 from .tables import table
 
 if TYPE_CHECKING:
+    from ..bench.report import Tabled
     from ..bench.result import Result
 
 _WHAT, _RESULT = "What is measured", "What becomes of it"
@@ -82,6 +83,7 @@ def bench(
     from ..bench.plot import plot as draw
     from ..bench.result import bench as run
     from ..config import make_job
+    from ..sinks import check_apart
 
     if plot is not None:
         check_plot(plot)
@@ -90,6 +92,12 @@ def bench(
             raise StreamcamError(f"the folder {path.parent} does not exist", do="create it first")
         if path is not None and path.is_dir():
             raise StreamcamError(f"{path} is a folder", wanted="a file name")
+    inputs = [clip.removeprefix("file://"), model]
+    for option, path in (("--plot", plot), ("--save", save)):
+        if path is not None:
+            check_apart(path, inputs, option)
+    if plot is not None and save is not None and plot.resolve() == save.resolve():
+        raise OptionError(f"--plot and --save are both {plot}", wanted="each place once")
     earlier = None if compare is None else load(compare)
     options: dict[str, Any] = {
         "model": model,
@@ -107,16 +115,13 @@ def bench(
     check = functools.partial(comparable, earlier) if earlier else (lambda result: None)
     result = run(plan, (lambda line: None) if quiet else say, check)
     told = result.as_dict()
-    ratios = compared(earlier, result) if earlier else None
+    unsaved = None if save is None else _saved(told, save)
     if as_json:
-        typer.echo(json.dumps(told if ratios is None else {**told, "compared": ratios}))
+        typer.echo(json.dumps({**told, "compared": compared(earlier, result)} if earlier else told))
     else:
-        _show(result, ratios)
-    if save is not None:
-        try:
-            save.write_text(json.dumps(told))
-        except OSError as error:
-            raise StreamcamError(f"{save} cannot be written: {error.strerror}") from error
+        _show(result, earlier)
+    if unsaved is not None:
+        raise unsaved
     if plot is not None:
         draw(result, plot)
     if all(row.error for row in result.rows if row.stage == "whole"):
@@ -124,13 +129,29 @@ def bench(
         raise typer.Exit(1)
 
 
-def _show(result: Result, compared: list[dict[str, Any]] | None) -> None:
+def _saved(told: dict[str, Any], path: Path) -> StreamcamError | None:
+    """Keeps what took minutes before anything else is done with it; why that failed, where it did."""
+    try:
+        path.write_text(json.dumps(told))
+    except OSError as error:
+        return StreamcamError(f"{path} cannot be written: {error.strerror}")
+    return None
+
+
+def _show(result: Result, earlier: Result | None) -> None:
+    from ..bench.compare import compared
     from ..bench.report import failures, heading, ratios, sentences, tables
 
     typer.echo(f"{heading(result)}\n")
-    for shown in (*tables(result), *([] if compared is None else [ratios(compared)])):
-        typer.echo(shown.title)
-        table(shown.head, shown.rows)
-        typer.echo()
+    for shown in tables(result):
+        _tabled(shown)
+    if earlier is not None:
+        _tabled(ratios(compared(earlier, result)))
     for line in (*sentences(result), *failures(result)):
         typer.echo(line)
+
+
+def _tabled(shown: Tabled) -> None:
+    typer.echo(shown.title)
+    table(shown.head, shown.rows)
+    typer.echo()

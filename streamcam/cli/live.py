@@ -237,15 +237,20 @@ def _named(sources: list[str]) -> Iterator[tuple[str, str]]:
 
 def _placed(places: list[str], names: list[str]) -> Iterator[tuple[str, str]]:
     """The camera and the address of each output."""
-    if len(set(places)) < len(places):
-        raise OptionError("two outputs have the same --to", wanted="each place once")
+    from ..sinks.push.places import place_of
+
+    seen = set()
     for place in places:
         if len(names) > 1 and _PLACE not in place:
             raise OptionError(
                 f"--to {place} is one place for {len(names)} cameras", wanted=f"{_PLACE} in it, which is their name"
             )
         for name in names:
-            yield name, place.replace(_PLACE, name)
+            where = place.replace(_PLACE, name)
+            if place_of(where) in seen:
+                raise OptionError(f"two outputs have the same --to: {where}", wanted="each place once")
+            seen.add(place_of(where))
+            yield name, where
 
 
 def _reconnect(text: str) -> int | Literal["auto", "never", "forever"]:

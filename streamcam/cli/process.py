@@ -105,6 +105,7 @@ def process(
     """
     from ..config import make_job
     from ..methods import METHODS, method_name
+    from ..sinks import check_apart
 
     given: dict[str, Any] = {
         **options.model_options(
@@ -140,10 +141,12 @@ def process(
         "overwrite": overwrite,
     }
     sources = expand(inputs, [*METHODS, method_name(method)])
-    jobs = [
-        make_job(source, str(path), **given)
-        for source, path in zip(sources, outputs(sources, output, method_name(method)), strict=True)
-    ]
+    results = outputs(sources, output, method_name(method))
+    jobs = [make_job(source, str(path), **given) for source, path in zip(sources, results, strict=True)]
+    if overwrite:
+        read = [source.removeprefix("file://") for source in sources]
+        for path in results:
+            check_apart(path, read, "-o")
     if output is not None and output.endswith("/"):
         Path(output).mkdir(parents=True, exist_ok=True)
     _run(jobs, as_json=as_json, quiet=quiet)

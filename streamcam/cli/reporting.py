@@ -42,11 +42,11 @@ def understood(error: Exception) -> StreamcamError:
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """Turns what a command raises into a line on stderr and an exit code; SIGTERM ends it like Ctrl-C does."""
+    """Turns what a command raises into a line on stderr and an exit code; SIGTERM and SIGHUP end it like Ctrl-C."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, _interrupt) for number in _endings()}
         own = contextlib.ExitStack()
         try:
             own.enter_context(_own_stderr())
@@ -90,15 +90,25 @@ def _own_stderr() -> Iterator[None]:
             sys.stderr = common
 
 
+def _endings() -> list[int]:
+    """Signals that end a command in order; that of a terminal which is gone only where nohup has not had it ignored."""
+    signals: list[int] = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
+
+
 def _interrupt(number: int, frame: Any) -> NoReturn:
     # The first signal ends the run in order, which closes the output; only one that comes after that is
     # allowed to cut the closing short.
-    for again in (signal.SIGINT, signal.SIGTERM):
+    for again in _endings():
         signal.signal(again, _second)
     raise KeyboardInterrupt
 
 
 def _second(number: int, frame: Any) -> None:
-    for again in (signal.SIGINT, signal.SIGTERM):
+    for again in _endings():
         signal.signal(again, signal.SIG_DFL)
-    say("closing the output; once more to leave it as it is")
+    # A terminal that is gone cannot be told, and the closing must not end for that.
+    with contextlib.suppress(OSError):
+        say("closing the output; once more to leave it as it is")

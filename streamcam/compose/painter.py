@@ -12,7 +12,7 @@ from .caption import SMALLEST_PICTURE, Captions
 from .glaze import Glaze
 from .palette import codes
 from .panels import panels_of
-from .planes import Brush, copy_into
+from .planes import Brush, copy_into, even
 from .spread import Spread
 
 
@@ -103,6 +103,15 @@ class Painter:
             signed = self._display == "signed"
             self._spreads[width, height] = Spread(self._geometry, (width, height), signed=signed)
         return self._spreads[width, height]
+
+
+def evened(frame: Frame, info: SourceInfo) -> VideoFrame:
+    """A frame's picture without anything drawn, of the sides that a drawn one has; itself where they are even."""
+    if info.width % 2 == 0 and info.height % 2 == 0:
+        return frame.picture
+    picture = VideoFrame(even(info.width), even(info.height), info.pixel_format)
+    copy_into(planes_of(picture), planes_of(frame.picture))
+    return tagged(picture, frame, info)
 
 
 def tagged(picture: VideoFrame, frame: Frame, info: SourceInfo) -> VideoFrame:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 import time
 import zipfile
@@ -22,12 +23,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from ..models.backend import tf
-from ..models.foreign import is_function_path
+from ..models.foreign import file_named, is_function_path
 from ..models.load import ModelInfo
 from .devices import processor_threads
 from .kernel import Plan
@@ -40,6 +40,11 @@ T = TypeVar("T")
 LARGEST = 2 * 2**30
 """Bytes that all entries may take together; those that were not used for longest go."""
 
+_ENTRY = re.compile(r"[0-9a-f]{32}\.zip")
+_UNFINISHED = re.compile(r"[0-9a-f]{32}\.zip\.\w{8}\.unfinished")
+"""Names of entries, and of those that are still being written. The folder may be one in which the user has files of
+their own, so nothing of another name is ever removed."""
+
 _ABANDONED = 24 * 3600
 """Seconds after which an entry that is still being written is nobody's."""
 
@@ -50,8 +55,6 @@ _DECIDING = ("TF_", "ONEDNN_", "KERAS_")
 """Beginnings of environment variables that change what is computed."""
 
 _ROOMS = ("engine", "methods", "models", "card")
-_NOT_MINE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, DecodeError)
-"""What reading a damaged or foreign entry may raise: such an entry is made anew."""
 
 
 class _Unrecognisable(Exception):
@@ -161,20 +164,30 @@ class Store:
         self._write(key, {"finding.txt": found.encode()})
 
     def _read(self, key: str, read: Callable[[zipfile.ZipFile], T]) -> T | None:
-        """What an entry holds, or None; a damaged one is taken away."""
+        """What an entry holds, or None; a damaged one is taken away, and one that may not be read is left alone."""
         path = self._path(key)
         if path is None:
             return None
         try:
-            with zipfile.ZipFile(path) as entry:
-                os.utime(path)
-                return read(entry)
-        except FileNotFoundError:
+            file = path.open("rb")
+        except OSError:
             return None
-        except _NOT_MINE:
-            with contextlib.suppress(OSError):
-                path.unlink()
-            return None
+        with file:
+            try:
+                with zipfile.ZipFile(file) as entry:
+                    found = read(entry)
+            except PermissionError:
+                return None
+            except Exception:
+                # Not a list of errors: a bit that is wrong makes zipfile and whatever it then takes for the packing
+                # (zlib, bz2, lzma) raise errors of a dozen kinds, and none of them is a reason to fail.
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                return None
+        # For `_prune`. Entries that belong to somebody else, or cannot be changed, are as good without.
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return found
 
     def _path(self, key: str) -> Path | None:
         return self.folder / f"{key}.zip" if self.folder is not None and key else None
@@ -186,7 +199,12 @@ class Store:
             return
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix="new-", delete=False) as file:
+            if path.exists() and not os.access(path, os.R_OK):
+                # Somebody else's, who would find ours in its place, and could not read that.
+                return
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=f"{path.name}.", suffix=".unfinished", delete=False
+            ) as file:
                 try:
                     with zipfile.ZipFile(file, "w") as entry:
                         for name, data in files.items():
@@ -199,16 +217,21 @@ class Store:
             self._prune(path.parent)
 
     def _prune(self, folder: Path) -> None:
-        entries = sorted((one.stat().st_mtime, one.stat().st_size, one) for one in folder.glob("*.zip"))
-        for left in folder.glob("new-*"):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
-                left.unlink(missing_ok=True)
+        entries = []
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                if _ENTRY.fullmatch(path.name):
+                    found = path.stat()
+                    entries.append((found.st_mtime, found.st_size, path))
+                elif _UNFINISHED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _ABANDONED:
+                    path.unlink()
         total = sum(size for _, size, _ in entries)
-        for _, size, path in entries:
+        for _, size, path in sorted(entries):
             if total <= LARGEST:
                 return
-            path.unlink(missing_ok=True)
-            total -= size
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size
 
 
 _PLAN = ("size", "batch", "layer", "told", "own", "figures", "backwards", "notes")
@@ -256,12 +279,12 @@ def _recognisable(value: Any) -> Any:
         return [_recognisable(one) for one in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    if not isinstance(value, (str, os.PathLike)) or is_function_path(os.fspath(value)):
+    if not isinstance(value, (str, os.PathLike)) or is_function_path(os.fspath(value).strip()):
         raise _Unrecognisable
-    text = os.fspath(value).strip()
+    text = os.fspath(value)
     if not text:
         return text
-    path = Path(text).expanduser()
+    path = file_named(text)
     try:
         if path.is_file():
             return [str(path.resolve()), _stamp(path)]

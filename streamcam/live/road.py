@@ -141,7 +141,8 @@ def run_live(
 
     lens = Lens(job.model, job.explain, len(job.cameras), tell)
     cameras = [open_camera(options, tell, ready=lens.wait_for) for options in job.cameras]
-    outlets = [(name, Outlet(options, tell)) for name, options in job.outlets]
+    inputs = [options.url.removeprefix("file://") for options in job.cameras]
+    outlets = [(name, Outlet(options, tell, inputs=inputs)) for name, options in job.outlets]
     desk = Desk(1, min(camera.max_age for camera in job.cameras), job.explain_fps)
     feeds, screens = [], []
     for camera, options in zip(cameras, job.cameras, strict=True):
@@ -172,7 +173,7 @@ def run_live(
 
     def push(outlet: Outlet) -> None:
         outlet.run()
-        if job.page is None and outlet.trouble and all(other.state == "ended" for _, other in outlets):
+        if job.page is None and outlet.failed and all(other.state == "ended" for _, other in outlets):
             raise SinkError("no output is left", do="what ended them is told above")
 
     with contextlib.ExitStack() as stack:

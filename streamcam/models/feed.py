@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError, OptionError, StreamcamError
-from .foreign import described, import_function, is_function_path
+from .foreign import described, file_named, import_function, is_function_path
 
 Shape: TypeAlias = tuple[int | None, ...]
 Feeder: TypeAlias = Callable[[Any], Any]
@@ -78,7 +78,7 @@ def _understood(name: str, value: Any) -> Any:
         parsed = json.loads(text)
     except ValueError:
         if text.lower().endswith(".npy"):
-            return _stored(name, Path(text).expanduser())
+            return _stored(name, file_named(value))
         if is_function_path(text):
             return import_function(text)
         raise OptionError(f"--feed {name}={value} cannot be understood", wanted=_WANTED) from None

@@ -1,4 +1,4 @@
-"""What comes from outside: functions named ``package.module:function``, and the messages of foreign errors."""
+"""What comes from outside: files and functions that are named, and the messages of foreign errors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,24 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, nearest
 
 _LONGEST_REASON = 200
+
+
+def file_named(name: str | os.PathLike[str]) -> Path:
+    """What the name of a file or folder means: itself, spaces too, but for ``~``, which is the user's home.
+
+    Whoever opens what an option names asks here, and so does whoever looks whether it has changed.
+    """
+    path = Path(name)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # nobody's home
+        return path
 
 
 def is_function_path(text: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
+from .foreign import file_named
 
 IMAGENET_CLASSES = 1000
 
@@ -38,7 +39,7 @@ def named(option: Any, outputs: int, name: str) -> tuple[str, ...]:
     if not isinstance(option, (str, os.PathLike)):
         found, told = _given(option), "labels"
     else:
-        found = imagenet_labels() if option == "imagenet" else _read(Path(option))
+        found = imagenet_labels() if option == "imagenet" else _read(file_named(option))
         told = f"--labels {option}"
     classes = len(numbered(outputs))
     if len(found) != classes:

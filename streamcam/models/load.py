@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..config import DEFAULT_MODEL, ModelOptions
@@ -14,7 +13,7 @@ from ..geometry import Size
 from . import applications, labels, preprocessing
 from .applications import APPLICATIONS
 from .files import SUFFIXES, load_file
-from .foreign import described, import_function, is_function_path, working_directory_importable
+from .foreign import described, file_named, import_function, is_function_path, working_directory_importable
 from .preprocessing import Choice, Preprocess
 from .shapes import interface
 
@@ -130,7 +129,7 @@ def _guessed(model: Any, name: str, options: ModelOptions) -> LoadedModel:
 
 def _from_outside(model: str) -> tuple[Any, str]:
     """The model in a file or from a function, and how to call it."""
-    path = Path(model).expanduser()
+    path = file_named(model)
     if path.exists() or path.suffix.lower() in SUFFIXES:
         return load_file(path), path.name
     if is_function_path(model):

@@ -110,25 +110,35 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
             else f"{path} has no suffix to choose the format by",
             wanted=f"one of {', '.join(SINKS)}",
         )
-    _check_place(options, info)
+    check_place(path, overwrite=options.overwrite, inputs=[info.name])
     module, _, name = target.partition(":")
     return cast(Sink, getattr(import_module(module), name)(options, info))
 
 
-def _check_place(options: SinkOptions, info: SourceInfo) -> None:
-    path = options.path
-    with contextlib.suppress(OSError):
-        if os.path.samefile(info.name, path):
-            raise SinkError(f"{path} is the input itself", do="choose another name with -o")
-    check_place(path, overwrite=options.overwrite)
+def check_apart(path: Path, inputs: Iterable[str], option: str) -> None:
+    """Whether a file is none of those that are read, under whatever name.
 
-
-def check_place(path: Path, *, overwrite: bool, option: str = "-o") -> None:
-    """Whether a file can be created.
+    Args:
+        path: of the file.
+        inputs: what is read meanwhile, files and others.
+        option: by which the file was named.
 
     Raises:
-        SinkError: it is a folder, exists already, or its folder is missing or cannot be written to.
+        SinkError: it is one of them.
     """
+    for one in inputs:
+        with contextlib.suppress(OSError, ValueError):
+            if os.path.samefile(one, path):
+                raise SinkError(f"{path} is the input itself", do=f"choose another name with {option}")
+
+
+def check_place(path: Path, *, overwrite: bool, option: str = "-o", inputs: Iterable[str] = ()) -> None:
+    """Whether a file can be created, and is none of the inputs.
+
+    Raises:
+        SinkError: it is an input, a folder, exists already, or its folder is missing or cannot be written to.
+    """
+    check_apart(path, inputs, option)
     try:
         path.stat()
     except FileNotFoundError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -34,11 +34,14 @@ class Outlet:
         say: takes one line for each failure, in the thread of `run`.
         rate: frames a second, as far as is known.
         live: `offer` drops the oldest picture instead of waiting for room.
+        inputs: what is read meanwhile, and must not be written to.
 
     Attributes:
         to: where to, without credentials.
         state: ``starting``, ``running``, ``waiting`` (it failed, and is tried again) or ``ended``.
-        trouble: what was wrong last, in one line.
+        trouble: what was wrong last, in one line; it may be well again.
+        failed: it ended by a failure. That a peer is lost once the end is asked for is none; a file that cannot be
+            completed then is one.
         frames: pictures handed to a process.
         dropped: pictures for which there was no room.
         restarts: processes that were replaced.
@@ -52,19 +55,21 @@ class Outlet:
         *,
         rate: Fraction = Fraction(25),
         live: bool = True,
+        inputs: Sequence[str] = (),
     ) -> None:
         """Checks all that can be checked before the first picture; creates nothing.
 
         Raises:
             SinkError, OptionError: see `streamcam.sinks.push.places.check`.
         """
-        self._kind = check(options, rate)
+        self._kind = check(options, rate, inputs)
         self._order = Order(options, rate)
         self._say = say
         self._live = live
         self.to = masked(options.to)
         self.state: Literal["starting", "running", "waiting", "ended"] = "starting"
         self.trouble = ""
+        self.failed = False
         self.frames = self.dropped = self.restarts = 0
         self.grace = self._kind.grace
         self._closing = threading.Event()
@@ -121,6 +126,7 @@ class Outlet:
                     attempt.retry_state.attempt_number = 1
         except SinkError as error:
             self.trouble = str(error)
+            self.failed = not (self._closing.is_set() and (self._kind.network or self._kind.stdout))
             self._say(self.trouble)
         finally:
             with self._changed:

@@ -6,7 +6,7 @@ import errno
 import threading
 from collections.abc import Iterable
 from fractions import Fraction
-from math import lcm
+from math import ceil, floor, lcm
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _ASSUMED_RATE = Fraction(25)
 _FRAGMENT_SECONDS = 2
+_HALF = Fraction(1, 2)
 _LARGEST_TIMESCALE = 2**31 - 1
 _LONGEST_PICTURE = 2**31 - 1
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -73,11 +74,12 @@ class VideoSink:
         self._output: OutputContainer | None = None
         self._failed = False
         self._ahead: list[Packet[VideoStream]] | None = None
-        self._pts = self._end = 0
         self._copier: Copier | None = None
         self._awaited: set[int] = set()
         self._held: list[Packet[Any]] = []
         self._delay: int | None = None
+        self._shown: int | None = None
+        self._end = 0
         self._reformatter = VideoReformatter()
 
     def _choose_pixel_format(self) -> str:
@@ -270,6 +272,7 @@ class VideoSink:
         self._check_gap(pts)
         if picture.format.name != self._pixel_format:
             picture = self._reformatter.reformat(picture, format=self._pixel_format, threads=1)
+        self._shown = pts = self._told_apart(pts)
         picture.pts, picture.time_base = pts, self._info.time_base
         if self._info.still or not picture.duration:
             picture.duration = self._duration
@@ -279,14 +282,24 @@ class VideoSink:
 
     def _check_gap(self, pts: int) -> None:
         """FFmpeg ends the process where a picture of an MP4 lasts for longer than its number of ticks can tell."""
-        gap = (pts - self._pts) * self._info.time_base if self.frames else Fraction(0)
-        self._pts = pts
+        gap = Fraction(0) if self._shown is None else (pts - self._shown) * self._info.time_base
         tick = self._stream.time_base
         if self._fragmented and tick and gap / Fraction(tick) > _LONGEST_PICTURE:
             raise SinkError(
                 f"{self.path} cannot hold a picture that is shown for {float(gap) / 3600:.1f} hours",
                 do="choose a name that ends in .mkv",
             )
+
+    def _told_apart(self, pts: int) -> int:
+        """The time of a picture, later where the file would round it to that of the picture before.
+
+        Matroska counts milliseconds, and pictures of a burst (a camera that lay still, a network that did) are closer.
+        """
+        unit = (self._stream.time_base or self._info.time_base) / self._info.time_base
+        if self._shown is None or unit <= 1:
+            return pts
+        before = floor(self._shown / unit + _HALF)
+        return pts if floor(pts / unit + _HALF) > before else ceil((before + 1) * unit)
 
     def _lasting(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """The encoder's last packets, of which the very last holds until the last picture has been shown.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,16 @@ SECONDS = {
 def bench(*arguments: object, **more: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "streamcam", "bench", *(str(a) for a in arguments)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def talkative() -> Any:
+    """A model that prints whatever and whenever it likes, by Python and past it."""
+    from tests.road.models import brightness
+
+    print('{"error": "not mine", "usage": false}')
+    os.write(1, b"loading ...\n")
+    atexit.register(print, "bye")
+    return brightness()
 
 
 def row(stage: str, device: str = "", batch: int = 0, precision: str = "", *, seconds: float = 0, **more: Any) -> Row:

@@ -102,13 +102,14 @@ def test_what_is_saved_is_what_was_said(run: Run) -> None:
     comparable(saved, saved)
 
 
-def test_ctrl_c_ends_the_child_and_leaves_nothing(clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_child_and_leaves_nothing(clip: Path, tmp_path: Path, number: signal.Signals) -> None:
     small = ["--model", "tests.road.models:brightness", "--batch", "8", "--frames", "20000", "--precision", "float32"]
     process = runs.bench(clip, *small, env={**os.environ, "TMPDIR": str(tmp_path)})
     try:
         assert process.stderr is not None
         assert "cases of 20000 frames" in process.stderr.readline() + process.stderr.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
         assert process.returncode == 130, err
         assert out == ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +14,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+import streamcam.bench.compare
 import streamcam.bench.plot
 import streamcam.bench.result
 from streamcam.bench.bound import scaling, verdicts
 from streamcam.bench.case import Case
 from streamcam.bench.clip import looped, synthetic_size
-from streamcam.bench.measure import Row, measured
+from streamcam.bench.compare import load
+from streamcam.bench.measure import Row, measured, report_of
 from streamcam.bench.plan import Plan
 from streamcam.bench.result import bench
 from streamcam.cli.app import app
@@ -155,11 +159,95 @@ def test_what_is_no_benchmark_is_not_compared(tmp_path: Path, text: str) -> None
     assert "no benchmark" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"wall": []},
+        {"cpu": []},
+        {"wall": ["soon"]},
+        {"wall": [0]},
+        {"cpu": [-1.0]},
+        {"cpu": [math.nan]},
+        {"wall": 1},
+        {"device": ["cpu"]},
+        {"stage": None},
+        {"batch": "8"},
+    ],
+)
+def test_an_earlier_benchmark_that_is_broken_is_refused_before_anything_is_measured(
+    gpus: list[Case], tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    saved = tmp_path / "before.json"
+    assert cli("--save", saved, "--quiet").exit_code == 0
+    before = json.loads(saved.read_text())
+    before["rows"][-1] |= wrong
+    saved.write_text(json.dumps(before))
+    gpus.clear()
+    result = cli("--compare", saved)
+    assert result.exit_code == 1
+    assert "no benchmark" in result.stderr
+    assert gpus == []
+
+
+def test_what_was_measured_is_kept_and_shown_whatever_becomes_of_it(
+    gpus: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    assert cli("--save", before, "--quiet").exit_code == 0
+
+    def failing(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(streamcam.bench.compare, "compared", failing)
+    result = cli("--compare", before, "--save", after, "--quiet")
+    assert result.exit_code == 1
+    assert "end to end" in result.stdout
+    assert load(after).rows
+
+
+def test_a_result_that_cannot_be_kept_is_shown(
+    gpus: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = cli("--save", tmp_path / "after.json", "--json", "--quiet")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["rows"]
+    assert "after.json cannot be written: No space left" in result.stderr
+
+
 def test_a_plot_without_matplotlib_is_refused_at_once(gpus: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streamcam.bench.plot, "find_spec", lambda name: None)
     result = cli("--plot", "plot.png")
     assert result.exit_code == 1
     assert result.stderr == "streamcam: --plot needs Matplotlib; pip install 'streamcam[bench]'\n"
+    assert gpus == []
+
+
+@pytest.mark.parametrize("option", ["--plot", "--save"])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_clip_and_a_model_are_no_place_for_results(
+    gpus: list[Case], tmp_path: Path, option: str, scheme: str
+) -> None:
+    clip, link = tmp_path / "clip.png", tmp_path / "link.png"
+    clip.write_bytes(b"mine")
+    link.symlink_to(clip)
+    for arguments in (
+        [f"{scheme}{clip}", option, clip],
+        [f"{scheme}{clip}", option, link],
+        ["--model", clip, option, clip],
+    ):
+        result = cli(*arguments)
+        assert result.exit_code == 1
+        assert result.stderr.endswith(f"is the input itself; choose another name with {option}\n")
+    assert clip.read_bytes() == b"mine"
+    assert gpus == []
+
+
+def test_plot_and_result_need_a_place_each(gpus: list[Case], tmp_path: Path) -> None:
+    assert cli("--plot", tmp_path / "a.png", "--save", tmp_path / "." / "a.png").exit_code == 2
     assert gpus == []
 
 
@@ -191,6 +279,22 @@ def test_a_process_that_ends_badly_is_a_row(tmp_path: Path, monkeypatch: pytest.
     killer.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(killer))
     assert "signal 9" in measured(case).error
+
+
+@pytest.mark.parametrize("said", ["", "bye", "[1, 2]", '{"wall": [0.1'])
+def test_a_process_without_a_report_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text(f"#!/bin/sh\necho '{said}'\n")
+    silent.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(silent))
+    case = Case(stage="draw", clip="clip.mp4", frames=1, repeats=1, work=str(tmp_path))
+    assert measured(case).error == "draw: its process ended without a report"
+
+
+def test_a_report_is_told_from_what_else_is_printed(clip: Path, tmp_path: Path) -> None:
+    options = {"model": "tests.bench.runs:talkative", "preprocess": "none", "precision": "float32"}
+    case = Case(stage="prepare", clip=str(clip), frames=2, repeats=1, work=str(tmp_path), batch=1, options=options)
+    assert report_of(case)["layer"] == "evidence"
 
 
 def test_a_clip_is_looped_and_cut(clip: Path) -> None:

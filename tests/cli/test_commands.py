@@ -61,6 +61,18 @@ def test_json_is_one_object_with_what_the_contract_names(clip: Path, tmp_path: P
     assert len(clips.read(out)) == 12
 
 
+@pytest.mark.parametrize("first", ["a.mp4", "a.gradcam.mp4"])
+def test_no_result_takes_the_place_of_another_input(clip: Path, tmp_path: Path, first: str) -> None:
+    names = [first, *({"a.mp4", "a.gradcam.mp4"} - {first})]
+    for name in names:
+        (tmp_path / name).write_bytes(clip.read_bytes())
+    inputs = [tmp_path / name for name in names]
+    result = cli("process", *inputs, "-o", f"{tmp_path}/", "--overwrite", *SMALL)
+    assert result.exit_code == 1
+    assert "a.gradcam.mp4 is the input itself" in one_line(result.stderr)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(names, clip.read_bytes())
+
+
 def test_quiet_says_nothing(clip: Path, tmp_path: Path) -> None:
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *SMALL, "--quiet")
     assert (result.exit_code, result.output) == (0, "")

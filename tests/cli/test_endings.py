@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import _thread
+import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +20,7 @@ import av.error
 import numpy as np
 import pytest
 
-from streamcam.cli.reporting import understood
+from streamcam.cli.reporting import reported, understood
 from streamcam.config import make_job
 from streamcam.pipeline import Interrupted
 from streamcam.pipeline import run as run_job
@@ -41,14 +44,13 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Run:
     """``streamcam process`` in a process of its own."""
 
-    def __init__(self, clip: Path, out: Path) -> None:
+    def __init__(self, clip: Path, out: Path, **more: Any) -> None:
         self.out = out
         self.process = subprocess.Popen(
             [sys.executable, "-m", "streamcam", "process", str(clip), "-o", str(out), "--json", "--batch", "4", *SMALL],
             cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
         )
 
     def wait_for(self, size: int) -> None:
@@ -67,6 +69,12 @@ class Run:
         return self.process.returncode, out, err
 
 
+def _on_its_terminal() -> None:
+    """Makes standard input this process's terminal, whose end it hears of."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 @pytest.fixture
 def run(tmp_path: Path, long_clip: Path) -> Iterator[Run]:
     run = Run(long_clip, tmp_path / "out.mp4")
@@ -75,7 +83,7 @@ def run(tmp_path: Path, long_clip: Path) -> Iterator[Run]:
     run.process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_a_playable_file(run: Run, number: signal.Signals) -> None:
     run.wait_for(300_000)
     run.process.send_signal(number)
@@ -89,6 +97,35 @@ def test_an_interrupted_run_leaves_a_playable_file(run: Run, number: signal.Sign
     data = run.out.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
     assert sorted(path.name for path in run.out.parent.iterdir()) == ["out.mp4"]
+
+
+def test_a_run_whose_terminal_is_gone_leaves_a_playable_file(long_clip: Path, tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    out = tmp_path / "out.mp4"
+    run = Run(long_clip, out, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_on_its_terminal)
+    os.close(theirs)
+    try:
+        run.wait_for(300_000)
+        os.close(ours)
+        assert run.process.wait(60) not in (0, -signal.SIGHUP)
+    finally:
+        run.process.kill()
+        run.process.wait()
+    assert FRAMES > len(clips.read(out)) > 10
+    data = out.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_hangup_that_nohup_has_ignored_stays_so(ignored: bool) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        during = reported(lambda: signal.getsignal(signal.SIGHUP))()
+        after = signal.getsignal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert after == (signal.SIG_IGN if ignored else signal.SIG_DFL)
+    assert (during == after) == ignored
 
 
 def test_what_ffmpeg_says_is_not_taken_for_standard_output() -> None:

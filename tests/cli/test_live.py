@@ -19,6 +19,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from streamcam.cli.app import app
+from tests.media import picture
 from tests.rtsp_server import RtspServer, free_port, refusing
 
 ROOT = Path(__file__).parents[2]
@@ -123,11 +124,60 @@ def test_values_that_cannot_be_used(arguments: list[str]) -> None:
 
 def test_names_and_places() -> None:
     assert "same --to" in refused(cli(PATTERN, "--to", "a.mp4", "--to", "a.mp4"), code=2)
+    assert "same --to" in refused(cli(PATTERN, "--to", "a.mp4", "--to", "./a.mp4", "--duration", "1"), code=2)
+    assert "same --to" in refused(
+        cli(PATTERN, "--to", "a.m3u8", "--to", Path("a.m3u8").resolve(), "--duration", "1"), code=2
+    )
+    assert "same --to" in refused(
+        cli("b=" + PATTERN, "--to", "{camera}.mp4", "--to", "b.mp4", "--duration", "1"), code=2
+    )
     assert "SOURCE is empty" in refused(cli(""), code=2)
     assert "{camera}" in refused(cli(PATTERN, PATTERN, "--to", "out.mp4"), code=2)
     assert "same name" in refused(cli("a=" + PATTERN, "a=" + PATTERN), code=2)
     assert "a/b" in refused(cli(PATTERN, "--to", "a/b/out.mp4"))
     assert ".xyz" in refused(cli(PATTERN, "--to", "out.xyz"))
+
+
+def test_two_outputs_behind_one_link_are_one(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").symlink_to(tmp_path / "there")
+    places = ("--to", tmp_path / "there" / "a.mp4", "--to", tmp_path / "here" / "a.mp4")
+    assert "same --to" in refused(cli(PATTERN, *places, "--duration", "1"), code=2)
+
+
+@pytest.mark.parametrize("to", ["in.mp4", "./in.mp4", "link.mp4", "{camera}.mp4"])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_an_input_is_no_output(clip: Path, tmp_path: Path, to: str, scheme: str) -> None:
+    mine = tmp_path / "in.mp4"
+    mine.write_bytes(clip.read_bytes())
+    (tmp_path / "link.mp4").symlink_to(mine)
+    line = refused(cli(f"in={scheme}{mine}", "--to", f"{tmp_path}/{to}", "--overwrite"))
+    assert line.endswith("is the input itself; choose another name with --to")
+    assert mine.read_bytes() == clip.read_bytes()
+
+
+def test_the_input_of_another_camera_is_no_output_either(clip: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "in.mp4"
+    mine.write_bytes(clip.read_bytes())
+    line = refused(
+        cli(f"in={PATTERN}", f"b={mine}", "--to", f"{tmp_path}/{{camera}}.mp4", "--overwrite", "--duration", "1")
+    )
+    assert "in.mp4 is the input itself" in line
+    assert mine.read_bytes() == clip.read_bytes()
+
+
+@pytest.mark.parametrize("mine", ["live.m3u8", "live-00000.ts"])
+def test_a_list_and_its_segments_are_no_input(tmp_path: Path, mine: str) -> None:
+    with av.open(str(tmp_path / "live.m3u8"), "w", options={"hls_segment_filename": f"{tmp_path}/live-%05d.ts"}) as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for index in range(10):
+            out.mux(stream.encode(picture(160, 96, index)))
+        out.mux(stream.encode())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    line = refused(cli(tmp_path / mine, "--to", tmp_path / "live.m3u8", "--overwrite", "--http", "off"))
+    assert f"{mine} is the input itself" in line
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 class Run:
@@ -217,6 +267,16 @@ def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, numbe
         with av.open(str(path)) as container:
             assert sum(1 for _ in container.decode(video=0)) > 5
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def test_an_interrupted_run_whose_peer_is_lost_has_its_summary(start: Any) -> None:
+    run = start(PATTERN, "--to", f"rtsp://127.0.0.1:{free_port()}/cam", "--json")
+    assert any("it is tried again" in line for line in run.process.stderr)
+    run.process.send_signal(signal.SIGINT)
+    said, errors = run.process.communicate(timeout=60)
+    assert run.process.returncode == 130, errors
+    (output,) = json.loads(said)["outputs"]
+    assert "127.0.0.1" in output["trouble"]
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import zipfile
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,9 @@ from streamcam.engine.explainer import StreamExplainer
 from streamcam.engine.store import Store
 from streamcam.errors import ModelError
 from streamcam.frames import SourceInfo
+from streamcam.models import labels
 from streamcam.models.backend import keras
+from streamcam.models.foreign import file_named
 
 from . import models
 from .models import HEIGHT, WIDTH
@@ -130,6 +135,38 @@ def test_a_file_copied_with_its_time_is_another(tmp_path: Path, file: Path) -> N
     assert store.key(str(mine)) != before
 
 
+@pytest.mark.parametrize("name", [" names.txt", "names.txt ", "~/names.txt", " .npy", Path(" names.txt")])
+def test_a_file_is_recognised_by_the_name_it_is_opened_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    store, path = Store(tmp_path / "kept"), file_named(name)
+    path.write_text("cat\ndog\n")
+    before = store.key(name)
+    assert labels.named(name, 2, "m") == ("cat", "dog")
+    path.write_text("dog\ncat\n")
+    assert labels.named(name, 2, "m") == ("dog", "cat")
+    assert store.key(name) != before
+
+
+def test_a_model_whose_name_begins_with_a_space_is_recognised(
+    tmp_path: Path, file: Path, loads: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = Path(" m.keras")
+    for count in (1, 2):
+        mine.write_bytes(file.read_bytes())
+        explainer_of(Store(tmp_path / "kept"), mine)
+        assert len(loads) == count
+
+
+def test_a_function_with_spaces_around_it_is_one(tmp_path: Path) -> None:
+    assert Store(tmp_path).key(" tests.engine.models:functional ") == ""
+
+
 def test_a_saved_model_is_its_files_also_behind_links(tmp_path: Path) -> None:
     elsewhere, folder = tmp_path / "elsewhere", tmp_path / "model"
     elsewhere.mkdir()
@@ -197,6 +234,78 @@ def test_a_damaged_entry_is_made_anew(tmp_path: Path, file: Path, loads: list[An
     assert len(loads) == 2
 
 
+def damaged_headers(entry: bytes) -> Iterator[tuple[str, bytes]]:
+    """An entry with each bit wrong of what zipfile goes by: the last file's line in the list, and its own header."""
+    last = entry.rindex(b"PK\x01\x02")
+    own = entry.rindex(b"PK\x03\x04", 0, last)
+    for place in (*range(last, len(entry)), *range(own, own + 30)):
+        for bit in range(8):
+            wrong = bytearray(entry)
+            wrong[place] ^= 1 << bit
+            yield f"bit {bit} of byte {place}", bytes(wrong)
+
+
+def test_whatever_bit_of_an_entry_is_wrong_it_is_right_or_gone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.keep_finding(store.key("x"), "all well")
+    (path,) = tmp_path.iterdir()
+    for where, wrong in damaged_headers(path.read_bytes()):
+        path.write_bytes(wrong)
+        found = store.finding(store.key("x"))
+        assert found == "all well" or (found is None and not path.exists()), where
+
+
+@pytest.mark.parametrize("packed_as", [1, 8, 12, 14, 99])
+def test_what_is_said_to_be_packed_otherwise_is_made_anew(
+    tmp_path: Path, file: Path, loads: list[Any], packed_as: int
+) -> None:
+    look = explainer_of(Store(tmp_path), file).view(INFO).kernel(pictures(2))
+    for entry in tmp_path.glob("*.zip"):
+        data = bytearray(entry.read_bytes())
+        data[data.rindex(b"PK\x01\x02") + 10] = packed_as
+        entry.write_bytes(data)
+    again = explainer_of(Store(tmp_path), file).view(INFO).kernel(pictures(2))
+    np.testing.assert_array_equal(look.maps, again.maps)
+    assert len(loads) == 2
+
+
+def test_what_cannot_be_changed_is_read(
+    tmp_path: Path, file: Path, loads: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    explainer_of(Store(tmp_path), file).view(INFO)
+    for call in ("utime", "unlink", "replace", "mkdir"):
+        monkeypatch.setattr(os, call, refused)
+    explainer_of(Store(tmp_path), file).view(INFO)
+    assert len(loads) == 1
+
+
+def test_an_entry_that_may_not_be_read_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    key = store.key("x")
+    store.keep_finding(key, "theirs")
+    (path,) = tmp_path.iterdir()
+    path.chmod(0)
+    before, really = path.stat(), io.open
+
+    def opened(name: Any, *how: Any, **more: Any) -> Any:
+        if not isinstance(name, int) and Path(name) == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really(name, *how, **more)
+
+    # Whoever runs the tests may be allowed to read everything.
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "open", opened)
+        patch.setattr(os, "access", lambda *_: False)
+        assert store.finding(key) is None
+        store.keep_finding(key, "ours")
+    assert path.stat().st_ino == before.st_ino
+    path.chmod(0o600)
+    assert store.finding(key) == "theirs"
+
+
 def test_what_lives_in_this_process_only_is_not_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     model = models.functional()
@@ -218,11 +327,38 @@ def test_nothing_is_kept_where_the_user_says_so(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_oldest_entries_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "LARGEST", 1500)
-    for age in (3, 2, 1):
-        old = tmp_path / f"{age}.zip"
+    names = [f"{age:032x}" for age in (3, 2, 1)]
+    for age, name in enumerate(reversed(names), 1):
+        old = tmp_path / f"{name}.zip"
         old.write_bytes(bytes(600))
         os.utime(old, (1000 - age, 1000 - age))
     store = Store(tmp_path)
     key = store.key("x")
     store._write(key, {"info.json": b"{}"})
-    assert sorted(path.stem for path in tmp_path.glob("*.zip")) == sorted(["2", "1", key])
+    assert sorted(path.stem for path in tmp_path.glob("*.zip")) == sorted([*names[1:], key])
+
+
+def test_nothing_but_entries_ever_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LARGEST", 0)
+    key = "0123456789abcdef" * 2
+    mine = ["photographs.zip", "new-year.mp4", "new-", f"{key}1.zip", f"{key.upper()}.zip", f"{key}.zip.txt"]
+    theirs = [f"{key}.zip", f"{key}.zip.a_b0c1d2.unfinished"]
+    for name in (*mine, *theirs):
+        (tmp_path / name).write_bytes(bytes(600))
+        os.utime(tmp_path / name, (1000, 1000))
+    store = Store(tmp_path)
+    store._write(store.key("x"), {"info.json": b"{}"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)
+
+
+def test_an_entry_that_was_never_finished_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", lambda *_: None)
+        store.keep_finding(store.key("x"), "all well")
+    (left,) = tmp_path.iterdir()
+    store.keep_finding(store.key("y"), "all well")
+    assert left.exists()
+    os.utime(left, (1000, 1000))
+    store.keep_finding(store.key("y"), "all well")
+    assert not left.exists()

@@ -24,6 +24,7 @@ from streamcam.errors import (
     TargetError,
 )
 from streamcam.live.lens import Lens
+from streamcam.sinks.push.child import Child, ChildError
 
 from .runs import PATTERN, job, running
 
@@ -130,6 +131,44 @@ def test_it_ends_when_no_output_is_left(tmp_path):
         patch.setattr("streamcam.sinks.push.child.Child.serve", lambda self: offer(self, None, 0))
         with running(job(PATTERN, outlets=outlets)) as run:
             run.result()
+
+
+@pytest.mark.parametrize("lost", ["once, and found again", "still when the end is asked for"])
+def test_a_peer_that_was_lost_does_not_spoil_a_run_that_ends(monkeypatch, lost):
+    again, served = threading.Event(), []
+
+    def serve(self):
+        served.append(self)
+        if len(served) == 1:
+            raise ChildError("the peer is gone", lost=True)
+        again.set()
+        assert self._closing.wait(60)
+        if lost.startswith("still"):
+            raise ChildError("the peer is gone again", lost=True)
+
+    monkeypatch.setattr(Child, "serve", serve)
+    outlets = (("cam1", OutletOptions(to="rtsp://127.0.0.1:9/x")),)
+    with running(job(PATTERN, outlets=outlets)) as run:
+        assert again.wait(60)
+        (outlet,) = run.end().outputs
+    assert "the peer is gone" in outlet["trouble"]
+    assert outlet["restarts"] == 1
+
+
+def test_a_file_that_cannot_be_completed_is_a_failure(monkeypatch, tmp_path):
+    begun = threading.Event()
+
+    def serve(self):
+        begun.set()
+        assert self._closing.wait(60)
+        raise SinkError("the disk is full")
+
+    monkeypatch.setattr(Child, "serve", serve)
+    outlets = (("cam1", OutletOptions(to=str(tmp_path / "out.mp4"))),)
+    with running(job(PATTERN, outlets=outlets)) as run:
+        assert begun.wait(60)
+        with pytest.raises(SinkError, match="no output is left"):
+            run.end()
 
 
 def test_the_look_changes_while_something_is_compiled(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,25 @@ def test_variable_rate_and_late_start_are_exact(tmp_path: Path, suffix: str, bas
     back = seconds_of_frames(tmp_path / f"o{suffix}")
     assert len(back) == len(stamps)
     assert max(abs(time - stamp * base) for time, stamp in zip(back, stamps, strict=True)) <= tick
+
+
+@pytest.mark.parametrize(("suffix", "codec"), EVERY)
+@pytest.mark.parametrize("base", [Fraction(1, 90_000), Fraction(1001, 2_400_000), Fraction(1, 1500)])
+def test_pictures_of_a_burst_have_times_of_their_own(tmp_path: Path, suffix: str, codec: Any, base: Fraction) -> None:
+    calm = [n * round(Fraction(1, 25) / base) for n in range(6)]
+    burst = [calm[3] + n for n in range(1, 6)]
+    stamps = sorted({*calm, *burst})
+    with sink(tmp_path / f"o{suffix}", info(time_base=base, rate=Fraction(25)), codec=codec) as writer:
+        for index, stamp in enumerate(stamps):
+            writer.write(picture(96, 64, index), stamp)
+    back = seconds_of_frames(tmp_path / f"o{suffix}")
+    tick = TICK if suffix in (".mkv", ".webm") else base
+    assert len(back) == len(stamps)
+    assert all(after > before for before, after in pairwise(back))
+    late = [time - stamp * base for time, stamp in zip(back, stamps, strict=True)]
+    assert min(late) >= -tick / 2
+    assert max(late) <= len(burst) * tick
+    assert abs(late[-1]) <= tick / 2  # what comes after the burst is where it was
 
 
 @pytest.mark.parametrize("rate", [Fraction(1, 2), Fraction(25), None])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ...config import OutletOptions, SinkOptions
 from ...errors import OptionError, SinkError
-from .. import check_folder, check_place
+from .. import check_apart, check_folder, check_place
 from ..codecs import CONTAINERS, choose_encoder, choose_live_encoder
 
 
@@ -86,12 +88,28 @@ def sink_options(options: OutletOptions, path: Path) -> SinkOptions:
     )
 
 
-def check(options: OutletOptions, rate: Fraction) -> Kind:
+def place_of(to: str) -> tuple[int, int] | str:
+    """What two outputs cannot have in common, however each is spelt."""
+    if to in ("-", "raw:-") or "://" in to:
+        return to
+    try:
+        found = os.stat(to)
+    except OSError:
+        return os.path.realpath(to)
+    return found.st_dev, found.st_ino
+
+
+def check(options: OutletOptions, rate: Fraction, inputs: Sequence[str] = ()) -> Kind:
     """Checks all that can be checked before the first picture; creates nothing.
 
+    Args:
+        options: where to and how.
+        rate: frames a second.
+        inputs: what is read meanwhile, files and others.
+
     Raises:
-        SinkError: nothing can be pushed there, an existing file, a folder that is missing or cannot be written to, a
-            codec that does not fit.
+        SinkError: nothing can be pushed there, an existing file, an input, a folder that is missing or cannot be
+            written to, a codec that does not fit.
         OptionError: a quality or speed that the codec does not have, ``--segment`` for what is no file.
     """
     kind = kind_of(options)
@@ -102,7 +120,7 @@ def check(options: OutletOptions, rate: Fraction) -> Kind:
     elif kind is not _RAW:
         choose_live_encoder(kind.name, options, rate)
     if kind in (_FILE, _HLS):
-        _check_file(Path(options.to), options.overwrite, made=kind is _HLS)
+        _check_file(Path(options.to), options.overwrite, inputs, listed=kind is _HLS)
     elif kind is _SEGMENTS:
         check_folder(Path(options.to).parent, "--to")
     elif kind.stdout and sys.stdout is not None and os.isatty(1):
@@ -110,9 +128,13 @@ def check(options: OutletOptions, rate: Fraction) -> Kind:
     return kind
 
 
-def _check_file(path: Path, overwrite: bool, *, made: bool) -> None:
-    """``made``: its folder is made where only that is missing."""
-    if made and not path.parent.exists():
+def _check_file(path: Path, overwrite: bool, inputs: Sequence[str], *, listed: bool) -> None:
+    """``listed``: it is a list with segments beside it, and its folder is made where only that is missing."""
+    if listed and not path.parent.exists():
         check_folder(path.parent.parent, "--to")
-    else:
-        check_place(path, overwrite=overwrite, option="--to")
+        return
+    check_place(path, overwrite=overwrite, option="--to", inputs=inputs)
+    if listed:
+        segment = re.compile(rf"{re.escape(path.stem)}-\d{{5,}}\.ts")
+        for one in filter(segment.fullmatch, os.listdir(path.parent)):
+            check_apart(path.with_name(one), inputs, "--to")
