@@ -11,7 +11,8 @@ from typing import Any
 from ..errors import LayerError, nearest
 from ..geometry import Size
 from ..models.backend import tf
-from .graph import Call, Head, depends_on, find_head, layer_paths, readers_of, recorded
+from .graph import Call, depends_on, layer_paths, readers_of, recorded
+from .head import Head, find_head, tried
 
 _POOLING = ("MaxPool", "AvgPool")
 _PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum")
@@ -113,7 +114,7 @@ def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
     paths = layer_paths(model)
     with recorded(paths) as calls:
         output = call(pictures)
-    head = find_head(output)
+    head = find_head(output, lambda: tried(call, pictures))
     before, after = depends_on(head.logits), readers_of(pictures)
     size = (pictures.shape[1], pictures.shape[2])
     found = [
