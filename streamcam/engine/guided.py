@@ -85,10 +85,9 @@ def _is_unit(operation: Any) -> bool:
         case "Relu" | "LeakyRelu":
             return True
         case "Relu6":
-            return not _is_gate(operation)
-        case "Maximum" if any(_is_zero(tensor) for tensor in operation.inputs):
-            # max(relu(x), 0) is how Keras caps a ReLU: the ReLU itself is counted already.
-            return not any(tensor.op.type in ("Relu", "Minimum") for tensor in operation.inputs)
+            return not _is_gated(operation.inputs[0])
+        case "Maximum":
+            return _is_rectified(operation)
         case "SelectV2":
             return _is_threshold(operation)
         case "AddV2" | "Sub":
@@ -129,18 +128,36 @@ def _negated(tensor: Any) -> list[Any]:
     return [one.op.inputs[0] for one in waiting if one.op.type == "Neg"]
 
 
-def _is_gate(operation: Any) -> bool:
-    """``relu6(x + 3) / 6``: a hard sigmoid."""
-    added = operation.inputs[0].op
-    return bool(
-        added.type in ("AddV2", "Add", "BiasAdd")
-        and any(tf.get_static_value(_source(one)) == 3 for one in added.inputs)
-    )
+def _is_rectified(operation: Any) -> bool:
+    """``max(x, 0)``, also of ``min(x, 6)``.
+
+    Other caps are as often those of gates, and of pictures that are kept in their range.
+    """
+    for zero, other in zip(operation.inputs, reversed(operation.inputs), strict=True):
+        if not _is_only(zero, 0):
+            continue
+        if other.op.type != "Minimum":
+            return bool(other.op.type != "Relu")
+        # max(min(relu(x), c), 0) is how Keras caps a ReLU: the ReLU itself is counted already.
+        capped = next((one for one in other.op.inputs if tf.get_static_value(_source(one)) is None), None)
+        if capped is None or capped.op.type in ("Relu", "Relu6") or _is_unit(capped.op):
+            return False
+        return any(_is_only(one, 6) for one in other.op.inputs) and not _is_gated(capped)
+    return False
 
 
-def _is_zero(tensor: Any) -> bool:
-    value = tf.get_static_value(_source(tensor))
-    return value is not None and value.size == 1 and float(value.reshape(())) == 0
+def _is_gated(tensor: Any) -> bool:
+    """``x + 3``, which a hard sigmoid is the sixth of: ``relu6(x + 3) / 6``."""
+    return tensor.op.type in ("AddV2", "Add", "BiasAdd") and any(_is_only(one, 3) for one in tensor.op.inputs)
+
+
+def _is_only(tensor: Any, number: float) -> bool:
+    """True for a constant, of whatever shape, that is one number everywhere."""
+    tensor = _source(tensor)
+    if tensor.op.type == "ZerosLike":
+        return number == 0
+    value = tf.get_static_value(tensor)
+    return value is not None and value.size > 0 and bool((value == number).all())
 
 
 def _source(tensor: Any) -> Any:
@@ -153,7 +170,7 @@ def _is_threshold(operation: Any) -> bool:
     """``where(x > threshold, x, 0)``."""
     condition, value, other = operation.inputs
     return bool(
-        condition.op.type in ("Greater", "GreaterEqual") and condition.op.inputs[0] is value and _is_zero(other)
+        condition.op.type in ("Greater", "GreaterEqual") and condition.op.inputs[0] is value and _is_only(other, 0)
     )
 
 

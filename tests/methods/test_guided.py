@@ -91,6 +91,9 @@ SPELLINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "tf.nn": (lambda: subclassed(tf.nn.relu), step()),
     "tf.nn.relu6": (lambda: subclassed(tf.nn.relu6), step(high=6.0)),
     "maximum": (lambda: subclassed(lambda x: tf.maximum(x, 0.0)), step()),
+    "maximum of an array": (lambda: subclassed(lambda x: tf.maximum(tf.zeros_like(x), x)), step()),
+    "where": (lambda: subclassed(lambda x: tf.where(x > 0, x, tf.zeros_like(x))), step()),
+    "clip": (lambda: net(lambda x: keras.ops.clip(x, 0.0, 6.0)), step(high=6.0)),
     "nested twice": (nested_twice, step()),
 }
 
@@ -161,6 +164,29 @@ def test_gates_are_no_relus() -> None:
     assert kernel_of(model, "guided-backprop").plan.notes[0] == "1 ReLU guided"
     with pytest.raises(MethodError, match="no ReLU to guide"):
         kernel_of(net(L.Activation("hard_sigmoid")), "guided-backprop")
+
+
+def test_clips_that_are_gates_or_keep_pictures_in_range_are_no_relus() -> None:
+    gates = (
+        lambda x: keras.ops.clip(x + 3.0, 0.0, 6.0) / 6.0,
+        lambda x: keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0),
+        lambda x: keras.ops.relu6(x + np.full(6, 3.0, np.float32)) / 6.0,
+    )
+    for gate in gates:
+        model = net(lambda x, gate=gate: gate(L.ReLU()(x)))
+        assert kernel_of(model, "guided-backprop").plan.notes[0] == "1 ReLU guided"
+
+
+def test_a_relu_of_what_an_array_was_added_to_is_one_like_any_other() -> None:
+    shift = np.array([3.0, -1.0, 3.0, 0.5, -3.0, 2.0])
+    images = pictures(2)
+    x = scaled(images.astype(np.float64)) @ UNITS + shift
+    above = np.maximum(HEAD[:, 0], 0) / (HEIGHT * WIDTH)
+    expected = np.abs((above * step(high=6.0)(x)) @ UNITS.T).max(3)
+    sure = (np.abs(x[..., None] - [0.0, 6.0]) > 1e-4).all((3, 4))
+    kernel = kernel_of(net(lambda x: keras.ops.relu6(x + shift.astype(np.float32))), "guided-backprop", target="0")
+    assert kernel.plan.notes[0] == "1 ReLU guided"
+    np.testing.assert_allclose(kernel(images).maps[:, 0][sure], expected[sure], rtol=1e-4, atol=1e-8)
 
 
 def test_other_activations_beside_relus_are_told() -> None:
