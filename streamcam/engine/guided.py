@@ -7,6 +7,7 @@ is touched, and what was not found can be counted.
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any
 
 from ..errors import MethodError
@@ -15,6 +16,7 @@ from .graph import depends_on, readers_of
 
 _RULE = "StreamcamGuided"
 _ATTRIBUTE = "_gradient_op_type"
+_WRAPPING = tf.custom_gradient.__module__
 _READERS = 16
 """How many readers are looked through for the sum that a ReLU may be a side of."""
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -31,6 +33,7 @@ _OTHERS = {
 
 
 def _guided(operation: Any, gradient: Any) -> Any:
+    operation.graph.add_to_collection(_RULE, operation.name)
     return gradient_registry.lookup(operation.type)(operation, tf.nn.relu(gradient))
 
 
@@ -44,7 +47,7 @@ def guided_gradient(score: Any, pictures: Any) -> tuple[Any, str]:
         The gradient, None where there is none, and how many ReLUs were guided, for the user.
 
     Raises:
-        MethodError: there is no ReLU on the way.
+        MethodError: there is no ReLU on the way, or only such as cannot be guided.
     """
     between = depends_on(score) & readers_of(pictures)
     operations = [
@@ -66,15 +69,54 @@ def guided_gradient(score: Any, pictures: Any) -> tuple[Any, str]:
             wanted="a network of ReLUs",
             do="use --method saliency or smoothgrad",
         )
+    recomputed = {one: one.get_attr(_ATTRIBUTE) for one in operations if _is_recomputed(one)}
     for operation in guided:
         operation._set_attr(_ATTRIBUTE, tf.compat.v1.AttrValue(s=_RULE.encode()))
+    for operation in recomputed:
+        operation._clear_attr(_ATTRIBUTE)
     try:
         (gradient,) = tf.gradients(score, pictures)
+        reached = len(set(score.graph.get_collection(_RULE)))
     finally:
+        score.graph.clear_collection(_RULE)
         for operation in guided:
             operation._clear_attr(_ATTRIBUTE)
-    note = f"{len(guided)} ReLU{'s' if len(guided) != 1 else ''} guided"
+        for operation, name in recomputed.items():
+            operation._set_attr(_ATTRIBUTE, tf.compat.v1.AttrValue(s=name))
+    if gradient is not None and not reached:
+        raise MethodError(
+            "the model's ReLUs are inside functions with a gradient of their own, which cannot be guided",
+            do="use --method saliency or smoothgrad",
+        )
+    if reached < len(guided):
+        others.append(f"{_counted(len(guided) - reached)} that the gradient goes past")
+    note = f"{_counted(reached)} guided"
     return gradient, f"{note}; {', '.join(others)} left as they are" if others else note
+
+
+def _counted(count: int) -> str:
+    return f"{count} ReLU{'s' if count != 1 else ''}"
+
+
+def _is_recomputed(operation: Any) -> bool:
+    """True for an identity whose gradient computes once more what lies before it (`tf.recompute_grad`).
+
+    What is made on the way back would have ReLUs that nobody has guided. The plain gradient of what lies before is the
+    same, but for the memory that a frozen graph has no use of saving.
+    """
+    try:
+        waiting = [gradient_registry.lookup(operation.get_attr(_ATTRIBUTE).decode())]
+    except (ValueError, LookupError):
+        return False
+    name = tf.recompute_grad.__name__
+    while waiting:
+        function = waiting.pop()
+        if function.__qualname__.startswith(f"{name}."):
+            return True
+        held = [cell.cell_contents for cell in function.__closure__ or ()]
+        # No further than TensorFlow's own wrapping: a gradient of the user's may be made of anything.
+        waiting += [one for one in held if isinstance(one, FunctionType) and one.__module__ == _WRAPPING]
+    return False
 
 
 def _is_unit(operation: Any) -> bool:

@@ -67,6 +67,11 @@ def nested_twice() -> Any:
     return filled(keras.Model(outer, L.Dense(2, use_bias=False, name="predictions")(x)))
 
 
+def recomputed() -> Any:
+    with keras.RematScope(mode="activations"):
+        return fused()
+
+
 def prelu() -> Any:
     return L.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2])
 
@@ -95,6 +100,8 @@ SPELLINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "where": (lambda: subclassed(lambda x: tf.where(x > 0, x, tf.zeros_like(x))), step()),
     "clip": (lambda: net(lambda x: keras.ops.clip(x, 0.0, 6.0)), step(high=6.0)),
     "nested twice": (nested_twice, step()),
+    "recomputed": (recomputed, step()),
+    "recomputed by TensorFlow": (lambda: subclassed(tf.recompute_grad(tf.nn.relu)), step()),
 }
 
 
@@ -198,6 +205,16 @@ def test_a_relu_inside_a_function_of_its_own_is_refused() -> None:
     enclosed = tf.function(tf.nn.relu, autograph=False)
     with pytest.raises(MethodError, match=r"tf\.function of its own"):
         kernel_of(subclassed(enclosed), "guided-backprop")
+
+
+def test_relus_inside_a_gradient_of_ones_own_are_not_counted_as_guided() -> None:
+    own_gradient = tf.custom_gradient(lambda x: (tf.nn.relu(x), lambda above: above * tf.cast(x > 0, x.dtype)))
+    model = subclassed(lambda x: own_gradient(tf.nn.relu(x)))
+    assert kernel_of(model, "guided-backprop").plan.notes[0] == (
+        "1 ReLU guided; 1 ReLU that the gradient goes past left as they are"
+    )
+    with pytest.raises(MethodError, match="a gradient of their own"):
+        kernel_of(subclassed(own_gradient), "guided-backprop")
 
 
 def test_the_rule_is_taken_off_again() -> None:
