@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..models.backend import tf
 from .bounds import KNOWN, LEARNED, bounds_of
+from .calls import CALLS, opened
 
 _PASSES_ON = ("Identity", "IdentityN", "Cast", "Reshape", "Squeeze")
 _PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid")
 _LEAST_PROBABILITY = 1e-7
 _ROUNDING = 1e-2
 """By how much a sum of probabilities may miss 1: bfloat16's steps are a third of it."""
+
+_Kind: TypeAlias = Literal["logits", "shared", "single"]
+"""Logits; probabilities that share one sum of 1; probabilities of each class alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,19 +59,31 @@ def find_head(output: Any, trial: Callable[[], NDArray[Any] | None] = lambda: No
     if not tf.is_tensor(output) or output.shape.rank != 2:
         came = output.shape if tf.is_tensor(output) else type(output).__name__
         raise ModelError(f"the model's output is {came}", wanted="one tensor (N, classes), a classifier")
-    tensor = output
-    while tensor.op.type in _PASSES_ON and tensor.op.inputs:
-        tensor = tensor.op.inputs[tensor.value_index]
+    tensor = _end(output)
     if tensor.op.type in _PROBABILITIES:
         return _behind(output, tensor)
-    met = _met(tensor)
-    if _are_probabilities(tensor, met, trial):
-        return _without_logits(output, met)
+    match _kind(tensor, output.shape[-1], trial):
+        case "shared":
+            return _of_shared(output)
+        case "single":
+            return _of_single(output)
     logits = tf.cast(output, tf.float32)
     if output.shape[-1] == 1:
         logits = tf.concat([-logits, logits], axis=1)
         return Head(logits, tf.nn.sigmoid(logits))
     return Head(logits, tf.nn.softmax(logits))
+
+
+def _end(output: Any) -> Any:
+    """What makes the numbers of an output, also inside a function (a `tf.function`, a ``TFSMLayer``)."""
+    tensor = output
+    while True:
+        if tensor.op.type in _PASSES_ON and tensor.op.inputs:
+            tensor = tensor.op.inputs[tensor.value_index]
+        elif tensor.op.type in CALLS and (inside := opened(tensor)) is not None:
+            tensor = inside
+        else:
+            return tensor
 
 
 def _behind(output: Any, activated: Any) -> Head:
@@ -83,39 +99,44 @@ def _behind(output: Any, activated: Any) -> Head:
     return Head(logits, tf.nn.sigmoid(logits) if kind == "Sigmoid" else tf.nn.softmax(logits))
 
 
-def _without_logits(output: Any, met: list[Any]) -> Head:
-    """The head of a model that computes on with its probabilities."""
+def _of_shared(output: Any) -> Head:
     told = tf.cast(output, tf.float32)
-    classes = output.shape[-1]
-    of_a_class = tf.math.log(tf.maximum(told, _LEAST_PROBABILITY))
-    if classes != 1 and any(_shares(one, classes) for one in met) and all(one.op.type != "Sigmoid" for one in met):
-        note = "the model computes with its softmax: the logarithm of the probability is explained, for want of a logit"
-        return Head(of_a_class, told, note)
-    logits = of_a_class - tf.math.log(tf.maximum(1 - told, _LEAST_PROBABILITY))
-    if classes == 1:
+    note = "the model computes with its softmax: the logarithm of the probability is explained, for want of a logit"
+    return Head(tf.math.log(tf.maximum(told, _LEAST_PROBABILITY)), told, note)
+
+
+def _of_single(output: Any) -> Head:
+    told = tf.cast(output, tf.float32)
+    logits = tf.math.log(tf.maximum(told, _LEAST_PROBABILITY)) - tf.math.log(tf.maximum(1 - told, _LEAST_PROBABILITY))
+    if output.shape[-1] == 1:
         logits, told = tf.concat([-logits, logits], axis=1), tf.concat([1 - told, told], axis=1)
     note = "the model computes with its probabilities: their log-odds are explained, for want of a logit"
     return Head(logits, told, note)
 
 
-def _are_probabilities(tensor: Any, met: list[Any], trial: Callable[[], NDArray[Any] | None]) -> bool:
-    """True where an output cannot be anything but probabilities, or, where that is open, proved to be on trial."""
+def _kind(tensor: Any, classes: int | None, trial: Callable[[], NDArray[Any] | None]) -> _Kind:
+    """What an output is that no softmax or sigmoid has made: as far as can be proved, else as it shows on trial."""
     low, high = bounds_of(tensor)
+    met = _met(tensor)
+    kinds = {one.op.type for one in met}
+    unknown = not kinds <= KNOWN
+    share = any(one.op.type == "Softmax" and one.shape[-1] == classes for one in met) and "Sigmoid" not in kinds
+    certain: _Kind = "shared" if share and classes != 1 else "single"
     if low >= 0 and high <= 1 + _ROUNDING:
-        return True
-    unknown = any(one.op.type not in KNOWN for one in met)
-    if low < 0 and not unknown and all(one.op.type not in ("Softmax", "Sigmoid") for one in met):
-        return False
+        return certain
+    if low < 0 and not unknown and not kinds & {"Softmax", "Sigmoid"}:
+        return "logits"
     values = trial()
     if values is None:
-        return low >= 0
+        return certain if low >= 0 else "logits"
     values = values.astype(np.float64)
     values = values[np.isfinite(values).all(1)]
     if not len(values) or values.min() < -_ROUNDING or values.max() > 1 + _ROUNDING:
-        return False
+        return "logits"
     # Logits may happen to lie between 0 and 1, but do not happen to sum to 1 for every picture.
-    bounded = low >= 0 and high < math.inf
-    return bounded or unknown or (values.shape[1] > 1 and bool((np.abs(values.sum(1) - 1) < _ROUNDING).all()))
+    if classes != 1 and (np.abs(values.sum(1) - 1) < _ROUNDING).all():
+        return "shared"
+    return certain if unknown or (low >= 0 and high < math.inf) else "logits"
 
 
 def _met(output: Any) -> list[Any]:
@@ -132,10 +153,6 @@ def _met(output: Any) -> list[Any]:
             if tensor.op.type not in LEARNED or bounds_of(tensor)[0] >= 0:
                 waiting.extend(one for one in tensor.op.inputs if one.dtype.is_floating)
     return list(met.values())
-
-
-def _shares(tensor: Any, classes: int | None) -> bool:
-    return bool(tensor.op.type == "Softmax" and tensor.shape[-1] == classes)
 
 
 def tried(call: Callable[[Any], Any], pictures: Any) -> NDArray[Any] | None:

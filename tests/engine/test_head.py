@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,13 +94,17 @@ def by_hand(pooled: Any) -> Any:
     return raised / ops.sum(raised, axis=1, keepdims=True)
 
 
+def either_way(x: Any) -> Any:
+    return tf.cond(tf.reduce_mean(x) > 1e9, lambda: tf.nn.softmax(-x), lambda: tf.nn.softmax(x))
+
+
 COMPUTED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "average of sigmoids": (lambda x: L.Average()([dense(x, activation="sigmoid") for _ in "ab"]), "log-odds"),
     "clipped sigmoid": (lambda x: ops.clip(dense(x, activation="sigmoid"), 1e-7, 1 - 1e-7), "log-odds"),
     "hard sigmoid": (hard, "log-odds"),
     "tanh from 0 to 1": (lambda x: (ops.tanh(dense(x)) + 1) / 2, "log-odds"),
     "sigmoid by hand": (lambda x: 1 / (1 + ops.exp(-dense(x))), "log-odds"),
-    "softmax by hand": (by_hand, "log-odds"),
+    "softmax by hand": (by_hand, "logarithm"),
     "mixture of sigmoids": (lambda x: mixture(x, "sigmoid"), "log-odds"),
     "mixture of softmaxes": (lambda x: mixture(x, "softmax"), "logarithm"),
     "matrix product of softmaxes": (
@@ -108,6 +113,7 @@ COMPUTED: dict[str, tuple[Callable[[Any], Any], str]] = {
         ),
         "logarithm",
     ),
+    "softmax in a branch": (lambda x: L.Lambda(either_way)(dense(x)), "logarithm"),
     "clipped groups": (
         lambda x: ops.clip(L.Flatten()(L.Softmax()(L.Reshape((2, 4))(dense(x, 8)))), 1e-6, 1.0),
         "log-odds",
@@ -168,3 +174,60 @@ def test_a_softmax_that_is_recomputed_has_logits() -> None:
     look = first(kernel(images))
     np.testing.assert_allclose(look.probabilities, eager(model, images)[:, 1], rtol=1e-4)
     assert not any("want of a logit" in note for note in kernel.plan.notes)
+
+
+class Enclosed(L.Layer):
+    """Layers, one after the other, in a function of TensorFlow."""
+
+    def __init__(self, inside: list[Any], **options: Any) -> None:
+        super().__init__()
+        self.inside = inside
+        self.run = tf.function(self.all, autograph=False, **options)
+
+    def all(self, x: Any) -> Any:
+        for layer in self.inside:
+            x = layer(x)
+        return x
+
+    def call(self, x: Any) -> Any:
+        return self.run(x)
+
+
+@pytest.mark.parametrize("options", [{}, {"jit_compile": True}], ids=["function", "XLA"])
+@pytest.mark.parametrize("method", ["gradcam", "scorecam"])
+def test_a_softmax_inside_a_function_has_logits(options: Any, method: str) -> None:
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    pooled = L.GlobalAveragePooling2D()(features(inputs))
+    hidden, last = L.Dense(128, activation="relu"), L.Dense(CLASSES)
+    logits = shaken(keras.Model(inputs, last(hidden(pooled))))
+    inside = Enclosed([hidden, last, Enclosed([L.Softmax()])], **options)
+    model, images = keras.Model(inputs, inside(pooled)), pictures(4)
+    kernel = kernel_of(model, method, target=1)
+    look = first(kernel(images))
+    np.testing.assert_allclose(look.probabilities, eager(model, images)[:, 1], rtol=1e-4)
+    np.testing.assert_allclose(look.logits, eager(logits, images)[:, 1], rtol=1e-4, atol=1e-5)
+    assert not any("want of a logit" in note for note in kernel.plan.notes)
+    if method == "gradcam":
+        expected = gradcam(logits, lambda output: output[:, 1], images)
+        np.testing.assert_allclose(look.maps, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_a_softmax_inside_a_saved_model_that_is_a_layer_has_logits(tmp_path: Path) -> None:
+    logits, images = built(dense), pictures(4)
+    keras.Model(logits.input, L.Softmax()(logits.output)).export(tmp_path / "saved", verbose=False)
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    model = keras.Model(inputs, L.TFSMLayer(str(tmp_path / "saved"), call_endpoint="serve")(inputs))
+    look = first(kernel_of(model, "saliency", target=1)(images))
+    expected = eager(logits, images)
+    np.testing.assert_allclose(look.probabilities, softmax(expected)[:, 1], rtol=1e-4)
+    np.testing.assert_allclose(look.logits, expected[:, 1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_function_with_a_gradient_of_its_own_is_left_closed_and_told_right() -> None:
+    own = tf.custom_gradient(lambda x: (tf.nn.softmax(x), lambda above: above))
+    model, images = built(lambda x: Enclosed([own])(dense(x))), pictures(4)
+    kernel = kernel_of(model, "occlusion", target=1)
+    look = first(kernel(images))
+    np.testing.assert_allclose(look.probabilities, eager(model, images)[:, 1], rtol=1e-4)
+    assert "logarithm" in kernel.plan.notes[0]
