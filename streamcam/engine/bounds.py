@@ -6,6 +6,7 @@ as the mean of two sigmoids, from logits that were gated with a softmax.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -54,7 +55,7 @@ _ONE_OF = {
 }
 """Operations each of whose values lies between values of some of their inputs, and which inputs those are."""
 
-_OF_TWO = ("Add", "AddV2", "Sub", "Mul", "RealDiv", "DivNoNan", "Maximum", "Minimum")
+_OF_TWO = ("Add", "AddV2", "BiasAdd", "Sub", "Mul", "RealDiv", "DivNoNan", "Maximum", "Minimum")
 _OTHERS = ("AddN", "Sum", "Neg", "Exp", "Log", "ClipByValue", "IdentityN")
 _SOURCES = ("Const", "ReadVariableOp", "Placeholder")
 
@@ -91,11 +92,11 @@ def _bounds(tensor: Any, of: Callable[[Any], Bounds]) -> Bounds:
     if kind in _ONE_OF:
         sides = [of(one) for one in inputs[slice(*_ONE_OF[kind])]]
         return min(low for low, _ in sides), max(high for _, high in sides)
-    if kind in LEARNED:
+    if kind in LEARNED and kind != "BiasAdd":
         # Weights come last and have both signs: nothing before them is looked at.
         if any(of(one)[0] < 0 for one in reversed(inputs)):
             return ANY
-        return 0, _product(_product(of(inputs[0])[1], of(inputs[1])[1]), _multiplied(operation))
+        return 0, functools.reduce(_product, (of(one)[1] for one in inputs), _multiplied(operation))
     match kind:
         case "Sum":
             return _scaled(of(inputs[0]), _summed(tensor, inputs[0]))
@@ -119,7 +120,7 @@ def _bounds(tensor: Any, of: Callable[[Any], Bounds]) -> Bounds:
 
 def _of_two(kind: str, one: Bounds, two: Bounds) -> Bounds:
     match kind:
-        case "Add" | "AddV2":
+        case "Add" | "AddV2" | "BiasAdd":
             return one[0] + two[0], one[1] + two[1]
         case "Sub":
             return one[0] - two[1], one[1] - two[0]
