@@ -124,11 +124,12 @@ def _kind(tensor: Any, classes: int | None, trial: Callable[[], NDArray[Any] | N
     certain: _Kind = "shared" if share and classes != 1 else "single"
     if low >= 0 and high <= 1 + _ROUNDING:
         return certain
-    if low < 0 and not unknown and not kinds & {"Softmax", "Sigmoid"}:
+    computed = bool(kinds & {"Softmax", "Sigmoid"})
+    if low < 0 and not unknown and not computed:
         return "logits"
     values = trial()
     if values is None:
-        return certain if low >= 0 else "logits"
+        return certain if computed and low >= 0 else "logits"
     values = values.astype(np.float64)
     values = values[np.isfinite(values).all(1)]
     if not len(values) or values.min() < -_ROUNDING or values.max() > 1 + _ROUNDING:
@@ -136,7 +137,7 @@ def _kind(tensor: Any, classes: int | None, trial: Callable[[], NDArray[Any] | N
     # Logits may happen to lie between 0 and 1, but do not happen to sum to 1 for every picture.
     if classes != 1 and (np.abs(values.sum(1) - 1) < _ROUNDING).all():
         return "shared"
-    return certain if unknown or (low >= 0 and high < math.inf) else "logits"
+    return certain if unknown or (computed and low >= 0 and high < math.inf) else "logits"
 
 
 def _met(output: Any) -> list[Any]:

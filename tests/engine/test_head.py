@@ -61,12 +61,18 @@ def flat_relu(pooled: Any) -> Any:
     return ops.relu(dense(pooled) + 0.5)
 
 
+def small_relu6(pooled: Any) -> Any:
+    """For no picture above 1."""
+    return L.Dense(CLASSES, "relu6", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3))(pooled)
+
+
 LOGITS: dict[str, Callable[[Any], Any]] = {
     "mixture of two": mixture,
     "mixture of as many as classes": lambda x: mixture(x, experts=CLASSES),
     "attention": pooled_by_attention,
     "gated by a sigmoid": lambda x: dense(x) * dense(x, activation="sigmoid"),
     "no less than zero": flat_relu,
+    "from 0 to 6": small_relu6,
     "normalised": lambda x: L.BatchNormalization()(dense(x)),
 }
 
