@@ -2,7 +2,7 @@
 
 Keras lets a model be built in many ways (functional, nested, subclassed), and each hides its inside differently.
 Tracing one call and reading the graph works for all of them: every layer's output is recorded while the model
-runs, and the logit is the tensor that goes into the last softmax, whoever made it.
+runs.
 """
 
 from __future__ import annotations
@@ -12,28 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ModelError
 from ..models.backend import keras, tf
-
-_PASSES_ON = ("Identity", "Cast", "Reshape", "Squeeze")
-_PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid")
-_LEARNED = ("MatMul", "BatchMatMulV2", "Einsum", "Conv2D", "BiasAdd")
-_LEAST_PROBABILITY = 1e-7
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Head:
-    """The end of a classifier.
-
-    Attributes:
-        logits: pre-softmax (or pre-sigmoid) values, ``(N, classes)``.
-        probabilities: ``(N, classes)``. A head of one sigmoid unit counts as two classes, negative and positive.
-        note: what the user should know of it; usually nothing.
-    """
-
-    logits: Any
-    probabilities: Any
-    note: str = ""
 
 
 def layer_paths(model: Any) -> dict[str, Any]:
@@ -114,52 +93,6 @@ def recorded(layers: dict[str, Any]) -> Iterator[list[Call]]:
 
 def _operations_so_far() -> int:
     return len(tf.compat.v1.get_default_graph().get_operations())
-
-
-def find_head(output: Any) -> Head:
-    """Finds the logits behind a classifier's output, ``(N, classes)``.
-
-    A fused ``Dense(activation="softmax")`` and a separate layer look the same on the graph. An output without
-    softmax or sigmoid is taken as logits. Where probabilities are computed with after the softmax (clipped, averaged
-    over several views) there is no logit; the logarithm of the probability stands for it.
-
-    Raises:
-        ModelError: the output is not one row of numbers a picture.
-    """
-    if not tf.is_tensor(output) or output.shape.rank != 2:
-        came = output.shape if tf.is_tensor(output) else type(output).__name__
-        raise ModelError(f"the model's output is {came}", wanted="one tensor (N, classes), a classifier")
-    tensor = output
-    while tensor.op.type in _PASSES_ON and tensor.op.inputs:
-        tensor = tensor.op.inputs[0]
-    if tensor.op.type not in _PROBABILITIES and _behind_softmax(tensor):
-        logits = tf.math.log(tf.maximum(tf.cast(output, tf.float32), _LEAST_PROBABILITY))
-        note = "the model computes with its softmax: the logarithm of the probability is explained, for want of a logit"
-        return Head(logits, tf.cast(output, tf.float32), note)
-    if tensor.op.type not in _PROBABILITIES:
-        logits = tf.cast(output, tf.float32)
-        activation = "Softmax" if output.shape[-1] != 1 else "Sigmoid"
-    else:
-        logits = tf.cast(tf.reshape(tensor.op.inputs[0], tf.shape(output)), tf.float32)
-        logits.set_shape(output.shape)
-        activation = tensor.op.type
-    if output.shape[-1] == 1:
-        logits = tf.concat([-logits, logits], axis=1)
-    return Head(logits, tf.nn.sigmoid(logits) if activation == "Sigmoid" else tf.nn.softmax(logits))
-
-
-def _behind_softmax(output: Any) -> bool:
-    """True where a softmax lies between an output and the last thing that was learned."""
-    seen: set[str] = set()
-    waiting = [output]
-    while waiting:
-        tensor = waiting.pop()
-        if tensor.op.type == "Softmax":
-            return True
-        if tensor.name not in seen and tensor.op.type not in _LEARNED:
-            seen.add(tensor.name)
-            waiting.extend(tensor.op.inputs)
-    return False
 
 
 def readers_of(tensor: Any) -> set[str]:

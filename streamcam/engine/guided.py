@@ -7,6 +7,7 @@ is touched, and what was not found can be counted.
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any
 
 from ..errors import MethodError
@@ -15,6 +16,7 @@ from .graph import depends_on, readers_of
 
 _RULE = "StreamcamGuided"
 _ATTRIBUTE = "_gradient_op_type"
+_WRAPPING = tf.custom_gradient.__module__
 _READERS = 16
 """How many readers are looked through for the sum that a ReLU may be a side of."""
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -31,6 +33,7 @@ _OTHERS = {
 
 
 def _guided(operation: Any, gradient: Any) -> Any:
+    operation.graph.add_to_collection(_RULE, operation.name)
     return gradient_registry.lookup(operation.type)(operation, tf.nn.relu(gradient))
 
 
@@ -44,7 +47,7 @@ def guided_gradient(score: Any, pictures: Any) -> tuple[Any, str]:
         The gradient, None where there is none, and how many ReLUs were guided, for the user.
 
     Raises:
-        MethodError: there is no ReLU on the way.
+        MethodError: there is no ReLU on the way, or only such as cannot be guided.
     """
     between = depends_on(score) & readers_of(pictures)
     operations = [
@@ -66,15 +69,54 @@ def guided_gradient(score: Any, pictures: Any) -> tuple[Any, str]:
             wanted="a network of ReLUs",
             do="use --method saliency or smoothgrad",
         )
+    recomputed = {one: one.get_attr(_ATTRIBUTE) for one in operations if _is_recomputed(one)}
     for operation in guided:
         operation._set_attr(_ATTRIBUTE, tf.compat.v1.AttrValue(s=_RULE.encode()))
+    for operation in recomputed:
+        operation._clear_attr(_ATTRIBUTE)
     try:
         (gradient,) = tf.gradients(score, pictures)
+        reached = len(set(score.graph.get_collection(_RULE)))
     finally:
+        score.graph.clear_collection(_RULE)
         for operation in guided:
             operation._clear_attr(_ATTRIBUTE)
-    note = f"{len(guided)} ReLU{'s' if len(guided) != 1 else ''} guided"
+        for operation, name in recomputed.items():
+            operation._set_attr(_ATTRIBUTE, tf.compat.v1.AttrValue(s=name))
+    if gradient is not None and not reached:
+        raise MethodError(
+            "the model's ReLUs are inside functions with a gradient of their own, which cannot be guided",
+            do="use --method saliency or smoothgrad",
+        )
+    if reached < len(guided):
+        others.append(f"{_counted(len(guided) - reached)} that the gradient goes past")
+    note = f"{_counted(reached)} guided"
     return gradient, f"{note}; {', '.join(others)} left as they are" if others else note
+
+
+def _counted(count: int) -> str:
+    return f"{count} ReLU{'s' if count != 1 else ''}"
+
+
+def _is_recomputed(operation: Any) -> bool:
+    """True for an identity whose gradient computes once more what lies before it (`tf.recompute_grad`).
+
+    What is made on the way back would have ReLUs that nobody has guided. The plain gradient of what lies before is the
+    same, but for the memory that a frozen graph has no use of saving.
+    """
+    try:
+        waiting = [gradient_registry.lookup(operation.get_attr(_ATTRIBUTE).decode())]
+    except (ValueError, LookupError):
+        return False
+    name = tf.recompute_grad.__name__
+    while waiting:
+        function = waiting.pop()
+        if function.__qualname__.startswith(f"{name}."):
+            return True
+        held = [cell.cell_contents for cell in function.__closure__ or ()]
+        # No further than TensorFlow's own wrapping: a gradient of the user's may be made of anything.
+        waiting += [one for one in held if isinstance(one, FunctionType) and one.__module__ == _WRAPPING]
+    return False
 
 
 def _is_unit(operation: Any) -> bool:
@@ -85,10 +127,9 @@ def _is_unit(operation: Any) -> bool:
         case "Relu" | "LeakyRelu":
             return True
         case "Relu6":
-            return not _is_gate(operation)
-        case "Maximum" if any(_is_zero(tensor) for tensor in operation.inputs):
-            # max(relu(x), 0) is how Keras caps a ReLU: the ReLU itself is counted already.
-            return not any(tensor.op.type in ("Relu", "Minimum") for tensor in operation.inputs)
+            return not _is_gated(operation.inputs[0])
+        case "Maximum":
+            return _is_rectified(operation)
         case "SelectV2":
             return _is_threshold(operation)
         case "AddV2" | "Sub":
@@ -129,18 +170,36 @@ def _negated(tensor: Any) -> list[Any]:
     return [one.op.inputs[0] for one in waiting if one.op.type == "Neg"]
 
 
-def _is_gate(operation: Any) -> bool:
-    """``relu6(x + 3) / 6``: a hard sigmoid."""
-    added = operation.inputs[0].op
-    return bool(
-        added.type in ("AddV2", "Add", "BiasAdd")
-        and any(tf.get_static_value(_source(one)) == 3 for one in added.inputs)
-    )
+def _is_rectified(operation: Any) -> bool:
+    """``max(x, 0)``, also of ``min(x, 6)``.
+
+    Other caps are as often those of gates, and of pictures that are kept in their range.
+    """
+    for zero, other in zip(operation.inputs, reversed(operation.inputs), strict=True):
+        if not _is_only(zero, 0):
+            continue
+        if other.op.type != "Minimum":
+            return bool(other.op.type != "Relu")
+        # max(min(relu(x), c), 0) is how Keras caps a ReLU: the ReLU itself is counted already.
+        capped = next((one for one in other.op.inputs if tf.get_static_value(_source(one)) is None), None)
+        if capped is None or capped.op.type in ("Relu", "Relu6") or _is_unit(capped.op):
+            return False
+        return any(_is_only(one, 6) for one in other.op.inputs) and not _is_gated(capped)
+    return False
 
 
-def _is_zero(tensor: Any) -> bool:
-    value = tf.get_static_value(_source(tensor))
-    return value is not None and value.size == 1 and float(value.reshape(())) == 0
+def _is_gated(tensor: Any) -> bool:
+    """``x + 3``, which a hard sigmoid is the sixth of: ``relu6(x + 3) / 6``."""
+    return tensor.op.type in ("AddV2", "Add", "BiasAdd") and any(_is_only(one, 3) for one in tensor.op.inputs)
+
+
+def _is_only(tensor: Any, number: float) -> bool:
+    """True for a constant, of whatever shape, that is one number everywhere."""
+    tensor = _source(tensor)
+    if tensor.op.type == "ZerosLike":
+        return number == 0
+    value = tf.get_static_value(tensor)
+    return value is not None and value.size > 0 and bool((value == number).all())
 
 
 def _source(tensor: Any) -> Any:
@@ -153,7 +212,7 @@ def _is_threshold(operation: Any) -> bool:
     """``where(x > threshold, x, 0)``."""
     condition, value, other = operation.inputs
     return bool(
-        condition.op.type in ("Greater", "GreaterEqual") and condition.op.inputs[0] is value and _is_zero(other)
+        condition.op.type in ("Greater", "GreaterEqual") and condition.op.inputs[0] is value and _is_only(other, 0)
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from ..errors import LayerError, nearest
 from ..geometry import Size
 from ..models.backend import tf
-from .graph import Call, Head, depends_on, find_head, layer_paths, readers_of, recorded
+from .graph import Call, depends_on, layer_paths, readers_of, recorded
+from .head import Head, find_head, tried
 
 _POOLING = ("MaxPool", "AvgPool")
 _PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum")
@@ -111,9 +112,11 @@ def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
         ModelError: the model's output is not a classifier's.
     """
     paths = layer_paths(model)
+    first = len(pictures.graph.get_operations())
     with recorded(paths) as calls:
         output = call(pictures)
-    head = find_head(output)
+    own = pictures.graph.get_operations()[first:]
+    head = find_head(output, lambda: tried(call, pictures))
     before, after = depends_on(head.logits), readers_of(pictures)
     size = (pictures.shape[1], pictures.shape[2])
     found = [
@@ -121,7 +124,7 @@ def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
         for path, one in _named(calls)
         if tf.is_tensor(one.output)
     ]
-    found += _hidden(calls, pictures.graph, before & after, size)
+    found += _hidden(calls, own, first, before & after, size)
     pictured: list[tuple[int, int]] = []
     for one in found:
         _judge(one, pictures, before, after, pictured)
@@ -162,16 +165,17 @@ def _named(calls: list[Call]) -> list[tuple[str, Call]]:
     return named
 
 
-def _hidden(calls: list[Call], graph: Any, between: set[str], size: tuple[int, int]) -> list[_Found]:
+def _hidden(calls: list[Call], own: list[Any], first: int, between: set[str], size: tuple[int, int]) -> list[_Found]:
     """Grids that no layer returns.
 
     A ``call`` written in Python may compute on behind its last layer, with a ReLU of its own say: the last such grid
     goes by its operation, ``relu``. Operations inside a layer that calls no other are that layer's affair. A model
-    without layers (a SavedModel) has all its grids here, by the names of their operations.
+    without layers (a SavedModel) has all its grids here, by the names of their operations: the model's own, numbered
+    from ``first`` on, since what makes the pictures is another thing in every pass of a method of many.
     """
     grids = [
         (number, operation)
-        for number, operation in enumerate(graph.get_operations())
+        for number, operation in enumerate(own, first)
         if operation.type not in (*_UNCHANGED, "Placeholder")
         and len(operation.outputs) == 1
         and operation.outputs[0].name in between

@@ -11,8 +11,8 @@ from ..models.backend import tf
 from ..models.foreign import described
 from ..models.load import LoadedModel
 from ..models.targets import Target
-from .graph import find_head
 from .guided import guided_gradient
+from .head import find_head, tried
 from .layers import Grid, Survey, choose_layer, survey
 
 
@@ -146,7 +146,8 @@ class Pass:
         return tf.cast(self._wanted.loaded.preprocess(tf.fill(shape, tf.constant(grey, tf.float32))), tf.float32)
 
     def _score_of(self, other: Any, number: int) -> Any:
-        logits = find_head(self._wanted.loaded.call(other)).logits
+        call = self._wanted.loaded.call
+        logits = find_head(call(other), lambda: tried(call, other)).logits
         rows = tf.repeat(logits, tf.shape(self.classes)[0], axis=0)
         return self._wanted.targets[number].score(rows, self.classes[:, number])
 

@@ -66,6 +66,9 @@ with _hushed(), _uncollected(), warnings.catch_warnings():
     from tensorflow.python.framework.convert_to_constants import _replace_variables_by_constants as replace_variables
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    # The same for the body of a function in a graph.
+    from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
     # Nor is there a public way to the gradient that TensorFlow itself has for an operation.
     from tensorflow.python.framework.ops import gradient_registry
 
@@ -75,6 +78,7 @@ with _hushed(), _uncollected(), warnings.catch_warnings():
 __all__ = [
     "FunctionConverter",
     "convert_variables_to_constants_v2",
+    "function_def_to_graph",
     "gradient_registry",
     "keras",
     "replace_variables",

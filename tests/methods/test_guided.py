@@ -67,6 +67,11 @@ def nested_twice() -> Any:
     return filled(keras.Model(outer, L.Dense(2, use_bias=False, name="predictions")(x)))
 
 
+def recomputed() -> Any:
+    with keras.RematScope(mode="activations"):
+        return fused()
+
+
 def prelu() -> Any:
     return L.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2])
 
@@ -91,7 +96,12 @@ SPELLINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "tf.nn": (lambda: subclassed(tf.nn.relu), step()),
     "tf.nn.relu6": (lambda: subclassed(tf.nn.relu6), step(high=6.0)),
     "maximum": (lambda: subclassed(lambda x: tf.maximum(x, 0.0)), step()),
+    "maximum of an array": (lambda: subclassed(lambda x: tf.maximum(tf.zeros_like(x), x)), step()),
+    "where": (lambda: subclassed(lambda x: tf.where(x > 0, x, tf.zeros_like(x))), step()),
+    "clip": (lambda: net(lambda x: keras.ops.clip(x, 0.0, 6.0)), step(high=6.0)),
     "nested twice": (nested_twice, step()),
+    "recomputed": (recomputed, step()),
+    "recomputed by TensorFlow": (lambda: subclassed(tf.recompute_grad(tf.nn.relu)), step()),
 }
 
 
@@ -163,6 +173,29 @@ def test_gates_are_no_relus() -> None:
         kernel_of(net(L.Activation("hard_sigmoid")), "guided-backprop")
 
 
+def test_clips_that_are_gates_or_keep_pictures_in_range_are_no_relus() -> None:
+    gates = (
+        lambda x: keras.ops.clip(x + 3.0, 0.0, 6.0) / 6.0,
+        lambda x: keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0),
+        lambda x: keras.ops.relu6(x + np.full(6, 3.0, np.float32)) / 6.0,
+    )
+    for gate in gates:
+        model = net(lambda x, gate=gate: gate(L.ReLU()(x)))
+        assert kernel_of(model, "guided-backprop").plan.notes[0] == "1 ReLU guided"
+
+
+def test_a_relu_of_what_an_array_was_added_to_is_one_like_any_other() -> None:
+    shift = np.array([3.0, -1.0, 3.0, 0.5, -3.0, 2.0])
+    images = pictures(2)
+    x = scaled(images.astype(np.float64)) @ UNITS + shift
+    above = np.maximum(HEAD[:, 0], 0) / (HEIGHT * WIDTH)
+    expected = np.abs((above * step(high=6.0)(x)) @ UNITS.T).max(3)
+    sure = (np.abs(x[..., None] - [0.0, 6.0]) > 1e-4).all((3, 4))
+    kernel = kernel_of(net(lambda x: keras.ops.relu6(x + shift.astype(np.float32))), "guided-backprop", target="0")
+    assert kernel.plan.notes[0] == "1 ReLU guided"
+    np.testing.assert_allclose(kernel(images).maps[:, 0][sure], expected[sure], rtol=1e-4, atol=1e-8)
+
+
 def test_other_activations_beside_relus_are_told() -> None:
     model = net(lambda x: L.Activation("silu")(L.ReLU()(x)))
     assert kernel_of(model, "guided-backprop").plan.notes[0] == "1 ReLU guided; sigmoid (as in SiLU) left as they are"
@@ -172,6 +205,16 @@ def test_a_relu_inside_a_function_of_its_own_is_refused() -> None:
     enclosed = tf.function(tf.nn.relu, autograph=False)
     with pytest.raises(MethodError, match=r"tf\.function of its own"):
         kernel_of(subclassed(enclosed), "guided-backprop")
+
+
+def test_relus_inside_a_gradient_of_ones_own_are_not_counted_as_guided() -> None:
+    own_gradient = tf.custom_gradient(lambda x: (tf.nn.relu(x), lambda above: above * tf.cast(x > 0, x.dtype)))
+    model = subclassed(lambda x: own_gradient(tf.nn.relu(x)))
+    assert kernel_of(model, "guided-backprop").plan.notes[0] == (
+        "1 ReLU guided; 1 ReLU that the gradient goes past left as they are"
+    )
+    with pytest.raises(MethodError, match="a gradient of their own"):
+        kernel_of(subclassed(own_gradient), "guided-backprop")
 
 
 def test_the_rule_is_taken_off_again() -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from streamcam.config import ModelOptions
+from streamcam.engine.kernel import plan_kernel
+from streamcam.methods import load_method
+from streamcam.models import load_model, parse_target
+from tests.engine.models import HEIGHT, WIDTH
 from tests.engine.test_kernel import kernel_of, pictures, scaled
 
 from . import nets
@@ -83,10 +89,7 @@ def upsampled(cells: Any, height: int, width: int) -> Any:
     return out
 
 
-@pytest.mark.parametrize("channels", [0, 3])
-def test_scorecam(channels: int) -> None:
-    model, images = nets.net(flat=True), pictures(2)
-    inputs = scaled(images.astype(np.float64))
+def scorecam(model: Any, inputs: Any, channels: int) -> Any:
     _, grid, _, _ = looked(model, inputs, INDEX)
     expected = []
     for one, cells in zip(inputs, grid, strict=True):
@@ -99,7 +102,31 @@ def test_scorecam(channels: int) -> None:
             scores.append(nets.logits_of(model, one[None] * mask[None, :, :, None])[0, INDEX])
         weights = np.exp(np.array(scores) - max(scores))
         expected.append(relu(cells[..., kept] @ (weights / weights.sum())))
-    close(maps_of(model, "scorecam", images, params={"channels": channels}), np.array(expected))
+    return np.array(expected)
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_scorecam(channels: int) -> None:
+    model, images = nets.net(flat=True), pictures(2)
+    expected = scorecam(model, scaled(images.astype(np.float64)), channels)
+    close(maps_of(model, "scorecam", images, params={"channels": channels}), expected)
+
+
+def test_scorecam_of_a_saved_model_that_takes_pictures_as_they_are(tmp_path: Path) -> None:
+    """Its layers go by names on the graph, which are to be the same in every pass."""
+    model, images = nets.net(flat=True), pictures(2)
+    model.export(tmp_path / "saved", verbose=False)
+    known = load_model(ModelOptions(model=str(tmp_path / "saved"), preprocess=None))
+    plan = plan_kernel(
+        known,
+        load_method("scorecam", {}),
+        layer="auto",
+        targets=(parse_target(known.labels, str(INDEX)),),
+        size=(WIDTH, HEIGHT),
+        batch=2,
+    )
+    got = plan.start("cpu", "float32")(images).maps[:, 0].astype(np.float64)
+    close(got, scorecam(model, images.astype(np.float64), channels=0))
 
 
 @pytest.mark.parametrize("layer", ["last", "conv2d"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamcam.config import ModelOptions
-from streamcam.engine.graph import find_head
+from streamcam.engine.head import find_head
 from streamcam.errors import ModelError, StreamcamError
 from streamcam.models import load_model
 from streamcam.models.backend import keras, tf
