@@ -18,6 +18,8 @@ _PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Eins
 _PREPARING = ("Pad", "PadV2", "MirrorPad", "RealDiv", "Sub", "Rsqrt")
 """Operations of preprocessing and of batch norm's inside: a SavedModel's grids are many enough without them."""
 
+_MORE_THAN_PICTURES = "its first axis holds"
+
 _UNCHANGED = ("Identity", "Cast", "StopGradient", "CheckNumerics")
 
 
@@ -56,16 +58,21 @@ class Grid:
         tensor: ``(N, h, w, K)``, or tokens ``(N, first + h·w, K)``, row by row.
         rows, columns: h and w.
         first: tokens before those of the picture, such as a class token.
+        count: N; None where it is not known.
     """
 
     tensor: Any
     rows: int
     columns: int
     first: int = 0
+    count: int | None = None
 
     def arranged(self, tensor: Any) -> Any:
         """A tensor of the layer's shape as float32 ``(N, h, w, K)``."""
         tensor = tf.cast(tensor, tf.float32)
+        if tensor.shape[0] is None:
+            # Known only when it runs: it then fails sooner than that pictures get each other's maps.
+            tensor = tf.ensure_shape(tensor, (self.count, *tensor.shape[1:]), name="one_row_a_picture")
         if self.tensor.shape.rank == 4:
             return tensor
         return tf.reshape(tensor[:, self.first :], (-1, self.rows, self.columns, tensor.shape[2]))
@@ -125,7 +132,7 @@ def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
     pictured: list[tuple[int, int]] = []
     for one in found:
         _judge(one, pictures, before, after, pictured)
-    chosen = _chosen(found, size, head.logits)
+    chosen = _chosen(found, pictures, head.logits, after)
     rows = tuple(
         LayerInfo(
             path=one.path,
@@ -220,19 +227,32 @@ def _judge(one: _Found, pictures: Any, before: set[str], after: set[str], pictur
         one.reason = "no grid: after the pooling" if tensor.shape.rank == 2 else "no grid"
     elif None in tensor.shape[1:]:
         one.reason = "no fixed size"
+    elif (told := _first_axis(tensor, pictures)) is not None:
+        one.reason = told
+        return
     elif tensor.shape.rank == 3:
-        _judge_tokens(one, before, pictured)
+        _judge_tokens(one, before, pictured, pictures.shape[0])
     elif tensor.shape[1] == 1 and tensor.shape[2] == 1:
         one.reason = "a single cell: after the pooling"
     elif tensor.name not in before:
         one.reason = "the logits do not depend on it"
     else:
-        one.grid = Grid(tensor, tensor.shape[1], tensor.shape[2])
+        one.grid = Grid(tensor, tensor.shape[1], tensor.shape[2], count=pictures.shape[0])
     if tensor.shape.rank == 4 and _is_grid(tensor, (pictures.shape[1], pictures.shape[2])):
         pictured.append((tensor.shape[1], tensor.shape[2]))
 
 
-def _judge_tokens(one: _Found, before: set[str], pictured: list[tuple[int, int]]) -> None:
+def _first_axis(tensor: Any, pictures: Any) -> str | None:
+    """What is there instead of the pictures, if anything: rows of it would be taken for those of other pictures."""
+    held, count = tensor.shape[0], pictures.shape[0]
+    if held is None or count is None or held == count:
+        return None
+    if held % count:
+        return f"{_MORE_THAN_PICTURES} {held} for {count} pictures"
+    return f"{_MORE_THAN_PICTURES} {held // count} for each picture: crops, views or windows of it"
+
+
+def _judge_tokens(one: _Found, before: set[str], pictured: list[tuple[int, int]], count: int | None) -> None:
     """Tokens are put back on the last grid before them that has as many cells, but for a few tokens in front."""
     tokens = one.tensor.shape[1]
     for first in (0, 1, 2, 5):
@@ -241,13 +261,14 @@ def _judge_tokens(one: _Found, before: set[str], pictured: list[tuple[int, int]]
                 if one.tensor.name not in before:
                     one.reason = "the logits do not depend on it"
                 else:
-                    one.grid = Grid(one.tensor, rows, columns, first)
+                    one.grid = Grid(one.tensor, rows, columns, first, count)
                 return
     one.reason = f"{tokens} tokens, and no grid before them has as many cells"
 
 
-def _chosen(found: list[_Found], size: tuple[int, int], logits: Any) -> _Found | None:
+def _chosen(found: list[_Found], pictures: Any, logits: Any, after: set[str]) -> _Found | None:
     """The last candidate that is no pooling; of layers that return one and the same tensor, the first."""
+    size = (pictures.shape[1], pictures.shape[2])
     candidates = [
         one
         for one in found
@@ -255,6 +276,13 @@ def _chosen(found: list[_Found], size: tuple[int, int], logits: Any) -> _Found |
         and one.tensor.op.type not in _POOLING
         and (one.tensor.shape.rank == 3 or _is_grid(one.tensor, size))
     ]
+    if any(one.reason.startswith(_MORE_THAN_PICTURES) for one in found):
+        # A grid of one view of several, such as the mirror image, is not what the model sees of the picture; nor is
+        # what lies before the first product.
+        learned = _learned(logits.graph, after)
+        candidates = [
+            one for one in candidates if one.tensor.name in learned and _sees_all(one.tensor, pictures, logits)
+        ]
     if any(one.grid is not None and one.grid.first for one in candidates):
         # Read out through a class token: behind the last attention the picture's tokens lead nowhere.
         attended = _before_last_attention(logits)
@@ -263,6 +291,32 @@ def _chosen(found: list[_Found], size: tuple[int, int], logits: Any) -> _Found |
         return None
     last = candidates[-1].tensor.name
     return next(one for one in candidates if one.tensor.name == last)
+
+
+def _learned(graph: Any, after: set[str]) -> set[str]:
+    """Names of the tensors behind the first products with the pictures."""
+    found: set[str] = set()
+    for operation in graph.get_operations():
+        outputs = {tensor.name for tensor in operation.outputs}
+        if not outputs.isdisjoint(after) and (
+            operation.type in _PRODUCTS or any(tensor.name in found for tensor in operation.inputs)
+        ):
+            found |= outputs
+    return found
+
+
+def _sees_all(grid: Any, pictures: Any, logits: Any) -> bool:
+    """True where nothing gets from the pictures to the logits but through a grid."""
+    seen = {grid.name}
+    waiting = [logits]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor is pictures:
+            return False
+        if tensor.name not in seen and tensor.dtype.is_floating:  # sizes of pictures are none of their content
+            seen.add(tensor.name)
+            waiting.extend(tensor.op.inputs)
+    return True
 
 
 def _before_last_attention(logits: Any) -> set[str]:
@@ -292,8 +346,10 @@ def choose_layer(name: str, rows: tuple[LayerInfo, ...]) -> str:
         for row in rows:
             if row.chosen:
                 return row.path
+        crowded = [row for row in rows if row.reason.startswith(_MORE_THAN_PICTURES)]
         raise LayerError(
-            "the model has no layer whose output is a grid (N, h, w, channels) that its logits depend on",
+            "the model has no layer whose output is a grid (N, h, w, channels) that its logits depend on"
+            + (f"; of {crowded[-1].path} {crowded[-1].reason}" if crowded else ""),
             wanted="a convolutional classifier",
             do="use a method that needs no layer, such as saliency or occlusion",
         )
