@@ -54,7 +54,7 @@ def interface(model: Any, name: str, image_input: str = "", feed: Mapping[str, A
         ModelError: the model does not take one batch of RGB pictures, or does not give one row of numbers each.
         OptionError: a value cannot be used for its input.
     """
-    from .backend import keras
+    from .backend import keras, one_at_a_time
 
     wiring = wire(model, name, image_input, feed or {})
     height, width = wiring.shape[1:3]
@@ -62,7 +62,7 @@ def interface(model: Any, name: str, image_input: str = "", feed: Mapping[str, A
     outputs = symbolic(model, "outputs") if wiring.declared else None
     if outputs is None:
         try:
-            with warnings.catch_warnings():
+            with one_at_a_time, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 outputs = keras.tree.flatten(wiring.call(keras.ops.zeros((1, size[1], size[0], 3))))
         except StreamcamError:
