@@ -12,6 +12,7 @@ from ..errors import LayerError, nearest
 from ..geometry import Size
 from ..models.backend import tf
 from .graph import Call, Head, depends_on, find_head, layer_paths, readers_of, recorded
+from .rasters import Rasters
 
 _POOLING = ("MaxPool", "AvgPool")
 _PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum")
@@ -122,17 +123,17 @@ def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
         output = call(pictures)
     head = find_head(output)
     before, after = depends_on(head.logits), readers_of(pictures)
-    size = (pictures.shape[1], pictures.shape[2])
+    rasters = Rasters(pictures, after)
     found = [
         _Found(path, type(paths[one.path]).__name__, one.output)
         for path, one in _named(calls)
         if tf.is_tensor(one.output)
     ]
-    found += _hidden(calls, pictures.graph, before & after, size)
+    found += _hidden(calls, pictures.graph, before & after, rasters)
     pictured: list[tuple[int, int]] = []
     for one in found:
-        _judge(one, pictures, before, after, pictured)
-    chosen = _chosen(found, pictures, head.logits, after)
+        _judge(one, pictures, before, after, rasters, pictured)
+    chosen = _chosen(found, pictures, head.logits, after, rasters)
     rows = tuple(
         LayerInfo(
             path=one.path,
@@ -169,7 +170,7 @@ def _named(calls: list[Call]) -> list[tuple[str, Call]]:
     return named
 
 
-def _hidden(calls: list[Call], graph: Any, between: set[str], size: tuple[int, int]) -> list[_Found]:
+def _hidden(calls: list[Call], graph: Any, between: set[str], rasters: Rasters) -> list[_Found]:
     """Grids that no layer returns.
 
     A ``call`` written in Python may compute on behind its last layer, with a ReLU of its own say: the last such grid
@@ -183,7 +184,7 @@ def _hidden(calls: list[Call], graph: Any, between: set[str], size: tuple[int, i
         and len(operation.outputs) == 1
         and operation.outputs[0].name in between
         and operation.outputs[0].dtype.is_floating
-        and _is_grid(operation.outputs[0], size)
+        and operation.outputs[0] in rasters
     ]
     if not calls:
         names = [operation.name.split("/") for _, operation in grids]
@@ -209,15 +210,14 @@ def _hidden(calls: list[Call], graph: Any, between: set[str], size: tuple[int, i
     return []
 
 
-def _is_grid(tensor: Any, size: tuple[int, int]) -> bool:
-    """False for four axes that are no rows and columns of the picture, such as tokens and heads of attention."""
-    if tensor.shape.rank != 4 or None in tensor.shape[1:] or tensor.shape[1] * tensor.shape[2] <= 1:
-        return False
-    down, across = size[0] / tensor.shape[1], size[1] / tensor.shape[2]
-    return bool(min(down, across) >= 1 and max(down, across) <= 1.5 * min(down, across))
-
-
-def _judge(one: _Found, pictures: Any, before: set[str], after: set[str], pictured: list[tuple[int, int]]) -> None:
+def _judge(
+    one: _Found,
+    pictures: Any,
+    before: set[str],
+    after: set[str],
+    rasters: Rasters,
+    pictured: list[tuple[int, int]],
+) -> None:
     tensor = one.tensor
     if tensor.graph is not pictures.graph:
         one.reason = "runs inside a function of its own"
@@ -238,7 +238,7 @@ def _judge(one: _Found, pictures: Any, before: set[str], after: set[str], pictur
         one.reason = "the logits do not depend on it"
     else:
         one.grid = Grid(tensor, tensor.shape[1], tensor.shape[2], count=pictures.shape[0])
-    if tensor.shape.rank == 4 and _is_grid(tensor, (pictures.shape[1], pictures.shape[2])):
+    if tensor in rasters:
         pictured.append((tensor.shape[1], tensor.shape[2]))
 
 
@@ -266,15 +266,14 @@ def _judge_tokens(one: _Found, before: set[str], pictured: list[tuple[int, int]]
     one.reason = f"{tokens} tokens, and no grid before them has as many cells"
 
 
-def _chosen(found: list[_Found], pictures: Any, logits: Any, after: set[str]) -> _Found | None:
+def _chosen(found: list[_Found], pictures: Any, logits: Any, after: set[str], rasters: Rasters) -> _Found | None:
     """The last candidate that is no pooling; of layers that return one and the same tensor, the first."""
-    size = (pictures.shape[1], pictures.shape[2])
     candidates = [
         one
         for one in found
         if one.grid is not None
         and one.tensor.op.type not in _POOLING
-        and (one.tensor.shape.rank == 3 or _is_grid(one.tensor, size))
+        and (one.tensor.shape.rank == 3 or one.tensor in rasters)
     ]
     if any(one.reason.startswith(_MORE_THAN_PICTURES) for one in found):
         # A grid of one view of several, such as the mirror image, is not what the model sees of the picture; nor is
