@@ -87,13 +87,14 @@ class Survey:
         head: its logits and probabilities.
         rows: a row for every layer that returned a tensor, in the order of the calls.
         grids: the output of every usable layer, by path.
-        dtype: that the model multiplies in, a name such as ``float32``.
+        own: the precision that most of its products are in, such as ``bfloat16``, where they are not all in float32;
+            empty where they are.
     """
 
     head: Head
     rows: tuple[LayerInfo, ...]
     grids: dict[str, Grid]
-    dtype: str
+    own: str
 
 
 @dataclass(slots=True, eq=False)
@@ -146,16 +147,14 @@ def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
         )
         for one in found
     )
-    return Survey(
-        head, rows, {one.path: one.grid for one in found if one.grid is not None}, _multiplied_in(head, before)
-    )
+    grids = {one.path: one.grid for one in found if one.grid is not None}
+    return Survey(head, rows, grids, _own_precision(pictures.graph, before & after))
 
 
-def _multiplied_in(head: Head, needed: set[str]) -> str:
-    for operation in head.logits.graph.get_operations():
-        if operation.type in _PRODUCTS and operation.outputs[0].name in needed:
-            return str(operation.outputs[0].dtype.name)
-    return "float32"
+def _own_precision(graph: Any, between: set[str]) -> str:
+    products = (one.outputs[0] for one in graph.get_operations() if one.type in _PRODUCTS)
+    kinds = Counter(str(one.dtype.name) for one in products if one.dtype.is_floating and one.name in between)
+    return kinds.most_common(1)[0][0] if kinds.keys() - {"float32"} else ""
 
 
 def _named(calls: list[Call]) -> list[tuple[str, Call]]:
