@@ -106,18 +106,24 @@ def recorded(layers: dict[str, Any]) -> Iterator[list[Call]]:
         return wrapped
 
     with one_at_a_time:
-        own = {path: layer.__dict__["call"] for path, layer in layers.items() if "call" in layer.__dict__}
+        names = {path: _called(layer) for path, layer in layers.items()}
+        own = {path: layer.__dict__[names[path]] for path, layer in layers.items() if names[path] in layer.__dict__}
         # Past Keras's own __setattr__, which would track the function as state of the layer.
         for path, layer in layers.items():
-            layer.__dict__["call"] = wrap(path, layer.call)
+            layer.__dict__[names[path]] = wrap(path, getattr(layer, names[path]))
         try:
             yield calls
         finally:
             for path, layer in layers.items():
                 if path in own:
-                    layer.__dict__["call"] = own[path]
+                    layer.__dict__[names[path]] = own[path]
                 else:
-                    del layer.__dict__["call"]
+                    del layer.__dict__[names[path]]
+
+
+def _called(layer: Any) -> str:
+    """The method in which Keras runs a layer."""
+    return "call" if getattr(layer, "quantization_mode", None) is None else "quantized_call"
 
 
 def _operations_so_far() -> int:

@@ -258,3 +258,22 @@ def test_rows_that_show_only_when_it_runs_are_counted_then() -> None:
     np.testing.assert_allclose(kernel_of(once, "activations")(pictures(2)).maps[:, 0], grid.mean(3), atol=1e-5)
     with pytest.raises(ModelError, match=r"Dimension 0.* 4 and 8"):
         kernel_of(model([True, False, True]))
+
+
+def test_quantised_layers_are_layers() -> None:
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Conv2D(16, 8, strides=8, name="patches")(inputs)
+    x = L.Dense(16, activation="relu", name="last")(x)
+    model = keras.Model(inputs, L.Dense(CLASSES, name="predictions")(L.GlobalAveragePooling2D()(x)))
+    model.quantize("int8")
+    images = pictures(3)
+    kernel = kernel_of(model, "hirescam", target=1)
+    assert kernel.layer == "last"
+    grid = tf.convert_to_tensor(outputs_of(model, model.get_layer("last"), images))
+    with tf.GradientTape() as tape:
+        tape.watch(grid)
+        score = model.get_layer("predictions")(tf.reduce_mean(grid, axis=(1, 2)))[:, 1]
+    expected = np.sum(grid * tape.gradient(score, grid), axis=3)
+    np.testing.assert_allclose(kernel(images).maps[:, 0], expected, atol=1e-4 * np.abs(expected).max())
+    assert not [layer for layer in model.layers if {"call", "quantized_call"} & set(layer.__dict__)]
