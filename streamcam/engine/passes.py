@@ -142,8 +142,8 @@ class Pass:
         return _reached(found)
 
     def _blank(self, grey: float) -> Any:
-        shape = (1, *self._pictures.shape[1:])
-        return tf.cast(self._wanted.loaded.preprocess(tf.fill(shape, tf.constant(grey, tf.float32))), tf.float32)
+        width, height = self._wanted.size  # of pictures, which preprocessing may turn into an input of another size
+        return prepared(self._wanted, tf.fill((1, height, width, 3), tf.constant(grey, tf.float32)))
 
     def _score_of(self, other: Any, number: int) -> Any:
         logits = find_head(self._wanted.loaded.call(other)).logits
