@@ -13,6 +13,7 @@ from ..geometry import Size
 from ..models.backend import tf
 from .graph import Call, Head, depends_on, find_head, layer_paths, readers_of, recorded
 from .rasters import Rasters
+from .tokens import first_of_picture
 
 _POOLING = ("MaxPool", "AvgPool")
 _PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum")
@@ -56,7 +57,7 @@ class Grid:
     """What a usable layer returned.
 
     Attributes:
-        tensor: ``(N, h, w, K)``, or tokens ``(N, first + h·w, K)``, row by row.
+        tensor: ``(N, h, w, K)``, or tokens ``(N, h·w and more, K)``, row by row.
         rows, columns: h and w.
         first: tokens before those of the picture, such as a class token.
         count: N; None where it is not known.
@@ -68,6 +69,11 @@ class Grid:
     first: int = 0
     count: int | None = None
 
+    @property
+    def others(self) -> int:
+        """Tokens that are not the picture's, such as a class token."""
+        return 0 if self.tensor.shape.rank == 4 else int(self.tensor.shape[1]) - self.rows * self.columns
+
     def arranged(self, tensor: Any) -> Any:
         """A tensor of the layer's shape as float32 ``(N, h, w, K)``."""
         tensor = tf.cast(tensor, tf.float32)
@@ -76,7 +82,8 @@ class Grid:
             tensor = tf.ensure_shape(tensor, (self.count, *tensor.shape[1:]), name="one_row_a_picture")
         if self.tensor.shape.rank == 4:
             return tensor
-        return tf.reshape(tensor[:, self.first :], (-1, self.rows, self.columns, tensor.shape[2]))
+        cells = tensor[:, self.first : self.first + self.rows * self.columns]
+        return tf.reshape(cells, (-1, self.rows, self.columns, tensor.shape[2]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,7 +237,7 @@ def _judge(
         one.reason = told
         return
     elif tensor.shape.rank == 3:
-        _judge_tokens(one, before, pictured, pictures.shape[0])
+        _judge_tokens(one, before, after, pictured, pictures.shape[0])
     elif tensor.shape[1] == 1 and tensor.shape[2] == 1:
         one.reason = "a single cell: after the pooling"
     elif tensor.name not in before:
@@ -251,16 +258,22 @@ def _first_axis(tensor: Any, pictures: Any) -> str | None:
     return f"{_MORE_THAN_PICTURES} {held // count} for each picture: crops, views or windows of it"
 
 
-def _judge_tokens(one: _Found, before: set[str], pictured: list[tuple[int, int]], count: int | None) -> None:
-    """Tokens are put back on the last grid before them that has as many cells, but for a few tokens in front."""
+def _judge_tokens(
+    one: _Found, before: set[str], after: set[str], pictured: list[tuple[int, int]], count: int | None
+) -> None:
+    """Tokens are put back on the last grid before them that has as many cells, but for a few others.
+
+    Those lie in front, unless the graph shows where they were added.
+    """
     tokens = one.tensor.shape[1]
-    for first in (0, 1, 2, 5):
+    for others in (0, 1, 2, 5):
         for rows, columns in reversed(pictured):
-            if rows * columns + first == tokens:
+            if rows * columns + others == tokens:
                 if one.tensor.name not in before:
                     one.reason = "the logits do not depend on it"
-                else:
-                    one.grid = Grid(one.tensor, rows, columns, first, count)
+                    return
+                first = first_of_picture(one.tensor, rows * columns, after)
+                one.grid = Grid(one.tensor, rows, columns, others if first is None else first, count)
                 return
     one.reason = f"{tokens} tokens, and no grid before them has as many cells"
 
@@ -281,7 +294,7 @@ def _chosen(found: list[_Found], pictures: Any, logits: Any, after: set[str], ra
         candidates = [
             one for one in candidates if one.tensor.name in learned and _sees_all(one.tensor, pictures, logits)
         ]
-    if any(one.grid is not None and one.grid.first for one in candidates):
+    if any(one.grid is not None and one.grid.others for one in candidates):
         # Read out through a class token: behind the last attention the picture's tokens lead nowhere.
         attended = _before_last_attention(logits)
         candidates = [one for one in candidates if not attended or one.tensor.name in attended]

@@ -69,12 +69,17 @@ def test_each_call_of_a_shared_layer_can_be_named() -> None:
 
 
 class ClassToken(L.Layer):
+    def __init__(self, *, at_end: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.at_end = at_end
+
     def build(self, shape: Any) -> None:
         self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer="random_normal", name="token")
 
     def call(self, tokens: Any) -> Any:
         count = keras.ops.shape(tokens)[0]
-        return keras.ops.concatenate([keras.ops.repeat(self.token, count, axis=0), tokens], axis=1)
+        both = [keras.ops.repeat(self.token, count, axis=0), tokens]
+        return keras.ops.concatenate(both[::-1] if self.at_end else both, axis=-2 if self.at_end else 1)
 
 
 def transformer(*, class_token: bool) -> Any:
@@ -104,6 +109,24 @@ def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() ->
     tokens = outputs_of(model, model.get_layer("before_attention1"), images)
     got = kernel_of(model, "activations")(images).maps[:, 0]
     np.testing.assert_allclose(got, tokens[:, 1:].mean(2).reshape(2, *GRID), atol=1e-5)
+
+
+@pytest.mark.parametrize("at_end", [(False,), (True,), (True, False), (False, True), (True, True), (False, False)])
+def test_other_tokens_may_lie_on_either_side(at_end: tuple[bool, ...]) -> None:
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Reshape((CELLS, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
+    for end in at_end:
+        x = L.Dense(16)(ClassToken(at_end=end)(x))
+    tokens = L.Dense(16, name="before")(x)
+    x = L.Add(name="block")([tokens, L.MultiHeadAttention(2, 8)(tokens, tokens)])
+    x = x[:, -1] if at_end[-1] else x[:, 0]
+    model = keras.Model(inputs, L.Dense(CLASSES, name="predictions")(x))
+    images, front = pictures(2), at_end.count(False)
+    expected = outputs_of(model, model.get_layer("before"), images)[:, front : front + CELLS].mean(2)
+    kernel = kernel_of(model, "activations")
+    assert kernel.layer == "before"
+    np.testing.assert_allclose(kernel(images).maps[:, 0], expected.reshape(2, *GRID), atol=1e-5)
 
 
 def test_averaged_tokens_are_taken_to_the_end() -> None:
