@@ -25,6 +25,9 @@ from .rewrite import (
 )
 from .weights import put_back, without_variables
 
+_CHANGING = ("Assign", "ResourceScatter", "ResourceStridedSliceAssign")
+"""How the names of operations begin that write to a variable."""
+
 _IDLE = ("Const", "Identity", "NoOp")
 
 
@@ -46,6 +49,13 @@ def freeze(function: Any) -> Program:
         with graph.as_default():
             tf.graph_util.import_graph_def(graph_def, name="")
     except (ValueError, tf.errors.OpError) as error:
+        changed = _changed(function)
+        if changed:
+            raise ModelError(
+                f"the model changes a variable each time it runs: {changed}",
+                wanted="a model that only reads its variables",
+                do="build it so that only training changes them (its layers are called with training=False)",
+            ) from error
         raise ModelError(
             f"TensorFlow cannot turn the model into constants: {reason(error)}",
             do="use a method without gradients, such as occlusion, scorecam or eigencam",
@@ -75,6 +85,20 @@ def freeze(function: Any) -> Program:
     for node in graph_def.node:
         node.device = ""
     return Program(graph_def, inputs, tuple(outputs), put_back(graph_def, weights, kept))
+
+
+def _changed(function: Any) -> str:
+    """Which variable a function writes to, or one of several, and where, in words; empty where it writes to none."""
+    variables = {id(variable.handle): variable for variable in function.graph.variables}
+    names = {id(inner): variables[id(outer)].name for outer, inner in function.graph.captures if id(outer) in variables}
+    library = function.graph.as_graph_def().library.function
+    writers = {one.signature.name for one in library if any(node.op.startswith(_CHANGING) for node in one.node_def)}
+    for operation in function.graph.get_operations():
+        called = operation.get_attr("f").name if operation.type == "StatefulPartitionedCall" else ""
+        if operation.type.startswith(_CHANGING) or called in writers:
+            held = [names[id(tensor)] for tensor in operation.inputs if id(tensor) in names]
+            return f"{', '.join(held).replace(':0', '') or 'one'} by {operation.name}"
+    return "one inside a function" if writers else ""
 
 
 def forget_order(graph_def: Any, weights: Collection[str]) -> None:

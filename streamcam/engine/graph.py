@@ -8,11 +8,12 @@ runs.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..models.backend import keras, tf
+from ..models.backend import keras, one_at_a_time, tf
 
 
 def layer_paths(model: Any) -> dict[str, Any]:
@@ -62,15 +63,20 @@ class Call:
 
 @contextlib.contextmanager
 def recorded(layers: dict[str, Any]) -> Iterator[list[Call]]:
-    """Records what layers return while a model runs; the layers are as before afterwards.
+    """Records what layers return while a model runs in this thread; the layers are as before afterwards.
+
+    Others that want to record wait meanwhile; other threads may call the layers, which is not recorded.
 
     Yields:
         The calls in the order in which they return.
     """
     calls: list[Call] = []
+    here = threading.get_ident()
 
     def wrap(path: str, call: Any) -> Any:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != here:
+                return call(*args, **kwargs)
             first = _operations_so_far()
             output = call(*args, **kwargs)
             calls.append(Call(path, output, first, _operations_so_far()))
@@ -78,17 +84,25 @@ def recorded(layers: dict[str, Any]) -> Iterator[list[Call]]:
 
         return wrapped
 
-    own = {path: layer.__dict__["call"] for path, layer in layers.items() if "call" in layer.__dict__}
-    # Past Keras's own __setattr__, which would track the function as state of the layer.
-    for path, layer in layers.items():
-        layer.__dict__["call"] = wrap(path, layer.call)
-    try:
-        yield calls
-    finally:
+    with one_at_a_time:
+        names = {path: _called(layer) for path, layer in layers.items()}
+        own = {path: layer.__dict__[names[path]] for path, layer in layers.items() if names[path] in layer.__dict__}
+        # Past Keras's own __setattr__, which would track the function as state of the layer.
         for path, layer in layers.items():
-            del layer.__dict__["call"]
-            if path in own:
-                layer.__dict__["call"] = own[path]
+            layer.__dict__[names[path]] = wrap(path, getattr(layer, names[path]))
+        try:
+            yield calls
+        finally:
+            for path, layer in layers.items():
+                if path in own:
+                    layer.__dict__[names[path]] = own[path]
+                else:
+                    del layer.__dict__[names[path]]
+
+
+def _called(layer: Any) -> str:
+    """The method in which Keras runs a layer."""
+    return "call" if getattr(layer, "quantization_mode", None) is None else "quantized_call"
 
 
 def _operations_so_far() -> int:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from ..models.backend import tf
+from ..models.backend import one_at_a_time, tf
+from ..models.shapes import unchanged
 from .bounds import KNOWN, LEARNED, bounds_of
 from .calls import CALLS, opened
 
@@ -156,11 +157,12 @@ def _met(output: Any) -> list[Any]:
     return list(met.values())
 
 
-def tried(call: Callable[[Any], Any], pictures: Any) -> NDArray[Any] | None:
+def tried(model: Any, call: Callable[[Any], Any], pictures: Any) -> NDArray[Any] | None:
     """What a model returns for noise of any brightness, outside the graph that is being built.
 
     Args:
-        call: runs the model.
+        model: stays as it was.
+        call: runs it.
         pictures: symbolic, of the shape of what it is to be run on.
 
     Returns:
@@ -173,7 +175,7 @@ def tried(call: Callable[[Any], Any], pictures: Any) -> NDArray[Any] | None:
     rows = rows or len(noise)
     padded = np.resize(noise, (-(-len(noise) // rows) * rows, *shape))
     try:
-        with tf.init_scope():
+        with tf.init_scope(), one_at_a_time, unchanged(model):
             outputs = [np.asarray(call(tf.constant(part))) for part in np.split(padded, len(padded) // rows)]
     except Exception:  # it is the user's code, and a trial only
         return None

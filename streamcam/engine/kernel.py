@@ -139,7 +139,7 @@ class Plan:
         first, passes: as in `Kernel`.
         size, batch, layer: likewise.
         told: the target layer in words; empty where there is none.
-        own: the model's own precision.
+        own: the model's own precision, which its layers keep; empty where all is float32, and can be had in another.
         figures: names of the figures.
         backwards: True where gradients go all the way back to the input.
         notes: what the user should know.
@@ -169,7 +169,7 @@ class Plan:
 
     def rewrite(self, precision: str) -> Plan:
         """The same, rewritten for processors."""
-        passes = self.passes
+        passes, precision = self.passes, self.arithmetic(precision)
         if passes is not None:
             passes = replace(passes, step=passes.step.rewrite(precision), last=passes.last.rewrite("float32"))
         return replace(self, first=self.first.rewrite(precision), passes=passes)
@@ -182,14 +182,18 @@ class Plan:
             precision: ``float32``, ``bfloat16`` or ``float16``; a model with a precision of its own keeps that.
             xla: compile it, on a graphics card.
         """
-        own = self.own if self.own != "float32" else precision
+        arithmetic = self.arithmetic(precision)
         return Kernel(
-            first=self.first.start(device, own, xla=xla),
+            first=self.first.start(device, arithmetic, xla=xla),
             plan=self,
-            precision=own,
+            precision=self.own or precision,
             device=device,
-            passes=None if self.passes is None else self.passes.start(device, own),
+            passes=None if self.passes is None else self.passes.start(device, arithmetic),
         )
+
+    def arithmetic(self, precision: str) -> str:
+        """What its programs are to be rewritten to: ``float32`` leaves each operation in the type that it has."""
+        return "float32" if self.own else precision
 
 
 def plan_kernel(
@@ -246,7 +250,7 @@ def plan_kernel(
         batch=batch,
         layer=wanted.chosen or INPUT,
         told=_told(wanted.chosen, wanted.survey.rows),
-        own=wanted.survey.dtype,
+        own=wanted.survey.own,
         passes=passes,
         figures=figures,
         backwards=wanted.backwards,

@@ -13,11 +13,15 @@ from ..geometry import Size
 from ..models.backend import tf
 from .graph import Call, depends_on, layer_paths, readers_of, recorded
 from .head import Head, find_head, tried
+from .rasters import Rasters
+from .tokens import first_of_picture
 
 _POOLING = ("MaxPool", "AvgPool")
 _PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum")
 _PREPARING = ("Pad", "PadV2", "MirrorPad", "RealDiv", "Sub", "Rsqrt")
 """Operations of preprocessing and of batch norm's inside: a SavedModel's grids are many enough without them."""
+
+_MORE_THAN_PICTURES = "its first axis holds"
 
 _UNCHANGED = ("Identity", "Cast", "StopGradient", "CheckNumerics")
 
@@ -54,22 +58,33 @@ class Grid:
     """What a usable layer returned.
 
     Attributes:
-        tensor: ``(N, h, w, K)``, or tokens ``(N, first + h·w, K)``, row by row.
+        tensor: ``(N, h, w, K)``, or tokens ``(N, h·w and more, K)``, row by row.
         rows, columns: h and w.
         first: tokens before those of the picture, such as a class token.
+        count: N; None where it is not known.
     """
 
     tensor: Any
     rows: int
     columns: int
     first: int = 0
+    count: int | None = None
+
+    @property
+    def others(self) -> int:
+        """Tokens that are not the picture's, such as a class token."""
+        return 0 if self.tensor.shape.rank == 4 else int(self.tensor.shape[1]) - self.rows * self.columns
 
     def arranged(self, tensor: Any) -> Any:
         """A tensor of the layer's shape as float32 ``(N, h, w, K)``."""
         tensor = tf.cast(tensor, tf.float32)
+        if tensor.shape[0] is None:
+            # Known only when it runs: it then fails sooner than that pictures get each other's maps.
+            tensor = tf.ensure_shape(tensor, (self.count, *tensor.shape[1:]), name="one_row_a_picture")
         if self.tensor.shape.rank == 4:
             return tensor
-        return tf.reshape(tensor[:, self.first :], (-1, self.rows, self.columns, tensor.shape[2]))
+        cells = tensor[:, self.first : self.first + self.rows * self.columns]
+        return tf.reshape(cells, (-1, self.rows, self.columns, tensor.shape[2]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,13 +95,14 @@ class Survey:
         head: its logits and probabilities.
         rows: a row for every layer that returned a tensor, in the order of the calls.
         grids: the output of every usable layer, by path.
-        dtype: that the model multiplies in, a name such as ``float32``.
+        own: the precision that most of its products are in, such as ``bfloat16``, where they are not all in float32;
+            empty where they are.
     """
 
     head: Head
     rows: tuple[LayerInfo, ...]
     grids: dict[str, Grid]
-    dtype: str
+    own: str
 
 
 @dataclass(slots=True, eq=False)
@@ -116,19 +132,19 @@ def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
     with recorded(paths) as calls:
         output = call(pictures)
     own = pictures.graph.get_operations()[first:]
-    head = find_head(output, lambda: tried(call, pictures))
+    head = find_head(output, lambda: tried(model, call, pictures))
     before, after = depends_on(head.logits), readers_of(pictures)
-    size = (pictures.shape[1], pictures.shape[2])
+    rasters = Rasters(pictures, after)
     found = [
         _Found(path, type(paths[one.path]).__name__, one.output)
         for path, one in _named(calls)
         if tf.is_tensor(one.output)
     ]
-    found += _hidden(calls, own, first, before & after, size)
+    found += _hidden(calls, own, first, before & after, rasters)
     pictured: list[tuple[int, int]] = []
     for one in found:
-        _judge(one, pictures, before, after, pictured)
-    chosen = _chosen(found, size, head.logits)
+        _judge(one, pictures, before, after, rasters, pictured)
+    chosen = _chosen(found, pictures, head.logits, after, rasters)
     rows = tuple(
         LayerInfo(
             path=one.path,
@@ -141,16 +157,14 @@ def survey(model: Any, call: Callable[[Any], Any], pictures: Any) -> Survey:
         )
         for one in found
     )
-    return Survey(
-        head, rows, {one.path: one.grid for one in found if one.grid is not None}, _multiplied_in(head, before)
-    )
+    grids = {one.path: one.grid for one in found if one.grid is not None}
+    return Survey(head, rows, grids, _own_precision(pictures.graph, before & after))
 
 
-def _multiplied_in(head: Head, needed: set[str]) -> str:
-    for operation in head.logits.graph.get_operations():
-        if operation.type in _PRODUCTS and operation.outputs[0].name in needed:
-            return str(operation.outputs[0].dtype.name)
-    return "float32"
+def _own_precision(graph: Any, between: set[str]) -> str:
+    products = (one.outputs[0] for one in graph.get_operations() if one.type in _PRODUCTS)
+    kinds = Counter(str(one.dtype.name) for one in products if one.dtype.is_floating and one.name in between)
+    return kinds.most_common(1)[0][0] if kinds.keys() - {"float32"} else ""
 
 
 def _named(calls: list[Call]) -> list[tuple[str, Call]]:
@@ -165,7 +179,7 @@ def _named(calls: list[Call]) -> list[tuple[str, Call]]:
     return named
 
 
-def _hidden(calls: list[Call], own: list[Any], first: int, between: set[str], size: tuple[int, int]) -> list[_Found]:
+def _hidden(calls: list[Call], own: list[Any], first: int, between: set[str], rasters: Rasters) -> list[_Found]:
     """Grids that no layer returns.
 
     A ``call`` written in Python may compute on behind its last layer, with a ReLU of its own say: the last such grid
@@ -180,7 +194,7 @@ def _hidden(calls: list[Call], own: list[Any], first: int, between: set[str], si
         and len(operation.outputs) == 1
         and operation.outputs[0].name in between
         and operation.outputs[0].dtype.is_floating
-        and _is_grid(operation.outputs[0], size)
+        and operation.outputs[0] in rasters
     ]
     if not calls:
         names = [operation.name.split("/") for _, operation in grids]
@@ -206,15 +220,14 @@ def _hidden(calls: list[Call], own: list[Any], first: int, between: set[str], si
     return []
 
 
-def _is_grid(tensor: Any, size: tuple[int, int]) -> bool:
-    """False for four axes that are no rows and columns of the picture, such as tokens and heads of attention."""
-    if tensor.shape.rank != 4 or None in tensor.shape[1:] or tensor.shape[1] * tensor.shape[2] <= 1:
-        return False
-    down, across = size[0] / tensor.shape[1], size[1] / tensor.shape[2]
-    return bool(min(down, across) >= 1 and max(down, across) <= 1.5 * min(down, across))
-
-
-def _judge(one: _Found, pictures: Any, before: set[str], after: set[str], pictured: list[tuple[int, int]]) -> None:
+def _judge(
+    one: _Found,
+    pictures: Any,
+    before: set[str],
+    after: set[str],
+    rasters: Rasters,
+    pictured: list[tuple[int, int]],
+) -> None:
     tensor = one.tensor
     if tensor.graph is not pictures.graph:
         one.reason = "runs inside a function of its own"
@@ -224,42 +237,68 @@ def _judge(one: _Found, pictures: Any, before: set[str], after: set[str], pictur
         one.reason = "no grid: after the pooling" if tensor.shape.rank == 2 else "no grid"
     elif None in tensor.shape[1:]:
         one.reason = "no fixed size"
+    elif (told := _first_axis(tensor, pictures)) is not None:
+        one.reason = told
+        return
     elif tensor.shape.rank == 3:
-        _judge_tokens(one, before, pictured)
+        _judge_tokens(one, before, after, pictured, pictures.shape[0])
     elif tensor.shape[1] == 1 and tensor.shape[2] == 1:
         one.reason = "a single cell: after the pooling"
     elif tensor.name not in before:
         one.reason = "the logits do not depend on it"
     else:
-        one.grid = Grid(tensor, tensor.shape[1], tensor.shape[2])
-    if tensor.shape.rank == 4 and _is_grid(tensor, (pictures.shape[1], pictures.shape[2])):
+        one.grid = Grid(tensor, tensor.shape[1], tensor.shape[2], count=pictures.shape[0])
+    if tensor in rasters:
         pictured.append((tensor.shape[1], tensor.shape[2]))
 
 
-def _judge_tokens(one: _Found, before: set[str], pictured: list[tuple[int, int]]) -> None:
-    """Tokens are put back on the last grid before them that has as many cells, but for a few tokens in front."""
+def _first_axis(tensor: Any, pictures: Any) -> str | None:
+    """What is there instead of the pictures, if anything: rows of it would be taken for those of other pictures."""
+    held, count = tensor.shape[0], pictures.shape[0]
+    if held is None or count is None or held == count:
+        return None
+    if held % count:
+        return f"{_MORE_THAN_PICTURES} {held} for {count} pictures"
+    return f"{_MORE_THAN_PICTURES} {held // count} for each picture: crops, views or windows of it"
+
+
+def _judge_tokens(
+    one: _Found, before: set[str], after: set[str], pictured: list[tuple[int, int]], count: int | None
+) -> None:
+    """Tokens are put back on the last grid before them that has as many cells, but for a few others.
+
+    Those lie in front, unless the graph shows where they were added.
+    """
     tokens = one.tensor.shape[1]
-    for first in (0, 1, 2, 5):
+    for others in (0, 1, 2, 5):
         for rows, columns in reversed(pictured):
-            if rows * columns + first == tokens:
+            if rows * columns + others == tokens:
                 if one.tensor.name not in before:
                     one.reason = "the logits do not depend on it"
-                else:
-                    one.grid = Grid(one.tensor, rows, columns, first)
+                    return
+                first = first_of_picture(one.tensor, rows * columns, after)
+                one.grid = Grid(one.tensor, rows, columns, others if first is None else first, count)
                 return
     one.reason = f"{tokens} tokens, and no grid before them has as many cells"
 
 
-def _chosen(found: list[_Found], size: tuple[int, int], logits: Any) -> _Found | None:
+def _chosen(found: list[_Found], pictures: Any, logits: Any, after: set[str], rasters: Rasters) -> _Found | None:
     """The last candidate that is no pooling; of layers that return one and the same tensor, the first."""
     candidates = [
         one
         for one in found
         if one.grid is not None
         and one.tensor.op.type not in _POOLING
-        and (one.tensor.shape.rank == 3 or _is_grid(one.tensor, size))
+        and (one.tensor.shape.rank == 3 or one.tensor in rasters)
     ]
-    if any(one.grid is not None and one.grid.first for one in candidates):
+    if any(one.reason.startswith(_MORE_THAN_PICTURES) for one in found):
+        # A grid of one view of several, such as the mirror image, is not what the model sees of the picture; nor is
+        # what lies before the first product.
+        learned = _learned(logits.graph, after)
+        candidates = [
+            one for one in candidates if one.tensor.name in learned and _sees_all(one.tensor, pictures, logits)
+        ]
+    if any(one.grid is not None and one.grid.others for one in candidates):
         # Read out through a class token: behind the last attention the picture's tokens lead nowhere.
         attended = _before_last_attention(logits)
         candidates = [one for one in candidates if not attended or one.tensor.name in attended]
@@ -267,6 +306,32 @@ def _chosen(found: list[_Found], size: tuple[int, int], logits: Any) -> _Found |
         return None
     last = candidates[-1].tensor.name
     return next(one for one in candidates if one.tensor.name == last)
+
+
+def _learned(graph: Any, after: set[str]) -> set[str]:
+    """Names of the tensors behind the first products with the pictures."""
+    found: set[str] = set()
+    for operation in graph.get_operations():
+        outputs = {tensor.name for tensor in operation.outputs}
+        if not outputs.isdisjoint(after) and (
+            operation.type in _PRODUCTS or any(tensor.name in found for tensor in operation.inputs)
+        ):
+            found |= outputs
+    return found
+
+
+def _sees_all(grid: Any, pictures: Any, logits: Any) -> bool:
+    """True where nothing gets from the pictures to the logits but through a grid."""
+    seen = {grid.name}
+    waiting = [logits]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor is pictures:
+            return False
+        if tensor.name not in seen and tensor.dtype.is_floating:  # sizes of pictures are none of their content
+            seen.add(tensor.name)
+            waiting.extend(tensor.op.inputs)
+    return True
 
 
 def _before_last_attention(logits: Any) -> set[str]:
@@ -296,8 +361,10 @@ def choose_layer(name: str, rows: tuple[LayerInfo, ...]) -> str:
         for row in rows:
             if row.chosen:
                 return row.path
+        crowded = [row for row in rows if row.reason.startswith(_MORE_THAN_PICTURES)]
         raise LayerError(
-            "the model has no layer whose output is a grid (N, h, w, channels) that its logits depend on",
+            "the model has no layer whose output is a grid (N, h, w, channels) that its logits depend on"
+            + (f"; of {crowded[-1].path} {crowded[-1].reason}" if crowded else ""),
             wanted="a convolutional classifier",
             do="use a method that needs no layer, such as saliency or occlusion",
         )

@@ -142,12 +142,12 @@ class Pass:
         return _reached(found)
 
     def _blank(self, grey: float) -> Any:
-        shape = (1, *self._pictures.shape[1:])
-        return tf.cast(self._wanted.loaded.preprocess(tf.fill(shape, tf.constant(grey, tf.float32))), tf.float32)
+        width, height = self._wanted.size  # of pictures, which preprocessing may turn into an input of another size
+        return prepared(self._wanted, tf.fill((1, height, width, 3), tf.constant(grey, tf.float32)))
 
     def _score_of(self, other: Any, number: int) -> Any:
-        call = self._wanted.loaded.call
-        logits = find_head(call(other), lambda: tried(call, other)).logits
+        loaded = self._wanted.loaded
+        logits = find_head(loaded.call(other), lambda: tried(loaded.model, loaded.call, other)).logits
         rows = tf.repeat(logits, tf.shape(self.classes)[0], axis=0)
         return self._wanted.targets[number].score(rows, self.classes[:, number])
 

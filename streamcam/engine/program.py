@@ -113,6 +113,9 @@ class Running:
         device: as from `choose_devices`.
         precision: of the arithmetic.
         xla: compile it, on a graphics card.
+
+    Raises:
+        ModelError: its shapes do not fit together.
     """
 
     def __init__(self, program: Program, device: str, precision: str, *, xla: bool = False) -> None:
@@ -122,7 +125,10 @@ class Running:
         self._device = device
         self.graph = tf.Graph()
         with self.graph.as_default(), tf.device(tensorflow_name(device)):
-            imported(program.graph_def, program.weights)
+            try:
+                imported(program.graph_def, program.weights)
+            except ValueError as error:  # a shape that shows only once the constants are computed
+                raise ModelError(f"the model failed: {reason(error)}") from error
         self._session = _giving_way(self.graph) if on_processor else _on_card(self.graph, precision, xla=xla)
         self._call = self._session.make_callable(list(program.outputs), feed_list=list(program.inputs))
 

@@ -45,11 +45,14 @@ def settle(plan: Callable[[int], Plan], batch: int, *, wanted: Precision, device
     first = plan(batch or DEFAULT_BATCH)
 
     def ready(made: Plan, precision: str) -> Plan:
-        own = made.own if made.own != "float32" else precision
-        return made.rewrite(own) if on_processor else made
+        return made.rewrite(precision) if on_processor else made
 
     first_in = functools.cache(functools.partial(ready, first))
+    if first.own and wanted == "auto":
+        wanted = "float32"
     precision, notes = choose_precision(wanted, devices, lambda precision: first_in(precision).start(device, precision))
+    if first.own:
+        notes = [*notes, f"precision {first.own}: the model's own, and its layers keep theirs"]
     chosen = first_in(precision)
     if batch == SWEEP and first.passes is None:
         chosen, told = _fastest(chosen, lambda size: ready(plan(size), precision), precision, device)

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -75,12 +76,16 @@ with _hushed(), _uncollected(), warnings.catch_warnings():
     tf.get_logger().setLevel("ERROR")
     tf.config.list_physical_devices()
 
+one_at_a_time = threading.RLock()
+"""Held by whoever builds a model of the user's or puts anything into its layers: several explainers may share it."""
+
 __all__ = [
     "FunctionConverter",
     "convert_variables_to_constants_v2",
     "function_def_to_graph",
     "gradient_registry",
     "keras",
+    "one_at_a_time",
     "replace_variables",
     "tf",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ def interface(model: Any, name: str, image_input: str = "", feed: Mapping[str, A
     """Finds a model's interface.
 
     A model that has no symbolic input (a subclassed one) is called once with a black picture, which also
-    builds it.
+    builds it, and leaves its variables as they were.
 
     Args:
         model: a Keras model.
@@ -54,7 +55,7 @@ def interface(model: Any, name: str, image_input: str = "", feed: Mapping[str, A
         ModelError: the model does not take one batch of RGB pictures, or does not give one row of numbers each.
         OptionError: a value cannot be used for its input.
     """
-    from .backend import keras
+    from .backend import keras, one_at_a_time
 
     wiring = wire(model, name, image_input, feed or {})
     height, width = wiring.shape[1:3]
@@ -62,7 +63,7 @@ def interface(model: Any, name: str, image_input: str = "", feed: Mapping[str, A
     outputs = symbolic(model, "outputs") if wiring.declared else None
     if outputs is None:
         try:
-            with warnings.catch_warnings():
+            with one_at_a_time, unchanged(model), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 outputs = keras.tree.flatten(wiring.call(keras.ops.zeros((1, size[1], size[0], 3))))
         except StreamcamError:
@@ -87,3 +88,33 @@ def interface(model: Any, name: str, image_input: str = "", feed: Mapping[str, A
         dtype=wiring.dtype,
         outputs=int(result[1]),
     )
+
+
+@contextlib.contextmanager
+def unchanged(model: Any) -> Iterator[None]:
+    """Gives a model's variables back what they held before; those that are made meanwhile, what they began with."""
+    from .backend import tf
+
+    held: list[tuple[Any, Any]] = []
+
+    def hold(variable: Any) -> None:
+        held.append((variable, variable.read_value()))  # shares the memory until somebody changes the variable
+
+    def made(make: Callable[..., Any], **options: Any) -> Any:
+        variable = make(**options)
+        if tf.executing_eagerly():
+            hold(variable)
+        return variable
+
+    own = [variable.value for variable in model.variables]
+    for layer in model._flatten_layers():
+        own.extend(vars(layer).values())  # Keras does not count TensorFlow's own variables
+    for variable in own:
+        if isinstance(variable, tf.Variable):
+            hold(variable)
+    with tf.variable_creator_scope(made):
+        try:
+            yield
+        finally:
+            for variable, value in held:
+                variable.assign(value)

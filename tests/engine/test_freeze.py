@@ -11,11 +11,12 @@ import pytest
 from streamcam.engine.freeze import freeze
 from streamcam.engine.program import Program
 from streamcam.engine.rewrite import fold_batch_norm
+from streamcam.errors import ModelError
 from streamcam.models.backend import keras, tf
 
 from . import models
 from .models import HEIGHT, WIDTH
-from .test_kernel import pictures
+from .test_kernel import kernel_of, pictures
 
 SPECIFICATION = tf.TensorSpec((2, HEIGHT, WIDTH, 3), tf.uint8)
 
@@ -188,3 +189,34 @@ def test_a_kernel_of_two_convolutions_is_folded_for_each() -> None:
     assert fold_batch_norm(graph_def, outputs) == 2
     for got, wanted in zip(run(graph_def, outputs), expected, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+class Counting(keras.layers.Layer):
+    """Changes a variable; also from inside a function of TensorFlow."""
+
+    def __init__(self, *, inside: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self.inside = inside
+
+    def build(self, shape: Any) -> None:
+        self.calls = self.add_weight(name="calls", shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x: Any) -> Any:
+        def count(x: Any) -> Any:
+            self.calls.assign_add(1.0)
+            return x
+
+        return tf.function(count)(x) if self.inside else count(x)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("method", ["gradcam", "occlusion"])
+def test_a_model_that_changes_its_variables_is_told_so(method: str, inside: bool) -> None:
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = keras.layers.Conv2D(4, 3, strides=8)(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(Counting(inside=inside, name="counting")(x))
+    model = keras.Model(inputs, keras.layers.Dense(3)(x))
+    with pytest.raises(ModelError, match=r"changes a variable each time it runs: .*count.*training=False") as caught:
+        kernel_of(model, method)
+    assert "gradients" not in str(caught.value)
+    assert float(model.get_layer("counting").calls) == 0

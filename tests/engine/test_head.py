@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamcam.engine.head import tried
 from streamcam.models.backend import keras, tf
 
 from .models import CLASSES, HEIGHT, WIDTH, features, shaken
@@ -237,3 +238,24 @@ def test_a_function_with_a_gradient_of_its_own_is_left_closed_and_told_right() -
     look = first(kernel(images))
     np.testing.assert_allclose(look.probabilities, eager(model, images)[:, 1], rtol=1e-4)
     assert "logarithm" in kernel.plan.notes[0]
+
+
+def test_the_trial_leaves_the_model_as_it_was() -> None:
+    class Counting(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.convolution = keras.layers.Conv2D(4, 3)
+            self.gate, self.experts = keras.layers.Dense(2, "softmax"), keras.layers.Dense(8)
+            self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, pictures):
+            self.calls.assign_add(1.0)
+            pooled = tf.reduce_mean(self.convolution(pictures / 255), (1, 2))
+            return tf.einsum("ng,ngc->nc", self.gate(pooled), tf.reshape(self.experts(pooled), (-1, 2, 4)))
+
+    model = Counting()
+    model(tf.zeros((1, 8, 8, 3)))
+    found = tried(model, model, keras.Input((8, 8, 3)))
+    assert found is not None
+    assert found.shape == (4, 4)
+    assert float(model.calls.value) == 1

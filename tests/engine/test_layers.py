@@ -10,7 +10,7 @@ import pytest
 
 from streamcam.config import ModelOptions
 from streamcam.engine.kernel import trace_layers
-from streamcam.errors import LayerError
+from streamcam.errors import LayerError, ModelError
 from streamcam.models import load_model
 from streamcam.models.backend import keras, tf
 
@@ -69,12 +69,17 @@ def test_each_call_of_a_shared_layer_can_be_named() -> None:
 
 
 class ClassToken(L.Layer):
+    def __init__(self, *, at_end: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.at_end = at_end
+
     def build(self, shape: Any) -> None:
         self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer="random_normal", name="token")
 
     def call(self, tokens: Any) -> Any:
         count = keras.ops.shape(tokens)[0]
-        return keras.ops.concatenate([keras.ops.repeat(self.token, count, axis=0), tokens], axis=1)
+        both = [keras.ops.repeat(self.token, count, axis=0), tokens]
+        return keras.ops.concatenate(both[::-1] if self.at_end else both, axis=-2 if self.at_end else 1)
 
 
 def transformer(*, class_token: bool) -> Any:
@@ -104,6 +109,24 @@ def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() ->
     tokens = outputs_of(model, model.get_layer("before_attention1"), images)
     got = kernel_of(model, "activations")(images).maps[:, 0]
     np.testing.assert_allclose(got, tokens[:, 1:].mean(2).reshape(2, *GRID), atol=1e-5)
+
+
+@pytest.mark.parametrize("at_end", [(False,), (True,), (True, False), (False, True), (True, True), (False, False)])
+def test_other_tokens_may_lie_on_either_side(at_end: tuple[bool, ...]) -> None:
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Reshape((CELLS, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
+    for end in at_end:
+        x = L.Dense(16)(ClassToken(at_end=end)(x))
+    tokens = L.Dense(16, name="before")(x)
+    x = L.Add(name="block")([tokens, L.MultiHeadAttention(2, 8)(tokens, tokens)])
+    x = x[:, -1] if at_end[-1] else x[:, 0]
+    model = keras.Model(inputs, L.Dense(CLASSES, name="predictions")(x))
+    images, front = pictures(2), at_end.count(False)
+    expected = outputs_of(model, model.get_layer("before"), images)[:, front : front + CELLS].mean(2)
+    kernel = kernel_of(model, "activations")
+    assert kernel.layer == "before"
+    np.testing.assert_allclose(kernel(images).maps[:, 0], expected.reshape(2, *GRID), atol=1e-5)
 
 
 def test_averaged_tokens_are_taken_to_the_end() -> None:
@@ -171,3 +194,109 @@ def test_a_saved_model_is_explained_like_the_model_it_was(tmp_path: Path, method
     kernel = kernel_of(str(tmp_path / "saved"), method)
     expected = kernel_of(model, method)(images).maps
     np.testing.assert_allclose(kernel(images).maps, expected, atol=1e-5 * np.abs(expected).max() + 1e-6)
+
+
+def two_views(inputs: Any) -> Any:
+    """Each picture and its mirror image, one after the other on the batch axis."""
+    both = keras.ops.stack([inputs, keras.ops.flip(inputs, 2)], axis=1)
+    return keras.ops.reshape(both, (-1, *inputs.shape[1:]))
+
+
+def averaged_views(*, stem: bool) -> Any:
+    keras.utils.set_random_seed(3)
+    inside = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Conv2D(6, 3, strides=4, padding="same", activation="relu", name="last")(inside)
+    backbone = keras.Model(inside, L.Dense(CLASSES)(L.GlobalAveragePooling2D()(x)), name="backbone")
+    x = inputs = keras.Input((HEIGHT, WIDTH, 3))
+    if stem:
+        x = L.Conv2D(3, 3, padding="same", name="stem")(x)
+    logits = keras.ops.reshape(backbone(two_views(x)), (-1, 2, CLASSES))
+    return keras.Model(inputs, L.Softmax()(keras.ops.mean(logits, axis=1)))
+
+
+def test_views_on_the_batch_axis_are_refused_and_never_chosen() -> None:
+    model = averaged_views(stem=False)
+    with pytest.raises(LayerError, match=r"backbone/last.* its first axis holds 2 for each picture"):
+        kernel_of(model, layer="backbone/last")
+    with pytest.raises(LayerError, match=r"no layer whose output is a grid.* of backbone/last its first axis holds 2"):
+        kernel_of(model)  # and not the mirror image, whose map would be mirrored
+    rows = {row.path: row for row in trace_layers(loaded(model), (WIDTH, HEIGHT))}
+    assert not rows["backbone/last"].usable
+    assert not any(row.chosen for row in rows.values())
+
+
+def test_before_the_views_auto_takes_the_last_grid_that_was_learned() -> None:
+    model, images = averaged_views(stem=True), pictures(3)
+    kernel = kernel_of(model, "hirescam", target=1)
+    assert kernel.layer == "stem"
+    stem = model.get_layer("stem")
+    behind = keras.Model(stem.output, model.layers[-1].input)
+    grid = tf.convert_to_tensor(stem(scaled(images.astype(np.float32))))
+    with tf.GradientTape() as tape:
+        tape.watch(grid)
+        score = behind(grid)[:, 1]
+    expected = np.sum(grid * tape.gradient(score, grid), axis=3)
+    np.testing.assert_allclose(kernel(images).maps[:, 0], expected, atol=1e-5)
+
+
+def windowed(rows: int) -> Any:
+    """Tokens attend within windows of ``rows`` × 2 cells only, as in Swin."""
+    keras.utils.set_random_seed(4)
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Conv2D(8, 8, strides=8, name="patches")(inputs)
+    down, across = GRID[0] // rows, GRID[1] // 2
+    x = keras.ops.transpose(keras.ops.reshape(x, (-1, down, rows, across, 2, 8)), (0, 1, 3, 2, 4, 5))
+    x = keras.ops.reshape(x, (-1, rows * 2, 8))
+    x = L.Dense(8, name="inside")(L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)]))
+    x = keras.ops.transpose(keras.ops.reshape(x, (-1, down, across, rows, 2, 8)), (0, 1, 3, 2, 4, 5))
+    x = L.LayerNormalization(name="whole")(keras.ops.reshape(x, (-1, *GRID, 8)))
+    return keras.Model(inputs, L.Dense(CLASSES)(L.GlobalAveragePooling2D()(x)))
+
+
+def test_windows_on_the_batch_axis_are_refused() -> None:
+    model = windowed(rows=2)
+    with pytest.raises(LayerError, match="6 for each picture: crops, views or windows"):
+        kernel_of(model, layer="inside")
+    assert kernel_of(model).layer == "whole"
+
+
+def test_rows_that_show_only_when_it_runs_are_counted_then() -> None:
+    class Kept(L.Layer):
+        def __init__(self, kept: list[bool]) -> None:
+            super().__init__()
+            self.kept = kept
+
+        def call(self, x: Any) -> Any:
+            mask = tf.tile(self.kept, [tf.shape(x)[0]])
+            return tf.boolean_mask(tf.repeat(x, len(self.kept), axis=0), mask)
+
+    def model(kept: list[bool]) -> Any:
+        inputs = keras.Input((HEIGHT, WIDTH, 3))
+        x = L.Conv2D(6, 3, strides=4, padding="same", name="last")(Kept(kept)(inputs))
+        x = L.Dense(CLASSES)(L.GlobalAveragePooling2D()(x))
+        return keras.Model(inputs, keras.ops.mean(keras.ops.reshape(x, (-1, sum(kept), CLASSES)), axis=1))
+
+    once = model([True, False])
+    grid = outputs_of(once, once.get_layer("last"), pictures(2))
+    np.testing.assert_allclose(kernel_of(once, "activations")(pictures(2)).maps[:, 0], grid.mean(3), atol=1e-5)
+    with pytest.raises(ModelError, match=r"Dimension 0.* 4 and 8"):
+        kernel_of(model([True, False, True]))
+
+
+def test_quantised_layers_are_layers() -> None:
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = L.Conv2D(16, 8, strides=8, name="patches")(inputs)
+    x = L.Dense(16, activation="relu", name="last")(x)
+    model = keras.Model(inputs, L.Dense(CLASSES, name="predictions")(L.GlobalAveragePooling2D()(x)))
+    model.quantize("int8")
+    images = pictures(3)
+    kernel = kernel_of(model, "hirescam", target=1)
+    assert kernel.layer == "last"
+    grid = tf.convert_to_tensor(outputs_of(model, model.get_layer("last"), images))
+    with tf.GradientTape() as tape:
+        tape.watch(grid)
+        score = model.get_layer("predictions")(tf.reduce_mean(grid, axis=(1, 2)))[:, 1]
+    expected = np.sum(grid * tape.gradient(score, grid), axis=3)
+    np.testing.assert_allclose(kernel(images).maps[:, 0], expected, atol=1e-4 * np.abs(expected).max())
+    assert not [layer for layer in model.layers if {"call", "quantized_call"} & set(layer.__dict__)]

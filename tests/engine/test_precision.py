@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import streamcam
 from streamcam.engine import devices as engine_devices
 from streamcam.engine.devices import choose_devices, devices, processor_has_bfloat16
 from streamcam.engine.precision import choose_precision, cosine, probes
 from streamcam.errors import DeviceError, OptionError
+from streamcam.models.backend import keras
 
-from .models import HEIGHT, WIDTH, functional
-from .test_kernel import kernel_of
+from .models import CLASSES, HEIGHT, WIDTH, functional, mixed_precision
+from .test_kernel import kernel_of, pictures, scaled
 
 
 @pytest.mark.parametrize(
@@ -121,3 +123,58 @@ def test_cards_that_differ_have_the_precision_that_all_have(monkeypatch: pytest.
     monkeypatch.setattr(engine_devices, "_half_precision", found.__getitem__)
     assert engine_devices.half_precision(("gpu:0", "gpu:2")) == "float16"
     assert engine_devices.half_precision(("gpu:0", "gpu:1")) == ""
+
+
+def of_layers(convolution: str, head: str) -> Any:
+    """A network with a policy for its first convolution and one for its end."""
+    keras.utils.set_random_seed(8)
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    x = keras.layers.Conv2D(8, 3, strides=4, activation="relu", dtype=convolution)(inputs)
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu", dtype=head, name="last")(x)
+    x = keras.layers.GlobalAveragePooling2D(dtype=head)(x)
+    # Large logits close together: in bfloat16 these are multiples of 1/8.
+    end = keras.layers.Dense(CLASSES, bias_initializer=keras.initializers.Constant(20.0), dtype=head)
+    return keras.Model(inputs, end(x))
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_one_layer_of_another_precision_leaves_the_others_in_float32(policy: str, precision: Any) -> None:
+    model, images = of_layers(policy, "float32"), pictures(3)
+    answers = np.asarray(model(scaled(images.astype(np.float32))))
+    found = streamcam.Explainer(model, preprocess=scaled, precision=precision, target=1).explain(images)
+    assert found.precision == "float32"
+    np.testing.assert_allclose(found.scores, answers[:, 1], rtol=1e-5)
+    last = keras.Model(model.input, model.get_layer("last").output)(scaled(images.astype(np.float32)))
+    weights = model.layers[-1].get_weights()[0][:, 1]
+    expected = np.maximum(np.asarray(last) @ weights, 0) / (last.shape[1] * last.shape[2])
+    np.testing.assert_allclose(found.maps, expected, atol=2e-3 * expected.max())
+
+
+@pytest.mark.parametrize("method", ["gradcam", "scorecam", "occlusion", "smoothgrad"])
+def test_the_precision_told_is_the_models_own_with_every_method(method: str) -> None:
+    images = pictures(1)
+    params = {"patch": 16} if method == "occlusion" else {}
+    explainer = streamcam.Explainer(mixed_precision(), method, params=params, preprocess=scaled)
+    found = explainer.explain(images)
+    assert found.precision == "bfloat16"
+    assert "precision bfloat16: the model's own, and its layers keep theirs" in found.notes
+
+
+def test_a_head_in_float32_behind_layers_in_bfloat16_is_computed_in_float32() -> None:
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        inputs = keras.Input((HEIGHT, WIDTH, 3))
+        x = keras.layers.Conv2D(8, 3, strides=4, activation="relu")(inputs)
+        x = keras.layers.Conv2D(8, 3, activation="relu")(x)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        bias = keras.initializers.Constant(20.0)
+        model = keras.Model(inputs, keras.layers.Dense(CLASSES, dtype="float32", bias_initializer=bias)(x))
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    images = pictures(3)
+    answers = np.asarray(model(scaled(images.astype(np.float32))))
+    found = streamcam.Explainer(model, preprocess=scaled, precision="float32", target=1).explain(images)
+    assert found.precision == "bfloat16"
+    np.testing.assert_allclose(found.scores, answers[:, 1], atol=2e-3)  # of bfloat16 20 is a multiple of 1/8

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from streamcam.config import ModelOptions
+from streamcam.engine.kernel import plan_kernel
+from streamcam.methods import load_method
+from streamcam.models import load_model, parse_target
 from tests.engine.models import HEIGHT, WIDTH
 from tests.engine.test_kernel import kernel_of, pictures, scaled
 
@@ -116,3 +121,20 @@ def test_guided_backprop_of_two_convolutions() -> None:
     got = maps_of(model, "guided-backprop", images)
     close(got, np.abs(expected).max(3))
     assert np.abs(got - maps_of(model, "saliency", images)).max() > 0.05 * got.max()
+
+
+@pytest.mark.parametrize("method", ["integrated-gradients", "occlusion"])
+def test_a_blank_picture_is_prepared_like_the_others(method: str) -> None:
+    """Preprocessing that leaves every second row and column out."""
+    model = nets.linear()
+    known = replace(load_model(ModelOptions(model=model)), preprocess=lambda images: scaled(images[:, ::2, ::2]))
+    large = np.random.default_rng(3).integers(0, 256, (2, 2 * HEIGHT, 2 * WIDTH, 3), np.uint8)
+    params = {"patch": 8, "stride": 8} if method == "occlusion" else {"steps": 2}
+    target = (parse_target(known.labels, str(INDEX)),)
+    size = (2 * WIDTH, 2 * HEIGHT)
+    plan = plan_kernel(known, load_method(method, params), layer="auto", targets=target, size=size, batch=2)
+    blank = scaled(127.5 if method == "occlusion" else 0.0)
+    expected = ((scaled(large[:, ::2, ::2].astype(np.float64)) - blank) * linear_weights(model)).sum(3)
+    if method == "occlusion":
+        expected = expected.reshape(2, HEIGHT // 8, 8, WIDTH // 8, 8).sum((2, 4))
+    close(plan.start("cpu", "float32")(large).maps[:, 0], expected)

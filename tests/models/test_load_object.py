@@ -11,7 +11,7 @@ import pytest
 from streamcam.config import ModelOptions
 from streamcam.errors import ModelError, StreamcamError
 from streamcam.models import load_model
-from streamcam.models.backend import keras
+from streamcam.models.backend import keras, tf
 
 layers = keras.layers
 
@@ -104,3 +104,41 @@ def test_channels_first_anywhere_inside(build: Callable[[], Any]) -> None:
         "pictures (N, height, width, 3); build the model with data_format='channels_last' and copy the weights, "
         "convolution kernels are the same"
     )
+
+
+class Changing(keras.Model):
+    """Counts its calls in three ways, and in the state of a dropout that is never off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = layers.Conv2D(3, 3)
+        self.norm = layers.BatchNormalization()
+        self.noise = layers.Dropout(0.5, seed=1)
+        self.calls = self.add_weight(name="calls", shape=(), initializer="zeros", trainable=False)
+        self.of_tensorflow = tf.Variable(5.0)
+        self.end = layers.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        self.calls.assign_add(1.0)
+        self.of_tensorflow.assign_add(1.0)
+        x = self.noise(self.norm(self.first(x), training=True), training=True)
+        return self.end(keras.ops.mean(x, axis=(1, 2)))
+
+    def state(self) -> list[Any]:
+        return [np.array(one) for one in (*self.non_trainable_variables, *self.noise.variables, self.of_tensorflow)]
+
+
+def test_looking_at_a_model_leaves_its_variables_as_they_were() -> None:
+    model = Changing()
+    load_model(ModelOptions(model=model))
+    began = model.state()
+    assert float(model.calls) == 0
+    np.testing.assert_array_equal(model.norm.moving_mean, np.zeros(3))
+    np.testing.assert_array_equal(model.norm.moving_variance, np.ones(3))
+    assert float(model.of_tensorflow) == 5
+    model(np.random.default_rng(0).random((1, 20, 30, 3), np.float32))
+    changed = model.state()
+    assert all((one != other).any() for one, other in zip(began, changed, strict=True))
+    load_model(ModelOptions(model=model))
+    for one, other in zip(changed, model.state(), strict=True):
+        np.testing.assert_array_equal(one, other)
