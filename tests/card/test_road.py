@@ -383,7 +383,7 @@ def test_frames_on_a_card_are_left_there_or_downloaded(
     there: Any = OnCard()
     here = as_nv12(picture(160, 96))
     monkeypatch.setattr(upright, "downloaded", lambda frame: here if frame is there else frame)
-    monkeypatch.setattr(upright, "turn", lambda frame: "transpose=clock" if rotation else "")
+    monkeypatch.setattr(upright, "turn", lambda frame, *, mirrored: "transpose=clock" if rotation else "")
     made = upright.Upright(there, Fraction(1, 25), stay=stay)
     assert made.on_card == stays
     shown = made(there)
