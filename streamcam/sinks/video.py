@@ -78,6 +78,8 @@ class VideoSink:
         self._awaited: set[int] = set()
         self._held: list[Packet[Any]] = []
         self._delay: int | None = None
+        self._unit: Fraction | None = None
+        self._longest: int | None = None
         self._shown: int | None = None
         self._end = 0
         self._reformatter = VideoReformatter()
@@ -218,6 +220,10 @@ class VideoSink:
         )
         self._copier = Copier(self._output, templates)
         self._output.start_encoding()
+        if self._stream.time_base:
+            unit = Fraction(self._stream.time_base) / self._info.time_base
+            self._unit = unit if unit > 1 else None
+            self._longest = floor(_LONGEST_PICTURE * unit) if self._fragmented else None
         held, self._held = self._held, []
         for packet in held:
             if packet.stream is self._stream:
@@ -282,11 +288,10 @@ class VideoSink:
 
     def _check_gap(self, pts: int) -> None:
         """FFmpeg ends the process where a picture of an MP4 lasts for longer than its number of ticks can tell."""
-        gap = Fraction(0) if self._shown is None else (pts - self._shown) * self._info.time_base
-        tick = self._stream.time_base
-        if self._fragmented and tick and gap / Fraction(tick) > _LONGEST_PICTURE:
+        if self._shown is not None and self._longest is not None and pts - self._shown > self._longest:
+            hours = float((pts - self._shown) * self._info.time_base) / 3600
             raise SinkError(
-                f"{self.path} cannot hold a picture that is shown for {float(gap) / 3600:.1f} hours",
+                f"{self.path} cannot hold a picture that is shown for {hours:.1f} hours",
                 do="choose a name that ends in .mkv",
             )
 
@@ -295,11 +300,10 @@ class VideoSink:
 
         Matroska counts milliseconds, and pictures of a burst (a camera that lay still, a network that did) are closer.
         """
-        unit = (self._stream.time_base or self._info.time_base) / self._info.time_base
-        if self._shown is None or unit <= 1:
+        if self._shown is None or self._unit is None:
             return pts
-        before = floor(self._shown / unit + _HALF)
-        return pts if floor(pts / unit + _HALF) > before else ceil((before + 1) * unit)
+        before = floor(self._shown / self._unit + _HALF)
+        return pts if floor(pts / self._unit + _HALF) > before else ceil((before + 1) * self._unit)
 
     def _lasting(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """The encoder's last packets, of which the very last holds until the last picture has been shown.
