@@ -34,7 +34,7 @@ def _is_stale(key: str) -> bool:
 _USUAL_LAYOUTS = {2: "stereo", 6: "5.1", 8: "7.1"}
 """Of channels whose places the file does not tell, as in AVI; MP4 wants to know."""
 
-DESCRIBED_BY_PACKETS = ("ac3", "eac3")
+_DESCRIBED_BY_PACKETS = ("ac3", "eac3")
 """Codecs of which MP4 describes in its header what is known from the first packet only."""
 
 
@@ -65,6 +65,12 @@ def holdable(format_name: str, options: dict[str, str], streams: Iterable[Stream
     return held, refused
 
 
+def is_described_by_packets(stream: Stream) -> bool:
+    """True where the header of an MP4 waits for the stream's first packet; streams without a decoder have no codec."""
+    context = stream.codec_context
+    return context is not None and context.name in _DESCRIBED_BY_PACKETS
+
+
 def described(stream: Stream) -> str:
     """A stream, for the user."""
     language = f" ({stream.language})" if stream.language else ""
@@ -75,7 +81,7 @@ def described(stream: Stream) -> str:
 def _at_once(options: dict[str, str], stream: Stream) -> dict[str, str]:
     """The muxer's options with which its header is written before any packet comes, where that is possible."""
     context = stream.codec_context
-    if "movflags" not in options or context is None or context.name in DESCRIBED_BY_PACKETS:
+    if "movflags" not in options or context is None or is_described_by_packets(stream):
         return options
     return options | {"movflags": options["movflags"].replace("+delay_moov", "+empty_moov")}
 
@@ -113,7 +119,9 @@ class Copier:
     def _is_framed(self, template: Stream) -> bool:
         """True for AAC as broadcast, a header before each packet, which MP4 keeps once for the whole stream."""
         context = template.codec_context
-        return self._output.format.name in ("mp4", "mov") and context.name == "aac" and not context.extradata
+        if context is None or self._output.format.name not in ("mp4", "mov"):
+            return False
+        return context.name == "aac" and not context.extradata
 
     def _is_gap(self, packet: Packet[Any]) -> bool:
         """True for the empty text by which MP4 says that a subtitle has ended: its muxer writes its own."""

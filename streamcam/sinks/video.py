@@ -24,7 +24,7 @@ from ..errors import SinkError
 from ..frames import SourceInfo
 from .boxes import cut_torn_end, move_index_to_front
 from .codecs import ON_A_CARD, choose_encoder
-from .copied import DESCRIBED_BY_PACKETS, Copier, described, fresh, holdable
+from .copied import Copier, described, fresh, holdable, is_described_by_packets
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -205,7 +205,7 @@ class VideoSink:
             raise SinkError(f"{self._codec} cannot encode pictures of {size}: {_reason(error)}") from error
         self._output = output
         if self._fragmented:
-            self._awaited = {t.index for t in self._templates if t.codec_context.name in DESCRIBED_BY_PACKETS}
+            self._awaited = {t.index for t in self._templates if is_described_by_packets(t)}
         if not self._awaited:
             self._begin()
 
