@@ -113,7 +113,8 @@ class Copier:
         self._output = output
         self._streams = {template.index: add(output, template) for template in templates}
         self._framed = {t.index: BitStreamFilterContext("aac_adtstoasc", t) for t in templates if self._is_framed(t)}
-        self._last: dict[int, int] = {}
+        # In seconds: packets of one stream may count in different ticks.
+        self._last: dict[int, Fraction] = {}
         self.moved = 0
 
     def _is_framed(self, template: Stream) -> bool:
@@ -134,13 +135,14 @@ class Copier:
             index = packet.stream.index
             if index not in self._streams or self._is_gap(packet):
                 continue
-            last, tick = self._last.get(index), _tick(self._streams[index], packet)
+            unit, tick = Fraction(packet.time_base or 1), _tick(self._streams[index], packet)
+            last = ceil(self._last[index] / unit) if index in self._last else None
             if packet.dts is None or (last is not None and packet.dts < last + tick):
                 packet.dts = 0 if last is None else last + tick
                 self.moved += 1
             if packet.pts is not None:
                 packet.pts = max(packet.pts, packet.dts)
-            self._last[index] = packet.dts
+            self._last[index] = packet.dts * unit
             for ready in self._framed[index].filter(packet) if index in self._framed else [packet]:
                 ready.stream = self._streams[index]
                 self._output.mux_one(ready)

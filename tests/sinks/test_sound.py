@@ -12,6 +12,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from streamcam.errors import SinkError
+from streamcam.sinks.copied import Copier
 from tests.media import picture, transcode, write_clip
 
 RATE, SOUND_RATE = 25, 44100
@@ -160,3 +161,18 @@ def test_a_long_gap_belongs_to_the_length_of_the_track(tmp_path: Path) -> None:
         stream = container.streams.video[0]
         assert float(stream.duration * stream.time_base) == pytest.approx(31.04, abs=0.05)
         assert container.duration / 1e6 == pytest.approx(31.04, abs=0.05)
+
+
+def test_packets_of_one_stream_may_count_in_different_ticks(tmp_path: Path) -> None:
+    with av.open(str(recorded(tmp_path / "a.mkv", "aac"))) as source, av.open(str(tmp_path / "o.mkv"), "w") as output:
+        copier = Copier(output, [source.streams.audio[0]])
+        output.start_encoding()
+        given = [packet for packet in source.demux(audio=0) if packet.size][:4]
+        for packet, dts, ticks in zip(
+            given, (1000, 180_000, 3000, 2999 * 90), (1000, 90_000, 1000, 90_000), strict=True
+        ):
+            packet.dts = packet.pts = dts
+            packet.time_base = Fraction(1, ticks)
+        copier.mux(given)
+        assert copier.moved == 1
+    assert [time for time, _ in packets(tmp_path / "o.mkv", "audio")] == [1, 2, 3, 3.001]
