@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamcam.engine.compiled_method import FrozenMethod
-from streamcam.engine.compiler.external_weights import MIN_WEIGHT_BYTES
+from streamcam.engine.compiler.graph_editor import MIN_WEIGHT_BYTES
 from streamcam.engine.compiler.freeze import freeze
 from streamcam.engine.runtime.compile_cache import CompileCache, TunedMethod
 from streamcam.engine.runtime.frozen_graph import FrozenGraph

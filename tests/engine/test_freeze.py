@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from streamcam.engine.compiler.freeze import freeze
+from streamcam.engine.compiler.graph_editor import PassContext
 from streamcam.engine.compiler.passes import fold_batch_norm
 from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.errors import ModelError
@@ -117,7 +118,7 @@ def test_a_constant_that_differs_from_place_to_place_is_left_alone() -> None:
     images = tf.constant(random_images(2))
     expected = function(images)[0].numpy()
     graph_def = function.graph.as_graph_def()
-    assert fold_batch_norm(graph_def, [function.outputs[0].name]) == 0
+    assert fold_batch_norm(PassContext(graph_def, (), (function.outputs[0].name,))) == 0
     np.testing.assert_allclose(run_frozen(function, images)[0], expected, rtol=1e-5, atol=1e-3)
 
 
@@ -168,7 +169,7 @@ PER_CHANNEL = np.array([0.5, -2.0, 3.0, 0.25], np.float32)
 def test_chains(build: Any, folds: int) -> None:
     graph_def, outputs = graph_of(build)
     expected = run(graph_def, outputs)
-    folded = fold_batch_norm(graph_def, outputs)
+    folded = fold_batch_norm(PassContext(graph_def, (), tuple(outputs)))
     for got, expected_values in zip(run(graph_def, outputs), expected, strict=True):
         np.testing.assert_allclose(got, expected_values, rtol=1e-5, atol=1e-5)
     assert folded <= folds
@@ -186,7 +187,7 @@ def test_a_kernel_of_two_convolutions_is_folded_for_each() -> None:
 
     graph_def, outputs = graph_of(build)
     expected = run(graph_def, outputs)
-    assert fold_batch_norm(graph_def, outputs) == 2
+    assert fold_batch_norm(PassContext(graph_def, (), tuple(outputs))) == 2
     for got, expected_values in zip(run(graph_def, outputs), expected, strict=True):
         np.testing.assert_allclose(got, expected_values, rtol=1e-5, atol=1e-5)
 
