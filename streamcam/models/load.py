@@ -67,7 +67,7 @@ def load_model(options: ModelOptions) -> LoadedModel:
         OptionError: ``--preprocess``, ``--labels`` or the value of an input does not fit the model.
     """
     if not isinstance(options.model, (str, os.PathLike)):
-        return _load_external(_check_keras_model(options.model, "--model is"), options.model.name, options)
+        return _load_external(_check_keras_model(options.model, "model is"), options.model.name, options)
     model = os.fspath(options.model)
     if applications.normalize_name(model) == applications.normalize_name(DEFAULT_MODEL):
         from .zoo import efficientnet_lite0

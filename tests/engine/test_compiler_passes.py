@@ -216,5 +216,5 @@ def test_what_tensorflow_cannot_freeze_is_said(monkeypatch: pytest.MonkeyPatch) 
         raise ValueError("no way")
 
     monkeypatch.setattr("streamcam.engine.compiler.freeze.externalize_weights", fails)
-    with pytest.raises(ModelError, match=r"constants: no way.*such as occlusion"):
+    with pytest.raises(ModelError, match=r"cannot freeze the model: no way.*such as occlusion"):
         freeze(trace(lambda images: [tf.cast(images, tf.float32)]))

@@ -142,7 +142,7 @@ def test_tokens_that_fit_no_grid_are_refused_with_the_reason() -> None:
     x = L.Reshape((MAP_SIZE, 16))(L.Conv2D(16, 8, strides=8)(inputs))
     x = L.Dense(16, name="odd")(x[:, : MAP_SIZE - 3])
     model = keras.Model(inputs, L.Dense(CLASSES)(L.GlobalAveragePooling1D()(x)))
-    with pytest.raises(LayerError, match=f"{MAP_SIZE - 3} tokens, and no grid before them"):
+    with pytest.raises(LayerError, match=f"{MAP_SIZE - 3} tokens, and no feature map before them"):
         build_executable(model, layer="odd")
 
 
@@ -164,7 +164,7 @@ def test_a_branch_that_does_not_see_the_picture_is_refused() -> None:
     known = load_model(ModelOptions(model=model, image_input="left", extra_input=fed))
     rows = {row.path: row for row in survey_model(known, (WIDTH, HEIGHT))}
     assert rows["of_left"].chosen
-    assert rows["of_right"].reason == "does not depend on the picture"
+    assert rows["of_right"].reason == "does not depend on the image"
 
 
 def test_layer_norm_nets_and_nets_of_keras_applications() -> None:
@@ -218,9 +218,11 @@ def averaged_views(*, stem: bool) -> Any:
 
 def test_views_on_the_batch_axis_are_refused_and_never_chosen() -> None:
     model = averaged_views(stem=False)
-    with pytest.raises(LayerError, match=r"backbone/last.* its first axis holds 2 for each picture"):
+    with pytest.raises(LayerError, match=r"backbone/last.* its first axis holds 2 for each image"):
         build_executable(model, layer="backbone/last")
-    with pytest.raises(LayerError, match=r"no layer whose output is a grid.* of backbone/last its first axis holds 2"):
+    with pytest.raises(
+        LayerError, match=r"no layer whose output is a feature map.*; backbone/last: its first axis holds 2"
+    ):
         build_executable(model)  # and not the mirror image, whose map would be mirrored
     rows = {row.path: row for row in survey_model(load(model), (WIDTH, HEIGHT))}
     assert not rows["backbone/last"].usable
@@ -257,7 +259,7 @@ def split_windows(rows: int) -> Any:
 
 def test_windows_on_the_batch_axis_are_refused() -> None:
     model = split_windows(rows=2)
-    with pytest.raises(LayerError, match="6 for each picture: crops, views or windows"):
+    with pytest.raises(LayerError, match="6 for each image: crops, views or windows"):
         build_executable(model, layer="inside")
     assert build_executable(model).layer == "end_to_end"
 

@@ -152,7 +152,7 @@ def test_several_inputs_are_fed_by_name(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.call(IMAGES), original({"pic": IMAGES, "age": rows}), rtol=1e-5)
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model=str(tmp_path / "net")))
-    assert "age (N, 2); give --extra-input age=VALUE" in message(caught)
+    assert "age (N, 2); add --extra-input age=VALUE" in message(caught)
 
 
 # Signatures
@@ -206,9 +206,9 @@ def test_the_signature_that_is_taken(tmp_path: Path, signatures: dict[str, str])
     ("signatures", "expected"),
     [
         ({"y": "text", "x": "run"}, "has 2 signatures: x, y; expected serving_default or serve; export it again"),
-        ({}, "has no signature, so nothing says what it computes; expected a SavedModel folder"),
+        ({}, "has no signature; expected a SavedModel folder"),
         ({"serve": "both"}, "net has 2 outputs; expected one, (N, classes), as of a classifier"),
-        ({"serve": "text"}, "net takes (N,); expected RGB pictures (N, height, width, 3)"),
+        ({"serve": "text"}, "net takes (N,); expected RGB images (N, height, width, 3)"),
         ({"serve": "anything"}, "expected a tensor of known rank"),
     ],
 )
