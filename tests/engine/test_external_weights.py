@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from streamcam.engine.compiled_method import FrozenMethod
-from streamcam.engine.compiler.graph_editor import MIN_WEIGHT_BYTES
 from streamcam.engine.compiler.freeze import freeze
+from streamcam.engine.compiler.graph_editor import MIN_WEIGHT_BYTES
 from streamcam.engine.runtime.compile_cache import CompileCache, TunedMethod
 from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.tf import tf

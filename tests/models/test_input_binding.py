@@ -57,9 +57,12 @@ STRUCTURES = [as_list, as_tuple, as_dict, as_tree]
 
 def load(model: Any, extra_inputs: dict[str, Any] | None = None, image_input: str = "") -> LoadedModel:
     options = ModelOptions(
-        model=model, preprocess="none", labels=["x", "y", "z"], extra_input=EXTRA_INPUTS if extra_inputs is None else extra_inputs,
+        model=model,
+        preprocess="none",
+        labels=["x", "y", "z"],
+        extra_input=EXTRA_INPUTS if extra_inputs is None else extra_inputs,
         image_input=image_input,
-    )  # fmt: skip
+    )
     return load_model(options)
 
 
@@ -206,7 +209,7 @@ def single() -> Any:
         (lambda: model_of(as_list), {"age": AGE}, "", "its other inputs: mode (N, 1); add --extra-input mode=VALUE"),
         (lambda: model_of(as_list), {"agee": 1}, "", "unknown --extra-input 'agee': no input of m; did you mean 'age'"),
         (single, {"age": 1}, "", "unknown --extra-input 'age': no input of m; its inputs are picture (N, 8, 10, 3)"),
-        (single, {"picture": 1}, "", "--extra-input picture: this input takes the pictures"),
+        (single, {"picture": 1}, "", "invalid --extra-input picture: this input takes the images"),
         (single, {}, "image", "unknown --image-input 'image': no input of m"),
     ],
 )
@@ -319,13 +322,18 @@ def test_a_subclassed_model_is_called_with_a_dict(built: bool) -> None:
             False,
             EXTRA_INPUTS,
             "",
-            "does not declare its inputs, so --extra-input needs to know the one for pictures; give --image-in",
+            "does not declare its inputs: --extra-input also needs --image-input; add --image-input NAME",
         ),
-        (False, {"age": AGE}, "picture", "cannot be run on a picture of 224x224: KeyError: mode"),
-        (False, {**EXTRA_INPUTS, "picture": 1}, "picture", "--extra-input picture: this input takes the pictures"),
+        (False, {"age": AGE}, "picture", "does not accept an image of 224x224: KeyError: mode"),
+        (
+            False,
+            {**EXTRA_INPUTS, "picture": 1},
+            "picture",
+            "invalid --extra-input picture: this input takes the images",
+        ),
         (True, {"age": AGE}, "picture", "its other inputs: mode (N, 1); add --extra-input mode=VALUE"),
-        (True, EXTRA_INPUTS, "pictures", "has no input 'pictures'; did you mean 'picture'"),
-        (True, EXTRA_INPUTS, "age", "--extra-input age: this input takes the pictures"),
+        (True, EXTRA_INPUTS, "pictures", "unknown --image-input 'pictures': no input of "),
+        (True, EXTRA_INPUTS, "age", "invalid --extra-input age: this input takes the images"),
     ],
 )
 def test_subclassed_models_that_cannot_be_wired(

@@ -92,7 +92,7 @@ def load_probe_images(size: Size) -> RgbImage:
         size: ``(width, height)``.
     """
     with files("streamcam.engine").joinpath("data/probes.npz").open("rb") as file, np.load(file) as data:
-        images: RgbImage = data["pictures"]
+        images: RgbImage = data["images"]
     rows = np.arange(size[1]) * images.shape[1] // size[1]
     columns = np.arange(size[0]) * images.shape[2] // size[0]
     return images[:, rows[:, None], columns]
