@@ -77,12 +77,12 @@ def test_residual_sums_are_fused() -> None:
     frozen = freeze(trace(lambda images: [model(tf.cast(images, tf.float32), training=False)]))
     ran = executed_ops(frozen, random_images(2))
     if not ran["_MklNativeFusedConv2D"]:
-        pytest.skip("TensorFlow fuses sums on this processor with nothing")
+        pytest.skip("TensorFlow fuses sums on this CPU with nothing")
     assert ran["_MklNativeFusedConv2D"] == 3
     assert not {"AddV2", "_MklNativeAddV2", "Relu", "BiasAdd", "Mul"} & ran.keys()
 
 
-def test_a_tensor_that_somebody_reads_keeps_its_value() -> None:
+def test_a_tensor_with_another_reader_keeps_its_value() -> None:
     """A target layer between a convolution and its batch norm."""
     model = models.functional()
     both = keras.Model(model.inputs, [model.get_layer("linear").output, model.output])

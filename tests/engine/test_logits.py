@@ -38,7 +38,7 @@ def softmax(x: Any) -> Any:
 
 
 def gradcam(model: Any, score: Callable[[Any], Any], images: Any) -> Any:
-    """By a tape, of a score of the model's output, at the grid ``last``."""
+    """By a tape, of a score of the model's output, at the feature map ``last``."""
     until = keras.Model(model.input, [model.get_layer("last").output, model.output])
     with tf.GradientTape() as tape:
         feature_map, output = until(scale(images.astype(np.float32)))
@@ -63,7 +63,7 @@ def flat_relu(pooled: Any) -> Any:
 
 
 def small_relu6(pooled: Any) -> Any:
-    """For no picture above 1."""
+    """For no image above 1."""
     return L.Dense(CLASSES, "relu6", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3))(pooled)
 
 
@@ -129,7 +129,7 @@ COMPUTED: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", COMPUTED)
-def test_probabilities_are_told_as_the_model_tells_them(name: str) -> None:
+def test_probabilities_are_those_of_the_model(name: str) -> None:
     head, fraction = COMPUTED[name]
     model, images = build_model(head), random_images(4)
     output = eager(model, images)

@@ -36,8 +36,8 @@ def state(model: Any) -> tuple[list[bytes], dict[str, list[str]]]:
 
 @cache
 def build_and_explain(build: str, method: str) -> tuple[Any, Executable, BatchResult, bool]:
-    """A model, its kernel, what that says of two pictures, and whether the model is as before."""
-    keras.utils.set_random_seed(4)  # whatever ran before in this process
+    """A model, its executable, the result for two images, and whether the model is as before."""
+    keras.utils.set_random_seed(4)  # regardless of earlier tests in this process
     model = EVERY_BUILD[build]()
     before = state(model)
     executable = build_executable(model, method, target=TARGETS, batch=BATCH, params=SMALL.get(method, {}))
@@ -105,7 +105,7 @@ def test_two_kernels_of_one_model_agree_bit_for_bit(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("build", ["functional", "subclassed", "one_sigmoid"])
-def test_no_evidence_is_a_zero_map(method: str, build: str) -> None:
+def test_zero_attribution_is_a_zero_map(method: str, build: str) -> None:
     if method == "scorecam":
         pytest.skip("weights channels among themselves: with equal scores it is their mean; see the test below")
     model = EVERY_BUILD[build]()

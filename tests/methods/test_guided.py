@@ -176,7 +176,7 @@ def test_gates_are_no_relus() -> None:
         build_executable(net(L.Activation("hard_sigmoid")), "guided-backprop")
 
 
-def test_clips_that_are_gates_or_keep_pictures_in_range_are_no_relus() -> None:
+def test_clips_that_are_gates_or_keep_images_in_range_are_no_relus() -> None:
     gates = (
         lambda x: keras.ops.clip(x + 3.0, 0.0, 6.0) / 6.0,
         lambda x: keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0),

@@ -27,7 +27,7 @@ def load_sample(name: str) -> np.ndarray:
 
 
 def squeeze(image: np.ndarray) -> np.ndarray:
-    """The whole picture at 224x224, by area; not the code under test."""
+    """The whole image at 224x224, by area; not the code under test."""
     rows = np.linspace(0, image.shape[0], 225).astype(int)[:-1]
     columns = np.linspace(0, image.shape[1], 225).astype(int)[:-1]
     sums = np.add.reduceat(np.add.reduceat(image.astype(np.float64), rows, axis=0), columns, axis=1)
@@ -73,7 +73,7 @@ def test_stills_are_recognised(model: Any, name: str, index: int, label: str) ->
     assert imagenet_labels()[index] == label
 
 
-def test_samoyed_is_recognised_in_every_frame_looked_at(model: Any) -> None:
+def test_samoyed_is_recognised_in_every_frame(model: Any) -> None:
     with av.open(str(SAMPLES / "samoyed_640_nogps.mp4")) as container:
         frames = [frame for n, frame in enumerate(container.decode(video=0)) if n % 10 == 0]
         images = np.stack([squeeze(frame.to_ndarray(format="rgb24")) for frame in frames])
@@ -105,7 +105,7 @@ def test_parameters_and_outputs(model: Any) -> None:
         ("top_activation", (7, 7, 1280)),
     ],
 )
-def test_grids_are_those_of_the_published_table(model: Any, layer: str, shape: tuple[int, ...]) -> None:
+def test_feature_map_sizes_are_those_of_the_published_table(model: Any, layer: str, shape: tuple[int, ...]) -> None:
     part = keras.Model(model.inputs[0], model.get_layer(layer).output)
     assert tuple(part.compute_output_spec(keras.KerasTensor((1, 224, 224, 3))).shape) == (1, *shape)
 

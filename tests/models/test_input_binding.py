@@ -28,7 +28,7 @@ def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
 
 
 def model_of(structure: Callable[[Any, Any, Any], Any], *, second: tuple[int, ...] = (4,)) -> Any:
-    """Pictures, four numbers and the number of an embedding, declared in some structure."""
+    """Images, four numbers and the number of an embedding, declared in some structure."""
     image = keras.Input((8, 10, 3), name="picture")
     age, mode = keras.Input(second, name="age"), keras.Input((1,), name="mode", dtype="int32")
     seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(image))
@@ -93,7 +93,7 @@ def brightness(images: Any) -> Any:
 @pytest.mark.parametrize(
     "given",
     [AGE, tuple(AGE), np.array(AGE), np.array([AGE]), "[0.5, -2, 3, 1.5]", " [[0.5, -2.0, 3e0, 1.5]] ", "age.npy",
-     Path("age.npy"), tf.constant(AGE), lambda pictures: AGES, lambda pictures: tf.constant(AGES, tf.float64)],
+     Path("age.npy"), tf.constant(AGE), lambda images: AGES, lambda images: tf.constant(AGES, tf.float64)],
 )  # fmt: skip
 def test_a_row_may_be_given_in_many_ways(given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "age.npy", np.array(AGE))
@@ -109,11 +109,11 @@ def test_a_number_fills_the_row() -> None:
     np.testing.assert_allclose(trace_call(load(model, {"age": "0.25", "mode": 2})), expected, rtol=1e-5)
 
 
-def test_functions_of_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_feed.py").write_text(
         "import tensorflow as tf\n"
-        "def bright(pictures):\n"
-        "    return tf.cast(tf.reduce_mean(pictures, axis=(1, 2))[:, :1] > 0.5, tf.float32) * 4\n"
+        "def bright(images):\n"
+        "    return tf.cast(tf.reduce_mean(images, axis=(1, 2))[:, :1] > 0.5, tf.float32) * 4\n"
     )
     monkeypatch.chdir(tmp_path)
     model = model_of(as_dict)
@@ -139,7 +139,7 @@ def test_a_function_is_in_the_graph_so_that_gradients_pass_through_it() -> None:
     np.testing.assert_allclose(gradient(tf.constant(IMAGES)), tape.gradient(score, rgb_images), atol=1e-6)
 
 
-# Which input takes the pictures
+# Which input takes the images
 
 
 def two_image_inputs() -> Any:
@@ -149,13 +149,13 @@ def two_image_inputs() -> Any:
     return keras.Model([left, right], layers.Dense(3)(layers.Concatenate()(seen)))
 
 
-def test_the_input_for_pictures_is_named_or_the_only_one_that_is_not_fed() -> None:
+def test_the_image_input_is_named_or_the_only_one_that_is_not_fed() -> None:
     model = two_image_inputs()
     black = np.zeros_like(IMAGES)
     for name in ("", "right"):
         found = load(model, {"left": 0}, name)
         np.testing.assert_allclose(trace_call(found), model([black, IMAGES]), rtol=1e-5)
-    same = load(model, {"right": lambda pictures: pictures}, "left")
+    same = load(model, {"right": lambda images: images}, "left")
     np.testing.assert_allclose(trace_call(same), model([IMAGES, IMAGES]), rtol=1e-5)
 
 
@@ -275,10 +275,10 @@ def failing(images: Any) -> Any:
     ("function", "expected"),
     [
         (failing, "the function of --extra-input age failed: ValueError: no"),
-        (lambda pictures: None, "the function of --extra-input age failed: ValueError"),
-        (lambda pictures: pictures, "returned (3, 8, 10, 3); expected (N, 4), N = 3"),
-        (lambda pictures: np.zeros((2, 4)), "returned (2, 4); expected (N, 4), N = 3"),
-        (lambda pictures: 1.0, "returned (); expected (N, 4), N = 3"),
+        (lambda images: None, "the function of --extra-input age failed: ValueError"),
+        (lambda images: images, "returned (3, 8, 10, 3); expected (N, 4), N = 3"),
+        (lambda images: np.zeros((2, 4)), "returned (2, 4); expected (N, 4), N = 3"),
+        (lambda images: 1.0, "returned (); expected (N, 4), N = 3"),
     ],
 )
 def test_functions_that_cannot_be_used(function: Any, expected: str) -> None:
@@ -356,7 +356,7 @@ class Alone(keras.Model):
         return self.dense(keras.ops.mean(x, axis=(1, 2)))
 
 
-def test_a_subclassed_model_of_pictures_alone_takes_no_name() -> None:
+def test_a_subclassed_model_of_images_alone_takes_no_name() -> None:
     model = Alone()
     expected = model(IMAGES)
     np.testing.assert_allclose(trace_call(load(model, {})), expected, rtol=1e-5)

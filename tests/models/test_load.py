@@ -44,7 +44,7 @@ def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
 
 
 class CustomModel(keras.Model):
-    """A subclassed model, as nobody registers it."""
+    """A subclassed model, not registered."""
 
     def __init__(self) -> None:
         super().__init__()

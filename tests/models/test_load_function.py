@@ -25,7 +25,7 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class CustomModel(keras.Model):
-    """A subclassed model, as nobody registers it."""
+    """A subclassed model, not registered."""
 
     def __init__(self) -> None:
         super().__init__()

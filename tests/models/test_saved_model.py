@@ -108,7 +108,7 @@ def test_it_computes_what_the_model_computes(tmp_path: Path, build: Callable[[],
     save(original, tmp_path / "net")
     loaded = load_model(ModelOptions(model=str(tmp_path / "net")))
     assert (loaded.name, len(loaded.labels), loaded.accepts_any_size) == ("net", 5, False)
-    expected = trace_call(lambda pictures: original(pictures, training=False))
+    expected = trace_call(lambda images: original(images, training=False))
     found = trace_call(loaded.call)
     for ours, theirs in zip(found[:3], expected[:3], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
@@ -188,7 +188,7 @@ def write_module(path: Path, **signatures: str) -> str:
     return str(path)
 
 
-def test_uint8_pictures_are_rounded_and_clipped(tmp_path: Path) -> None:
+def test_uint8_images_are_rounded_and_clipped(tmp_path: Path) -> None:
     loaded = load_model(ModelOptions(model=write_module(tmp_path / "net", serving_default="run", other="text")))
     assert loaded.notes[0] == "preprocess none: net takes uint8"
     images = np.full((1, 12, 16, 3), 7.6, np.float32)

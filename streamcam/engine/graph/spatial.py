@@ -1,6 +1,6 @@
 """Find the tensors that are feature maps: four axes, of which two are rows and columns of the image.
 
-Convolution, pooling and resizing keep rows and columns, whatever the shape: a 16:9 image may be resized to a square
+Convolution, pooling and resizing keep rows and columns at any shape: a 16:9 image may be resized to a square
 inside the model. After an operation that rearranges axes (tokens and heads of attention), only the shape remains: a
 tensor counts as a feature map again if its sides are those of an earlier feature map, or have the aspect ratio of the
 image.
