@@ -68,7 +68,10 @@ def import_function(path: str) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def working_directory_importable() -> Iterator[None]:
-    """Put the working directory first on the import path, where a console script does not have it."""
+    """Put the working directory first on the import path.
+
+    A console script does not have it there.
+    """
     directory = os.getcwd()
     sys.path.insert(0, directory)
     importlib.invalidate_caches()

@@ -23,7 +23,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 
 @contextlib.contextmanager
 def _suppress_stderr() -> Iterator[None]:
-    """Capture what C++ code writes to stderr before its logging is set up; print it if the block fails."""
+    """Capture early C++ output on stderr; print it if the block fails."""
     with tempfile.TemporaryFile() as captured:
         stderr = os.dup(2)
         os.dup2(captured.fileno(), 2)

@@ -233,7 +233,7 @@ def _resolve_function(name: str | Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _convert_value(name: str, value: Any, default: Any) -> Any:
-    """Convert text from the command line to the type of the parameter's default."""
+    """Convert command-line text to the type of the parameter's default."""
     kind = type(default) if isinstance(default, (bool, int, float, str)) else None
     if not isinstance(value, str) or kind is str:
         return value

@@ -15,7 +15,7 @@ Tensor: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MethodContext:
-    """One forward pass of the model over a batch of images, for one target.
+    """One forward pass over a batch of images, for one target.
 
     Attributes:
         input: model input, float32 ``(N, H, W, 3)``: preprocessed images.

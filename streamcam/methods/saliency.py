@@ -13,5 +13,5 @@ from .context import MethodContext, Tensor
 
 
 def saliency(context: MethodContext) -> Tensor:
-    """Return maps float32 ``(N, H, W)``, ≥ 0, in logits per unit of the model's input."""
+    """Return maps float32 ``(N, H, W)``, ≥ 0, in logits per input unit."""
     return tf.reduce_max(tf.abs(context.input_gradient()), axis=3)

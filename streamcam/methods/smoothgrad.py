@@ -17,7 +17,7 @@ _SEED = 0x5EED
 
 
 def smoothgrad(context: MethodContext, *, steps: int = 50, noise: float = 0.15) -> MultiPass:
-    """Return maps float32 ``(N, H, W)``, ≥ 0, in logits per unit of the model's input."""
+    """Return maps float32 ``(N, H, W)``, ≥ 0, in logits per input unit."""
     check_range("smoothgrad", "steps", steps, 1)
     check_range("smoothgrad", "noise", noise, 0)
 

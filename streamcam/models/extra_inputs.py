@@ -51,7 +51,7 @@ def format_shape(shape: Shape) -> str:
 
 
 def make_feeder(name: str, value: Any, declared: InputSpec | None) -> Feeder:
-    """Make a function that computes the value of an input for a batch of images.
+    """Make a function from images to the value of an input.
 
     Args:
         name: name of the input, for messages.

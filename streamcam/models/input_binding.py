@@ -71,7 +71,7 @@ def bind_inputs(model: Any, name: str, image_input: str, extra_input: Mapping[st
 
 
 def _make_call(model: Any, order: list[str], feeders: dict[str, Feeder]) -> Callable[[Any], Any]:
-    """Make a function that calls a model with its inputs in the declared structure."""
+    """Make a function that passes inputs in the declared structure."""
     from ..tf import keras
 
     structure = _structure(model)

@@ -1,4 +1,4 @@
-"""Load a model by name, file, function or Keras object, with its preprocessing and labels."""
+"""Load a model by name, file, function or object."""
 
 from __future__ import annotations
 

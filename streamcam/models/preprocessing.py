@@ -103,7 +103,10 @@ def describe_model_name(name: str, model: Any) -> str:
 
 
 def find_scaling_layer(model: Any) -> str:
-    """Return the name of the layer or operation that scales the input before the first weights; or ``""``."""
+    """Return the layer or operation that scales the input; or ``""``.
+
+    Only the operations before the first weights count.
+    """
     from ..tf import keras
 
     layers = keras.layers

@@ -74,7 +74,7 @@ def externalize_weights(function: Any) -> tuple[Any, Weights]:
 
 
 def restore_weights(graph_def: Any, weights: Weights, kept_nodes: Iterable[str]) -> Weights:
-    """Turn weights back into constants if an operation other than a product reads them, in place.
+    """Turn weights that not only products read back into constants, in place.
 
     Args:
         graph_def: a graph with placeholders for the weights.
@@ -134,7 +134,7 @@ def convert_weights(graph_def: Any, weights: Weights) -> Weights:
 
 
 def import_graph(graph_def: Any, weights: Weights) -> None:
-    """Import a graph into the current one, with constants for its external weights.
+    """Import a graph with its external weights into the current one.
 
     Args:
         graph_def: a graph with placeholders for the weights.
@@ -149,7 +149,7 @@ def import_graph(graph_def: Any, weights: Weights) -> None:
 
 
 def _fix_returns(function: Any) -> None:
-    """Fix the output names of a function that returns a variable, in place.
+    """Fix output names of a function that returns a variable.
 
     Freezing turned the read of the variable into an identity, whose output has another name. The forward function of a
     grouped convolution, which Keras traces separately (ConvNeXt), returns its kernel for the backward pass.
@@ -172,7 +172,7 @@ def _is_weight(node: Any) -> bool:
 
 
 def _find_readers(graph_def: Any, names: set[str]) -> tuple[list[tuple[Any, str]], set[str]]:
-    """Find the nodes that read variables, with the variable, and the variables whose handle is read otherwise."""
+    """Find the readers of variables, and variables whose handle escapes."""
     behind = {name: name for name in names}
     readers, others = [], set()
     for node in _identities_first(graph_def):
@@ -190,7 +190,7 @@ def _find_readers(graph_def: Any, names: set[str]) -> tuple[list[tuple[Any, str]
 
 
 def _identities_first(graph_def: Any) -> list[Any]:
-    """Sort the nodes so that each identity comes after the node it forwards, and before all others."""
+    """Sort nodes: identities first, each after the identity it forwards."""
     nodes = {node.name: node for node in graph_def.node}
     depth: dict[str, int] = {}
 

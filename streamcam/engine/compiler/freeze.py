@@ -71,7 +71,7 @@ def freeze(function: Any) -> FrozenGraph:
 
 
 def _find_variable_write(function: Any) -> str:
-    """Describe a variable that a function writes to, and the operation that does; empty if there is none."""
+    """Describe a variable write of a function; empty if there is none."""
     variables = {id(variable.handle): variable for variable in function.graph.variables}
     names = {id(inner): variables[id(outer)].name for outer, inner in function.graph.captures if id(outer) in variables}
     library = function.graph.as_graph_def().library.function

@@ -33,7 +33,7 @@ _BINARY = ("Add", "AddV2", "Sub", "Mul", "RealDiv")
 
 
 def node_name(tensor: str) -> str:
-    """Return the name of the node behind a tensor name or a control input (``^name``)."""
+    """Return the node of a tensor name or control input (``^name``)."""
     return tensor.removeprefix("^").partition(":")[0]
 
 
@@ -117,7 +117,7 @@ class GraphEditor:
         return node
 
     def add_constant(self, name: str, value: NDArray[Any]) -> str:
-        """Add a constant, as an external weight if it is large, and return its name."""
+        """Add a constant (an external weight if large); return its name."""
         name = self._unique_name(name)
         node = self.nodes[name] = self.graph_def.node.add(name=name, op="Const")
         if self.weights is not None and value.nbytes >= MIN_WEIGHT_BYTES:

@@ -10,7 +10,7 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 
 def inline_call(tensor: Any) -> Any | None:
-    """Copy the body of a called function into the graph and return the copy of an output.
+    """Copy the body of a called function into the graph.
 
     Freezing later prunes the parts of the copy that have no reader.
 

@@ -105,7 +105,7 @@ def _format_relu_count(count: int) -> str:
 
 
 def _is_recomputed(operation: Any) -> bool:
-    """Return True for an identity whose gradient recomputes the operations before it (`tf.recompute_grad`).
+    """Return True for an identity whose gradient recomputes the forward pass (`tf.recompute_grad`).
 
     The recomputed operations would contain unguided ReLUs. The plain gradient of the original operations has the same
     value; it only needs more memory, which does not matter in a frozen graph.
@@ -159,7 +159,7 @@ def _is_relu_part(operation: Any) -> bool:
 
 
 def _relu_parts(operation: Any) -> list[Any]:
-    """Return the operands of ``relu(x) − slope · relu(−x)`` if a sum has this form, else an empty list."""
+    """Return the operands of ``relu(x) − slope · relu(−x)``; empty for another sum."""
     for scaled, other in zip(operation.inputs, reversed(operation.inputs), strict=True):
         while other.op.type in ("Minimum", "Maximum"):
             other = other.op.inputs[0]
@@ -202,7 +202,7 @@ def _is_gate(tensor: Any) -> bool:
 
 
 def _is_filled_with(tensor: Any, number: float) -> bool:
-    """Return True for a constant of any shape whose elements all equal ``number``."""
+    """Return True for a constant whose elements all equal ``number``."""
     tensor = _source(tensor)
     if tensor.op.type == "ZerosLike":
         return number == 0

@@ -44,7 +44,7 @@ def choose_auto_layer(
 
 
 def _tensors_after_weights(graph: Any, after: set[str]) -> set[str]:
-    """Return the names of the tensors after the first products with the images."""
+    """Return the names of the tensors after the first products."""
     found: set[str] = set()
     for operation in graph.get_operations():
         outputs = {tensor.name for tensor in operation.outputs}
@@ -56,7 +56,7 @@ def _tensors_after_weights(graph: Any, after: set[str]) -> set[str]:
 
 
 def _is_only_path(feature_map: Any, images: Any, logits: Any) -> bool:
-    """Return True if every path from the images to the logits passes through a feature map."""
+    """Return True if a feature map blocks every path to the images."""
     seen = {feature_map.name}
     waiting = [logits]
     while waiting:

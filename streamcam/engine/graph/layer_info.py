@@ -1,4 +1,4 @@
-"""What the survey of a model finds: a `LayerInfo` for every layer, a `FeatureMap` for every usable one."""
+"""Result types of the layer survey: a `LayerInfo` for every layer, a `FeatureMap` for every usable one."""
 
 from __future__ import annotations
 

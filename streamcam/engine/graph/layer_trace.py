@@ -1,4 +1,4 @@
-"""Record every layer call while a model is traced, and follow tensors through the graph.
+"""Record layer calls of a traced model, follow tensors in its graph.
 
 Keras models are functional, nested or subclassed, and each kind exposes its layers differently. Recording one traced
 call works for all of them.
@@ -67,9 +67,10 @@ class LayerCall:
 
 @contextlib.contextmanager
 def record_layer_calls(layers: dict[str, Any]) -> Iterator[list[LayerCall]]:
-    """Record layer outputs while a model runs in this thread, then restore the layers.
+    """Record the outputs of layers while a model runs in this thread.
 
-    Holds the model lock: recordings are serialised. Calls from other threads work and are not recorded.
+    Patches the layers and restores them afterwards. Holds the model lock: recordings are serialised. Calls from other
+    threads work and are not recorded.
 
     Args:
         layers: layers by path, as from `layer_paths`.
@@ -119,7 +120,7 @@ def _operation_count() -> int:
 
 
 def descendants(tensor: Any) -> set[str]:
-    """Return the names of all tensors computed from a tensor, including its own."""
+    """Return the names of a tensor and all tensors computed from it."""
     seen = {tensor.name}
     waiting = [tensor]
     while waiting:
@@ -132,7 +133,7 @@ def descendants(tensor: Any) -> set[str]:
 
 
 def ancestors(tensor: Any) -> set[str]:
-    """Return the names of all tensors from which a tensor is computed, including its own."""
+    """Return the names of a tensor and all tensors it depends on."""
     seen = {tensor.name}
     waiting = [tensor]
     while waiting:

@@ -155,7 +155,7 @@ def _judge(
     spatial: SpatialTensors,
     spatial_shapes: list[tuple[int, int]],
 ) -> None:
-    """Set the feature map of a layer output, or the reason why it has none; record its spatial shape."""
+    """Set the feature map of an output, or the reason for none."""
     tensor = one.tensor
     if tensor.graph is not images.graph:
         one.reason = "runs inside its own tf.function"
@@ -181,7 +181,7 @@ def _judge(
 
 
 def _first_axis_reason(tensor: Any, images: Any) -> str | None:
-    """Return what the first axis holds if it is not the batch (crops, views, windows); None if it is the batch."""
+    """Describe the first axis if it is not the batch; None if it is."""
     length, batch_size = tensor.shape[0], images.shape[0]
     if length is None or batch_size is None or length == batch_size:
         return None
@@ -193,9 +193,9 @@ def _first_axis_reason(tensor: Any, images: Any) -> str | None:
 def _judge_tokens(
     one: LayerOutput, before: set[str], after: set[str], spatial_shapes: list[tuple[int, int]], batch_size: int | None
 ) -> None:
-    """Map tokens back to the last feature map before them with as many positions, allowing for extra tokens.
+    """Map tokens back to the last feature map with as many positions.
 
-    The extra tokens (such as a class token) come first, unless the graph shows another offset.
+    Extra tokens (such as a class token) are allowed and come first, unless the graph shows another offset.
     """
     tokens = one.tensor.shape[1]
     for num_extra_tokens in (0, 1, 2, 5):

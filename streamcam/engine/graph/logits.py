@@ -76,7 +76,7 @@ def find_logits(output: Any, probe: Callable[[], NDArray[Any] | None] = lambda: 
 
 
 def _find_producer(output: Any) -> Any:
-    """Return the tensor that computes an output, also inside a `tf.function` or a ``TFSMLayer``."""
+    """Return the tensor that computes an output, also inside a called function."""
     tensor = output
     while True:
         if tensor.op.type in _PASS_THROUGH and tensor.op.inputs:
@@ -88,7 +88,7 @@ def _find_producer(output: Any) -> Any:
 
 
 def _activation_head(output: Any, activation: Any) -> Head:
-    """Build the head of a model that ends in a softmax or a sigmoid."""
+    """Build the head of a model with a final softmax or sigmoid."""
     logits = tf.cast(tf.reshape(activation.op.inputs[0], tf.shape(output)), tf.float32)
     logits.set_shape(output.shape)
     kind, classes = activation.op.type, output.shape[-1]
@@ -166,7 +166,7 @@ def _tensors_behind_weights(output: Any) -> list[Any]:
 
 
 def probe_output(model: Any, call: Callable[[Any], Any], images: Any) -> NDArray[Any] | None:
-    """Run a model eagerly on noise of different brightness, outside the graph under construction.
+    """Run a model eagerly on noise, outside the graph under construction.
 
     Args:
         model: the Keras model; its variables keep their values.

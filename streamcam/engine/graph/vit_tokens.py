@@ -1,4 +1,4 @@
-"""Find the offset of the patch tokens among extra tokens, such as a class token."""
+"""Find the offset of patch tokens after extra ones (class token)."""
 
 from __future__ import annotations
 

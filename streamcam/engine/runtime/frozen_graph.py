@@ -165,7 +165,7 @@ class LoadedGraph:
 
 
 def _make_cpu_session(graph: Any) -> Any:
-    """Make a session whose threads yield the CPU to those of the encoder.
+    """Make a session whose threads yield to the encoder's threads.
 
     A frame passes through the encoder's threads in sequence, so that one thread that waits for a core delays all; the
     model has batches queued and can wait. Threads inherit the priority of the thread that starts them.

@@ -88,7 +88,7 @@ FAMILIES = tuple(_FAMILIES)
 
 
 def find(name: str) -> Application | None:
-    """Return the application of a name in any spelling (``MobileNetV2``, ``mobilenet-v2``), or None."""
+    """Return the application of a name (``MobileNetV2``, ``mobilenet-v2``), or None."""
     return APPLICATIONS.get(normalize_name(name))
 
 

@@ -33,7 +33,7 @@ class _Step:
 
 
 def fold_batch_norm(context: PassContext) -> int:
-    """Fold constant products and sums into the convolutions and dense layers before them, in place.
+    """Fold constant products and sums into the kernels before them.
 
     Returns:
         The number of changed nodes.

@@ -1,4 +1,4 @@
-"""Broadcast per-channel preprocessing constants along a row, so that TensorFlow vectorises the operation.
+"""Broadcast per-channel preprocessing constants along a row for vectorisation.
 
 TensorFlow's inner loop covers the axes that both operands share: for a constant per channel, three values at a time.
 Adding three values per pixel takes seven times as long as adding a whole row.
@@ -15,7 +15,7 @@ from ..graph_editor import GraphEditor, PassContext, constant_operand, node_name
 
 
 def broadcast_constants(context: PassContext) -> int:
-    """Broadcast along a row the constants that preprocessing adds to images or multiplies with them, in place.
+    """Broadcast constants of preprocessing operations along a row, in place.
 
     Returns:
         The number of broadcast constants.
@@ -35,7 +35,7 @@ def broadcast_constants(context: PassContext) -> int:
 
 
 def _find_preprocessing(graph: GraphEditor, inputs: Sequence[str]) -> Iterator[tuple[Any, int]]:
-    """Yield the operations on images and a constant, with the position of the constant."""
+    """Yield operations on images with the position of their constant operand."""
     found = [node_name(name) for name in inputs]
     for at in found:
         for name in graph.readers[at]:

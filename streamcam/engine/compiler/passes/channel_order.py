@@ -1,4 +1,4 @@
-"""Fold the RGB to BGR permutation of preprocessing into the first convolution kernel.
+"""Fold the RGB to BGR permutation into the first convolution kernel.
 
 ResNet50, VGG and other models with Caffe weights expect BGR. Keras slices and restacks the channels, which takes half a
 millisecond per image. A convolution whose kernel has its input channels in the other order gives the same result.
@@ -48,7 +48,7 @@ def fold_channel_order(context: PassContext) -> int:
 
 
 def _reorder_channels(node: Any, position: int, order: NDArray[np.intp], graph: GraphEditor) -> None:
-    """Permute the channels of a node's constant operand to match its new input."""
+    """Permute the channels of a constant operand to match its input."""
     value = graph.constants[node.input[position]]
     if node.op == "Conv2D":
         value = value[:, :, order]
@@ -58,7 +58,7 @@ def _reorder_channels(node: Any, position: int, order: NDArray[np.intp], graph: 
 
 
 def _find_reordering(node: Any, graph: GraphEditor) -> tuple[str, list[int] | slice] | None:
-    """Return the tensor whose channels a node permutes, and the index of the permutation; None for other nodes."""
+    """Return the tensor whose channels a node permutes, and the index; or None."""
     if node.op == "ReverseV2" and node.input[1] in graph.constants:
         return (node.input[0], _REVERSED) if graph.constants[node.input[1]].tolist() in ([-1], [3]) else None
     if node.op == "StridedSlice" and _last_axis_index(node, graph) == _REVERSED:
@@ -86,7 +86,7 @@ def _last_axis_index(node: Any, graph: GraphEditor) -> int | slice | None:
 
 
 def _chain(start: Any, graph: GraphEditor) -> tuple[list[Any], Any] | None:
-    """Return the nodes between a node and the convolution that alone depends on it, and the convolution; or None."""
+    """Return the only convolution after a node, and the nodes between; or None."""
     between: list[Any] = []
     at = start
     while graph.is_read_once(at):
@@ -105,7 +105,7 @@ def _chain(start: Any, graph: GraphEditor) -> tuple[list[Any], Any] | None:
 
 
 def _pads_image(node: Any, graph: GraphEditor) -> bool:
-    """Return True for a padding of rows and columns by a constant, without padded channels."""
+    """Return True for a constant padding of rows and columns only."""
     if node.op not in ("Pad", "PadV2") or any(name not in graph.constants for name in node.input[1:3]):
         return False
     pads = graph.constants[node.input[1]]

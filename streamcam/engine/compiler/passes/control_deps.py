@@ -11,7 +11,7 @@ _PASSIVE_OPERATIONS = ("Const", "Identity", "NoOp")
 
 
 def strip_control_deps(context: PassContext) -> int:
-    """Remove control dependencies on constants and weights, and on identities of them, in place.
+    """Remove control dependencies on constants, weights and their identities.
 
     Returns:
         The number of nodes that lost a control dependency.

@@ -59,12 +59,12 @@ def _has_unsupported_slope(node: Any) -> bool:
 
 
 def _is_fused(total: Any, position: int, graph: GraphEditor) -> bool:
-    """Return True if the operand at a position may be a convolution that is fused with the sum."""
+    """Return True if an operand is a convolution that may fuse."""
     return _contraction(graph.nodes[node_name(total.input[position])], graph) is not None
 
 
 def _contraction(node: Any, graph: GraphEditor) -> Any:
-    """Return the convolution or dense layer behind a node, with or without bias; or None."""
+    """Return the convolution or dense layer behind a node; or None."""
     candidates = [node]
     if node.op in ("BiasAdd", *_SUMS):
         candidates += [graph.nodes[node_name(tensor)] for tensor in node.input]
@@ -72,7 +72,7 @@ def _contraction(node: Any, graph: GraphEditor) -> Any:
 
 
 def _is_free(total: Any, position: int, graph: GraphEditor) -> bool:
-    """Return True if no other reader needs the other operand when the convolution at ``position`` runs."""
+    """Return True if the fused convolution may overwrite the other operand."""
     other = graph.nodes[node_name(total.input[1 - position])]
     readers = [graph.nodes[name] for name in graph.readers[other.name] if name != total.name]
     if other.name in graph.preserved or any(node.op not in _OWN_BUFFER for node in (other, *readers)):
@@ -85,7 +85,7 @@ def _is_free(total: Any, position: int, graph: GraphEditor) -> bool:
 
 
 def _ancestors(node: Any, graph: GraphEditor) -> set[str]:
-    """Return the names of all nodes that have run before a node runs."""
+    """Return the names of all nodes that run before a node."""
     found: set[str] = set()
     waiting = [node]
     while waiting:

@@ -15,7 +15,7 @@ from ..graph_editor import GraphEditor, PassContext, node_name
 
 
 def rewrite_gelu(context: PassContext) -> int:
-    """Rewrite GELUs after dense layers into the form that TensorFlow fuses, in place.
+    """Rewrite GELUs after dense layers into the form TensorFlow fuses.
 
     Returns:
         The number of rewritten GELUs.
@@ -41,7 +41,7 @@ def rewrite_gelu(context: PassContext) -> int:
 
 
 def _gelu_of(root: Any, graph: GraphEditor) -> Any:
-    """Return ``x`` if a product is ``gelu(x)`` and its inner nodes have no other reader; else None."""
+    """Return ``x`` of a ``gelu(x)`` without other readers inside; or None."""
     sides = [graph.nodes[node_name(name)] for name in root.input[:2]]
     for half, erfc in (sides, sides[::-1]):
         if half.op != "Mul" or erfc.op != "Erfc" or not graph.is_read_once(half) or not graph.is_read_once(erfc):

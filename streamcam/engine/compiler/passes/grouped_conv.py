@@ -14,7 +14,7 @@ _CALLS = ("StatefulPartitionedCall", "PartitionedCall")
 
 
 def inline_convolutions(context: PassContext) -> int:
-    """Replace each call of a function that consists of one convolution by the convolution, in place.
+    """Replace calls of single-convolution functions by the convolution, in place.
 
     Returns:
         The number of replaced calls.
@@ -37,7 +37,7 @@ def inline_convolutions(context: PassContext) -> int:
 
 
 def _only_convolution(function: Any) -> tuple[Any, list[int]] | None:
-    """Return the convolution of a function that does nothing else, and the positions of its two arguments; or None."""
+    """Return a function's only operation, a convolution, and its argument positions; or None."""
     nodes = {node.name: node for node in function.node_def}
     arguments = [argument.name for argument in function.signature.input_arg]
     convolutions = [node for node in nodes.values() if node.op == "Conv2D"]

@@ -140,7 +140,7 @@ class _StrideHoister:
         node.attr["padding"].s = b"VALID"
 
     def _subsample(self, node: Any, position: int, step: _Stride) -> str:
-        """Subsample an operand by 1×1 average pooling, by far the fastest way in TensorFlow."""
+        """Subsample an operand by 1×1 average pooling, TensorFlow's fastest way."""
         pool = self.graph.add(f"{node.name}/picked", "AvgPool", [node.input[position]], node)
         pool.attr["ksize"].list.i.extend((1, 1, 1, 1))
         pool.attr["strides"].list.i.extend((1, *step, 1))

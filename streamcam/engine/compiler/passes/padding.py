@@ -16,7 +16,7 @@ _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 
 
 def fold_padding(context: PassContext) -> int:
-    """Fold zero padding into the VALID convolution after it if together they equal SAME, in place.
+    """Fold zero padding and a VALID convolution into a SAME one.
 
     Returns:
         The number of changed convolutions.
