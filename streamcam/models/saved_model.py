@@ -1,7 +1,7 @@
 """Load a SavedModel folder as a Keras model.
 
-``model.export`` and ``tf.saved_model.save`` write such folders. A SavedModel is a graph without layers. Its signature is
-frozen with every function inlined, so that a trace of the model contains its convolutions, activations and logits.
+``model.export`` and ``tf.saved_model.save`` write such folders. A SavedModel is a graph without layers. Its signature
+is frozen with every function inlined, so that a trace of the model contains its convolutions, activations and logits.
 """
 
 from __future__ import annotations

@@ -7,11 +7,13 @@ import av
 import numpy as np
 import pytest
 
+import streamcam.models
 from streamcam.models.labels import imagenet_labels
 from streamcam.models.zoo import efficientnet_lite0
 from streamcam.tf import keras, tf
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+PACKAGE = Path(streamcam.models.__file__).parent
 GOLDEN = Path(__file__).parent / "data" / "efficientnet_lite0_golden.npz"
 SAMOYED, ESPRESSO, EGYPTIAN_CAT = 258, 967, 285
 
@@ -111,7 +113,7 @@ def test_feature_map_sizes_are_those_of_the_published_table(model: Any, layer: s
 
 
 def test_every_stored_weight_is_used_and_is_float16(model: Any) -> None:
-    with np.load(Path(efficientnet_lite0.__file__).parent / efficientnet_lite0.WEIGHTS) as stored:
+    with np.load(PACKAGE / efficientnet_lite0.WEIGHTS) as stored:
         assert sorted(stored) == sorted(variable.path for variable in model.weights)
         assert {stored[name].dtype for name in stored} == {np.dtype(np.float16)}
         for variable in model.weights:
@@ -126,7 +128,7 @@ def test_saves_and_loads_as_an_ordinary_keras_file(model: Any, tmp_path: Path) -
 
 
 def test_the_licence_and_the_samples_notice_are_there() -> None:
-    data = Path(efficientnet_lite0.__file__).parent / "data"
+    data = PACKAGE / "data"
     licence = (data / "LICENSE-efficientnet-lite0").read_text()
     assert "Copyright (c) 2020, ML Illustrated" in licence
     assert "END OF TERMS AND CONDITIONS" in licence
