@@ -12,6 +12,7 @@ from typing import Any
 
 from ...errors import MethodError
 from ...tf import gradient_registry, tf
+from .functions import CALLS
 from .layer_trace import ancestors, descendants
 
 _GRADIENT_NAME = "StreamcamGuided"
@@ -19,7 +20,6 @@ _ATTRIBUTE = "_gradient_op_type"
 _WRAPPER_MODULE = tf.custom_gradient.__module__
 _MAX_READERS = 16
 """Readers searched for the sum in which a ReLU may be one operand."""
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _OTHER_ACTIVATIONS = {
     "Sigmoid": "sigmoid (as in SiLU)",
     "Erf": "erf (as in GELU)",
@@ -63,7 +63,7 @@ def guided_gradient(score: Any, images: Any) -> tuple[Any, str]:
     others = sorted(
         {_OTHER_ACTIVATIONS[operation.type] for operation in operations if operation.type in _OTHER_ACTIVATIONS}
     )
-    opaque_calls = [operation for operation in operations if operation.type in _CALLS and _calls_relu(operation)]
+    opaque_calls = [operation for operation in operations if operation.type in CALLS and _calls_relu(operation)]
     if opaque_calls:
         raise MethodError(
             f"{opaque_calls[0].name} has a ReLU inside its own tf.function, which cannot be guided",
@@ -238,6 +238,6 @@ def _calls_relu(operation: Any) -> bool:
         for node in function.node_def:
             if node.op in ("Relu", "Relu6", "LeakyRelu"):
                 return True
-            if node.op in _CALLS:
+            if node.op in CALLS:
                 waiting.append(node.attr["f"].func.name)
     return False
