@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from ..live.status import CameraHandle, CameraStatus, Controller, OutputStatus
 
@@ -69,7 +68,7 @@ def _latency_metric(cameras: Iterable[CameraHandle]) -> Metric:
     )
     for camera in cameras:
         histogram = camera.latency_histogram
-        buckets = [(floatToGoString(bound), count) for bound, count in histogram.buckets]
+        buckets = [(str(bound), count) for bound, count in histogram.buckets]
         latency.add_metric([camera.name], [*buckets, ("+Inf", histogram.count)], histogram.sum_seconds)
     return latency
 

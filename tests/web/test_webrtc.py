@@ -181,9 +181,9 @@ def test_a_stalled_camera_shows_its_last_frame(monkeypatch: pytest.MonkeyPatch) 
 def test_the_latest_frame_is_sent_and_none_twice() -> None:
     async def take() -> list[tuple[int, int]]:
         frames: LatestValue[tuple[VideoFrame, int] | None] = LatestValue(None)
-        ring, taken = asyncio.Event(), []
-        track = webrtc_session._Track(frames, ring)
-        with frames.subscribe(ring.set):
+        updated, taken = asyncio.Event(), []
+        track = webrtc_session._Track(frames, updated)
+        with frames.subscribe(updated.set):
             coming = asyncio.ensure_future(track.recv())
             await asyncio.sleep(0)
             frames.put((flat(), 3600))
@@ -191,7 +191,7 @@ def test_the_latest_frame_is_sent_and_none_twice() -> None:
             for n in range(2, 6):
                 frames.put((flat(luma=n), n * 3600))
             taken.append(await asyncio.wait_for(track.recv(), TIMEOUT_SECONDS))
-            ring.set()  # a late update
+            updated.set()  # a late update
             late = asyncio.ensure_future(track.recv())
             done, _ = await asyncio.wait((late,), timeout=0.3)
             assert not done
