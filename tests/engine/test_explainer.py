@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.concurrency.group import StageTimer, batched
-from streamcam.engine.explainer import FrameExplainer, PreparedSource
+from streamcam.concurrency.group import StageTimer
+from streamcam.engine.explainer import FrameExplainer
+from streamcam.engine.prepared_source import PreparedSource
+from streamcam.engine.results import hold_between
 from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.errors import LayerError, MethodError, OptionError, SourceError, TargetError
 from streamcam.frames import ExplainedFrame, Frame, SourceInfo
 from streamcam.options import ExplainOptions, ModelOptions
+from streamcam.stages import batched
 
 from .models import HEIGHT, WIDTH
 
@@ -36,7 +39,7 @@ def explain_frames(
     explainer: FrameExplainer, view: PreparedSource, items: Iterator[Frame], longest: int = 4
 ) -> list[ExplainedFrame]:
     work = explainer.workers(view.replicas, StageTimer())[0]
-    return list(explainer.explain(map(work, batched(items, 4, max_length=longest))))
+    return list(hold_between(map(work, batched(items, 4, max_length=longest))))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +132,8 @@ def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: FrameE
     out = explain_frames(explainer, ill, frames(4))
     assert [bool(np.any(item.attributions[0].heatmap)) for item in out[1:3]] == [False, False]
     assert all(np.isfinite(item.attributions[0].heatmap).all() for item in out)
-    assert [line.partition(":")[0] for line in explainer.frame_errors] == ["frame 1", "frame 2"]
+    errors = {item.frame.index: item.errors for item in out if item.errors}
+    assert errors == {1: ("the method's map is not a number",), 2: ("the model's answer is not a number",)}
 
 
 def test_only_a_few_kernels_are_kept() -> None:
@@ -143,7 +147,7 @@ def test_only_a_few_kernels_are_kept() -> None:
 
 def test_the_target_layer_is_announced(explainer: FrameExplainer) -> None:
     explainer.prepare(info())
-    assert any(note.startswith("target layer last: 6x4 cells") for note in explainer.notes)
+    assert any(note.startswith("target layer last: 6x4 positions") for note in explainer.notes)
 
 
 @pytest.mark.parametrize(

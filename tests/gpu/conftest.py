@@ -8,7 +8,7 @@ from tests.media_helpers import planes
 
 @pytest.fixture
 def emulated_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processor stands in for a card: the same tensors, graphs and pictures, in its own memory."""
+    """Emulate a GPU on the CPU: the same tensors, graphs and frames, in CPU memory."""
     monkeypatch.setenv("STREAMCAM_TEST_EMULATE_GPU", "cpu")
 
 

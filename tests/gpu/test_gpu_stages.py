@@ -68,7 +68,9 @@ def with_line_size(frame: VideoFrame, line: int, shift: int = 0) -> VideoFrame:
     return VideoFrame.from_dlpack([whole[:height, :width], whole[height:, :width]], "nv12")
 
 
-def test_a_picture_at_an_odd_place_does_not_end_the_process(emulated_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_at_an_odd_place_does_not_end_the_process(
+    emulated_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame = as_nv12(noise(64, 48))
     luma, chroma = to_tensors(with_line_size(frame, 80, shift=8))
     assert np.array_equal(luma.numpy()[:, :64], frame.to_ndarray()[:48])
