@@ -182,6 +182,7 @@ class FrameExplainer:
         tuned = self._get_tuned_method(size, batch)
         method = tuned.method
         loaded: list[DeviceReplica] = []
+        errors: dict[str, DeviceError | ModelError] = {}
         for device in self.pool.active:
             try:
                 replica = DeviceReplica(
@@ -189,9 +190,13 @@ class FrameExplainer:
                 )
                 replica.warm_up()
             except (DeviceError, ModelError) as error:
-                self.pool.disable(device, error)
+                errors[device] = error
             else:
                 loaded.append(replica)
+        if not loaded:  # not the devices' fault: a smaller source may still run on all of them
+            raise list(errors.values())[-1]
+        for device, cause in errors.items():
+            self.pool.disable(device, cause)
         notes = tuple(line for line in (*self.info.notes, *tuned.notes, *method.notes, method.layer_summary) if line)
         self.notes.extend(line for line in notes if line not in self.notes)
         while len(self._prepared) >= _MAX_PREPARED_SIZES:

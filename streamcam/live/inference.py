@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -13,18 +12,15 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..concurrency.group import StageTimer
 from ..engine import load_explainer
 from ..errors import StreamcamError
-from ..frames import ColorSpec, Frame, SourceInfo
-from ..geometry import Geometry, Size
+from ..frames import ColorSpec, SourceInfo
+from ..geometry import Size
 from ..options import ExplainOptions, ModelOptions
 from .model_binding import BatchSizes, ModelBinding
-from .pending_frame import PendingFrame
 
 if TYPE_CHECKING:
     from ..engine.explainer import FrameExplainer
-    from ..sources.resize import InputResizer
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +64,6 @@ class InferenceService:
         self._stopped = False
         # An RLock: `wait_until_ready` calls `binding_for`.
         self._condition = threading.Condition(threading.RLock())
-        self._timer = StageTimer()
         self._layers: tuple[str, ...] = ()
         self._logged: set[str] = set()
 
@@ -168,58 +163,6 @@ class InferenceService:
         self._submit(done, self._list_layers)
         return done.result()
 
-    def run(
-        self, device: str, batch: Sequence[PendingFrame], resizer_for: Callable[[ModelBinding], InputResizer]
-    ) -> bool:
-        """Explain frames on a device, and resolve them.
-
-        A device that fails is disabled, and its frames are explained on another.
-
-        Args:
-            device: one of the explainer's devices.
-            batch: frames of one `BatchSizes`.
-            resizer_for: returns the calling thread's resizer.
-
-        Returns:
-            True as long as the device has not failed.
-
-        Raises:
-            StreamcamError: the model or the last device failed; the frames are resolved without maps.
-        """
-        bindings = [pending.binding for pending in batch if pending.binding is not None]
-        pool = bindings[0].batch_sizes.explainer.pool
-        try:
-            frames = tuple(
-                replace(pending.frame, model_input=resizer_for(binding)(pending.frame.video_frame))
-                for pending, binding in zip(batch, bindings, strict=True)
-            )
-            explained = False
-            while not explained:
-                chosen = device if pool.is_active(device) else pool.active[0]
-                try:
-                    self._run_on(chosen, batch, bindings[0].batch_sizes, frames)
-                    explained = True
-                except StreamcamError as error:
-                    pool.disable(chosen, error)
-        except StreamcamError:
-            for pending in batch:
-                pending.resolve(None)
-            raise
-        return pool.is_active(device)
-
-    def _run_on(
-        self, device: str, batch: Sequence[PendingFrame], batch_sizes: BatchSizes, frames: tuple[Frame, ...]
-    ) -> None:
-        replica = batch_sizes.replica_on(device, len(batch))
-        started = time.monotonic()
-        (worker,) = batch_sizes.explainer.workers((replica,), self._timer)
-        _, explained = worker(frames)
-        batch_sizes.record_time(len(batch), time.monotonic() - started)
-        for pending, result in zip(batch, explained, strict=True):
-            for error in result.errors:
-                self._log_once(logging.WARNING, f"{error}; nothing is drawn")
-            pending.resolve(result)
-
     def _submit(self, done: Future[Any], task: Callable[[], Any]) -> None:
         """Have `work_loop` run a task."""
 
@@ -249,7 +192,7 @@ class InferenceService:
         except StreamcamError as error:
             if first:
                 raise
-            self._log_once(logging.WARNING, f"{info.name} is shown without maps: {error}")
+            self.log_once(logging.WARNING, f"{info.name} is shown without maps: {error}")
             with self._condition:
                 self._unexplainable.add(_source_key(info))
                 self._condition.notify_all()
@@ -279,7 +222,7 @@ class InferenceService:
             self._condition.notify_all()
         self.activity = ""
         for line in prepared.notes:
-            self._log_once(logging.INFO, line)
+            self.log_once(logging.INFO, line)
 
     def _larger_batches(self, state: _LoadedModel) -> list[int]:
         on_gpu = any(not name.startswith("cpu") for name in state.explainer.pool.devices)
@@ -293,7 +236,7 @@ class InferenceService:
         try:
             prepared = state.explainer.prepare(info, batch=batch)
         except StreamcamError as error:
-            self._log_once(logging.WARNING, f"no more than {batch - 1} frames at once: {error}")
+            self.log_once(logging.WARNING, f"no more than {batch - 1} frames at once: {error}")
             return
         state.batch_sizes[prepared.geometry.input].add(batch, prepared.all_replicas)
 
@@ -313,7 +256,7 @@ class InferenceService:
         self._layers = self._layers or self._loaded.explainer.layers()
         return self._layers
 
-    def _log_once(self, level: int, line: str) -> None:
+    def log_once(self, level: int, line: str) -> None:
         """Log a line that a run without end would repeat."""
         if line not in self._logged:
             self._logged.add(line)
@@ -322,30 +265,3 @@ class InferenceService:
 
 def _source_key(info: SourceInfo) -> _SourceKey:
     return info.width, info.height, info.pixel_aspect, info.color
-
-
-def inference_loop(
-    inference: InferenceService, device: str, next_batch: Callable[[], tuple[PendingFrame, ...]]
-) -> None:
-    """Explain batches on a device, until it fails or the run ends.
-
-    Args:
-        inference: the model.
-        device: one of its devices.
-        next_batch: returns the next frames; raises `Cancelled` in the end.
-
-    Raises:
-        StreamcamError: the model or the last device failed.
-    """
-    from ..sources.resize import InputResizer
-
-    resizers: dict[tuple[Geometry, ColorSpec], InputResizer] = {}
-
-    def resizer_for(binding: ModelBinding) -> InputResizer:
-        key = binding.geometry, binding.color
-        if key not in resizers:
-            resizers[key] = InputResizer(*key)
-        return resizers[key]
-
-    while inference.run(device, next_batch(), resizer_for):
-        pass

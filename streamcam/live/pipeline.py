@@ -25,7 +25,8 @@ from ..options import LiveJob
 from ..sources import open_camera
 from .camera_session import CameraSession
 from .controller import LiveController
-from .inference import MAX_BATCH, InferenceService, inference_loop
+from .inference import MAX_BATCH, InferenceService
+from .inference_loop import inference_loop
 from .renderer import CameraRenderer
 from .scheduler import FairScheduler
 from .stats import FrameStats, Histogram
@@ -188,7 +189,9 @@ def run_live(
                 scheduler.depth = max(1, MAX_BATCH // len(cameras))
             for device in devices:
                 for _ in range(_CONCURRENT_BATCHES):
-                    work = stop_signal.guard(functools.partial(inference_loop, inference, device, scheduler.next_batch))
+                    work = stop_signal.guard(
+                        functools.partial(inference_loop, device, scheduler.next_batch, inference.log_once)
+                    )
                     group.spawn(work, stop=scheduler.stop, name=f"model-{device}")
 
         for _, output in outputs:

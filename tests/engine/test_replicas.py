@@ -40,14 +40,14 @@ def explain_frames(model: Path, device: str, *, batch: int = 4) -> list[Any]:
     explainer = FrameExplainer(
         ModelOptions(model=str(model)), ExplainOptions(batch=batch, device=device, precision="float32")
     )
-    view = explainer.prepare(INFO)
+    prepared = explainer.prepare(INFO)
     pixels = np.random.default_rng(0).integers(0, 256, (60, HEIGHT, WIDTH, 3), np.uint8)
     frames = (Frame(n, n, None, model_input=one) for n, one in enumerate(pixels))  # type: ignore[arg-type]
-    with StageGroup() as flow:
-        workers = explainer.workers(view.replicas, StageTimer())
+    with StageGroup() as group:
+        workers = explainer.workers(prepared.replicas, StageTimer())
         assert len(workers) == len(explainer.pool.devices)
         batches = batched(frames, batch, max_length=batch)
-        return list(hold_between(flow.map_ordered(batches, workers, depth=6, threads=view.concurrency)))
+        return list(hold_between(group.map_ordered(batches, workers, depth=6, threads=prepared.concurrency)))
 
 
 @pytest.mark.usefixtures("three_devices")
@@ -64,9 +64,9 @@ def test_results_are_those_of_one_device_in_the_same_order(tmp_path: Path) -> No
 @pytest.mark.usefixtures("three_devices")
 def test_each_replica_runs_on_its_own_device() -> None:
     explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(device="cpu:2,cpu:0", precision="float32"))
-    view = explainer.prepare(INFO)
-    assert view.device == "cpu:2,cpu:0"
-    for replica, number in zip(view.replicas, (2, 0), strict=True):
+    prepared = explainer.prepare(INFO)
+    assert prepared.device == "cpu:2,cpu:0"
+    for replica, number in zip(prepared.replicas, (2, 0), strict=True):
         found = {op.device for op in replica.executable.first.graph.get_operations()}  # type: ignore[attr-defined]
         assert found == {f"/job:localhost/replica:0/task:0/device:CPU:{number}"}
 
@@ -80,7 +80,7 @@ def test_a_number_of_devices_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tex
 
 @pytest.mark.usefixtures("three_devices")
 def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
-    """The road from end to end; one of three devices fails with its second batch."""
+    """The pipeline end to end; one of three devices fails with its second batch."""
     job = make_job(
         str(clip), str(tmp_path / "o.mp4"), model=BUILD, device="all", batch=2, precision="float32", overwrite=True
     )
@@ -126,8 +126,8 @@ def test_a_device_that_does_not_start_is_left_out(error: Exception, monkeypatch:
     explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(device="all", precision="float32"))
     notes: list[str] = []
     with collect_notes(notes.append):
-        view = explainer.prepare(INFO)
-    assert view.device == "cpu:1"
+        prepared = explainer.prepare(INFO)
+    assert prepared.device == "cpu:1"
     assert notes == ["cpu:0 failed and is disabled: gone", "cpu:2 failed and is disabled: gone"]
 
 
@@ -211,7 +211,7 @@ def maps_of(job: Any, explainer: FrameExplainer) -> tuple[Any, streamcam.Summary
 
 
 def limit_batch(limit: int, executable: Any) -> Any:
-    """A kernel whose device has room for ``limit`` pictures."""
+    """An executable whose device has memory for ``limit`` images."""
 
     def first(images: Any) -> Any:
         if len(images) > limit:

@@ -13,7 +13,7 @@ def emulated_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def as_nv12(video_frame: VideoFrame) -> VideoFrame:
-    """The same samples with Cb and Cr in turn."""
+    """Return the same samples with interleaved Cb and Cr."""
     luma, blue, red = planes(video_frame)
     frame = VideoFrame(video_frame.width, video_frame.height, "nv12")
     there, both = planes(frame)
@@ -24,7 +24,7 @@ def as_nv12(video_frame: VideoFrame) -> VideoFrame:
 
 
 def as_yuv420p(video_frame: VideoFrame) -> VideoFrame:
-    """The other way."""
+    """Return the same samples with separate Cb and Cr."""
     frame = VideoFrame(video_frame.width, video_frame.height, "yuv420p")
     luma, blue, red = planes(frame)
     luma[:] = planes(video_frame)[0]

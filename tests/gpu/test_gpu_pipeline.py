@@ -187,7 +187,7 @@ def test_the_trial_finds_what_is_wrong(
 
         monkeypatch.setattr(check, "GpuRenderer", Late)
     else:
-        # What a decoder does that writes over a picture before it was copied.
+        # A decoder that overwrites a frame before it was copied.
         monkeypatch.setattr(check, "SurfaceCopier", lambda device: lambda frames: [list(frames)[-1]] * 60)
     with pytest.raises(DeviceError, match=says):
         check.check("cpu")
@@ -266,7 +266,7 @@ def test_a_trial_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 class Driver:
-    """What is called of CUDA's driver, and how it answers."""
+    """Record calls of the CUDA driver, and answer them."""
 
     def __init__(self, **status: int) -> None:
         self.status, self.called = status, []
@@ -353,7 +353,7 @@ def test_the_version_is_asked_for_without_a_context(driver: Driver, tmp_path: Pa
 def test_an_encoder_on_a_card_opens_with_its_first_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_card: bool
 ) -> None:
-    """With NV12 in the place of pictures on a card: what is opened when, and that nothing is lost or written twice."""
+    """With NV12 in place of frames in GPU memory: what is opened when; no frame is lost or written twice."""
     monkeypatch.setattr(video, "CUDA_FORMAT", "nv12")
     monkeypatch.setattr(video, "NVENC_ENCODERS", {"h264": codecs.ENCODERS["h264"]} if by_card else {})
     info = SourceInfo("clip", 160, 96, "yuv420p", Fraction(1, 25), average_fps=Fraction(25), on_gpu=True)
@@ -377,7 +377,7 @@ def test_an_encoder_on_a_card_that_does_not_open_says_so(tmp_path: Path, monkeyp
 
 
 class OnCard:
-    """A frame in a card's memory, as far as `Upright` looks."""
+    """A frame in GPU memory, as far as `FrameNormalizer` reads it."""
 
     format = SimpleNamespace(name="cuda")
     sw_format = SimpleNamespace(name="nv12")

@@ -1,4 +1,4 @@
-"""Live runs from end to end, with a small model whose evidence is known."""
+"""Live runs end to end, with a small model whose heatmap is known."""
 
 from __future__ import annotations
 

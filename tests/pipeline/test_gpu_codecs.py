@@ -1,4 +1,4 @@
-"""Decoding and encoding on a graphics card: each falls back to the processor by itself, and says so."""
+"""Decoding and encoding on a GPU: each falls back to the CPU by itself, with a note."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUILD = {"model": "tests.pipeline.models:brightness_of_fixed_size", "preprocess"
 
 
 @pytest.mark.parametrize(("codec", "name"), [("h264", "libx264"), ("hevc", "libx265"), ("vp9", "libvpx-vp9")])
-def test_without_a_card_the_processor_does_it(
+def test_without_a_gpu_the_cpu_does_it(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, name: str
 ) -> None:
     monkeypatch.setattr(codecs, "nvenc_unavailable_reason", lambda encoder: "none here")
@@ -34,11 +34,11 @@ def test_whatever_this_machine_has_is_used_and_named(clip: Path, tmp_path: Path)
     summary = streamcam.process(clip, tmp_path / "o.mp4", decoder="gpu", encoder="gpu", **BUILD)
     assert summary.frames_out == 50
     on_gpu = summary.decoder.endswith("(nvdec)"), summary.encoder.endswith("_nvenc")
-    is_noted = tuple(any(f"--{what} gpu" in note for note in summary.notes) for what in ("decoder", "encoder"))
+    is_noted = tuple(any(what in note for note in summary.notes) for what in ("--decoder nvdec", "--encoder nvenc"))
     assert on_gpu == tuple(not one for one in is_noted)
 
 
-def test_the_processor_is_the_default_and_says_nothing(clip: Path, tmp_path: Path) -> None:
+def test_the_cpu_is_the_default_without_a_note(clip: Path, tmp_path: Path) -> None:
     summary = streamcam.process(clip, tmp_path / "o.mp4", **BUILD)
     assert (summary.decoder, summary.encoder) == ("h264", "libx264")
-    assert not [note for note in summary.notes if "gpu" in note]
+    assert not [note for note in summary.notes if "nvdec" in note or "nvenc" in note]
