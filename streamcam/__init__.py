@@ -8,6 +8,7 @@ Importing this package loads nothing heavy; the first call does.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from .pipeline import Summary as Summary
 
 __version__ = "0.1.0"
+
+_logger = logging.getLogger(__name__)
+_logger.addHandler(logging.NullHandler())
+if _logger.level == logging.NOTSET:
+    # Notes are records of level INFO; a higher level keeps them out of summaries, too.
+    _logger.setLevel(logging.INFO)
 
 _LAZY_IMPORTS = {
     "DeviceError": "errors",

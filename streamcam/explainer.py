@@ -15,6 +15,7 @@ from .concurrency.group import StageGroup
 from .errors import OptionError, StreamcamError
 from .frames import MapKind, RgbImage, SourceInfo
 from .geometry import Fit, Geometry
+from .notes import collect_notes
 from .options import DEFAULT_MODEL, Colormap, ExplainOptions, Layout, ModelOptions, Precision, normalize_targets
 from .temporal import peak
 
@@ -233,29 +234,31 @@ class Explainer:
             OptionError: no such images.
             StreamcamError: the model cannot be explained as asked for.
         """
-        from .engine.explainer import non_finite_reason
         from .engine.images import as_images, fit_image
+        from .engine.results import non_finite_reason
 
         rgb_images, is_single = as_images(images)
         geometries = self._geometries(rgb_images)
-        prepared = self._engine.prepare(_source_info(rgb_images[0], len(rgb_images)), fit=self._choose_fit(rgb_images))
+        notes: list[str] = []
+        with collect_notes(notes.append):
+            prepared = self._engine.prepare(
+                _source_info(rgb_images[0], len(rgb_images)), fit=self._choose_fit(rgb_images)
+            )
         results: list[_ImageResult] = []
         error_notes: list[str] = []
-        notes: list[str] = []
         batch_size = prepared.executable.batch
         batches = [slice(start, start + batch_size) for start in range(0, len(rgb_images), batch_size)]
 
         def run_batch(replica: DeviceReplica, indices: slice) -> BatchResult:
             inputs = np.stack([fit_image(p, g) for p, g in zip(rgb_images[indices], geometries[indices], strict=True)])
-            return replica(inputs, progress, notes.append)
+            return replica(inputs, progress)
 
         def disable_replica(worker: int, error: StreamcamError) -> None:
-            replicas[worker].failed = True
-            notes.append(f"{replicas[worker].device} is out: {error}")
+            prepared.pool.disable(replicas[worker].device, error)
 
         replicas = prepared.replicas
         workers = [functools.partial(run_batch, replica) for replica in replicas]
-        with StageGroup() as group:
+        with collect_notes(notes.append), StageGroup() as group:
             for batch_result in group.map_ordered(
                 batches, workers, depth=1, threads=prepared.concurrency, name="model", on_failure=disable_replica
             ):
@@ -305,9 +308,11 @@ class Explainer:
         return tuple(self._engine.geometry(_source_info(image), fit=fit) for image in images)
 
     def _split_batch(self, batch_result: Any, count: int) -> list[_ImageResult]:
+        from .engine.results import make_attributions
+
         results = []
         for n in range(count):
-            attributions = self._engine.make_attributions(batch_result, n)
+            attributions = make_attributions(batch_result, n, self._engine.targets, self._engine.info.labels)
             results.append(
                 _ImageResult(
                     maps=np.stack([one.heatmap for one in attributions]),
@@ -318,7 +323,7 @@ class Explainer:
                         (self._engine.info.labels[c], float(p))
                         for c, p in zip(batch_result.top_classes[n], batch_result.top_probabilities[n], strict=True)
                     ),
-                    quality_metrics={name: values[n] for name, values in batch_result.figures.items()},
+                    quality_metrics={name: values[n] for name, values in batch_result.quality_metrics.items()},
                 )
             )
         return results

@@ -7,6 +7,7 @@ on, so nothing later knows about rotation, palettes or chroma layouts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -195,6 +196,8 @@ class ExplainedFrame:
         top: the most probable classes as ``(index, probability)``, best first.
         held: True when the model did not look at this frame; its maps come from the ones it did look at.
         caption_note: what the caption says beside method and layer.
+        errors: why the model's result for this frame cannot be used, one line each; nothing is drawn then.
+        quality_metrics: for each target, how far the method's maps can be trusted, by the metric's name.
     """
 
     frame: Frame
@@ -202,3 +205,5 @@ class ExplainedFrame:
     top: tuple[tuple[int, float], ...] = ()
     held: bool = False
     caption_note: str = ""
+    errors: tuple[str, ...] = ()
+    quality_metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

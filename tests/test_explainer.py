@@ -121,7 +121,7 @@ def test_an_overlay_lies_where_the_evidence_is() -> None:
     """A bright square on black, and a model whose evidence is brightness."""
     image = np.zeros((120, 200, 3), np.uint8)
     image[30:54, 150:174] = 255
-    found = streamcam.Explainer("tests.road.models:brightness", preprocess=None, target=1).explain(image)
+    found = streamcam.Explainer("tests.pipeline.models:brightness", preprocess=None, target=1).explain(image)
     heat = found.overlay(layout="heatmap", colormap="viridis").astype(float).sum(2)
     weight = np.maximum(heat - (heat.min() + 0.9 * np.ptp(heat)), 0)
     rows, columns = np.indices(weight.shape) + 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from .analysis import analyze, best_batch, scaling
 from .environment import machine_info
 from .matrix import BenchmarkMatrix
 from .runner import Measurement, measure_case, run_case
+
+logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 _BUSY_LOAD = 0.5
@@ -51,14 +54,12 @@ class Result:
 
 def bench(
     matrix: BenchmarkMatrix,
-    notify: Callable[[str], None] = lambda line: None,
     check: Callable[[Result], None] = lambda result: None,
 ) -> Result:
     """Measures all cases of a plan, each in a process of its own; takes minutes.
 
     Args:
         matrix: what to measure.
-        notify: is told in one line what is to come and what each case showed.
         check: is handed the result without rows before anything is measured; what it raises ends the benchmark.
 
     Raises:
@@ -78,17 +79,20 @@ def bench(
         check(result)
         cases = matrix.cases(warm_up, work_dir)
         minutes = matrix.estimate_seconds(warm_up, cases) / 60
-        notify(
-            f"{len(cases)} cases of {matrix.frames} frames, 1 + {matrix.repeats} times each: "
-            f"about {f'{minutes:.0f} minutes' if minutes >= 1.5 else f'{60 * minutes:.0f} seconds'}"
+        logger.info(
+            "%d cases of %d frames, 1 + %d times each: about %s",
+            len(cases),
+            matrix.frames,
+            matrix.repeats,
+            f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{60 * minutes:.0f} seconds",
         )
         if load > _BUSY_LOAD:
-            notify(f"this machine is busy with other things (load {load:.1f}): the numbers will tell of them too")
+            logger.warning("this machine is busy with other work (load %.1f), which slows the results", load)
         rows: list[Measurement] = []
 
         def measure_and_report(case: Any) -> None:
             rows.append(measure_case(case))
-            notify(f"{case.name}: {rows[-1].error or f'{rows[-1].fps:.1f} fps'}")
+            logger.info("%s: %s", case.name, rows[-1].error or f"{rows[-1].fps:.1f} fps")
 
         for case in cases:
             measure_and_report(case)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..compose import FrameRenderer
 from ..compose.renderer import pad_to_even
-from ..concurrency.group import StageGroup, StageTimer, batched
+from ..concurrency.group import StageGroup, StageTimer
 from ..engine import load_explainer
 from ..frames import Attribution, Batch, ExplainedFrame, Frame, MapKind, SourceInfo
 from ..geometry import Geometry
@@ -23,13 +23,15 @@ from ..options import TemporalOptions
 from ..pipeline import RunCallbacks, run
 from ..sinks import open_sink
 from ..sources import open_source
+from ..stages import batched, explain
 from ..temporal import normalize_maps
 from .clip import synthetic_size, write_synthetic
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-    from ..engine.explainer import FrameExplainer, PreparedSource
+    from ..engine.explainer import FrameExplainer
+    from ..engine.prepared_source import PreparedSource
     from .worker import Case
 
 _MAX_CACHED_BYTES = 2**28
@@ -306,9 +308,8 @@ def _explain(
     explainer: FrameExplainer, view: PreparedSource, batches: Iterator[Batch], timer: StageTimer
 ) -> Iterator[ExplainedFrame]:
     """What the road makes of batches, on all of the view's devices."""
-    workers = explainer.workers(view.replicas, timer)
     with StageGroup() as group:
-        yield from explainer.explain(group.map_ordered(batches, workers, depth=1, threads=view.concurrency))
+        yield from explain(batches, explainer, view, group, timer)
 
 
 def _until_deadline(items: Iterator[ExplainedFrame]) -> Iterator[ExplainedFrame]:

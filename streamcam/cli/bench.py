@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import OptionError, StreamcamError
+from ..notes import collect_notes
 from .errors import print_error, print_note
 from .inputs import parse_key_values
 from .tables import print_table
@@ -120,7 +122,8 @@ def bench(
         clip=clip, device=device, batches=_parse_batches(batch), frames=frames, repeats=repeats, options=options
     )
     check = functools.partial(check_comparable, earlier) if earlier else (lambda result: None)
-    result = run(matrix, (lambda line: None) if quiet else print_note, check)
+    with contextlib.nullcontext() if quiet else collect_notes(print_note):
+        result = run(matrix, check)
     report = result.as_dict()
     save_error = None if save is None else _save(report, save)
     if as_json:

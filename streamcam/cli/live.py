@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from ..errors import OptionError
+from ..notes import collect_notes
 from . import options
 from .errors import print_note
 from .live_table import LiveTable
@@ -212,7 +213,8 @@ def _run(job: LiveJob, *, as_json: bool, quiet: bool) -> None:
             stack.enter_context(live_table.show(controller))
             yield
 
-    summary = run_live(job, serve=serve_and_show, notify=live_table.print_line)
+    with collect_notes(live_table.print_line):
+        summary = run_live(job, serve=serve_and_show)
     if as_json:
         typer.echo(json.dumps(summary.as_dict()))
     elif not quiet:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..notes import collect_notes
 from . import options
 from .errors import print_error, print_note, to_streamcam_error
 from .inputs import expand_inputs, is_url, output_paths
@@ -182,13 +183,15 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
     for job in jobs:
         name = _short_name(job.source.url)
         try:
-            with ProgressBar(name, quiet=quiet) as progress_bar:
+            with (
+                ProgressBar(name, quiet=quiet) as progress_bar,
+                collect_notes(functools.partial(print_once, progress_bar)),
+            ):
                 callbacks = RunCallbacks(
                     on_open=progress_bar.on_open,
                     on_ready=progress_bar.ready,
                     on_frame=progress_bar.frame,
                     on_pass=progress_bar.passes,
-                    on_note=functools.partial(print_once, progress_bar),
                 )
                 done.append(run(job, explainer=explainer, callbacks=callbacks))
         except Interrupted as stop:

@@ -1,22 +1,23 @@
-"""Threads of a pipeline: the only place where one starts and where one ends.
+"""Threads of a pipeline: the only place that starts and ends them.
 
-    with Flow() as flow:
-        decoded = flow.ahead(source, depth=32)
-        explained = flow.ahead(explain(decoded), depth=32)
+    with StageGroup() as group:
+        decoded = group.prefetch(source, depth=32)
+        explained = group.prefetch(explain(decoded), depth=32)
         for item in explained:
             ...
 
-`Flow.ahead` runs an iterable in a thread of its own, a bounded number of items ahead of whoever iterates
-over the result. Order is kept. An error ends the stage it rises in; what was produced before it is still
-delivered, then the same exception object rises in the consumer, stage by stage, up to the caller.
-Leaving the ``with`` block, for whatever reason, cancels every stage and waits for its thread.
+`StageGroup.prefetch` runs an iterable in a thread of its own, a bounded number of items ahead of the consumer. Order
+is kept. An error ends its stage; items produced before it are still delivered, then the same exception object is
+raised in the consumer, stage by stage, up to the caller. Leaving the ``with`` block cancels every stage and waits for
+its thread.
 
-`Flow.deal` is the same for several workers that share one stage's work.
+`StageGroup.map_ordered` does the same for several workers that share one stage's work.
 """
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import threading
 import time
@@ -26,10 +27,10 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from ..errors import StreamcamError
-from ..frames import Batch, Frame
-from .channel import Cancelled, Channel, OrderedPool
+from .channel import Cancelled, Channel
+from .ordered_pool import OrderedPool
 
-__all__ = ["BackgroundOpen", "Cancelled", "Channel", "StageGroup", "StageTimer", "batched"]
+__all__ = ["BackgroundOpen", "Cancelled", "Channel", "StageGroup", "StageTimer"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,11 +39,11 @@ _END = object()
 
 
 class StageGroup:
-    """Owns the threads of one pipeline and ends them with its ``with`` block.
+    """Owns the threads of one pipeline, and ends them with its ``with`` block.
 
     Args:
-        shutdown_timeout_seconds: seconds to wait at the end for a stage that is stuck in a call nobody can interrupt (a stalled
-            read). After that its daemon thread is left behind and named in `abandoned_threads`.
+        shutdown_timeout_seconds: seconds to wait at the end for a stage that is stuck in an uninterruptible call (a
+            stalled read). After that its daemon thread is abandoned and named in `abandoned_threads`.
     """
 
     def __init__(self, shutdown_timeout_seconds: float = 5.0) -> None:
@@ -53,10 +54,10 @@ class StageGroup:
         self._stages: list[tuple[threading.Thread, Channel[Any] | OrderedPool[Any, Any] | _Stop, float]] = []
 
     def raise_if_cancelled(self) -> None:
-        """To be called now and then by a stage that computes for long between two items.
+        """Raise if the group has ended; for a stage that computes for long between two items.
 
         Raises:
-            Cancelled: the flow has ended.
+            Cancelled: the group has ended.
         """
         if self._ended:
             raise Cancelled
@@ -65,14 +66,14 @@ class StageGroup:
         return self
 
     def prefetch(self, items: Iterable[T], *, depth: int, live: bool = False, name: str = "stage") -> Iterator[T]:
-        """Iterates over ``items`` in a thread of its own, up to ``depth`` items ahead.
+        """Iterate over ``items`` in a thread of its own, up to ``depth`` items ahead.
 
         Args:
-            items: consumed by the new thread only; a generator is closed there too, so its ``finally`` clauses
+            items: consumed by the new thread only; a generator is also closed there, so its ``finally`` clauses
                 run in the thread that runs it.
-            depth: how many items may wait for the consumer.
+            depth: number of items that may wait for the consumer.
             live: drop the oldest waiting item instead of making ``items`` wait.
-            name: of the thread.
+            name: name of the thread.
 
         Returns:
             An iterator for one consumer. It re-raises the first error of the stages before it, unchanged.
@@ -89,16 +90,16 @@ class StageGroup:
         name: str = "stage",
         shutdown_timeout_seconds: float = 0.0,
     ) -> None:
-        """Runs ``work`` in a thread of its own for as long as it lasts.
+        """Run ``work`` in a thread of its own.
 
         Args:
-            work: hands on what it makes by itself, and tells of its errors likewise; `Cancelled` ends it silently.
-            stop: makes it return soon and does not wait; called once, when the flow ends, from another thread.
-            name: of the thread.
-            shutdown_timeout_seconds: seconds to wait for it at the end, where that is longer than the flow's.
+            work: delivers its results and reports its errors itself; `Cancelled` ends it silently.
+            stop: makes it return soon and does not wait; called once, when the group ends, from another thread.
+            name: name of the thread.
+            shutdown_timeout_seconds: seconds to wait for it at the end, if that is longer than the group's.
 
         Raises:
-            Cancelled: the flow has ended.
+            Cancelled: the group has ended.
         """
         self._start(functools.partial(_run_until_cancelled, work), _Stop(stop), name, shutdown_timeout_seconds)
 
@@ -110,22 +111,22 @@ class StageGroup:
         depth: int,
         threads: int = 1,
         name: str = "stage",
-        on_failure: Callable[[int, StreamcamError], None] = lambda worker, error: None,
+        on_failure: Callable[[int, StreamcamError], None] | None = None,
     ) -> Iterator[R]:
-        """Hands ``items`` to whichever worker is free, each in threads of its own, and keeps their order.
+        """Map ``items`` with the first free worker, each in threads of its own, and keep their order.
 
-        A worker that fails is not used again: what it had goes to the others. Only the last one's error rises.
+        A worker that fails is not used again: its items go to the others. Only the last one's error is raised.
 
         Args:
             items: read by one thread at a time, not always the same.
-            workers: what is done with an item.
-            depth: how many items may be under way or done, and not yet taken, beside one for each thread.
-            threads: for each worker, which then is called from several at a time.
-            name: of the threads.
-            on_failure: called once with a worker's number and its error, where others go on; in a thread of that worker.
+            workers: functions of an item.
+            depth: number of items that may be in progress or done and not yet taken, beside one for each thread.
+            threads: threads for each worker, which is then called from several at a time.
+            name: name of the threads.
+            on_failure: called once with a worker's number and its error, if others go on; in a thread of that worker.
 
         Returns:
-            An iterator for one consumer. What was finished in order comes before an error.
+            An iterator for one consumer. Items finished in order come before an error.
         """
         pool: OrderedPool[T, R] = OrderedPool(items, len(workers), depth + threads * len(workers))
         for thread in range(threads):
@@ -140,7 +141,8 @@ class StageGroup:
         name: str,
         shutdown_timeout_seconds: float = 0.0,
     ) -> None:
-        thread = threading.Thread(target=target, name=f"streamcam-{name}", daemon=True)
+        run = contextvars.copy_context().run  # the thread's notes belong to the caller's run
+        thread = threading.Thread(target=run, args=(target,), name=f"streamcam-{name}", daemon=True)
         with self._lock:
             if self._ended:
                 raise Cancelled
@@ -162,23 +164,24 @@ class StageGroup:
 
 
 class BackgroundOpen(Generic[S]):
-    """Opens something in a thread of its own, so that other work can be done meanwhile, and closes it in the end.
+    """Opens something in a thread of its own while other work goes on, and closes it in the end.
 
-        with Opening(lambda: open_source(options)) as opening:
-            if not opening.done(within=0.5):
+        with BackgroundOpen(lambda: open_source(options)) as opening:
+            if not opening.wait(0.5):
                 ...  # other work
             source = opening.result()
 
-    Where the block is left while the opening is still under way, nobody waits for it: its thread closes what it opens.
+    If the block ends while it is still opening, the block does not wait: the thread closes what it opens.
 
     Args:
-        opener: opens it; what it raises rises from `result`.
+        opener: opens it; its error is raised by `result`.
     """
 
     def __init__(self, opener: Callable[[], S]) -> None:
         self._opener = opener
         self._finished = threading.Event()
-        self._thread = threading.Thread(target=self._open, name="streamcam-opening", daemon=True)
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._open,), name="streamcam-opening", daemon=True)
         self._lock = threading.Lock()
         self._exited = False
         self._error: BaseException | None = None
@@ -201,11 +204,11 @@ class BackgroundOpen(Generic[S]):
         self._finished.set()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Whether it is open, or has failed, after so many seconds at the most."""
+        """Wait until it is open or has failed, and return False on a timeout."""
         return self._finished.wait(timeout_seconds)
 
     def result(self) -> S:
-        """What was opened; waits for it."""
+        """Return what was opened; waits for it."""
         self._finished.wait()
         if self._error is not None:
             raise self._error
@@ -225,7 +228,7 @@ class BackgroundOpen(Generic[S]):
 
 
 class _Stop:
-    """What ends a stage that has no channel."""
+    """Ends a stage that has no channel."""
 
     def __init__(self, cancel: Callable[[], None]) -> None:
         self.cancel = cancel
@@ -254,7 +257,7 @@ def _produce(items: Iterable[T], channel: Channel[T]) -> None:
 
 
 class StageTimer:
-    """Seconds each stage of a pipeline was busy; a stage of several threads counts each of them."""
+    """Counts the seconds each stage was busy; a stage of several threads counts each of them."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -262,7 +265,7 @@ class StageTimer:
 
     @contextlib.contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Adds the time its block takes to a stage."""
+        """Add the time its block takes to a stage."""
         start = time.perf_counter()
         try:
             yield
@@ -271,7 +274,7 @@ class StageTimer:
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def measure(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """Passes items on, adding the time it takes to produce them to a stage."""
+        """Pass items on, and add the time it takes to produce them to a stage."""
         iterator = iter(items)
         while True:
             with self(stage):
@@ -279,25 +282,3 @@ class StageTimer:
             if item is _END:
                 return
             yield item  # type: ignore[misc]
-
-
-def batched(frames: Iterable[Frame], size: int, *, max_length: int) -> Iterator[Batch]:
-    """Groups frames so that each batch has at most ``size`` frames with pixels and ``max_length`` frames in all.
-
-    When the source breaks, what was read before still goes on, then the error rises.
-    """
-    batch: list[Frame] = []
-    num_inputs = 0
-    try:
-        for frame in frames:
-            if batch and (num_inputs + (frame.model_input is not None) > size or len(batch) == max_length):
-                yield tuple(batch)
-                batch, num_inputs = [], 0
-            batch.append(frame)
-            num_inputs += frame.model_input is not None
-    except Exception:
-        if batch:
-            yield tuple(batch)
-        raise
-    if batch:
-        yield tuple(batch)

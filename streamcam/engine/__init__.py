@@ -1,4 +1,4 @@
-"""Model and method made into one compiled function, and the frames that go through it.
+"""Compile a model and a method into one function, and run frames through it.
 
 Importing this package loads no TensorFlow; `load_explainer` does.
 """
@@ -18,16 +18,16 @@ __all__ = ["describe_devices", "list_layers", "load_explainer"]
 
 
 def load_explainer(model: ModelOptions, explain: ExplainOptions, *, limit_threads: bool = False) -> FrameExplainer:
-    """Loads a model and everything that is needed to explain it; takes seconds.
+    """Load a model with a method; takes seconds.
 
     Args:
-        model: which model.
-        explain: what is explained, and how.
-        limit_threads: leave half of the cores to decoder and encoder. That holds for all of TensorFlow in this process, unless
-            it runs already.
+        model: the model.
+        explain: what to explain, and how.
+        limit_threads: leave half of the cores to decoder and encoder; for all of TensorFlow in this process, unless
+            TensorFlow runs already.
 
     Raises:
-        ModelError, MethodError, TargetError, DeviceError, OptionError: what was asked for cannot be had.
+        ModelError, MethodError, TargetError, DeviceError, OptionError: an option cannot be used.
     """
     from .explainer import FrameExplainer
     from .runtime.devices import limit_intra_op_threads
@@ -38,7 +38,7 @@ def load_explainer(model: ModelOptions, explain: ExplainOptions, *, limit_thread
 
 
 def list_layers(model: ModelOptions) -> tuple[Size, tuple[LayerInfo, ...]]:
-    """The size ``(width, height)`` a model was made for, and a row for each of its layers.
+    """Return the model's input size ``(width, height)``, and a row for each of its layers.
 
     Raises:
         ModelError: the model cannot be loaded or run.
@@ -51,7 +51,7 @@ def list_layers(model: ModelOptions) -> tuple[Size, tuple[LayerInfo, ...]]:
 
 
 def report_environment() -> dict[str, str | list[str]]:
-    """Versions, devices and precisions, for ``streamcam doctor``."""
+    """Return versions, devices and precisions, for ``streamcam doctor``."""
     import os
     import platform
 
@@ -72,7 +72,7 @@ def report_environment() -> dict[str, str | list[str]]:
 
 
 def describe_devices() -> dict[str, dict[str, Any]]:
-    """Devices by name: what each is (``list_devices``) and the precisions that are fast on it; and versions."""
+    """Return the devices by name, the precisions that are fast on each, and versions."""
     from ..tf import keras, tf
     from .runtime.devices import device_names
     from .runtime.forward import fast_precisions

@@ -1,4 +1,4 @@
-"""Model + method → frozen programs with a fixed input shape, from uint8 pictures to maps and scores."""
+"""Compile model + method into frozen graphs of a fixed input shape, from uint8 images to maps and scores."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from .multi_pass import FrozenMultiPass, MultiPassExecutor, Progress, freeze_mul
 from .runtime.frozen_graph import FrozenGraph
 
 TOP_K = 5
-"""How many of the most probable classes are kept of each frame."""
+"""Number of most probable classes kept for each frame."""
 
 INPUT_LAYER = "input"
-"""Stands for the layer where a method explains the pixels themselves."""
+"""Stands for the layer of methods that explain the pixels themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchResult:
-    """What the kernel says of ``n`` pictures and ``t`` targets.
+    """Result for ``n`` images and ``t`` targets.
 
     Attributes:
-        maps: raw evidence, float32 ``(n, t, h, w)``.
-        classes: classes explained, int64 ``(n, t)``; −1 for a target that is no class.
-        scores: what was explained, in logits, float32 ``(n, t)``.
-        probabilities: of the classes, float32 ``(n, t)``; NaN for a target that is no class.
-        top_classes, top_probabilities: int32 and float32 ``(n, up to TOP)``, best first.
-        quality_metrics: what the method says of its maps' quality, float32 ``(n, t)`` each, by name.
+        maps: raw heatmaps, float32 ``(n, t, h, w)``.
+        classes: explained classes, int64 ``(n, t)``; −1 for a target that is no class.
+        scores: explained scores, in logits, float32 ``(n, t)``.
+        probabilities: probabilities of the classes, float32 ``(n, t)``; NaN for a target that is no class.
+        top_classes, top_probabilities: int32 and float32 ``(n, up to TOP_K)``, best first.
+        quality_metrics: the method's quality metrics of its maps, float32 ``(n, t)`` each, by name.
     """
 
     maps: NDArray[np.float32]
@@ -54,14 +54,14 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Executable:
-    """An explanation ready to run on a device. Callable from several threads at a time.
+    """A compiled method, loaded on a device. Callable from several threads at a time.
 
     Attributes:
-        first: images → classes, scores, probabilities, top classes and their probabilities, and then the maps (and
-            figures), or what the passes begin with.
-        method: what it was made from.
-        precision: of the arithmetic; the maps are float32.
-        device: where it runs.
+        first: images → classes, scores, probabilities, top classes and their probabilities, then the maps (and
+            metrics) or the state that the further passes start from.
+        method: the frozen method.
+        precision: precision of the arithmetic; the maps are float32.
+        device: name of the device.
         passes: the further passes of methods that need many.
     """
 
@@ -73,12 +73,12 @@ class Executable:
 
     @property
     def size(self) -> Size:
-        """``(width, height)`` of the pictures."""
+        """``(width, height)`` of the images."""
         return self.method.size
 
     @property
     def batch(self) -> int:
-        """How many pictures each run takes; fewer are padded, so that nothing is ever traced again."""
+        """Number of images a run takes; fewer are padded, so that the graph is traced only once."""
         return self.method.batch
 
     @property
@@ -87,11 +87,11 @@ class Executable:
         return self.method.layer
 
     def __call__(self, images: RgbImage, progress: Progress | None = None) -> BatchResult:
-        """Explains up to ``batch`` pictures, ``uint8 (n, height, width, 3)`` RGB.
+        """Explain up to ``batch`` images, ``uint8 (n, height, width, 3)`` RGB.
 
         Args:
-            images: the pictures.
-            progress: called with passes done and passes in all, where there are many; what it raises goes up.
+            images: the images.
+            progress: called with passes done and passes in all, if there are many; may raise to stop.
 
         Raises:
             DeviceError: the device's memory is too small for the batch.
@@ -100,14 +100,14 @@ class Executable:
         return self._run(self._pad(images), len(images), progress)
 
     def sample(self, images: RgbImage) -> NDArray[np.float32]:
-        """Something cheap that tells precisions apart, float32 ``(n, …)``: the maps, or a few of many passes."""
+        """Return a cheap output to compare precisions by, float32 ``(n, …)``: the maps, or a few of many passes."""
         outputs = self.first(self._pad(images))
         if self.passes is None:
             return np.asarray(outputs[5][: len(images)])
         return self.passes.sample(outputs, len(images))
 
     def warm_up(self) -> None:
-        """Runs each of its programs once, on black pictures: the first run is the one that optimises and allocates.
+        """Run each graph once on black images: the first run optimises and allocates.
 
         Raises:
             DeviceError, ModelError: as for any run.
@@ -134,16 +134,15 @@ class Executable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrozenMethod:
-    """All that a `Executable` is, but for the device.
+    """A compiled method without a device; `load` makes an `Executable`.
 
     Attributes:
-        first, passes: as in `Executable`.
-        size, batch, layer: likewise.
-        layer_summary: the target layer in words; empty where there is none.
-        native_precision: the model's own precision, which its layers keep; empty where all is float32, and can be had in another.
-        metric_names: names of the figures.
-        needs_input_gradient: True where gradients go all the way back to the input.
-        notes: what the user should know.
+        first, passes, size, batch, layer: as in `Executable`.
+        layer_summary: one line about the target layer; empty if there is none.
+        native_precision: the model's own precision, which its layers keep; empty if all is float32 and can be changed.
+        metric_names: names of the quality metrics.
+        needs_input_gradient: True if gradients go all the way back to the input.
+        notes: one-line announcements for the user.
     """
 
     first: FrozenGraph
@@ -159,29 +158,29 @@ class FrozenMethod:
 
     @property
     def is_score_difference(self) -> bool:
-        """True where maps are differences between the scores of many passes."""
+        """True if maps are differences between the scores of many passes."""
         return self.passes is not None and not self.passes.is_mean
 
     @property
     def is_serializable(self) -> bool:
-        """True where it can be stored."""
+        """True if it can be cached."""
         graphs = (self.first,) if self.passes is None else (self.first, self.passes.step, self.passes.finish)
         return all(graph.is_serializable for graph in graphs)
 
     def rewrite(self, precision: str) -> FrozenMethod:
-        """The same, rewritten for processors."""
+        """Return the method with its graphs rewritten for CPUs, in a precision."""
         passes, precision = self.passes, self.effective_precision(precision)
         if passes is not None:
             passes = replace(passes, step=passes.step.rewrite(precision), finish=passes.finish.rewrite("float32"))
         return replace(self, first=self.first.rewrite(precision), passes=passes)
 
     def load(self, device: str, precision: str, *, xla: bool = False) -> Executable:
-        """Makes it ready to run.
+        """Load it on a device.
 
         Args:
             device: as from `resolve_devices`.
             precision: ``float32``, ``bfloat16`` or ``float16``; a model with a precision of its own keeps that.
-            xla: compile it, on a graphics card.
+            xla: compile it with XLA, on a GPU.
         """
         effective = self.effective_precision(precision)
         return Executable(
@@ -193,7 +192,7 @@ class FrozenMethod:
         )
 
     def effective_precision(self, precision: str) -> str:
-        """What its programs are to be rewritten to: ``float32`` leaves each operation in the type that it has."""
+        """Return the precision to rewrite graphs to: ``float32`` leaves each operation as it is."""
         return "float32" if self.native_precision else precision
 
 
@@ -207,25 +206,25 @@ def compile_method(
     batch: int,
     passes_per_run: int = 0,
 ) -> FrozenMethod:
-    """Traces, freezes and folds; takes seconds. The model is left as it was and is not needed afterwards.
+    """Trace, freeze and fold; takes seconds. The model is unchanged and is not needed afterwards.
 
     Args:
         loaded: a classifier.
         method: what to compute.
         layer: path of the target layer, or ``auto``.
-        targets: what to explain, all of it from one forward pass.
-        size: ``(width, height)`` of the pictures.
-        batch: pictures a run.
+        targets: what to explain, all from one forward pass.
+        size: ``(width, height)`` of the images.
+        batch: images a run.
         passes_per_run: passes a run, for methods of many; 0 is ``batch``.
 
     Raises:
         LayerError: the layer does not exist or cannot be explained.
         MethodError: the method cannot be used on this model.
         TargetError: a target's function fails.
-        ModelError: the model cannot be run on such pictures.
+        ModelError: the model cannot be run on such images.
     """
     request = ExplainRequest(loaded, method, layer, targets, size)
-    results_by_trace: list[list[Any]] = []
+    traces: list[tuple[ForwardPass, list[Any]]] = []
 
     def run_model(images: Any) -> list[Any]:
         forward_pass = ForwardPass(request, preprocess(request, images))
@@ -233,7 +232,7 @@ def compile_method(
         best = tf.math.top_k(probabilities, k=min(TOP_K, probabilities.shape[1]))
         summary = [forward_pass.classes, forward_pass.scores, forward_pass.probabilities(), best.indices, best.values]
         results = forward_pass.results()
-        results_by_trace.append(results)
+        traces.append((forward_pass, results))
         if isinstance(results[0], MultiPass):
             multi_passes = cast(list[MultiPass], results)
             return [
@@ -244,22 +243,23 @@ def compile_method(
         return [*summary, *stack_targets(results)]
 
     traced = trace(run_model, size, tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8))
-    results = results_by_trace[-1]
+    forward_pass, results = traces[-1]
+    findings = forward_pass.findings
     passes, metric_names = None, quality_metric_names(results)
     if isinstance(results[0], MultiPass):
-        passes, metric_names = freeze_multi_pass(request, results, traced, batch, passes_per_run or batch)
-    assert request.survey is not None
+        passes, metric_names, later = freeze_multi_pass(request, results, traced, batch, passes_per_run or batch)
+        findings = findings.merge(later)
     return FrozenMethod(
         first=freeze(traced),
         size=size,
         batch=batch,
-        layer=request.layer_path or INPUT_LAYER,
-        layer_summary=_summarize_layer(request.layer_path, request.survey.rows),
-        native_precision=request.survey.native_precision,
+        layer=findings.layer_path or INPUT_LAYER,
+        layer_summary=_summarize_layer(findings.layer_path, findings.survey.rows),
+        native_precision=findings.survey.native_precision,
         passes=passes,
         metric_names=metric_names,
-        needs_input_gradient=request.needs_input_gradient,
-        notes=tuple(request.notes),
+        needs_input_gradient=findings.needs_input_gradient,
+        notes=findings.notes,
     )
 
 
@@ -268,15 +268,15 @@ def _summarize_layer(layer: str, rows: tuple[LayerInfo, ...]) -> str:
         return ""
     row = next(row for row in rows if row.path == layer)
     why = f" ({row.reason.removeprefix('auto: ')})" if row.chosen else ""
-    positions = f": {row.spatial_shape[1]}x{row.spatial_shape[0]} cells" if row.spatial_shape else ""
+    positions = f": {row.spatial_shape[1]}x{row.spatial_shape[0]} positions" if row.spatial_shape else ""
     return f"target layer {layer}{positions}{why}"
 
 
 def survey_model(loaded: LoadedModel, size: Size) -> tuple[LayerInfo, ...]:
-    """What a model's layers are good for, without compiling anything.
+    """Return a row for each of the model's layers, without compiling anything.
 
     Raises:
-        ModelError: the model cannot be run on pictures of that size.
+        ModelError: the model cannot be run on images of that size.
     """
     rows: list[tuple[LayerInfo, ...]] = []
 

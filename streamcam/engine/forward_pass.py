@@ -1,8 +1,8 @@
-"""One pass of the model in a graph that is being built, as methods see it."""
+"""Trace one forward pass of the model, as methods see it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LayerError, MethodError, StreamcamError, describe_error
@@ -17,20 +17,16 @@ from .graph.layers import ModelSurvey, survey_layers
 from .graph.logits import find_logits, probe_output
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class ExplainRequest:
-    """What is to be explained, and, once a pass was traced, what that showed.
+    """The model, method and targets to trace.
 
     Attributes:
         loaded: the model.
-        method: with its parameters bound.
+        method: the method with its parameters bound.
         layer: name of the target layer, or ``auto``.
         targets: at least one.
-        size: ``(width, height)`` of the pictures.
-        layer_path: path of the target layer; empty where the method asked for none.
-        survey: of the last pass.
-        needs_input_gradient: True where the method asked for gradients to the input.
-        notes: what the user should know, in the order in which it came up.
+        size: ``(width, height)`` of the images.
     """
 
     loaded: LoadedModel
@@ -38,36 +34,54 @@ class ExplainRequest:
     layer: str
     targets: tuple[Target, ...]
     size: tuple[int, int]
-    layer_path: str = ""
-    survey: ModelSurvey | None = None
-    needs_input_gradient: bool = False
-    notes: list[str] = field(default_factory=list)
 
-    def add_note(self, line: str) -> None:
-        """Keeps a line for the user, once."""
-        if line and line not in self.notes:
-            self.notes.append(line)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TraceFindings:
+    """What tracing a request found out.
+
+    Attributes:
+        survey: the model's layers.
+        layer_path: path of the target layer; empty if the method uses none.
+        needs_input_gradient: True if the method uses gradients with respect to the input.
+        notes: one-line announcements for the user, in the order in which they came up.
+    """
+
+    survey: ModelSurvey
+    layer_path: str = ""
+    needs_input_gradient: bool = False
+    notes: tuple[str, ...] = ()
+
+    def merge(self, later: TraceFindings) -> TraceFindings:
+        """Return the findings of two traces; the later survey counts."""
+        return TraceFindings(
+            later.survey,
+            later.layer_path or self.layer_path,
+            self.needs_input_gradient or later.needs_input_gradient,
+            tuple(dict.fromkeys((*self.notes, *later.notes))),
+        )
 
 
 class ForwardPass:
-    """The model run on some pictures.
+    """The model traced on some images.
 
     Args:
-        request: what is to be explained.
+        request: the model, method and targets.
         images: the model's input, float32 ``(n, H, W, 3)``.
-        classes: the class of each target explained in each row, int64 ``(n, targets)``; None lets the targets choose.
+        classes: explained class of each row and target, int64 ``(n, targets)``; None lets the targets choose.
 
     Attributes:
-        classes: likewise.
+        classes: explained classes, int64 ``(n, targets)``.
         scores: float32 ``(n, targets)``.
+        findings: what tracing found out so far; complete once the method's results are traced.
     """
 
     def __init__(self, request: ExplainRequest, images: Any, classes: Any = None) -> None:
         self._request = request
         self._images = images
-        self._survey = request.survey = survey_layers(request.loaded.model, request.loaded.call, images)
-        self.head = self._survey.head
-        request.add_note(self.head.note)
+        survey = survey_layers(request.loaded.model, request.loaded.call, images)
+        self.head = survey.head
+        self.findings = TraceFindings(survey, notes=tuple(filter(None, [self.head.note])))
         logits = self.head.logits
         if classes is None:
             classes = tf.stack([target.choose(logits) for target in request.targets], axis=1)
@@ -75,17 +89,17 @@ class ForwardPass:
         self.scores = tf.stack([t.score(logits, classes[:, n]) for n, t in enumerate(request.targets)], axis=1)
 
     def probabilities(self) -> Any:
-        """Float32 ``(n, targets)``, of the explained classes; NaN where a target is no class."""
+        """Return the explained classes' probabilities, float32 ``(n, targets)``; NaN if a target is no class."""
         classes = self.classes
         probabilities = tf.gather(self.head.probabilities, tf.maximum(classes, 0), axis=1, batch_dims=1)
         return tf.where(classes >= 0, probabilities, float("nan"))
 
     def contexts(self) -> list[MethodContext]:
-        """The pass as a method sees it, once for each target."""
+        """Return what the method is given, for each target."""
         return [self._make_context(number) for number in range(len(self._request.targets))]
 
     def results(self) -> list[Any | Maps | MultiPass]:
-        """What the method makes of the pass, for each target.
+        """Call the method for each target.
 
         Raises:
             MethodError: it failed.
@@ -93,7 +107,7 @@ class ForwardPass:
         try:
             return [self._request.method(context) for context in self.contexts()]
         except (StreamcamError, LookupError):
-            raise  # a LookupError is TensorFlow's word for an operation without a gradient
+            raise  # TensorFlow raises LookupError for an operation without a gradient
         except Exception as error:
             raise MethodError(f"the method failed: {describe_error(error)}") from error
 
@@ -101,13 +115,12 @@ class ForwardPass:
         score = self.scores[:, number]
 
         def input_gradient() -> Any:
-            self._request.needs_input_gradient = True
+            self._add_finding(needs_input_gradient=True)
             return self._input_gradient(score, self._images)
 
         def guided_input_gradient() -> Any:
-            self._request.needs_input_gradient = True
             gradient, note = guided_gradient(score, self._images)
-            self._request.add_note(note)
+            self._add_finding(needs_input_gradient=True, notes=tuple(filter(None, [note])))
             return _check_gradient(gradient)
 
         def layer_gradient() -> Any:
@@ -115,7 +128,7 @@ class ForwardPass:
             (gradient,) = tf.gradients(score, feature_map.tensor)
             if gradient is None:
                 raise LayerError(
-                    "no gradient reaches the target layer: something behind it stops it", hint="use a later --layer"
+                    "no gradient reaches the target layer: a later operation stops it", hint="use a later --layer"
                 )
             return feature_map.to_nhwc(gradient)
 
@@ -135,15 +148,20 @@ class ForwardPass:
         )
 
     def _target_feature_map(self) -> FeatureMap:
-        self._request.layer_path = choose_layer(self._request.layer, self._survey.rows)
-        return self._survey.feature_maps[self._request.layer_path]
+        survey = self.findings.survey
+        path = choose_layer(self._request.layer, survey.rows)
+        self._add_finding(layer_path=path)
+        return survey.feature_maps[path]
+
+    def _add_finding(self, **found: Any) -> None:
+        self.findings = self.findings.merge(TraceFindings(self.findings.survey, **found))
 
     def _input_gradient(self, score: Any, images: Any) -> Any:
         (gradient,) = tf.gradients(score, images)
         return _check_gradient(gradient)
 
     def _blank(self, grey: float) -> Any:
-        width, height = self._request.size  # of pictures, which preprocessing may turn into an input of another size
+        width, height = self._request.size  # of images; preprocessing may change the size
         return preprocess(self._request, tf.fill((1, height, width, 3), tf.constant(grey, tf.float32)))
 
     def _score_of(self, other: Any, number: int) -> Any:
@@ -156,12 +174,12 @@ class ForwardPass:
 def _check_gradient(gradient: Any) -> Any:
     if gradient is None:
         raise MethodError(
-            "no gradient reaches the model's input: something on the way stops it",
+            "no gradient reaches the model's input: an operation of the model stops it",
             hint="use a method without gradients, such as occlusion",
         )
     return tf.cast(gradient, tf.float32)
 
 
 def preprocess(request: ExplainRequest, images: Any) -> Any:
-    """What the model takes for ``uint8 (N, H, W, 3)`` RGB."""
+    """Return the model's input for ``uint8 (N, H, W, 3)`` RGB."""
     return tf.cast(request.loaded.preprocess(tf.cast(images, tf.float32)), tf.float32)

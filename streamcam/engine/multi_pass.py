@@ -1,4 +1,4 @@
-"""The many passes of perturbation and path methods, in batches of one size within a memory budget."""
+"""Run the many passes of perturbation and path methods, in batches of one size within a memory budget."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from ..methods import MultiPass
 from ..tf import tf
 from .compiler.freeze import freeze
-from .forward_pass import ExplainRequest, ForwardPass
+from .forward_pass import ExplainRequest, ForwardPass, TraceFindings
 from .graph.tracing import quality_metric_names, stack_targets, trace
 from .runtime.frozen_graph import FrozenGraph
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with how many passes are done, and how many there are."""
+"""Called with passes done and passes in all."""
 
 MEMORY_BUDGET_BYTES = 4 * 2**30
-"""Bytes that the tensors of one batch of passes may take together, were none of them let go of before the end."""
+"""Bytes that the tensors of one batch of passes may take together, if none were freed before the end."""
 
 _MIN_PROBE_PASSES = 8
-"""Passes of each picture that tell precisions apart, at least."""
+"""Fewest passes of each image to compare precisions by."""
 
 _NUM_SUMMARY_OUTPUTS = 5
-"""Outputs of the first pass that say what the model saw; what the passes begin with comes after them."""
+"""Outputs of the first pass with classes and scores; the state for the further passes follows them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,12 +34,13 @@ class MultiPassExecutor:
     """Compiled passes of a method.
 
     Attributes:
-        step: ``(frame, step, segment, classes, *state)`` → values of ``passes_per_run`` passes, or their sum for each frame.
-        finish: ``(values, *state, *own)`` → maps and figures.
+        step: ``(frame, step, segment, classes, *state)`` → values of ``passes_per_run`` passes, or their sum for each
+            frame.
+        finish: ``(values, *state, *own)`` → maps and metrics.
         passes_per_run: passes a run.
         num_passes: passes a frame.
-        num_state_tensors: how many tensors the passes begin with.
-        is_mean: True where only the mean of the passes is kept.
+        num_state_tensors: number of tensors that the passes start from.
+        is_mean: True if only the mean of the passes is kept.
     """
 
     step: Callable[..., list[Any]]
@@ -50,12 +51,12 @@ class MultiPassExecutor:
     is_mean: bool
 
     def __call__(self, first: list[Any], frames: int, progress: Progress | None = None) -> list[Any]:
-        """Maps and figures, from what the first pass gave.
+        """Run all passes, and return maps and metrics.
 
         Args:
-            first: its outputs.
-            frames: how many of the batch's frames are wanted.
-            progress: told after each run.
+            first: outputs of the first pass.
+            frames: number of the batch's frames to run for.
+            progress: called after each run.
         """
         batch = int(first[0].shape[0])
         state = first[_NUM_SUMMARY_OUTPUTS : _NUM_SUMMARY_OUTPUTS + self.num_state_tensors]
@@ -80,7 +81,7 @@ class MultiPassExecutor:
         return self.finish(values, *first[_NUM_SUMMARY_OUTPUTS:])
 
     def sample(self, first: list[Any], frames: int) -> NDArray[np.float32]:
-        """Values of one run of passes, spread evenly over all, around their mean where each is one number."""
+        """Return the values of one run of evenly spread passes, around their mean if each is one number."""
         state = first[_NUM_SUMMARY_OUTPUTS : _NUM_SUMMARY_OUTPUTS + self.num_state_tensors]
         passes_per_frame = max(_MIN_PROBE_PASSES, self.passes_per_run // frames)
         steps = np.linspace(0, self.num_passes - 1, passes_per_frame).astype(np.int64)
@@ -94,7 +95,7 @@ class MultiPassExecutor:
         return np.asarray(stacked - stacked.mean(axis=1, keepdims=True), np.float32)
 
     def warm_up(self, first: list[Any]) -> None:
-        """One run of passes, from what the first pass gave."""
+        """Run one batch of passes from the outputs of the first pass."""
         next(
             self._runs(
                 np.arange(1), first[0], first[_NUM_SUMMARY_OUTPUTS : _NUM_SUMMARY_OUTPUTS + self.num_state_tensors]
@@ -115,7 +116,7 @@ class MultiPassExecutor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrozenMultiPass:
-    """`MultiPassExecutor` that run nowhere yet; the same attributes."""
+    """A `MultiPassExecutor` without a device; the same attributes."""
 
     step: FrozenGraph
     finish: FrozenGraph
@@ -125,25 +126,25 @@ class FrozenMultiPass:
     is_mean: bool
 
     def load(self, device: str, precision: str) -> MultiPassExecutor:
-        """Makes them ready to run; the model's arithmetic ends with its passes, what becomes of them is float32."""
+        """Load the passes on a device; only they run in ``precision``, and what follows them in float32."""
         step, last = self.step.load(device, precision), self.finish.load(device)
         return MultiPassExecutor(step, last, self.passes_per_run, self.num_passes, self.num_state_tensors, self.is_mean)
 
 
 def freeze_multi_pass(
     request: ExplainRequest, results: list[MultiPass], first: Any, batch: int, passes_per_run: int
-) -> tuple[FrozenMultiPass, tuple[str, ...]]:
-    """Traces and freezes the passes of a method.
+) -> tuple[FrozenMultiPass, tuple[str, ...], TraceFindings]:
+    """Trace and freeze the passes of a method.
 
     Args:
-        request: what is to be explained.
-        results: what the method returned, for each target.
+        request: the model, method and targets.
+        results: results of the method, for each target.
         first: the traced first pass.
-        batch: frames that go together.
-        passes_per_run: passes in a run, fewer where these would take more than `MEMORY_BUDGET_BYTES`.
+        batch: frames in a batch.
+        passes_per_run: passes in a run, fewer if these would take more than `MEMORY_BUDGET_BYTES`.
 
     Returns:
-        The passes, and the names of the figures.
+        The passes, the names of the quality metrics, and what tracing the passes found out.
 
     Raises:
         MethodError, ModelError: as `trace`.
@@ -152,11 +153,13 @@ def freeze_multi_pass(
     state_outputs = first.outputs[_NUM_SUMMARY_OUTPUTS:]
     num_state_tensors = len(steps.shared_state)
     is_mean = steps.reduce == "mean"
+    forward_passes: list[ForwardPass] = []
 
     def run_passes(frame: Any, step: Any, segment: Any, classes: Any, *state: Any) -> list[Any]:
         rows = tuple(tf.gather(tensor, frame) for tensor in state)
         images = tf.cast(steps.perturb(rows, step), tf.float32)
         forward_pass = ForwardPass(request, images, tf.gather(classes, frame))
+        forward_passes.append(forward_pass)
         values = tf.stack(
             [multi_pass.measure(context) for multi_pass, context in zip(results, forward_pass.contexts(), strict=True)],
             axis=1,
@@ -192,9 +195,10 @@ def freeze_multi_pass(
     shape = values_shape if is_mean else (batch, values_shape[1], steps.count, *values_shape[2:])
     specifications = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in state_outputs]
     traced_finish = trace(finish, request.size, tf.TensorSpec(shape, tf.float32), *specifications)
-    return FrozenMultiPass(
+    frozen = FrozenMultiPass(
         freeze(step), freeze(traced_finish), passes_per_run, steps.count, num_state_tensors, is_mean
-    ), names[-1]
+    )
+    return frozen, names[-1], forward_passes[-1].findings
 
 
 def _tensor_bytes(graph: Any) -> int:

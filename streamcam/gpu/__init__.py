@@ -1,83 +1,81 @@
-"""Frames that stay on a graphics card from the decoder (NVDEC) to the encoder (NVENC).
+"""Experimental: keep frames on the GPU from the decoder (NVDEC) to the encoder (NVENC).
 
-They are scaled to the model's input there, and drawn on. Only the model's view of a frame, a hundredth of it, and the
-maps pass through the processor's memory. `unavailable_reason` says whether that can be, and `taker.py`, `scaler.py` and
-`painter.py` are the three places of the road where it makes a difference.
+Frames are scaled to the model's input and drawn on there. Only the model's input, a hundredth of a frame, and the maps
+pass through CPU memory. `unavailable_reason` checks if a job's frames can stay; `frame_copy.py`, `resizer.py` and
+`renderer.py` replace three stages of the pipeline.
 
-What is drawn is what the processor draws, by the same tables; whether a machine's card and drivers really do it is
-tried out once, in a process of its own (`check.py`).
+The GPU draws what the CPU draws, with the same tables. A self-test in a process of its own (`selftest.py`) checks once
+that this machine's GPU and drivers really do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 
 from ..media.cuda import is_emulated
 from ..options import Job
 from ..sinks.codecs import CONTAINERS, NVENC_ENCODERS, nvenc_unavailable_reason
 from ..sources.container import nvdec_unavailable_reason as nvdec_unavailable_reason
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["report_environment", "unavailable_reason"]
 
 
-def unavailable_reason(job: Job, on_note: Callable[[str], None] = lambda line: None) -> str:
-    """Why a job's frames cannot stay on the card; empty where they can, if the source's pictures allow it.
+def unavailable_reason(job: Job) -> str:
+    """Return why a job's frames cannot stay on the GPU; empty if they can and the source's format allows it.
 
-    May try the card out, which takes some seconds the first time.
-
-    Args:
-        job: what is to be done.
-        on_note: told when it does.
+    Runs the self-test if there is no result yet, which takes seconds, and logs that.
     """
     suffix = job.sink.path.suffix.lower()
     if job.temporal.every == "auto":
-        return "--every auto looks at all of each picture"
+        return "--every auto compares whole frames"
     if job.temporal.interpolation != "hold":
-        return f"--interpolation {job.temporal.interpolation} looks at the pictures too"
+        return f"--interpolation {job.temporal.interpolation} compares frames"
     if suffix not in CONTAINERS:
-        return "stills are made by the processor"
+        return "images are encoded by the CPU"
     codec = job.sink.codec or CONTAINERS[suffix][0]
     if not is_emulated():
         if codec not in NVENC_ENCODERS:
-            return f"cards do not encode {codec}"
+            return f"NVENC does not encode {codec}"
         if reason := nvdec_unavailable_reason() or nvenc_unavailable_reason(NVENC_ENCODERS[codec]):
             return reason
     from ..engine.runtime.devices import resolve_devices
 
     devices = resolve_devices(job.explain.device)
     if is_emulated():
-        return "" if devices == ("cpu",) else "the model is on several devices"
+        return "" if devices == ("cpu",) else "the model runs on several devices"
     if devices != ("gpu:0",):
-        return "they are decoded on gpu:0, and the model is not there alone"
-    if reason := _selftest_result(on_note):
-        return f"{reason} (streamcam doctor tries again)"
+        return "frames are decoded on gpu:0, so the model must run on gpu:0 only; use --device gpu:0"
+    if reason := _selftest_result():
+        return f"{reason} (streamcam doctor runs the self-test again)"
     return ""
 
 
 def report_environment() -> dict[str, str]:
-    """Whether frames can stay on a card, for ``streamcam doctor``; tries it out anew."""
+    """Return if frames can stay on the GPU, for ``streamcam doctor``; runs the self-test again."""
     reason = (
         nvdec_unavailable_reason() or nvenc_unavailable_reason(NVENC_ENCODERS["h264"]) or _selftest_result(rerun=True)
     )
-    return {"frames stay on a card": f"no: {reason}" if reason else "yes, from nvdec to nvenc"}
+    return {"gpu_pipeline": f"no: {reason}" if reason else "yes, from nvdec to nvenc"}
 
 
 _results: dict[str, str] = {}
-"""What came of trying it in this process."""
+"""Results of the self-test in this process."""
 
 
-def _selftest_result(on_note: Callable[[str], None] = lambda line: None, *, rerun: bool = False) -> str:
-    """What came of trying it, kept with what it depends on; for this process only where it may come out otherwise."""
+def _selftest_result(*, rerun: bool = False) -> str:
+    """Return the self-test's result, cached with what it depends on; a transient failure only in this process."""
     from ..engine.runtime.compile_cache import CompileCache
     from .selftest import run_selftest, selftest_key
 
     store, key_parts = CompileCache(), selftest_key()
-    key, process_key = store.cache_key("card", *key_parts), repr(key_parts)
+    key, process_key = store.cache_key("gpu", *key_parts), repr(key_parts)
     if not rerun:
         result = _results.get(process_key, store.get_text(key))
         if result is not None:
             return result
-    on_note("trying out whether frames can stay on the card: once, some seconds")
+    logger.info("testing once if frames can stay on the GPU; this takes seconds")
     _results[process_key], cacheable = run_selftest()
     if cacheable:
         store.put_text(key, _results[process_key])

@@ -1,4 +1,4 @@
-"""``python -m streamcam.gpu``: the trial of `check.py`; prints what is wrong and exits with 1, or 3 if it may pass."""
+"""Run the self-test: ``python -m streamcam.gpu`` prints an error and exits with 1, or 3 if it is transient."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .selftest import EXIT_TRANSIENT, check
 
 
 def main() -> int:
-    """Runs it; 0 where all is well."""
+    """Run the self-test, and return the exit code."""
     try:
         check(*resolve_devices("cpu" if is_emulated() else "gpu:0"))
-    except Exception as error:  # whatever it is, whoever started this process has but this line of it
+    except Exception as error:  # the parent process reads this one line
         print(error if str(error) else type(error).__name__)
         return 1 if isinstance(error, DeviceError) and not isinstance(error, OutOfMemoryError) else EXIT_TRANSIENT
     return 0

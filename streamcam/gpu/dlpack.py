@@ -1,7 +1,7 @@
-"""Pictures as tensors and tensors as pictures, in the memory where they are: nothing is copied (DLPack).
+"""Convert video frames to tensors and back, in the memory where they are, without a copy (DLPack).
 
-A picture here is NV12: luma, then Cb and Cr in turn at half the size. What a decoder hands out has lines longer than
-the picture is wide, and TensorFlow takes no such gaps; so the whole lines are handed over, and cut in the graph.
+Frames are NV12: luma, then interleaved Cb and Cr at half the size. A decoder's lines are longer than the frame is wide,
+and TensorFlow accepts no strides; so the tensors hold whole lines, and the graph crops them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..media.cuda import FALLBACK_HINT, ON_CARD, context
 from ..tf import tf
 
 _ALIGNMENT_BYTES = 64
-"""TensorFlow ends the process where a tensor does not begin at a multiple of this many bytes, on any device."""
+"""TensorFlow aborts the process if a tensor's address is not a multiple of this, on any device."""
 
 
 class _DLTensor(ctypes.Structure):
@@ -48,19 +48,20 @@ _get_pointer.restype, _get_pointer.argtypes = ctypes.c_void_p, (ctypes.py_object
 
 @contextlib.contextmanager
 def on_device(device: str) -> Iterator[None]:
-    """Computes on a device, named as by `choose_devices`.
+    """Compute on a device, and translate its errors.
+
+    Args:
+        device: as from `resolve_devices`.
 
     Raises:
-        OutOfMemoryError, DeviceError: it cannot.
+        OutOfMemoryError, DeviceError: the device failed.
     """
     try:
         with tf.device(tensorflow_name(device)):
             yield
     except tf.errors.ResourceExhaustedError as error:
         hint = f"use a smaller --batch, or {FALLBACK_HINT}"
-        raise OutOfMemoryError(
-            f"{device} has not enough memory for the frames that are under way", hint=hint
-        ) from error
+        raise OutOfMemoryError(f"{device} has not enough memory for the frames in the pipeline", hint=hint) from error
     except tf.errors.OpError as error:
         raise DeviceError(f"{device} failed: {error.message}", hint=FALLBACK_HINT) from error
     except (av.error.FFmpegError, ValueError, TypeError, RuntimeError) as error:
@@ -68,18 +69,18 @@ def on_device(device: str) -> Iterator[None]:
 
 
 def to_tensors(video_frame: VideoFrame) -> tuple[Any, Any]:
-    """The planes of a picture as tensors that keep it alive.
+    """Return the planes of a frame as tensors that keep it alive.
 
     Args:
-        video_frame: NV12 with even sides, on a card or in the processor's memory. Who wrote it must have finished
-            (`streamcam.media.cuda.settle`).
+        video_frame: NV12 with even sides, in GPU or CPU memory, completely written
+            (`streamcam.media.cuda.synchronize`).
 
     Returns:
-        uint8 luma ``(height, line)`` and chroma ``(height / 2, line / 2, 2)``, on the picture's device; a line is at
-        least as long as the picture is wide.
+        uint8 luma ``(height, line)`` and chroma ``(height / 2, line / 2, 2)``, on the frame's device; a line is at
+        least as long as the frame is wide.
 
     Raises:
-        DeviceError: TensorFlow cannot take it from where it lies on a card.
+        DeviceError: TensorFlow cannot use the frame's address in GPU memory.
     """
     luma, chroma = (plane.__dlpack__() for plane in video_frame.planes)
     for capsule, samples in ((luma, 1), (chroma, 2)):
@@ -87,7 +88,7 @@ def to_tensors(video_frame: VideoFrame) -> tuple[Any, Any]:
         if (tensor.data + tensor.byte_offset) % _ALIGNMENT_BYTES:
             if video_frame.format.name != ON_CARD:
                 return _copy_to_tensors(video_frame)
-            raise DeviceError("a picture lies where TensorFlow cannot take it from", hint=FALLBACK_HINT)
+            raise DeviceError("a frame is at an address that TensorFlow cannot use", hint=FALLBACK_HINT)
         tensor.shape[1] = tensor.strides[0] // samples
     return tuple(tf.experimental.dlpack.from_dlpack(capsule) for capsule in (luma, chroma))
 
@@ -101,7 +102,7 @@ def _copy_to_tensors(video_frame: VideoFrame) -> tuple[Any, Any]:
 
 
 def pack_nv12(luma: Any, chroma: Any, size: Size) -> Any:
-    """A picture as one tensor, as `to_video_frame` and encoders on cards want it; to be used in a graph.
+    """Return a frame as one tensor in the layout of `to_video_frame` and NVENC; to be used in a graph.
 
     Args:
         luma: uint8 ``(height, width)``.
@@ -109,7 +110,7 @@ def pack_nv12(luma: Any, chroma: Any, size: Size) -> Any:
         size: ``(width, height)``.
 
     Returns:
-        uint8 ``(height · 3 / 2, line)``: luma, and below it Cb and Cr in turn; a line is a multiple of 64 long.
+        uint8 ``(height · 3 / 2, line)``: luma, and below it interleaved Cb and Cr; a line is a multiple of 64 long.
     """
     width, height = size
     nv12 = tf.concat([tf.reshape(luma, (height, width)), tf.reshape(chroma, (height // 2, width))], axis=0)
@@ -117,14 +118,14 @@ def pack_nv12(luma: Any, chroma: Any, size: Size) -> Any:
 
 
 def to_video_frame(nv12: Any, width: int, cuda: CudaContext | None) -> VideoFrame:
-    """A tensor as a picture that keeps it alive.
+    """Return a tensor as a video frame that keeps it alive.
 
     Args:
-        nv12: as from `pack_nv12`; it is computed to its end on return.
-        width: of the picture.
-        cuda: as from `cuda_context`, the same for all pictures of a stream; None in the processor's memory.
+        nv12: as from `pack_nv12`; it is completely computed on return.
+        width: width of the frame.
+        cuda: as from `cuda_context`, the same for all frames of a stream; None in CPU memory.
     """
-    # TensorFlow hands tensors out that are still being computed, but none to the processor.
+    # TensorFlow may return tensors that are still being computed; copying a value to the CPU waits for them.
     nv12[0, 0].numpy()
     lines, line = nv12.shape
     height = lines * 2 // 3
@@ -142,7 +143,7 @@ def to_video_frame(nv12: Any, width: int, cuda: CudaContext | None) -> VideoFram
 
 
 def cuda_context(device: str) -> CudaContext | None:
-    """What pictures on a card belong to; None for a processor. ``device`` is as from `choose_devices`."""
+    """Return the CUDA context of a device's frames; None for a CPU. ``device`` is as from `resolve_devices`."""
     kind, _, number = device.partition(":")
     return CudaContext(int(number or 0), primary_ctx=False, current_ctx=True) if kind == "gpu" else None
 

@@ -1,4 +1,4 @@
-"""Frames on a card leave the decoder's memory, so that nothing depends on how many of them that has room for."""
+"""Copy frames out of the decoder's surface pool, which is small, within GPU memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .dlpack import cuda_context, on_device, pack_nv12, to_tensors, to_video_fra
 
 
 class SurfaceCopier:
-    """Copies pictures out of the decoder's memory.
+    """Copies frames out of the decoder's surface pool.
 
     Args:
-        device: where they are, as from `choose_devices`.
+        device: where the frames are, as from `resolve_devices`.
     """
 
     def __init__(self, device: str) -> None:
@@ -28,7 +28,7 @@ class SurfaceCopier:
         self._copy = tf.function(_copy_surface, reduce_retracing=True)
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """The frames with pictures of their own, NV12 in one piece without gaps."""
+        """Yield the frames with memory of their own, contiguous NV12."""
         for frame in frames:
             yield replace(frame, video_frame=self._copy_frame(frame.video_frame))
 
@@ -36,7 +36,7 @@ class SurfaceCopier:
         cuda.synchronize()
         with on_device(self._device):
             nv12 = self._copy(*to_tensors(video_frame), (video_frame.width, video_frame.height))
-            # It is finished on return, so that the decoder may use its memory again.
+            # The copy is complete on return: the decoder may reuse its surface.
             copy = to_video_frame(nv12, video_frame.width, self._cuda)
         copy.pts, copy.duration = video_frame.pts, video_frame.duration
         return copy

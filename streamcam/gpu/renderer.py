@@ -1,4 +1,4 @@
-"""Drawing on pictures that lie on a card: what `streamcam.compose.Painter` draws, sample for sample."""
+"""Draw on frames in GPU memory what `streamcam.compose.FrameRenderer` draws, sample for sample."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from ..tf import tf
 from .dlpack import cuda_context, on_device, pack_nv12, to_tensors, to_video_frame
 
 _FIXED_POINT_ONE = 256
-"""What is 1 in `streamcam.compose.yuv.Paint`. Its integers are float32 here, which holds them and their products
-exactly: TensorFlow computes with integers of 32 bits on the processor."""
+"""The fixed-point 1 of `streamcam.compose.yuv.BlendOp`. Its integers are float32 here, which holds them and their
+products exactly: TensorFlow computes 32-bit integers on the CPU."""
 
 
 class GpuRenderer:
-    """Draws NV12 pictures on a device.
+    """Draws on NV12 frames on a device.
 
-    Not thread-safe. Evidence is interpolated in one matrix product, which rounds a little differently: by a level of
-    4096 here and there, and by up to four on cards that multiply in TF32 (Ampere and later).
+    Not thread-safe. Heatmaps are interpolated in one matrix product, which rounds a little differently: by one level of
+    4096 in places, and by up to four on GPUs that multiply in TF32 (Ampere and later).
 
     Args:
-        options, info, geometry, detail, panels, display: as in `streamcam.compose.Painter`.
-        device: where the pictures are, as from `choose_devices`.
+        options, info, geometry, detail, panels, display: as in `streamcam.compose.FrameRenderer`.
+        device: where the frames are, as from `resolve_devices`.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class GpuRenderer:
 
     @property
     def size(self) -> Size:
-        """``(width, height)`` of the pictures drawn."""
+        """``(width, height)`` of the drawn frames."""
         return self._panels.size
 
     def draw(self, item: ExplainedFrame) -> VideoFrame:
-        """Draws one frame.
+        """Draw one frame.
 
         Args:
-            item: a frame of this painter's source with evidence for each target; its picture is only read.
+            item: a frame of this renderer's source with an attribution for each target; its video frame is only read.
 
         Returns:
-            A new picture of this painter's `size` on the device, drawn to its end, with its time and colour tags.
+            A new video frame of this renderer's `size` on the device, completely drawn, with its time and colour tags.
         """
         level_maps = [scale_to_levels(one.heatmap, one.vmax, signed=self._signed) for one in item.attributions]
         caption_boxes = (
@@ -93,8 +93,8 @@ class GpuRenderer:
         if size not in self._graphs:
             rows, columns = block_weights(self._geometry, size)
             self._graphs[size] = tf.function(
-                lambda luma, chroma, cells, captions, position: self._render(
-                    luma, chroma, rows @ cells @ columns.T, captions, position
+                lambda luma, chroma, levels, captions, position: self._render(
+                    luma, chroma, rows @ levels @ columns.T, captions, position
                 ),
                 reduce_retracing=True,
             )
@@ -103,21 +103,21 @@ class GpuRenderer:
     def _render(
         self, luma: Any, chroma: Any, levels: Any, captions: list[tuple[Any, Any]], position: tuple[int, int]
     ) -> Any:
-        """All panels, as from `in_one_piece`.
+        """Draw all panels into one tensor, as from `pack_nv12`.
 
         Args:
-            luma: of the source, as from `tensors_of`.
-            chroma: likewise.
+            luma: the source's luma, as from `to_tensors`.
+            chroma: the source's chroma, likewise.
             levels: float32 ``(targets, blocks down, blocks across)``, not rounded.
-            captions: as from `_stack_coefficients`, one a target or none.
-            position: ``(top, left)`` of each plate in its panel, in chroma samples.
+            captions: as from `_stack_coefficients`, one for each target, or none.
+            position: ``(top, left)`` of each caption box in its panel, in chroma samples.
         """
         panels, (width, height) = self._panels, self._panels.panel
-        # Luma as blocks of 2×2, so that what is painted on a block meets its four samples.
+        # Luma as blocks of 2×2: the overlay of a block blends with its four samples.
         luma = tf.reshape(tf.cast(luma[:, :width], tf.float32), (height // 2, 2, width // 2, 2))
         chroma = tf.cast(chroma[:, : width // 2], tf.float32)
         tiles = [(luma, chroma)] * panels.num_plain
-        # Rounded as `streamcam.compose.upsample.Spread` does.
+        # Rounded as `streamcam.compose.upsample.MapUpsampler` does.
         rounded_levels = tf.clip_by_value(
             tf.cast(levels + 0.5, tf.int64), self._min_level, self._min_level + len(self._table) - 1
         )
@@ -142,7 +142,7 @@ class GpuRenderer:
     def _add_caption(
         self, luma: Any, chroma: Any, caption_luma: Any, caption_chroma: Any, position: tuple[int, int]
     ) -> tuple[Any, Any]:
-        """A panel with a plate on it."""
+        """Blend a caption box onto a panel."""
         width, height = self._panels.panel
         top, left = position
         keep, add = _pad_coefficients(caption_luma, (height, width), 2 * top, 2 * left)
@@ -153,7 +153,7 @@ class GpuRenderer:
 
 
 def _stack_coefficients(caption_box: CaptionBox) -> tuple[Any, Any]:
-    """``keep`` and ``add`` of a plate's luma, float32 ``(2, 2h, 2w)``, and of Cb and Cr, ``(3, h, w)``."""
+    """Return ``keep`` and ``add`` of a caption box: luma, float32 ``(2, 2h, 2w)``, Cb and Cr, ``(3, h, w)``."""
     blend = caption_box.blend_op
     return (
         np.stack([blend.luma_keep, blend.luma_add]).astype(np.float32),
@@ -162,7 +162,7 @@ def _stack_coefficients(caption_box: CaptionBox) -> tuple[Any, Any]:
 
 
 def _pad_coefficients(coefficients: Any, size: tuple[int, int], top: int, left: int) -> tuple[Any, Any]:
-    """``keep`` and ``add`` for a whole plane, which leave it as it is around the paint."""
+    """Return ``keep`` and ``add`` for a whole plane, which do not change it outside the caption box."""
     height, width = tf.shape(coefficients)[1], tf.shape(coefficients)[2]
     around = [[top, size[0] - top - height], [left, size[1] - left - width]]
     return tf.pad(coefficients[0], around, constant_values=_FIXED_POINT_ONE), tf.pad(

@@ -1,4 +1,4 @@
-"""The model's view of a picture that lies on a card: only it comes to the processor, a hundredth of the picture."""
+"""Scale frames in GPU memory to the model's input; only that is copied to CPU memory."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Floats = NDArray[np.float32]
 
 
 class GpuResizer:
-    """Scales NV12 pictures on a device, to what `streamcam.sources.resize.Scaler` makes of them up to rounding.
+    """Scales NV12 frames on a device, as `streamcam.sources.resize.InputResizer` does up to rounding.
 
     Args:
-        geometry: of the pictures, whose sides are even.
-        color: their meaning; not HDR.
-        device: where they are, as from `choose_devices`.
+        geometry: how frames are fitted into the model's input; even sides.
+        color: how samples encode colour; not HDR.
+        device: where the frames are, as from `resolve_devices`.
     """
 
     def __init__(self, geometry: Geometry, color: ColorSpec, device: str) -> None:
@@ -41,10 +41,10 @@ class GpuResizer:
         self._resize = tf.function(self._graph, reduce_retracing=True)
 
     def __call__(self, video_frame: VideoFrame) -> RgbImage:
-        """Scales one picture, NV12 of the geometry's source size.
+        """Scale one NV12 frame of the geometry's source size.
 
         Returns:
-            ``uint8 (input height, input width, 3)`` RGB, full range, in the processor's memory.
+            ``uint8 (input height, input width, 3)`` RGB, full range, in CPU memory.
         """
         with on_device(self._device):
             pixels: RgbImage = self._resize(*to_tensors(video_frame)).numpy()
@@ -72,20 +72,20 @@ class GpuResizer:
 
 
 def area_weights(source: int, scaled: int, offset: int, extent: int, samples: int = 1) -> Floats:
-    """How much of each source sample is in each pixel of the input, along one axis.
+    """Return the weight of each source sample in each pixel of the input, along one axis.
 
-    A pixel is the mean of what it covers, or, where it covers less than one sample, of one sample around its centre,
-    which is linear interpolation.
+    A pixel is the mean of the samples it covers, or, if it covers less than one sample, of one sample around its
+    centre, which is linear interpolation.
 
     Args:
-        source: length of the picture, in pixels.
+        source: length of the frame, in pixels.
         scaled: length to which it is scaled.
-        offset: where it begins in the input.
+        offset: its start in the input.
         extent: length of the input.
         samples: pixels a sample covers.
 
     Returns:
-        float32 ``(extent, source / samples)``; lines add up to 1, or to 0 outside of the picture.
+        float32 ``(extent, source / samples)``; rows add up to 1, or to 0 outside the frame.
     """
     count, step = source // samples, source / samples / scaled
     centres = (np.arange(extent) - offset + 0.5) * step
@@ -93,7 +93,7 @@ def area_weights(source: int, scaled: int, offset: int, extent: int, samples: in
     edges = np.arange(count)
     covered = np.minimum(centres[:, None] + half, edges + 1) - np.maximum(centres[:, None] - half, edges)
     weights = np.maximum(covered, 0)
-    # Beyond the picture's edge its last sample goes on.
+    # Beyond the frame's edge its last sample is repeated.
     weights[:, 0] += np.clip(half - centres, 0, 2 * half)
     weights[:, -1] += np.clip(centres + half - count, 0, 2 * half)
     weights /= 2 * half
@@ -103,10 +103,10 @@ def area_weights(source: int, scaled: int, offset: int, extent: int, samples: in
 
 
 def ycbcr_to_rgb(color: ColorSpec, width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The affine map from 8-bit code values Y', Cb, Cr to R'G'B', 0–255 (ITU-R BT.601, BT.709, BT.2020).
+    """Return the affine map from 8-bit Y', Cb, Cr to R'G'B', 0–255 (ITU-R BT.601, BT.709, BT.2020).
 
     Returns:
-        A matrix ``(3, 3)`` and what is added after it, ``(3,)``.
+        A matrix ``(3, 3)`` and an offset ``(3,)`` added after it.
     """
     red, blue = LUMA_WEIGHTS[color.resolve_matrix(width, height)]
     green = 1 - red - blue

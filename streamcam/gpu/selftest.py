@@ -1,6 +1,6 @@
-"""Tries out whether frames can stay on this machine's card, by comparing with the processor's way.
+"""Test if frames can stay on this machine's GPU, by comparing with the CPU's result.
 
-It runs in a process of its own (``python -m streamcam.gpu``): drivers that do not go together end a process.
+The test runs in a process of its own (``python -m streamcam.gpu``): incompatible drivers crash a process.
 """
 
 from __future__ import annotations
@@ -32,36 +32,36 @@ from .renderer import GpuRenderer
 from .resizer import GpuResizer
 
 _FRAME_SIZE = 1000, 562
-"""Its lines have gaps on a card."""
+"""A width whose lines are padded in GPU memory."""
 
 _NUM_FRAMES = 60
-"""More than a decoder and an encoder hold at once: one that reads what is not finished shows in some of them."""
+"""More than a decoder and an encoder hold at once, so that a read of an unfinished frame shows."""
 
 _INPUT_SIZE = 224, 224
 _MAX_MEAN_DIFFERENCE = 2.0
-"""Of the model's view, 0–255 on average."""
+"""Largest mean difference of the model's input, 0–255."""
 
 _MIN_PSNR_DB = 30.0
-"""dB between the pictures that the card and the processor have drawn, after encoding."""
+"""Least PSNR between the frames drawn by GPU and CPU, after encoding."""
 
 EXIT_TRANSIENT = 3
-"""Exit code of a trial that failed by something that may pass."""
+"""Exit code of a self-test that failed by a transient error."""
 
 SELFTEST_TIMEOUT_SECONDS = 300.0
-"""Seconds after which the process hangs."""
+"""Seconds after which the process counts as hung."""
 
 
 def selftest_key() -> tuple[str, ...]:
-    """What the result depends on, beside what `CompileCache.cache_key` adds."""
+    """Return what the result depends on, beside what `CompileCache.cache_key` adds."""
     return av.__version__, av.ffmpeg_version_info, driver_version()
 
 
 def run_selftest() -> tuple[str, bool]:
-    """Runs `check` in a process of its own.
+    """Run `check` in a process of its own.
 
     Returns:
-        What is wrong, in a line, empty where all is well; and whether it would come out so again: a card that is short
-        of memory or encoders may have them another time.
+        The error in one line, empty if there is none; and True if the result is permanent: a GPU that is short of
+        memory or encoder sessions may have them another time.
     """
     try:
         process = subprocess.run(
@@ -72,18 +72,19 @@ def run_selftest() -> tuple[str, bool]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"the trial failed: {error}", False
+        return f"the self-test failed: {error}", False
     if process.returncode == 0:
         return "", True
     lines = process.stdout.strip().splitlines()
-    return lines[-1] if lines else f"the trial ended with {process.returncode}", process.returncode != EXIT_TRANSIENT
+    reason = lines[-1] if lines else f"the self-test exited with {process.returncode}"
+    return reason, process.returncode != EXIT_TRANSIENT
 
 
 def check(device: str) -> None:
-    """Decodes, scales, draws and encodes a clip on a card, and compares with what the processor makes of it.
+    """Decode, scale, draw and encode a clip on a GPU, and compare with the CPU's result.
 
     Args:
-        device: as from `choose_devices`.
+        device: as from `resolve_devices`.
 
     Raises:
         DeviceError: something differs, or does not work together.
@@ -102,39 +103,39 @@ def check(device: str) -> None:
     for n, (cpu_planes, gpu_planes) in enumerate(zip(cpu_frames, gpu_frames, strict=True)):
         psnr_db = min(_psnr(*planes) for planes in zip(cpu_planes, gpu_planes, strict=True))
         if psnr_db < _MIN_PSNR_DB:
-            raise DeviceError(f"frame {n}, drawn on the card, is only {psnr_db:.0f} dB like that of the processor")
+            raise DeviceError(f"frame {n}, drawn on the GPU, is only {psnr_db:.0f} dB like that of the CPU")
 
 
 def _render_on_gpu(clip_path: Path, output_path: Path, device: str) -> Iterator[list[NDArray[np.uint8]]]:
-    """Writes the clip as drawn on the card, and yields what the processor draws."""
+    """Write the clip as drawn on the GPU, and yield the frames that the CPU draws."""
     source_options = SourceOptions(url=str(clip_path), decoder="gpu")
     with open_source(source_options, keep_on_gpu=True) as gpu_source, open_source(source_options) as cpu_source:
         if not gpu_source.info.on_gpu:
-            raise DeviceError("the decoder's frames do not stay on the card")
+            raise DeviceError("the decoder's frames do not stay on the GPU")
         geometry = fit_to_input("letterbox", _FRAME_SIZE, _INPUT_SIZE)
         resize, gpu_resize = (
             InputResizer(geometry, cpu_source.info.color),
             GpuResizer(geometry, gpu_source.info.color, device),
         )
-        renderer = FrameRenderer(DrawOptions(), cpu_source.info, geometry, detail="trial")
-        gpu_renderer = GpuRenderer(DrawOptions(), gpu_source.info, geometry, detail="trial", device=device)
+        renderer = FrameRenderer(DrawOptions(), cpu_source.info, geometry, detail="self-test")
+        gpu_renderer = GpuRenderer(DrawOptions(), gpu_source.info, geometry, detail="self-test", device=device)
         with open_sink(SinkOptions(path=output_path, encoder="gpu"), gpu_source.info) as sink:
-            # All of them are taken first, so that the decoder writes over what was not copied in time.
+            # Copy all frames first, so that the decoder overwrites a surface that was not copied in time.
             for gpu_frame, cpu_frame in zip(list(SurfaceCopier(device)(gpu_source)), cpu_source, strict=True):
                 difference = gpu_resize(gpu_frame.video_frame).astype(float) - resize(cpu_frame.video_frame)
                 if np.abs(difference).mean() > _MAX_MEAN_DIFFERENCE:
-                    raise DeviceError(f"frame {cpu_frame.index} is scaled differently on the card")
+                    raise DeviceError(f"frame {cpu_frame.index} is scaled differently on the GPU")
                 sink.write(gpu_renderer.draw(_add_attribution(gpu_frame)), gpu_frame.pts)
                 yield [plane.copy() for plane in plane_arrays(renderer.draw(_add_attribution(cpu_frame)))]
 
 
 _INFO = SourceInfo(
-    "trial", *_FRAME_SIZE, "yuv420p", Fraction(1, 25), color=ColorSpec(1, 1, 1, 1), average_fps=Fraction(25)
+    "self-test", *_FRAME_SIZE, "yuv420p", Fraction(1, 25), color=ColorSpec(1, 1, 1, 1), average_fps=Fraction(25)
 )
 
 
 def _synthetic_frames() -> Iterator[Frame]:
-    """Waves that move, so that each frame differs from the others all over."""
+    """Yield moving waves, so that each frame differs from the others everywhere."""
     down, across = np.mgrid[: _FRAME_SIZE[1], : _FRAME_SIZE[0]]
     for n in range(_NUM_FRAMES):
         video_frame = VideoFrame(*_FRAME_SIZE, "yuv420p")

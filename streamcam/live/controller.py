@@ -72,7 +72,7 @@ class LiveController:
             model=explainer.info.name if explainer else "",
             layer=self._inference.layer,
             precision=self._inference.precision,
-            device=",".join(explainer.devices) if explainer else "",
+            device=",".join(explainer.pool.active) if explainer else "",
             ready=self._inference.ready,
             activity=self._inference.activity,
             webrtc=self._webrtc,

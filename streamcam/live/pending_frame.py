@@ -1,4 +1,4 @@
-"""A camera's frame on its way to the screen, past the model or by way of it."""
+"""A camera's frame between its arrival and its map."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..frames import ExplainedFrame, Frame, SourceInfo
-    from .inference import ModelBinding
+    from .model_binding import ModelBinding
 
 
 class ResultListener(Protocol):
-    """Whoever wants to know what became of a frame."""
+    """Receives frames once they are resolved."""
 
     def on_resolved(self, pending: PendingFrame) -> None:
-        """The model has looked at the frame, or will not; called once, in any thread."""
+        """Handle a frame that was explained, or dropped; called once for each frame, in any thread."""
         ...
 
 
@@ -23,13 +23,13 @@ class PendingFrame:
     """One frame of one camera.
 
     Attributes:
-        camera: its name.
-        info: what the frame is a picture of.
+        camera: the camera's name.
+        info: properties of the frame's source.
         frame: the frame.
-        binding: how the model is to look at it; None while that is not known.
-        listener: told when it is settled.
-        is_pending: True until it is settled.
-        explained: what the model says of it; None while waiting, and where it did not look.
+        binding: how the model explains it; None while that is not known.
+        listener: is called when the frame is resolved.
+        is_pending: True until it is resolved.
+        explained: the result; None while pending, and for a dropped frame.
     """
 
     camera: str
@@ -41,7 +41,7 @@ class PendingFrame:
     explained: ExplainedFrame | None = field(default=None, repr=False)
 
     def resolve(self, explained: ExplainedFrame | None) -> None:
-        """Tells what the model says; None where it will not look."""
+        """Set the result, and call the listener; None for a dropped frame."""
         self.explained = explained
         self.is_pending = False
         self.listener.on_resolved(self)

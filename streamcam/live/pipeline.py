@@ -1,15 +1,16 @@
-"""The road of live frames, read top to bottom.
+"""Show live cameras with the newest maps; `run_live` reads top to bottom.
 
-    camera ──► screen ─────────────────► picture ──► outlets, page
-         └──► desk ──► lens ──► map ──┘
+    camera ──► renderer ──────────────────────────► drawn frame ──► outputs, page
+         └──► scheduler ──► inference ──► map ──┘
 
-Each arrow hands on and never waits: what comes too late is left out and counted.
+Each arrow passes on and never waits: frames that come too late are dropped and counted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,12 +19,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency.group import Cancelled, StageGroup
-from ..errors import SinkError, StreamcamError
+from ..errors import SinkError
+from ..notes import collect_notes
 from ..options import LiveJob
 from ..sources import open_camera
 from .camera_session import CameraSession
 from .controller import LiveController
-from .inference import MAX_BATCH, InferenceService, inference_loop
+from .inference import MAX_BATCH, InferenceService
+from .inference_loop import inference_loop
 from .renderer import CameraRenderer
 from .scheduler import FairScheduler
 from .stats import FrameStats, Histogram
@@ -31,30 +34,32 @@ from .stats import FrameStats, Histogram
 if TYPE_CHECKING:
     from .status import Controller
 
+logger = logging.getLogger(__name__)
+
 _CONCURRENT_BATCHES = 2
 """Batches under way on each device; see `streamcam.engine.runtime.frozen_graph`."""
 
 _EXTRA_SHUTDOWN_SECONDS = 2.0
-"""Seconds that an output's thread may take beside its process."""
+"""Seconds that an output's thread may take longer than its process."""
 
 _POLL_SECONDS = 0.5
-"""Seconds after which a waiting main thread looks around; some platforms deliver signals only then."""
+"""Seconds between two checks of a waiting main thread; some platforms deliver signals only then."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSummary:
-    """What became of a live run; the JSON of ``streamcam live``.
+    """Result of a live run; the JSON of ``streamcam live``.
 
     Attributes:
-        sources: of each camera the counts ``frames_in``, ``frames_shown``, ``frames_explained``, ``frames_dropped``,
+        sources: for each camera the counts ``frames_in``, ``frames_shown``, ``frames_explained``, ``frames_dropped``,
             ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``latency_ms`` (``p50``, ``p99``, ``max``: from
-            arrival to shown), and its ``error``: what was wrong last, None while all was well.
-        total: the sums, and the ages of all.
-        outputs: of each outlet what was written and dropped, how often it was restarted, and what was wrong last.
+            arrival to shown), and its last ``error``, None if there was none.
+        total: the sums, and the latency over all cameras.
+        outputs: for each output its frames, dropped frames, restarts and last error.
         wall_seconds: from the start to the end.
         model, layer, method, precision, device: what was computed, and how.
-        interrupted: True when the user ended it.
-        notes: what the user was told.
+        interrupted: True if the user ended it.
+        notes: one-line announcements, in order.
     """
 
     sources: tuple[dict[str, Any], ...]
@@ -70,24 +75,24 @@ class LiveSummary:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values for JSON; the totals stand at the top too."""
+        """Return plain values for JSON, with the totals also at the top level."""
         plain: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
         return {**self.total, **plain}
 
 
 class _StopSignal:
-    """What ends a run: somebody's wish, an error, or the end of all cameras."""
+    """Ends a run: on request, on an error, or after the last camera."""
 
     def __init__(self, stop_event: threading.Event | None) -> None:
         self.error: BaseException | None = None
         self._event = stop_event or threading.Event()
 
     def stop(self) -> None:
-        """Nothing more is to come."""
+        """End the run."""
         self._event.set()
 
     def guard(self, work: Callable[[], None]) -> Callable[[], None]:
-        """``work``, such that its error ends the run."""
+        """Return ``work`` wrapped so that its error ends the run."""
 
         def run_guarded() -> None:
             try:
@@ -101,7 +106,7 @@ class _StopSignal:
         return run_guarded
 
     def wait(self, seconds: float | None) -> None:
-        """Waits for the end, or for so many seconds."""
+        """Wait for the end, at most ``seconds``."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while not self._event.is_set():
             remaining = _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, deadline - time.monotonic())
@@ -114,16 +119,14 @@ def run_live(
     job: LiveJob,
     *,
     serve: Callable[[Controller], AbstractContextManager[Any]] | None = None,
-    notify: Callable[[str], None] = lambda line: None,
     stop_event: threading.Event | None = None,
 ) -> LiveSummary:
-    """Shows cameras until they end, the time is up, or the user ends it.
+    """Show cameras until they end, the time is up, or the user ends it.
 
     Args:
         job: what to do.
-        serve: opens what shows the run to others, such as the page.
-        notify: told what the user should know, in any thread.
-        stop_event: ends the run when it is set.
+        serve: opens a user interface to the run, such as the page.
+        stop_event: ends the run once it is set.
 
     Raises:
         StreamcamError: something cannot be done, or all cameras were given up. Outputs are closed and playable.
@@ -134,15 +137,14 @@ def run_live(
     started = time.monotonic()
     notes: list[str] = []
 
-    def add_note(line: str) -> None:
+    def keep_note(line: str) -> None:
         if len(notes) < _MAX_NOTES:
             notes.append(line)
-        notify(line)
 
-    inference = InferenceService(job.model, job.explain, len(job.cameras), add_note)
-    cameras = [open_camera(options, add_note, wait_until_ready=inference.wait_until_ready) for options in job.cameras]
+    inference = InferenceService(job.model, job.explain, len(job.cameras))
+    cameras = [open_camera(options, wait_until_ready=inference.wait_until_ready) for options in job.cameras]
     inputs = [options.url.removeprefix("file://") for options in job.cameras]
-    outputs = [(name, PushOutput(options, add_note, inputs=inputs)) for name, options in job.outputs]
+    outputs = [(name, PushOutput(options, inputs=inputs)) for name, options in job.outputs]
     scheduler = FairScheduler(1, min(camera.max_latency_seconds for camera in job.cameras), job.max_explain_fps)
     sessions, renderers = [], []
     for camera, options in zip(cameras, job.cameras, strict=True):
@@ -159,14 +161,14 @@ def run_live(
         renderers.append(renderer)
         sessions.append(CameraSession(camera, renderer, stats, inference, scheduler))
     controller = LiveController(sessions, renderers, outputs, inference)
-    stop_signal, failed_devices = _StopSignal(stop_event), set[str]()
+    stop_signal = _StopSignal(stop_event)
     interrupted = False
 
     def on_camera_end(session: CameraSession) -> None:
         if all(other.ended for other in sessions):
             stop_signal.stop()
         elif session.error is not None:
-            add_note(f"{session.name} is given up: {session.error}")
+            logger.warning("%s is given up: %s", session.name, session.error)
         for name, output in outputs:
             if name == session.name:
                 output.close()
@@ -174,19 +176,13 @@ def run_live(
     def run_output(output: PushOutput) -> None:
         output.run()
         if job.server is None and output.failed and all(other.state == "ended" for _, other in outputs):
-            raise SinkError("no output is left", hint="what ended them is told above")
+            raise SinkError("no output is left", hint="the errors are listed above")
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(collect_notes(keep_note))
         if serve is not None:
             stack.enter_context(serve(controller))
         group = stack.enter_context(StageGroup())
-
-        def on_device_failure(device: str, error: StreamcamError) -> None:
-            if device not in failed_devices:
-                failed_devices.add(device)
-                add_note(f"{device} is out: {error}")
-            if inference.explainer is not None and failed_devices >= set(inference.explainer.devices):
-                raise error
 
         def on_model_loaded(devices: Sequence[str]) -> None:
             if not all(device.startswith("cpu") for device in devices):
@@ -194,24 +190,26 @@ def run_live(
             for device in devices:
                 for _ in range(_CONCURRENT_BATCHES):
                     work = stop_signal.guard(
-                        functools.partial(inference_loop, inference, device, scheduler.next_batch, on_device_failure)
+                        functools.partial(inference_loop, device, scheduler.next_batch, inference.log_once)
                     )
                     group.spawn(work, stop=scheduler.stop, name=f"model-{device}")
 
-        for _, outlet in outputs:
-            work = stop_signal.guard(functools.partial(run_output, outlet))
+        for _, output in outputs:
+            work = stop_signal.guard(functools.partial(run_output, output))
             group.spawn(
                 work,
-                stop=outlet.close,
-                name="outlet",
-                shutdown_timeout_seconds=outlet.shutdown_timeout_seconds + _EXTRA_SHUTDOWN_SECONDS,
+                stop=output.close,
+                name="output",
+                shutdown_timeout_seconds=output.shutdown_timeout_seconds + _EXTRA_SHUTDOWN_SECONDS,
             )
         for session, renderer in zip(sessions, renderers, strict=True):
-            group.spawn(stop_signal.guard(renderer.run), stop=renderer.stop, name=f"screen-{session.name}")
+            group.spawn(stop_signal.guard(renderer.run), stop=renderer.stop, name=f"renderer-{session.name}")
             read = functools.partial(session.read, functools.partial(on_camera_end, session))
             group.spawn(stop_signal.guard(read), stop=session.stop, name=f"camera-{session.name}")
         group.spawn(
-            stop_signal.guard(functools.partial(inference.work_loop, on_model_loaded)), stop=inference.stop, name="lens"
+            stop_signal.guard(functools.partial(inference.work_loop, on_model_loaded)),
+            stop=inference.stop,
+            name="inference",
         )
         try:
             stop_signal.wait(job.duration_seconds)
@@ -219,14 +217,14 @@ def run_live(
             interrupted = True
     if stop_signal.error is not None:
         raise stop_signal.error
-    errors = [feed.error for feed in sessions if feed.error]
+    errors = [session.error for session in sessions if session.error]
     if len(errors) == len(sessions):
         raise errors[0]
     return _summarize(sessions, controller, started, interrupted, notes)
 
 
 _MAX_NOTES = 1000
-"""Lines that the summary repeats: a run has no end."""
+"""Notes that the summary keeps: a run has no end."""
 
 
 def _summarize(
@@ -234,9 +232,9 @@ def _summarize(
 ) -> LiveSummary:
     status = controller.status()
     latency = Histogram.merge(session.latencies for session in sessions).latency
-    total: dict[str, Any] = {name: sum(feed.counts[name] for feed in sessions) for name in sessions[0].counts}
+    total: dict[str, Any] = {name: sum(session.counts[name] for session in sessions) for name in sessions[0].counts}
     return LiveSummary(
-        sources=tuple(feed.as_dict() for feed in sessions),
+        sources=tuple(session.as_dict() for session in sessions),
         total={**total, "latency_ms": {"p50": latency.p50, "p99": latency.p99, "max": latency.max}},
         outputs=tuple(
             {

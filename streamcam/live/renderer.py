@@ -22,7 +22,7 @@ from .sync_policy import SyncPolicy
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-    from .inference import ModelBinding
+    from .model_binding import ModelBinding
     from .pending_frame import PendingFrame
 
 MAX_MAP_WAIT_SECONDS = 0.15

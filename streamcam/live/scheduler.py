@@ -1,4 +1,4 @@
-"""Where the newest frames of all cameras wait for the model: fairly, and never for long."""
+"""Queue the newest frames of all cameras for the model: fairly, and never for long."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from ..concurrency.group import Cancelled
 
 if TYPE_CHECKING:
-    from .inference import BatchSizes
+    from .model_binding import BatchSizes
     from .pending_frame import PendingFrame
 
 _MAX_CALL_SHARE = 0.25
-"""Part of the largest age that one call of the model may take, where fewer frames at once take less."""
+"""Largest part of the maximum latency that one call of the model may take, if a smaller batch takes less."""
 
 
 class FairScheduler:
-    """Hands out frames in the order of how long ago their camera was served; nobody waits for a batch to fill.
+    """Hands out frames, the camera first that was served longest ago; does not wait for a batch to fill.
 
     Args:
-        depth: how many frames of one camera may wait; a newer one pushes the oldest out.
-        max_latency_seconds: seconds; older frames are passed by.
+        depth: frames of one camera that may wait; a newer one replaces the oldest.
+        max_latency_seconds: older frames are dropped.
         max_fps: most frames a second that are handed out; None for no limit.
 
     Attributes:
@@ -41,11 +41,11 @@ class FairScheduler:
         self._condition = threading.Condition()
 
     def submit(self, pending: PendingFrame) -> None:
-        """Lays down a camera's newest frame, which knows how it is to be looked at."""
+        """Queue a camera's newest frame; it carries its model binding."""
         dropped: list[PendingFrame] = []
         with self._condition:
             waiting = self._waiting.setdefault(pending.camera, deque())
-            # How pictures are looked at may have changed with the camera's size, or with the method.
+            # The binding may have changed with the camera's size, or with the method.
             while waiting and (len(waiting) >= self.depth or waiting[0].binding is not pending.binding):
                 dropped.append(waiting.popleft())
             waiting.append(pending)
@@ -54,7 +54,7 @@ class FairScheduler:
             old.resolve(None)
 
     def next_batch(self) -> tuple[PendingFrame, ...]:
-        """The next frames for one call of the model; waits for one, and for no more.
+        """Return the next frames for one call of the model; waits until there is one.
 
         Raises:
             Cancelled: it was stopped.
@@ -100,7 +100,7 @@ class FairScheduler:
         return tuple(batch)
 
     def stop(self) -> None:
-        """Releases whoever waits, for good."""
+        """End all waits, for good."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()

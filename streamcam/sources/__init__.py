@@ -69,7 +69,7 @@ class Source(Protocol):
     decoder: str
     skipped: int
     notes: list[str]
-    tail: tuple[Packet[Any], ...]
+    trailing_packets: tuple[Packet[Any], ...]
 
     def __enter__(self) -> Self: ...
 
@@ -113,7 +113,6 @@ def open_source(options: SourceOptions, *, keep_on_gpu: bool = False) -> Source:
 
 def open_camera(
     options: CameraOptions,
-    log: Callable[[str], None] = lambda line: None,
     *,
     wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
 ) -> Camera:
@@ -121,7 +120,6 @@ def open_camera(
 
     Args:
         options: what to open, and how long to try.
-        log: told in one line when it is lost and when it is back.
         wait_until_ready: returns when somebody is ready for such pictures; only a file waits for that.
 
     Raises:
@@ -129,7 +127,7 @@ def open_camera(
     """
     from .cameras.camera import Camera
 
-    return Camera(options, log, wait_until_ready=wait_until_ready)
+    return Camera(options, wait_until_ready=wait_until_ready)
 
 
 def camera_endpoint(options: CameraOptions) -> CameraEndpoint:

@@ -104,7 +104,16 @@ def test_what_is_saved_is_what_was_said(run: Run) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_child_and_leaves_nothing(clip: Path, tmp_path: Path, number: signal.Signals) -> None:
-    small = ["--model", "tests.road.models:brightness", "--batch", "8", "--frames", "20000", "--precision", "float32"]
+    small = [
+        "--model",
+        "tests.pipeline.models:brightness",
+        "--batch",
+        "8",
+        "--frames",
+        "20000",
+        "--precision",
+        "float32",
+    ]
     process = runs.start_bench(clip, *small, env={**os.environ, "TMPDIR": str(tmp_path)})
     try:
         assert process.stderr is not None

@@ -29,7 +29,7 @@ from tests.pipeline import clips
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 6000
-SMALL = ["--model", "tests.road.models:brightness", "--preprocess", "none"]
+SMALL = ["--model", "tests.pipeline.models:brightness", "--preprocess", "none"]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from streamcam.errors import DeviceError, SourceError
 
 
 def test_what_was_slow_comes_out_in_its_place() -> None:
-    """The first worker is let go on only once the second one has done all the rest."""
+    """The first worker continues only once the second one has done all the rest."""
     others_done = threading.Event()
     held: list[int] = []
 
@@ -30,8 +30,8 @@ def test_what_was_slow_comes_out_in_its_place() -> None:
         yield 0
         yield from range(1, 10)
 
-    with StageGroup() as flow:
-        out = list(flow.map_ordered(items(), (slow, fast), depth=10))
+    with StageGroup() as group:
+        out = list(group.map_ordered(items(), (slow, fast), depth=10))
     assert [item for _, item in out] == list(range(10))
     assert len(held) <= 2
     assert {who for who, _ in out} == {"slow", "fast"}
@@ -46,8 +46,8 @@ def test_a_worker_that_fails_loses_nothing(failing_at: int) -> None:
             raise DeviceError("broken")
         return item
 
-    with StageGroup() as flow:
-        dealt = flow.map_ordered(
+    with StageGroup() as group:
+        dealt = group.map_ordered(
             range(10), (bad, lambda item: item), depth=3, on_failure=lambda who, why: failures.append((who, str(why)))
         )
         assert list(dealt) == list(range(10))
@@ -73,8 +73,8 @@ def test_the_last_item_fails_while_the_others_have_nothing_left_to_do() -> None:
             rest.set()
         return item
 
-    with StageGroup() as flow:
-        assert list(flow.map_ordered([0, 1], (bad, good), depth=2)) == [0, 1]
+    with StageGroup() as group:
+        assert list(group.map_ordered([0, 1], (bad, good), depth=2)) == [0, 1]
 
 
 def test_when_all_fail_the_last_error_rises_after_what_was_done() -> None:
@@ -87,8 +87,8 @@ def test_when_all_fail_the_last_error_rises_after_what_was_done() -> None:
         return work
 
     out: list[int] = []
-    with StageGroup() as flow, pytest.raises(DeviceError):
-        for item in flow.map_ordered(range(10), (until(5, "one"), until(5, "two")), depth=4):
+    with StageGroup() as group, pytest.raises(DeviceError):
+        for item in group.map_ordered(range(10), (until(5, "one"), until(5, "two")), depth=4):
             out.append(item)  # noqa: PERF402
     assert out == list(range(5))
 
@@ -101,8 +101,8 @@ def test_an_error_of_the_source_comes_after_what_it_gave() -> None:
         raise error
 
     out: list[int] = []
-    with StageGroup() as flow, pytest.raises(SourceError) as caught:
-        for item in flow.map_ordered(items(), [lambda item: item] * 3, depth=8):
+    with StageGroup() as group, pytest.raises(SourceError) as caught:
+        for item in group.map_ordered(items(), [lambda item: item] * 3, depth=8):
             out.append(item)  # noqa: PERF402
     assert out == [0, 1, 2]
     assert caught.value is error
@@ -112,8 +112,8 @@ def test_a_foreign_error_ends_it_at_once() -> None:
     def bug(item: int) -> int:
         raise ZeroDivisionError
 
-    with StageGroup() as flow, pytest.raises(ZeroDivisionError):
-        list(flow.map_ordered(range(10), (bug, bug), depth=4))
+    with StageGroup() as group, pytest.raises(ZeroDivisionError):
+        list(group.map_ordered(range(10), (bug, bug), depth=4))
 
 
 def test_no_more_is_read_than_is_wanted() -> None:
@@ -130,8 +130,8 @@ def test_no_more_is_read_than_is_wanted() -> None:
         is_full.release()
         return item
 
-    with StageGroup() as flow:
-        dealt = flow.map_ordered(items(), (work, work), depth=4)
+    with StageGroup() as group:
+        dealt = group.map_ordered(items(), (work, work), depth=4)
         for _ in range(4):
             assert is_full.acquire(timeout=20)
         assert next(dealt) == 0
@@ -148,18 +148,18 @@ def test_leaving_ends_workers_that_wait() -> None:
         let_go.wait(20)
         return item
 
-    with StageGroup() as flow:
-        dealt = flow.map_ordered(range(100), (wait_forever, wait_forever), depth=2)
+    with StageGroup() as group:
+        dealt = group.map_ordered(range(100), (wait_forever, wait_forever), depth=2)
         assert entered.wait(20)
         let_go.set()
-    assert flow.abandoned_threads == ()
+    assert group.abandoned_threads == ()
     with pytest.raises(Cancelled):
         list(dealt)
     assert not [t for t in threading.enumerate() if t.name.startswith("streamcam-stage")]
 
 
 def test_a_worker_of_two_threads_fails_as_one() -> None:
-    """Both of its threads have an item when the first fails: none is lost, it is told once, and it takes no more."""
+    """Both of its threads have an item when the first fails: none is lost, one report, and it takes no more."""
     both = threading.Barrier(2, timeout=20)
     failures: list[int] = []
     taken: list[int] = []
@@ -179,8 +179,8 @@ def test_a_worker_of_two_threads_fails_as_one() -> None:
         failures.append(worker)
         gone.set()
 
-    with StageGroup() as flow:
-        assert list(flow.map_ordered(range(20), (bad, good), depth=4, threads=2, on_failure=on_failure)) == list(
+    with StageGroup() as group:
+        assert list(group.map_ordered(range(20), (bad, good), depth=4, threads=2, on_failure=on_failure)) == list(
             range(20)
         )
     assert failures == [0]
@@ -200,9 +200,9 @@ def test_the_first_error_of_the_last_worker_is_the_one_that_rises() -> None:
             earlier[0].join(20)
         raise DeviceError(f"item {item}")
 
-    with StageGroup() as flow, pytest.raises(DeviceError, match="item 0"):
+    with StageGroup() as group, pytest.raises(DeviceError, match="item 0"):
         list(
-            flow.map_ordered(
+            group.map_ordered(
                 range(4), (bad,), depth=4, threads=2, on_failure=lambda worker, error: failures.append(worker)
             )
         )

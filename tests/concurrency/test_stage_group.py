@@ -29,15 +29,15 @@ def double(items: Iterator[int]) -> Iterator[int]:
 
 
 def test_normal_end_keeps_order_and_everything() -> None:
-    with StageGroup() as flow:
-        first = flow.prefetch(range(1000), depth=3)
-        second = flow.prefetch(double(first), depth=3)
+    with StageGroup() as group:
+        first = group.prefetch(range(1000), depth=3)
+        second = group.prefetch(double(first), depth=3)
         assert list(second) == [2 * n for n in range(1000)]
 
 
 def test_empty_source() -> None:
-    with StageGroup() as flow:
-        assert list(flow.prefetch(double(flow.prefetch([], depth=1)), depth=1)) == []
+    with StageGroup() as group:
+        assert list(group.prefetch(double(group.prefetch([], depth=1)), depth=1)) == []
 
 
 def test_slow_source_is_waited_for() -> None:
@@ -48,8 +48,8 @@ def test_slow_source_is_waited_for() -> None:
             ticks.acquire()
             yield n
 
-    with StageGroup() as flow:
-        stream = flow.prefetch(slow(), depth=2)
+    with StageGroup() as group:
+        stream = group.prefetch(slow(), depth=2)
         seen = []
         for _ in range(5):
             ticks.release()
@@ -67,8 +67,8 @@ def test_error_in_source_rises_after_what_was_good() -> None:
         raise error
 
     seen = []
-    with pytest.raises(Broken) as caught, StageGroup() as flow:
-        seen.extend(flow.prefetch(double(flow.prefetch(source(), depth=10)), depth=10))
+    with pytest.raises(Broken) as caught, StageGroup() as group:
+        seen.extend(group.prefetch(double(group.prefetch(source(), depth=10)), depth=10))
     assert caught.value is error
     assert seen == [0, 2, 4]
 
@@ -93,8 +93,8 @@ def test_error_in_model_stops_an_endless_source() -> None:
             yield item
 
     seen = []
-    with pytest.raises(Broken) as caught, StageGroup() as flow:
-        seen.extend(flow.prefetch(model(flow.prefetch(endless(), depth=2)), depth=2))
+    with pytest.raises(Broken) as caught, StageGroup() as group:
+        seen.extend(group.prefetch(model(group.prefetch(endless(), depth=2)), depth=2))
     assert caught.value is error
     assert seen == [0, 1, 2, 3, 4]
     assert closed.is_set()
@@ -111,8 +111,8 @@ def test_error_in_sink_closes_the_source_in_its_own_thread() -> None:
         finally:
             closed_in.append(threading.current_thread().name)
 
-    with pytest.raises(Broken) as caught, StageGroup() as flow:
-        for _ in flow.prefetch(endless(), depth=2, name="decode"):
+    with pytest.raises(Broken) as caught, StageGroup() as group:
+        for _ in group.prefetch(endless(), depth=2, name="decode"):
             raise error
     assert caught.value is error
     assert closed_in == ["streamcam-decode"]
@@ -126,8 +126,8 @@ def test_cancel_while_the_producer_waits_for_room() -> None:
             produced.release()
             yield 0
 
-    with StageGroup() as flow:
-        flow.prefetch(source(), depth=1)
+    with StageGroup() as group:
+        group.prefetch(source(), depth=1)
         assert produced.acquire(timeout=10)
         assert produced.acquire(timeout=10)
 
@@ -140,12 +140,12 @@ def test_cancel_during_a_stalled_read_leaves_without_it() -> None:
         reached.set()
         unstall.wait()
 
-    with StageGroup(shutdown_timeout_seconds=0.05) as flow:
-        stream = flow.prefetch(stall(), depth=1, name="decode")
+    with StageGroup(shutdown_timeout_seconds=0.05) as group:
+        stream = group.prefetch(stall(), depth=1, name="decode")
         assert next(stream) == 0
         assert reached.wait(10)
         stuck = next(thread for thread in threading.enumerate() if thread.name == "streamcam-decode")
-    assert flow.abandoned_threads == ("streamcam-decode",)
+    assert group.abandoned_threads == ("streamcam-decode",)
     unstall.set()
     stuck.join(10)
     assert not stuck.is_alive()
@@ -167,8 +167,8 @@ def test_what_cannot_even_be_iterated_over_is_an_error_of_the_consumer() -> None
             raise Broken("close")
 
     for items in (Unwilling(), Unclosable()):
-        with pytest.raises(Broken), StageGroup() as flow:
-            list(flow.prefetch(items, depth=1))
+        with pytest.raises(Broken), StageGroup() as group:
+            list(group.prefetch(items, depth=1))
 
 
 def test_live_overload_keeps_the_newest_and_counts_the_rest() -> None:
@@ -178,8 +178,8 @@ def test_live_overload_keeps_the_newest_and_counts_the_rest() -> None:
         yield from range(100)
         produced.set()
 
-    with StageGroup() as flow:
-        stream = flow.prefetch(camera(), depth=2, live=True)
+    with StageGroup() as group:
+        stream = group.prefetch(camera(), depth=2, live=True)
         assert produced.wait(10)
         assert list(stream) == [98, 99]
 
@@ -206,16 +206,16 @@ def test_files_are_never_dropped_and_stay_bounded() -> None:
                 most = max(most, waiting)
             yield n
 
-    with StageGroup() as flow:
-        for _ in flow.prefetch(source(), depth=4):
+    with StageGroup() as group:
+        for _ in group.prefetch(source(), depth=4):
             with lock:
                 waiting -= 1
     assert most <= 4 + 2  # waiting in the channel, one in each hand
 
 
 def test_keyboard_interrupt_passes_through() -> None:
-    with pytest.raises(KeyboardInterrupt), StageGroup() as flow:
-        for _ in flow.prefetch(iter(int, 1), depth=1):
+    with pytest.raises(KeyboardInterrupt), StageGroup() as group:
+        for _ in group.prefetch(iter(int, 1), depth=1):
             raise KeyboardInterrupt
 
 

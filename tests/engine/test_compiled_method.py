@@ -48,7 +48,7 @@ def build_executable(model: Any, method: str = "gradcam", target: Any = "top", *
 
 
 def first_target(result: BatchResult) -> Any:
-    """What a look says of its first target."""
+    """Return the results for the first target."""
     return SimpleNamespace(
         maps=result.maps[:, 0],
         targets=result.classes[:, 0],
@@ -85,7 +85,7 @@ def test_pooled_head_equals_the_closed_form() -> None:
 
 
 def test_flattened_head_behind_max_pooling_equals_a_finite_difference() -> None:
-    """α_k is the mean derivative of the logit: move one channel everywhere by ε and see what the logit does."""
+    """α_k is the mean derivative of the logit: move one channel everywhere by ε and compare the logit."""
     model, images = models.sequential(), random_images(1)
     feature_map = outputs_of(model, model.get_layer("last"), images)
     tail_input = keras.Input(feature_map.shape[1:])

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.concurrency.group import StageTimer, batched
-from streamcam.engine.explainer import FrameExplainer, PreparedSource
+from streamcam.concurrency.group import StageTimer
+from streamcam.engine.explainer import FrameExplainer
+from streamcam.engine.prepared_source import PreparedSource
+from streamcam.engine.results import hold_between
 from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.errors import LayerError, MethodError, OptionError, SourceError, TargetError
 from streamcam.frames import ExplainedFrame, Frame, SourceInfo
 from streamcam.options import ExplainOptions, ModelOptions
+from streamcam.stages import batched
 
 from .models import HEIGHT, WIDTH
 
@@ -33,10 +36,10 @@ def frames(count: int, every: int = 1) -> Iterator[Frame]:
 
 
 def explain_frames(
-    explainer: FrameExplainer, view: PreparedSource, items: Iterator[Frame], longest: int = 4
+    explainer: FrameExplainer, prepared: PreparedSource, items: Iterator[Frame], longest: int = 4
 ) -> list[ExplainedFrame]:
-    work = explainer.workers(view.replicas, StageTimer())[0]
-    return list(explainer.explain(map(work, batched(items, 4, max_length=longest))))
+    work = explainer.workers(prepared.replicas, StageTimer())[0]
+    return list(hold_between(map(work, batched(items, 4, max_length=longest))))
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +49,16 @@ def explainer() -> FrameExplainer:
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 12])
 def test_every_frame_comes_out_in_order_and_is_its_own(explainer: FrameExplainer, count: int) -> None:
-    view = explainer.prepare(info())
-    out = explain_frames(explainer, view, frames(count))
+    prepared = explainer.prepare(info())
+    out = explain_frames(explainer, prepared, frames(count))
     assert [item.frame.index for item in out] == list(range(count))
     assert not any(item.held for item in out)
     for item, frame in zip(out, frames(count), strict=True):
         assert frame.model_input is not None
         (attribution,) = item.attributions
-        np.testing.assert_allclose(attribution.heatmap, view.executable(frame.model_input[None]).maps[0, 0], atol=1e-6)
+        np.testing.assert_allclose(
+            attribution.heatmap, prepared.executable(frame.model_input[None]).maps[0, 0], atol=1e-6
+        )
         assert attribution.class_index is not None
         assert attribution.label == explainer.info.labels[attribution.class_index]
         assert item.top[0] == (attribution.class_index, pytest.approx(attribution.probability))
@@ -61,8 +66,8 @@ def test_every_frame_comes_out_in_order_and_is_its_own(explainer: FrameExplainer
 
 
 def test_frames_in_between_hold_the_map_before_them(explainer: FrameExplainer) -> None:
-    view = explainer.prepare(info(), every=3)
-    out = explain_frames(explainer, view, frames(10, every=3), longest=7)
+    prepared = explainer.prepare(info(), every=3)
+    out = explain_frames(explainer, prepared, frames(10, every=3), longest=7)
     assert [item.frame.index for item in out] == list(range(10))
     assert [item.held for item in out] == [n % 3 != 0 for n in range(10)]
     for n, item in enumerate(out):
@@ -115,21 +120,23 @@ def test_pixels_that_are_not_square_are_seen_as_shown() -> None:
 
 
 def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: FrameExplainer) -> None:
-    view = explainer.prepare(info())
+    prepared = explainer.prepare(info())
 
     def return_nan(images: Any) -> list[Any]:
-        classes, scores, *rest, maps = (output.copy() for output in view.executable.first(images))
+        classes, scores, *rest, maps = (output.copy() for output in prepared.executable.first(images))
         maps[1], scores[2] = np.nan, np.inf
         return [classes, scores, *rest, maps]
 
-    (replica,) = view.replicas
+    (replica,) = prepared.replicas
     ill = replace(
-        view, all_replicas=(DeviceReplica(replace(view.executable, first=return_nan), replica._rebuild_smaller),)
+        prepared,
+        all_replicas=(DeviceReplica(replace(prepared.executable, first=return_nan), replica._rebuild_smaller),),
     )
     out = explain_frames(explainer, ill, frames(4))
     assert [bool(np.any(item.attributions[0].heatmap)) for item in out[1:3]] == [False, False]
     assert all(np.isfinite(item.attributions[0].heatmap).all() for item in out)
-    assert [line.partition(":")[0] for line in explainer.frame_errors] == ["frame 1", "frame 2"]
+    errors = {item.frame.index: item.errors for item in out if item.errors}
+    assert errors == {1: ("the method's map is not a number",), 2: ("the model's answer is not a number",)}
 
 
 def test_only_a_few_kernels_are_kept() -> None:
@@ -143,7 +150,7 @@ def test_only_a_few_kernels_are_kept() -> None:
 
 def test_the_target_layer_is_announced(explainer: FrameExplainer) -> None:
     explainer.prepare(info())
-    assert any(note.startswith("target layer last: 6x4 cells") for note in explainer.notes)
+    assert any(note.startswith("target layer last: 6x4 positions") for note in explainer.notes)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 
 import streamcam
-from streamcam.concurrency.group import StageGroup, StageTimer, batched
+from streamcam.concurrency.group import StageGroup, StageTimer
 from streamcam.engine.explainer import FrameExplainer
+from streamcam.engine.results import hold_between
 from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.errors import DeviceError, ModelError, OutOfMemoryError
 from streamcam.frames import Frame, SourceInfo
+from streamcam.notes import collect_notes
 from streamcam.options import ExplainOptions, ModelOptions, make_job
 from streamcam.pipeline import RunCallbacks, run
+from streamcam.stages import batched
 from streamcam.tf import tf
 
 from .models import HEIGHT, WIDTH, functional
@@ -37,14 +40,14 @@ def explain_frames(model: Path, device: str, *, batch: int = 4) -> list[Any]:
     explainer = FrameExplainer(
         ModelOptions(model=str(model)), ExplainOptions(batch=batch, device=device, precision="float32")
     )
-    view = explainer.prepare(INFO)
+    prepared = explainer.prepare(INFO)
     pixels = np.random.default_rng(0).integers(0, 256, (60, HEIGHT, WIDTH, 3), np.uint8)
     frames = (Frame(n, n, None, model_input=one) for n, one in enumerate(pixels))  # type: ignore[arg-type]
-    with StageGroup() as flow:
-        workers = explainer.workers(view.replicas, StageTimer())
-        assert len(workers) == len(explainer.devices)
+    with StageGroup() as group:
+        workers = explainer.workers(prepared.replicas, StageTimer())
+        assert len(workers) == len(explainer.pool.devices)
         batches = batched(frames, batch, max_length=batch)
-        return list(explainer.explain(flow.map_ordered(batches, workers, depth=6, threads=view.concurrency)))
+        return list(hold_between(group.map_ordered(batches, workers, depth=6, threads=prepared.concurrency)))
 
 
 @pytest.mark.usefixtures("three_devices")
@@ -54,16 +57,16 @@ def test_results_are_those_of_one_device_in_the_same_order(tmp_path: Path) -> No
     one, all_of_them = explain_frames(model, "cpu:0"), explain_frames(model, "all")
     assert [item.frame.index for item in all_of_them] == list(range(60))
     for single, several in zip(one, all_of_them, strict=True):
-        np.testing.assert_array_equal(single.evidence[0].heatmap, several.evidence[0].heatmap)
-        assert (single.evidence[0].label, single.top) == (several.evidence[0].label, several.top)
+        np.testing.assert_array_equal(single.attributions[0].heatmap, several.attributions[0].heatmap)
+        assert (single.attributions[0].label, single.top) == (several.attributions[0].label, several.top)
 
 
 @pytest.mark.usefixtures("three_devices")
 def test_each_replica_runs_on_its_own_device() -> None:
     explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(device="cpu:2,cpu:0", precision="float32"))
-    view = explainer.prepare(INFO)
-    assert view.device == "cpu:2,cpu:0"
-    for replica, number in zip(view.replicas, (2, 0), strict=True):
+    prepared = explainer.prepare(INFO)
+    assert prepared.device == "cpu:2,cpu:0"
+    for replica, number in zip(prepared.replicas, (2, 0), strict=True):
         found = {op.device for op in replica.executable.first.graph.get_operations()}  # type: ignore[attr-defined]
         assert found == {f"/job:localhost/replica:0/task:0/device:CPU:{number}"}
 
@@ -77,7 +80,7 @@ def test_a_number_of_devices_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tex
 
 @pytest.mark.usefixtures("three_devices")
 def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
-    """The road from end to end; one of three devices fails with its second batch."""
+    """The pipeline end to end; one of three devices fails with its second batch."""
     job = make_job(
         str(clip), str(tmp_path / "o.mp4"), model=BUILD, device="all", batch=2, precision="float32", overwrite=True
     )
@@ -99,7 +102,7 @@ def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     assert summary.frames_out == summary.frames_explained == len(first) == 50
     np.testing.assert_array_equal(first, second)
     assert 2 <= runs.count("cpu:1") <= 3  # another batch may have been under way
-    notes = [note for note in summary.notes if "cpu:1 is out" in note]
+    notes = [note for note in summary.notes if note.startswith("cpu:1 failed and is disabled: ")]
     assert len(notes) == 1
     assert "fell off the bus" in notes[0]
     assert summary.device == "cpu:0,cpu:2"
@@ -114,21 +117,23 @@ def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
 def test_a_device_that_does_not_start_is_left_out(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     healthy = DeviceReplica.warm_up
 
-    def failing(self: DeviceReplica, log: Any) -> None:
+    def failing(self: DeviceReplica) -> None:
         if self.device != "cpu:1":
             raise error
-        healthy(self, log)
+        healthy(self)
 
     monkeypatch.setattr(DeviceReplica, "warm_up", failing)
     explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(device="all", precision="float32"))
-    view = explainer.prepare(INFO)
-    assert view.device == "cpu:1"
-    assert [note for note in view.notes if "is out" in note] == ["cpu:0 is out: gone", "cpu:2 is out: gone"]
+    notes: list[str] = []
+    with collect_notes(notes.append):
+        prepared = explainer.prepare(INFO)
+    assert prepared.device == "cpu:1"
+    assert notes == ["cpu:0 failed and is disabled: gone", "cpu:2 failed and is disabled: gone"]
 
 
 @pytest.mark.usefixtures("three_devices")
 def test_where_no_device_starts_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(self: DeviceReplica, log: Any) -> None:
+    def failing(self: DeviceReplica) -> None:
         raise DeviceError(f"{self.device} is gone")
 
     monkeypatch.setattr(DeviceReplica, "warm_up", failing)
@@ -189,8 +194,10 @@ def test_what_fails_on_the_only_device_is_said_as_it_is(clip: Path, tmp_path: Pa
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ModelError, match=r"^the model failed: overflow$"):
         explainer.prepare(INFO)
         patch.setattr(DeviceReplica, "__call__", failing)
-        run(job, explainer=explainer, callbacks=RunCallbacks(on_note=messages.append))
-    assert not [line for line in messages if "is out" in line]
+        with collect_notes(messages.append):
+            run(job, explainer=explainer)
+    assert messages
+    assert not [line for line in messages if "disabled" in line]
 
 
 def maps_of(job: Any, explainer: FrameExplainer) -> tuple[Any, streamcam.Summary]:
@@ -204,7 +211,7 @@ def maps_of(job: Any, explainer: FrameExplainer) -> tuple[Any, streamcam.Summary
 
 
 def limit_batch(limit: int, executable: Any) -> Any:
-    """A kernel whose device has room for ``limit`` pictures."""
+    """An executable whose device has memory for ``limit`` images."""
 
     def first(images: Any) -> Any:
         if len(images) > limit:

@@ -8,12 +8,12 @@ from tests.media_helpers import planes
 
 @pytest.fixture
 def emulated_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processor stands in for a card: the same tensors, graphs and pictures, in its own memory."""
+    """Emulate a GPU on the CPU: the same tensors, graphs and frames, in CPU memory."""
     monkeypatch.setenv("STREAMCAM_TEST_EMULATE_GPU", "cpu")
 
 
 def as_nv12(video_frame: VideoFrame) -> VideoFrame:
-    """The same samples with Cb and Cr in turn."""
+    """Return the same samples with interleaved Cb and Cr."""
     luma, blue, red = planes(video_frame)
     frame = VideoFrame(video_frame.width, video_frame.height, "nv12")
     there, both = planes(frame)
@@ -24,7 +24,7 @@ def as_nv12(video_frame: VideoFrame) -> VideoFrame:
 
 
 def as_yuv420p(video_frame: VideoFrame) -> VideoFrame:
-    """The other way."""
+    """Return the same samples with separate Cb and Cr."""
     frame = VideoFrame(video_frame.width, video_frame.height, "yuv420p")
     luma, blue, red = planes(frame)
     luma[:] = planes(video_frame)[0]

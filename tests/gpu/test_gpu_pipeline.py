@@ -1,4 +1,4 @@
-"""Frames that stay on a emulated_gpu, from end to end, the processor standing in for one; and when they do not stay."""
+"""Frames that stay on the GPU, end to end, emulated on the CPU; and when they do not stay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import streamcam
-from streamcam import gpu as room
+from streamcam import gpu
 from streamcam.engine.runtime import devices
 from streamcam.errors import DeviceError, OutOfMemoryError, SinkError, SourceError
 from streamcam.frames import SourceInfo
@@ -22,8 +22,9 @@ from streamcam.gpu import selftest as check
 from streamcam.gpu import unavailable_reason
 from streamcam.gpu.__main__ import main
 from streamcam.media import cuda
+from streamcam.notes import collect_notes
 from streamcam.options import SinkOptions, make_job
-from streamcam.pipeline import RunCallbacks, run
+from streamcam.pipeline import run
 from streamcam.sinks import codecs, open_sink, video
 from streamcam.sources import container as opening
 from streamcam.sources import normalize as upright
@@ -31,8 +32,8 @@ from tests.media_helpers import frame_times, gradient_frame, packets_of, write_c
 
 from .conftest import as_nv12
 
-MODEL = {"model": "tests.road.models:brightness_of_fixed_size", "preprocess": "none", "precision": "float32"}
-BOTH = {"decoder": "decoder", "encode": "decoder"}
+MODEL = {"model": "tests.pipeline.models:brightness_of_fixed_size", "preprocess": "none", "precision": "float32"}
+BOTH = {"decoder": "gpu", "encoder": "gpu"}
 
 
 def read_frames(path: Path) -> list[NDArray[Any]]:
@@ -54,10 +55,10 @@ def similarity(one: NDArray[Any], other: NDArray[Any]) -> float:
     ],
     ids=["plain", "targets", "every", "pixels"],
 )
-def test_the_output_is_that_of_the_processor(
+def test_the_output_is_that_of_the_cpu(
     emulated_gpu: None, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    out, other = tmp_path / "card.mp4", tmp_path / "processor.mp4"
+    out, other = tmp_path / "gpu.mp4", tmp_path / "cpu.mp4"
     summary = streamcam.process(clip, out, **BOTH, **MODEL, **options)
     monkeypatch.delenv("STREAMCAM_TEST_EMULATE_GPU")
     usual = streamcam.process(clip, other, **MODEL, **options)
@@ -90,7 +91,7 @@ def test_pictures_that_need_more_than_showing_do_not_stay(
     codec = "h264" if stays else "hevc"
     summary = streamcam.process(clip, out, codec=codec, **BOTH, **MODEL)
     assert summary.frames_on == "cpu"
-    assert bool([note for note in summary.notes if "do not stay on the card: they are" in note]) != stays
+    assert bool([note for note in summary.notes if "do not stay on the GPU: they are" in note]) != stays
     assert summary.frames_out == len(read_frames(out)) == 6
 
 
@@ -113,18 +114,18 @@ def test_a_size_that_changes_midway_is_mended(emulated_gpu: None, tmp_path: Path
         ({"every": "auto"}, "--every auto"),
         ({"every": 2, "interpolation": "flow"}, "--interpolation flow"),
         ({"every": 2, "interpolation": "linear"}, "--interpolation linear"),
-        ({"path": "o.png"}, "stills"),
+        ({"path": "o.png"}, "images are encoded by the CPU"),
         ({"codec": "vp9", "path": "o.webm"}, "do not encode vp9"),
         ({"device": "cpu"}, "gpu:0"),
         ({"free": "none"}, "no decoder"),
-        ({}, "no luck (streamcam doctor tries again)"),
+        ({}, "no luck (streamcam doctor runs the self-test again)"),
     ],
 )
 def test_why_frames_do_not_stay(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], says: str) -> None:
     works = options.pop("free", "") != "none"
-    monkeypatch.setattr(room, "nvdec_unavailable_reason", lambda: "" if works else "no decoder")
-    monkeypatch.setattr(room, "nvenc_unavailable_reason", lambda encoder: "")
-    monkeypatch.setattr(room, "_selftest_result", lambda say: "no luck")
+    monkeypatch.setattr(gpu, "nvdec_unavailable_reason", lambda: "" if works else "no decoder")
+    monkeypatch.setattr(gpu, "nvenc_unavailable_reason", lambda encoder: "")
+    monkeypatch.setattr(gpu, "_selftest_result", lambda: "no luck")
     if "device" not in options:
         monkeypatch.setattr(devices, "resolve_devices", lambda option: ("gpu:0",))
     path = options.pop("path", "o.mp4")
@@ -132,23 +133,26 @@ def test_why_frames_do_not_stay(monkeypatch: pytest.MonkeyPatch, options: dict[s
 
 
 def test_what_is_wrong_with_the_input_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "unavailable_reason", lambda job, say: pytest.fail("tried the card first"))
+    monkeypatch.setattr(gpu, "unavailable_reason", lambda job: pytest.fail("ran the self-test first"))
     with pytest.raises(SourceError, match="does not exist"):
         streamcam.process(tmp_path / "nothing.mp4", tmp_path / "o.mp4", **BOTH)
 
 
-def test_a_trial_is_announced_and_counted_as_start(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(job: Any, log: Any) -> str:
-        log("trying out")
+def test_a_self_test_is_announced_and_counted_as_start_up(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(job: Any) -> str:
+        gpu.logger.info("trying out")
         time.sleep(0.5)
         return "no luck"
 
-    monkeypatch.setattr(room, "unavailable_reason", slow)
+    monkeypatch.setattr(gpu, "unavailable_reason", slow)
     messages: list[str] = []
     job = make_job(str(clip), str(tmp_path / "o.mp4"), **BOTH, **MODEL)
-    summary = run(job, callbacks=RunCallbacks(on_note=messages.append))
+    with collect_notes(messages.append):
+        summary = run(job)
     assert messages[0] == "trying out"
-    assert any("do not stay on the card: no luck" in line for line in messages)
+    assert any("do not stay on the GPU: no luck" in line for line in messages)
     assert summary.startup_seconds >= 0.5
 
 
@@ -167,7 +171,9 @@ def test_the_trial_passes_where_the_processor_stands_in(emulated_gpu: None, caps
     ("broken", "says"),
     [("scaler", "scaled differently"), ("painter", "only .* dB like"), ("taker", "scaled differently")],
 )
-def test_the_trial_finds_what_is_wrong(emulated_gpu: None, monkeypatch: pytest.MonkeyPatch, broken: str, says: str) -> None:
+def test_the_trial_finds_what_is_wrong(
+    emulated_gpu: None, monkeypatch: pytest.MonkeyPatch, broken: str, says: str
+) -> None:
     if broken == "scaler":
         monkeypatch.setattr(check, "GpuResizer", lambda *_: lambda picture: np.zeros((224, 224, 3), np.uint8))
     elif broken == "painter":
@@ -181,7 +187,7 @@ def test_the_trial_finds_what_is_wrong(emulated_gpu: None, monkeypatch: pytest.M
 
         monkeypatch.setattr(check, "GpuRenderer", Late)
     else:
-        # What a decoder does that writes over a picture before it was copied.
+        # A decoder that overwrites a frame before it was copied.
         monkeypatch.setattr(check, "SurfaceCopier", lambda device: lambda frames: [list(frames)[-1]] * 60)
     with pytest.raises(DeviceError, match=says):
         check.check("cpu")
@@ -198,13 +204,13 @@ def test_a_trial_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("exit 0", ("", True)),
         ("echo one; echo two; exit 1", ("two", True)),
         ("echo busy; exit 3", ("busy", False)),
-        ("kill -ABRT $$", ("the trial ended with -6", True)),
+        ("kill -ABRT $$", ("the self-test exited with -6", True)),
     ):
         monkeypatch.setattr(check.sys, "executable", python(script))
         assert check.run_selftest() == expected
     monkeypatch.setattr(check.sys, "executable", str(tmp_path / "nothing"))
     reason, is_lasting = check.run_selftest()
-    assert "the trial failed" in reason
+    assert "the self-test failed" in reason
     assert not is_lasting
 
 
@@ -237,8 +243,8 @@ def test_a_trial_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
     def ask(*, in_new_process: bool = True, **how: bool) -> str:
         if in_new_process:
-            monkeypatch.setattr(room, "_results", {})
-        return room._selftest_result(**how)
+            monkeypatch.setattr(gpu, "_results", {})
+        return gpu._selftest_result(**how)
 
     monkeypatch.setenv("STREAMCAM_CACHE", str(tmp_path))
     monkeypatch.setattr(check, "run_selftest", run_trial)
@@ -260,7 +266,7 @@ def test_a_trial_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 class Driver:
-    """What is called of CUDA's driver, and how it answers."""
+    """Record calls of the CUDA driver, and answer them."""
 
     def __init__(self, **status: int) -> None:
         self.status, self.called = status, []
@@ -347,7 +353,7 @@ def test_the_version_is_asked_for_without_a_context(driver: Driver, tmp_path: Pa
 def test_an_encoder_on_a_card_opens_with_its_first_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_card: bool
 ) -> None:
-    """With NV12 in the place of pictures on a card: what is opened when, and that nothing is lost or written twice."""
+    """With NV12 in place of frames in GPU memory: what is opened when; no frame is lost or written twice."""
     monkeypatch.setattr(video, "CUDA_FORMAT", "nv12")
     monkeypatch.setattr(video, "NVENC_ENCODERS", {"h264": codecs.ENCODERS["h264"]} if by_card else {})
     info = SourceInfo("clip", 160, 96, "yuv420p", Fraction(1, 25), average_fps=Fraction(25), on_gpu=True)
@@ -371,7 +377,7 @@ def test_an_encoder_on_a_card_that_does_not_open_says_so(tmp_path: Path, monkeyp
 
 
 class OnCard:
-    """A frame in a card's memory, as far as `Upright` looks."""
+    """A frame in GPU memory, as far as `FrameNormalizer` reads it."""
 
     format = SimpleNamespace(name="cuda")
     sw_format = SimpleNamespace(name="nv12")

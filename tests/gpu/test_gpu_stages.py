@@ -1,4 +1,4 @@
-"""Scaling and drawing in the memory of a card: against definitions, and against what the processor draws."""
+"""Scaling and drawing in GPU memory: against definitions, and against what the CPU draws."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.media_helpers import COLORS, color_patches, gradient_frame, planes
 from .conftest import as_nv12, as_yuv420p
 
 SIZES = [(320, 180), (250, 142), (64, 500)]
-"""The second one's lines are no multiple of what TensorFlow wants tensors to begin at."""
+"""The second one's lines are no multiple of TensorFlow's alignment."""
 
 BT709 = ColorSpec(range=1, primaries=1, transfer=1, matrix=1)
 
@@ -59,7 +59,7 @@ def test_a_picture_becomes_tensors_and_a_picture_again(emulated_gpu: None, size:
 
 
 def with_line_size(frame: VideoFrame, line: int, shift: int = 0) -> VideoFrame:
-    """The picture with lines of so many bytes, ``shift`` bytes beside where TensorFlow wants tensors to begin."""
+    """Return the frame with lines of so many bytes, ``shift`` bytes off TensorFlow's alignment."""
     width, height = frame.width, frame.height
     memory = np.zeros(line * height * 3 // 2 + 128, np.uint8)
     first = -memory.ctypes.data % 64 + shift
@@ -68,19 +68,21 @@ def with_line_size(frame: VideoFrame, line: int, shift: int = 0) -> VideoFrame:
     return VideoFrame.from_dlpack([whole[:height, :width], whole[height:, :width]], "nv12")
 
 
-def test_a_picture_at_an_odd_place_does_not_end_the_process(emulated_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_at_an_odd_place_does_not_end_the_process(
+    emulated_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame = as_nv12(noise(64, 48))
     luma, chroma = to_tensors(with_line_size(frame, 80, shift=8))
     assert np.array_equal(luma.numpy()[:, :64], frame.to_ndarray()[:48])
     assert np.array_equal(chroma.numpy()[:, :32].reshape(24, 64), frame.to_ndarray()[48:])
-    # On a card it cannot be copied so.
+    # In GPU memory it cannot be copied so.
     monkeypatch.setattr(memory, "CUDA_FORMAT", "nv12")
     with pytest.raises(DeviceError, match=r"lies where .*leave --decoder nvdec"):
         to_tensors(with_line_size(frame, 64, shift=8))
 
 
 def test_lines_may_have_another_length_from_picture_to_picture(emulated_gpu: None) -> None:
-    """What a card decodes has other gaps than what the processor helps out with."""
+    """Frames decoded on the GPU have other line sizes than those decoded on the CPU."""
     lines = [512, 512, 192, 512]
     frames = [Frame(n, n, with_line_size(as_nv12(noise(160, 96, n)), line)) for n, line in enumerate(lines)]
     for n, taken in enumerate(SurfaceCopier("cpu")(frames)):
@@ -146,7 +148,7 @@ def test_colours_are_those_of_the_definition(emulated_gpu: None, matrix: int, fu
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("mode", FITS)
-def test_the_view_is_the_processors(emulated_gpu: None, mode: Any, size: tuple[int, int]) -> None:
+def test_the_model_input_is_that_of_the_cpu(emulated_gpu: None, mode: Any, size: tuple[int, int]) -> None:
     frame, geometry = (
         gradient_frame(*size),
         fit_to_input("letterbox" if mode == "crop" and size[0] < 99 else mode, size, (64, 64)),
@@ -160,7 +162,7 @@ def test_the_view_is_the_processors(emulated_gpu: None, mode: Any, size: tuple[i
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("display", MAP_KINDS)
 @pytest.mark.parametrize(("size", "mode", "targets"), [(SIZES[0], "stretch", 1), (SIZES[1], "crop", 3)])
-def test_what_is_drawn_is_what_the_processor_draws(
+def test_the_gpu_draws_what_the_cpu_draws(
     emulated_gpu: None, layout: Any, display: Any, size: tuple[int, int], mode: Any, targets: int
 ) -> None:
     info = SourceInfo("clip", *size, "yuv420p", Fraction(1, 25), color=BT709)
@@ -218,7 +220,7 @@ def test_pictures_are_taken_out_of_the_decoders_memory(emulated_gpu: None) -> No
 
 
 def test_each_operation_has_a_kernel_on_cards(emulated_gpu: None) -> None:
-    """TensorFlow does what a card has no kernel for on the processor, and copies the picture there and back."""
+    """TensorFlow runs an operation without a GPU kernel on the CPU, and copies the frame there and back."""
     from tensorflow.python.framework import kernels
 
     info = SourceInfo("clip", 320, 180, "yuv420p", Fraction(1, 25), color=BT709)
@@ -245,7 +247,7 @@ def test_each_operation_has_a_kernel_on_cards(emulated_gpu: None) -> None:
             )
         ]
         assert fitting, f"{node.type} of {[one.dtype for one in node.inputs]} has none"
-        # In the processor's memory lie sizes and the like, and never a picture.
+        # CPU memory holds sizes and the like, and never a frame.
         names = [one.name for one in node.op_def.input_arg for _ in range(len_of(node, one))]
         names += [one.name for one in node.op_def.output_arg for _ in range(len_of(node, one))]
         for tensor, name in zip([*node.inputs, *node.outputs], names, strict=True):

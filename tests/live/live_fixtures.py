@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 
 from streamcam.frames import Attribution, ExplainedFrame, Frame, SourceInfo
 from streamcam.geometry import fit_to_input
-from streamcam.live.inference import BatchSizes, ModelBinding
+from streamcam.live.model_binding import BatchSizes, ModelBinding
 from streamcam.live.pending_frame import PendingFrame
 
 SIZE = 64, 48

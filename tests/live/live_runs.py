@@ -10,6 +10,7 @@ from typing import Any
 
 from streamcam.live.pipeline import LiveSummary, run_live
 from streamcam.live.status import Controller, Status
+from streamcam.notes import collect_notes
 from streamcam.options import CameraOptions, DrawOptions, ExplainOptions, LiveJob, ModelOptions
 
 TIMEOUT_SECONDS = 90
@@ -61,7 +62,8 @@ class Run:
             yield
 
         try:
-            self._result = run_live(job, serve=serve, notify=self.messages.append, stop_event=self._stop)
+            with collect_notes(self.messages.append):
+                self._result = run_live(job, serve=serve, stop_event=self._stop)
         except BaseException as error:
             self._result = error
         self._opened.set()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 def write_clip(path: Path, images: Iterable[NDArray[np.uint8]], *, rotation: int = 0, rate: int = 10) -> Path:
-    """Encodes upright RGB pictures; with a rotation they are stored turned, and tagged so that they show upright.
+    """Encode upright RGB images; with a rotation they are stored rotated, with a tag that players apply.
 
     ``rotation``: degrees counter-clockwise by which a player turns the stored picture.
     """

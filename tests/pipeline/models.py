@@ -1,4 +1,4 @@
-"""A model whose evidence is exact: the brightness of each cell of its input."""
+"""A model whose heatmap is known exactly: the brightness of each 16×16 cell of its input."""
 
 from __future__ import annotations
 

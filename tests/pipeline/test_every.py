@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam import pipeline
+from streamcam import prepare
 from streamcam.frames import ExplainedFrame
+from streamcam.notes import collect_notes
 from streamcam.options import make_job
 from streamcam.pipeline import RunCallbacks, Summary, run
 from streamcam.temporal.change_detection import MAX_HOLD_FRAMES
@@ -19,7 +20,7 @@ from streamcam.temporal.change_detection import MAX_HOLD_FRAMES
 from . import clips
 
 WIDTH, HEIGHT = 128, 96
-SMALL = {"model": "tests.road.models:brightness", "preprocess": "none", "target": "1", "precision": "float32"}
+SMALL = {"model": "tests.pipeline.models:brightness", "preprocess": "none", "target": "1", "precision": "float32"}
 CUT, COUNT = 21, 40
 
 
@@ -60,9 +61,9 @@ def maps(items: list[ExplainedFrame]) -> Any:
 
 
 @pytest.mark.parametrize("interpolation", ["hold", "linear", "flow"])
-def test_auto_explains_what_changes(clip: Path, tmp_path: Path, between: str) -> None:
+def test_auto_explains_what_changes(clip: Path, tmp_path: Path, interpolation: str) -> None:
     _, dense = process_clip(clip, tmp_path / "dense.mp4", every=1)
-    summary, items = process_clip(clip, tmp_path / "out.mp4", every="auto", interpolation=between)
+    summary, items = process_clip(clip, tmp_path / "out.mp4", every="auto", interpolation=interpolation)
     assert explained_frames(items) == [0, MAX_HOLD_FRAMES, CUT, CUT + MAX_HOLD_FRAMES]
     assert summary.as_dict()["frames_held"] == COUNT - 4
     assert [item.frame.index for item in items] == list(range(COUNT))
@@ -85,11 +86,11 @@ def test_a_bound_of_nothing_is_every_frame_that_differs(moving: Path, tmp_path: 
 @pytest.mark.parametrize("interpolation", ["linear", "flow"])
 @pytest.mark.parametrize("every", [4, 10, 20])
 def test_mixed_maps_are_those_of_every_frame_where_evidence_is_linear(
-    moving: Path, tmp_path: Path, between: str, every: int
+    moving: Path, tmp_path: Path, interpolation: str, every: int
 ) -> None:
     """Brightness rises evenly, so each map is the mix of any two around it; `hold` is a step behind."""
     _, dense = process_clip(moving, tmp_path / "dense.mp4")
-    _, items = process_clip(moving, tmp_path / "out.mp4", every=every, interpolation=between)
+    _, items = process_clip(moving, tmp_path / "out.mp4", every=every, interpolation=interpolation)
     assert explained_frames(items) == list(range(0, 41, every))
     if every <= MAX_HOLD_FRAMES:  # of more frames, some do not wait for the next
         np.testing.assert_allclose(maps(items), maps(dense), atol=0.01)
@@ -114,16 +115,17 @@ def test_a_still_image(tmp_path: Path) -> None:
 
 
 def test_a_live_source_holds_and_says_so(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: Callable[..., Any] = pipeline.open_source
+    opened: Callable[..., Any] = prepare.open_source
 
     def live(options: Any, **how: Any) -> Any:
         source = opened(options, **how)
         source.info = dataclasses.replace(source.info, live=True)
         return source
 
-    monkeypatch.setattr(pipeline, "open_source", live)
+    monkeypatch.setattr(prepare, "open_source", live)
     notes: list[str] = []
     job = make_job(str(clip), str(tmp_path / "out.mp4"), **SMALL, every=4, interpolation="flow")
-    summary = run(job, callbacks=RunCallbacks(on_note=notes.append))
+    with collect_notes(notes.append):
+        summary = run(job)
     assert [note for note in notes if "live" in note] == [note for note in summary.notes if "live" in note]
     assert sum("cannot wait" in note for note in notes) == 1

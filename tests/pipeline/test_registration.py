@@ -52,7 +52,7 @@ def test_the_peak_lies_on_the_object(tmp_path: Path, fit: str, rotation: int) ->
     summary = streamcam.process(
         clip,
         out,
-        model=f"tests.road.models:{build}",
+        model=f"tests.pipeline.models:{build}",
         preprocess="none",
         target="1",
         fit=fit,
@@ -82,7 +82,7 @@ def test_where_there_is_no_evidence_the_picture_is_untouched(tmp_path: Path, lay
     clip = clips.write_clip(tmp_path / "in.mp4", images)
     out = tmp_path / "out.mkv"
     streamcam.process(
-        clip, out, model="tests.road.models:brightness", preprocess="none", target="1", layout=layout, codec="ffv1",
+        clip, out, model="tests.pipeline.models:brightness", preprocess="none", target="1", layout=layout, codec="ffv1",
         caption=False,
     )  # fmt: skip
     before, after = clips.read_luma(clip)[1], clips.read_luma(out)[1]
@@ -97,7 +97,7 @@ def test_where_there_is_no_evidence_the_picture_is_untouched(tmp_path: Path, lay
 def test_a_stream_without_evidence_stays_as_it_is(tmp_path: Path) -> None:
     clip = clips.write_clip(tmp_path / "in.mp4", [np.full((96, 128, 3), 20, np.uint8)] * 3)
     job = make_job(
-        str(clip), str(tmp_path / "out.mkv"), model="tests.road.models:brightness", preprocess="none", target="1",
+        str(clip), str(tmp_path / "out.mkv"), model="tests.pipeline.models:brightness", preprocess="none", target="1",
         codec="ffv1", caption=False,
     )  # fmt: skip
     run(job)

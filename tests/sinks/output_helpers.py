@@ -16,6 +16,7 @@ from typing import Any
 from av.video.frame import VideoFrame
 
 from streamcam.concurrency.group import StageGroup
+from streamcam.notes import collect_notes
 from streamcam.options import OutputOptions
 from streamcam.sinks.push.output import PushOutput
 from tests.media_helpers import gradient_frame, planes
@@ -76,11 +77,14 @@ def push_frames(output: PushOutput, frames: int, start: int = 0) -> None:
 
 
 @contextlib.contextmanager
-def run_output(url: Any, log: Callable[[str], None] = lambda line: None, **options: Any) -> Iterator[PushOutput]:
+def run_output(url: Any, log: Callable[[str], object] = lambda line: None, **options: Any) -> Iterator[PushOutput]:
     """An outlet that runs, and waits for room; `Flow` closes it."""
     live = options.pop("live", False)
-    output = PushOutput(OutputOptions(url=str(url), **options), log, live=live)
-    with StageGroup(shutdown_timeout_seconds=output.shutdown_timeout_seconds + 5) as flow:
+    output = PushOutput(OutputOptions(url=str(url), **options), live=live)
+    with (
+        collect_notes(log),
+        StageGroup(shutdown_timeout_seconds=output.shutdown_timeout_seconds + 5) as flow,
+    ):
         flow.spawn(output.run, stop=output.close)
         yield output
     assert flow.abandoned_threads == ()

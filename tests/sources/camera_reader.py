@@ -11,6 +11,7 @@ from typing import Any
 
 from streamcam.errors import SourceError
 from streamcam.frames import Frame, SourceInfo
+from streamcam.notes import collect_notes
 from streamcam.options import CameraOptions
 from streamcam.sources import open_camera
 
@@ -23,13 +24,17 @@ class CameraReader:
 
     def __init__(self, url: str, **options: Any) -> None:
         self.messages: list[str] = []
-        self.camera = open_camera(CameraOptions(url=url, **options), self.messages.append)
+        self.camera = open_camera(CameraOptions(url=url, **options))
         self.infos: list[SourceInfo] = []
         self.frames: list[Frame] = []
         self.error: SourceError | None = None
         self.thread = threading.Thread(target=self._read, daemon=True)
 
     def _read(self) -> None:
+        with collect_notes(self.messages.append):
+            self._iterate()
+
+    def _iterate(self) -> None:
         try:
             for info, frame in self.camera:
                 assert (frame.video_frame.width, frame.video_frame.height) == (info.width, info.height)

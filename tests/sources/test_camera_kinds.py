@@ -158,10 +158,12 @@ def test_hls_comes_in_segments_and_goes_on_in_real_time(stream: Path) -> None:
 
 
 READ = """
+import logging
 import sys
 from streamcam.options import CameraOptions
 from streamcam.sources import open_camera
-camera = open_camera(CameraOptions(url="-", timeout=0.3), lambda line: print(line, flush=True))
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+camera = open_camera(CameraOptions(url="-", timeout_seconds=0.3))
 frames = [frame for _, frame in camera]
 print(len(frames), camera.state, camera.reconnects)
 """

@@ -396,7 +396,7 @@ def test_the_last_frame_of_an_animation_keeps_its_length(tmp_path: Path) -> None
     path, out = tmp_path / "anim.webp", tmp_path / "out.mp4"
     images = [Image.fromarray(np.full((32, 48, 3), 30 * n, np.uint8)) for n in range(4)]
     images[0].save(path, save_all=True, append_images=images[1:], duration=[100, 200, 50, 300], lossless=True)
-    process(path, out, model="tests.road.models:brightness", preprocess="none")
+    process(path, out, model="tests.pipeline.models:brightness", preprocess="none")
     with av.open(str(out)) as container:
         frames = list(container.decode(video=0))
         assert [float(frame.time) for frame in frames] == [0, 0.1, 0.3, 0.35]

@@ -1,4 +1,4 @@
-"""What is chosen by comparing or measuring before a kernel runs: precision, batch, XLA."""
+"""Choose precision, batch and XLA by comparing and measuring."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .compile_cache import TunedMethod
 from .precision import MIN_AGREEMENT, agreement, choose_precision, probe_outputs
 
 DEFAULT_BATCH = 8
-"""As fast as 16 on a processor (13.0 CPU ms a frame either way, EfficientNet-Lite0), with 140 MiB less at the peak."""
+"""As fast as 16 on a CPU (13.0 CPU ms a frame either way, EfficientNet-Lite0), with 140 MiB less peak memory."""
 
 AUTO_BATCH = 0
-"""Stands for the batch that is fastest."""
+"""Stands for the fastest batch."""
 
 _CPU_BATCHES, _GPU_BATCHES = (4, 8, 16), (8, 16, 32, 64, 128)
 _TIMED_RUNS = 3
@@ -30,10 +30,10 @@ _MIN_SPEEDUP = 1.05
 def autotune(
     compile_method: Callable[[int], FrozenMethod], batch: int, *, requested: Precision, devices: Sequence[str]
 ) -> TunedMethod:
-    """Makes the choices for a model, a method, a size and a device.
+    """Compile a method and choose how it runs.
 
     Args:
-        compile_method: makes a plan for a batch; takes seconds.
+        compile_method: compiles the method for a batch; takes seconds.
         batch: frames a run; `AUTO_BATCH` tries several.
         requested: precision, as the option's value.
         devices: as from `resolve_devices`; the first one is measured for all.
@@ -74,7 +74,7 @@ def autotune(
 def _find_fastest_batch(
     first: FrozenMethod, compile_method: Callable[[int], FrozenMethod], precision: str, device: str
 ) -> tuple[FrozenMethod, str]:
-    """The plan whose batch is the fastest; and that in words."""
+    """Return the method with the fastest batch, and a note."""
     best, best_seconds = first, seconds_per_image(first.load(device, precision))
     sizes = _CPU_BATCHES if device.startswith("cpu") else _GPU_BATCHES
     for size in (size for size in sizes if size != first.batch):
@@ -88,11 +88,11 @@ def _find_fastest_batch(
             best, best_seconds = other, other_seconds
         elif larger:
             break
-    return best, f"batch {best.batch}: the fastest that was tried"
+    return best, f"batch {best.batch}: the fastest of those measured"
 
 
 def _compare_xla(method: FrozenMethod, precision: str, device: str) -> tuple[bool, str]:
-    """Whether XLA is faster, and right; and that in words."""
+    """Return True if XLA is faster and its maps agree, and a note."""
     plain, compiled = method.load(device, precision), method.load(device, precision, xla=True)
     cosine = agreement(probe_outputs(plain), probe_outputs(compiled))
     ratio = seconds_per_image(plain) / seconds_per_image(compiled)
@@ -101,7 +101,7 @@ def _compare_xla(method: FrozenMethod, precision: str, device: str) -> tuple[boo
 
 
 def seconds_per_image(executable: Executable) -> float:
-    """The least of a few runs, which other work on the machine disturbs least; the first one does not count."""
+    """Return the shortest of a few runs, which other work disturbs least; the first run does not count."""
     width, height = executable.size
     images = np.random.default_rng(0).integers(0, 256, (executable.batch, height, width, 3), np.uint8)
     executable(images)

@@ -1,7 +1,8 @@
-"""A kernel on one device, which takes fewer pictures at once where the device's memory turns out too small."""
+"""A compiled method on each device: smaller batches if memory runs out, and which devices have failed."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,44 +14,77 @@ from ...frames import RgbImage
 from ..compiled_method import BatchResult, Executable
 from ..multi_pass import Progress
 
+logger = logging.getLogger(__name__)
+
 _ARRAYS = ("maps", "classes", "scores", "probabilities", "top_classes", "top_probabilities")
 
 
-class DeviceReplica:
-    """Runs any number of pictures on one device. Callable from several threads at a time.
+class DevicePool:
+    """The devices of an explainer; the only owner of which have failed. Callable from any thread.
 
     Args:
-        executable: what runs there.
-        rebuild_smaller: makes a kernel of the same device for fewer pictures; called when the memory was too small.
+        devices: as from `resolve_devices`.
+    """
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self.devices = tuple(devices)
+        self._failed: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The devices that have not failed; at least one."""
+        return tuple(device for device in self.devices if device not in self._failed)
+
+    def is_active(self, device: str) -> bool:
+        """Return True for a device that has not failed."""
+        return device not in self._failed
+
+    def disable(self, device: str, error: Exception) -> None:
+        """Use a device no more, and log that once; its work goes to the others.
+
+        Raises:
+            Exception: ``error`` itself if no other device is left.
+        """
+        with self._lock:
+            if device in self._failed:
+                return
+            if self.active == (device,):
+                raise error
+            self._failed.add(device)
+        logger.warning("%s failed and is disabled: %s", device, error)
+
+
+class DeviceReplica:
+    """Runs any number of images on one device. Callable from several threads at a time.
+
+    Args:
+        executable: the compiled method.
+        rebuild_smaller: makes an executable of the same device for fewer images; called if its memory is too small.
 
     Attributes:
-        executable: what runs there now.
-        failed: True once the device has failed: it is not to be used again.
+        executable: the compiled method in use now.
     """
 
     def __init__(self, executable: Executable, rebuild_smaller: Callable[[Executable, int], Executable]) -> None:
         self.executable = executable
-        self.failed = False
         self._rebuild_smaller = rebuild_smaller
         self._lock = threading.Lock()
 
     @property
     def device(self) -> str:
-        """Where it runs."""
+        """Name of the device."""
         return self.executable.device
 
-    def __call__(
-        self, images: RgbImage, progress: Progress | None = None, on_note: Callable[[str], None] = lambda line: None
-    ) -> BatchResult:
-        """Explains pictures, ``uint8 (n, height, width, 3)`` RGB.
+    def __call__(self, images: RgbImage, progress: Progress | None = None) -> BatchResult:
+        """Explain images, ``uint8 (n, height, width, 3)`` RGB.
 
         Args:
-            images: the pictures.
+            images: the images.
             progress: as in `Executable`.
-            on_note: told once when the batch is halved.
 
         Raises:
-            DeviceError: not even one picture fits, or the device fails.
+            DeviceError: not even one image fits, or the device fails.
             ModelError: the model failed.
         """
         results: list[BatchResult] = []
@@ -61,13 +95,13 @@ class DeviceReplica:
             try:
                 results.append(executable(part, progress))
             except OutOfMemoryError:
-                self._halve(executable, on_note)
+                self._halve_batch(executable)
                 continue
             done += len(part)
         return join_results(results)
 
-    def warm_up(self, on_note: Callable[[str], None]) -> None:
-        """Runs it once; with fewer pictures, where the device has no room for as many.
+    def warm_up(self) -> None:
+        """Run it once; with fewer images if the device's memory is too small.
 
         Raises:
             DeviceError, ModelError: it does not run.
@@ -77,35 +111,39 @@ class DeviceReplica:
             try:
                 executable.warm_up()
             except OutOfMemoryError:
-                self._halve(executable, on_note)
+                self._halve_batch(executable)
                 continue
             return
 
-    def _halve(self, executable: Executable, on_note: Callable[[str], None]) -> None:
+    def _halve_batch(self, executable: Executable) -> None:
         with self._lock:
             if self.executable is not executable:
                 return
             if executable.batch == 1:
+                width, height = executable.size
                 raise OutOfMemoryError(
-                    f"{executable.device} has not enough memory for a single frame of {executable.size[0]}x{executable.size[1]}",
+                    f"{executable.device} has not enough memory for a single frame of {width}x{height}",
                     hint="use --device cpu or a smaller model",
                 )
             half = executable.batch // 2
-            on_note(
-                f"{executable.device} has not enough memory for {executable.batch} frames at once: {half} from now on"
+            logger.warning(
+                "%s has not enough memory for %d frames at once: %d from now on",
+                executable.device,
+                executable.batch,
+                half,
             )
             self.executable = self._rebuild_smaller(executable, half)
 
 
 def join_results(results: Sequence[BatchResult]) -> BatchResult:
-    """Several looks as one."""
+    """Join the results of consecutive batches."""
     if len(results) == 1:
         return results[0]
-    together: dict[str, Any] = {name: np.concatenate([getattr(result, name) for result in results]) for name in _ARRAYS}
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(result, name) for result in results]) for name in _ARRAYS}
     return BatchResult(
-        **together,
+        **arrays,
         quality_metrics={
-            name: np.concatenate([look.quality_metrics[name] for look in results])
+            name: np.concatenate([result.quality_metrics[name] for result in results])
             for name in results[0].quality_metrics
         },
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,8 @@ from .worker import WorkerError, WorkerProcess
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+logger = logging.getLogger(__name__)
+
 _MIN_RETRY_SECONDS, _FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.1, 0.5, 10.0
 
 
@@ -31,7 +34,6 @@ class PushOutput:
 
     Args:
         options: where to and how. HLS with ``overwrite`` goes on with the list there is.
-        log: takes one line for each failure, in the thread of `run`.
         fps: frames a second, as far as is known.
         live: `submit` drops the oldest picture instead of waiting for room.
         inputs: what is read meanwhile, and must not be written to.
@@ -51,7 +53,6 @@ class PushOutput:
     def __init__(
         self,
         options: OutputOptions,
-        log: Callable[[str], None] = lambda line: None,
         *,
         fps: Fraction = Fraction(25),
         live: bool = True,
@@ -64,7 +65,6 @@ class PushOutput:
         """
         self._destination = check_destination(options, fps, inputs)
         self._config = WorkerConfig(options, fps)
-        self._log = log
         self._live = live
         self.url = redact_url(options.url)
         self.state: Literal["starting", "running", "waiting", "ended"] = "starting"
@@ -129,7 +129,7 @@ class PushOutput:
         except SinkError as error:
             self.last_error = str(error)
             self.failed = not (self._closing.is_set() and (self._destination.network or self._destination.stdout))
-            self._log(self.last_error)
+            logger.warning("%s", self.last_error)
         finally:
             with self._condition:
                 self.state = "ended"
@@ -154,7 +154,7 @@ class PushOutput:
         self.state = "waiting"
         self.restarts += 1
         if self.last_error != previous_error:
-            self._log(f"{self.last_error}; it is tried again")
+            logger.warning("%s; it is tried again", self.last_error)
 
     def _run_worker(self) -> None:
         """The life of one process."""

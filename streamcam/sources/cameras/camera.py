@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -19,6 +20,8 @@ from .. import camera_endpoint
 from ..normalize import FrameNormalizer, rotation_filters
 from .clocks import TICKS_PER_SECOND, LiveClock
 from .connection import Connection
+
+logger = logging.getLogger(__name__)
 
 CameraState: TypeAlias = Literal["opening", "live", "lost", "ended"]
 
@@ -48,7 +51,6 @@ class Camera:
     def __init__(
         self,
         options: CameraOptions,
-        log: Callable[[str], None] = lambda line: None,
         *,
         wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
     ) -> None:
@@ -56,14 +58,13 @@ class Camera:
 
         Args:
             options: what to open, and how long to try.
-            log: told in one line when it is lost and when it is back; in the iterating thread.
             wait_until_ready: returns when somebody is ready for such pictures; a file can wait for that, and would be over before.
 
         Raises:
             SourceError: there is no such kind of source, or no such file.
         """
         self._options = options
-        self._log, self._wait_until_ready = log, wait_until_ready
+        self._wait_until_ready = wait_until_ready
         self._endpoint = camera_endpoint(options)
         self.name = options.name
         self.source = self._endpoint.name
@@ -130,16 +131,16 @@ class Camera:
         previous_error, self.last_error = self.last_error, str(retry_state.outcome.exception())
         self.state = "lost"
         if self.last_error != previous_error:
-            self._log(f"{self.name}: {self.last_error}; it is tried again")
+            logger.warning("%s: %s; it is tried again", self.name, self.last_error)
 
     def _report_silence(self, error: str) -> None:
         self.last_error = error
         self.state = "lost" if self._num_frames else "opening"
-        self._log(f"{self.name}: {error}")
+        logger.warning("%s: %s", self.name, error)
 
     def _report_recovery(self) -> None:
         if self.last_error:
-            self._log(f"{self.name}: {self.source} is {'back' if self._num_frames else 'there'}")
+            logger.info("%s: %s is %s", self.name, self.source, "back" if self._num_frames else "there")
             self.reconnects += bool(self._num_frames)
         self.state = "live"
         self.last_error = ""

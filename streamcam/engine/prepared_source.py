@@ -1,0 +1,51 @@
+"""The compiled method for one source, on each device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..geometry import Geometry
+from .compiled_method import INPUT_LAYER, Executable
+from .runtime.frozen_graph import CONCURRENT_BATCHES
+from .runtime.replica import DevicePool, DeviceReplica
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedSource:
+    """The compiled method for one source.
+
+    Attributes:
+        geometry: how its frames are fitted into the model's input.
+        all_replicas: the compiled method on each device, failed devices included.
+        pool: the devices, and which of them have failed.
+        notes: one-line announcements for the user.
+    """
+
+    geometry: Geometry
+    all_replicas: tuple[DeviceReplica, ...]
+    pool: DevicePool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def replicas(self) -> tuple[DeviceReplica, ...]:
+        """The replicas on devices that have not failed."""
+        return tuple(replica for replica in self.all_replicas if self.pool.is_active(replica.device))
+
+    @property
+    def executable(self) -> Executable:
+        """The executable of the first device that has not failed."""
+        return (self.replicas or self.all_replicas)[0].executable
+
+    @property
+    def concurrency(self) -> int:
+        """Number of threads that keep a device busy."""
+        return CONCURRENT_BATCHES
+
+    @property
+    def device(self) -> str:
+        """The devices in use, as ``--device`` takes them."""
+        return ",".join(replica.device for replica in self.replicas)
+
+    def caption_detail(self, method: str) -> str:
+        """Return the caption's second line: the method, and the layer if it has one."""
+        return method if self.executable.layer == INPUT_LAYER else f"{method} · {self.executable.layer}"

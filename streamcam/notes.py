@@ -1,0 +1,49 @@
+"""Collect what a run logs: for its summary, and for the terminal.
+
+Modules log with ``logging.getLogger(__name__)``. A run collects the records of its own threads only, so that two runs
+in one process do not mix: a context variable holds the run that a record belongs to, and `StageGroup` and
+`BackgroundOpen` start their threads in a copy of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+
+_LOGGER = logging.getLogger("streamcam")
+_active: ContextVar[tuple[NoteHandler, ...]] = ContextVar("streamcam_note_handlers", default=())
+
+
+class NoteHandler(logging.Handler):
+    """Passes on the messages of the run it was made for.
+
+    Args:
+        write: called with each message, in the thread that logs it.
+    """
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        super().__init__(logging.INFO)
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on one record if this run logged it."""
+        if self in _active.get():
+            self._write(record.getMessage())
+
+
+@contextlib.contextmanager
+def collect_notes(write: Callable[[str], object]) -> Iterator[NoteHandler]:
+    """Pass each message that the block and its threads log to ``write``.
+
+    Blocks nest: the terminal's collector sees what the run's collector inside it sees.
+    """
+    handler = NoteHandler(write)
+    _LOGGER.addHandler(handler)
+    token = _active.set((*_active.get(), handler))
+    try:
+        yield handler
+    finally:
+        _active.reset(token)
+        _LOGGER.removeHandler(handler)

@@ -1,0 +1,202 @@
+"""The stages of a pipeline, as generators: frames in, frames out.
+
+    read_frames → select_and_resize → batched → explain → interpolate_maps → normalize_maps → render → encode
+
+Each stage takes an iterable and passes items on in order, so that any of them can be dropped, replaced, or run ahead
+in a thread of its own (`StageGroup.prefetch`). What a stage finds out about a frame travels with the frame. Only this
+module knows that frames may lie in GPU memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from .concurrency.group import StageGroup, StageTimer
+from .errors import StreamcamError
+from .frames import Batch, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
+from .geometry import Geometry
+from .options import DrawOptions, Job
+from .temporal import frame_selector, interpolate_maps, normalize_maps
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+    from .engine.explainer import FrameExplainer
+    from .engine.multi_pass import Progress
+    from .engine.prepared_source import PreparedSource
+    from .sinks import Sink
+    from .sources import Source
+
+__all__ = [
+    "Renderer",
+    "batched",
+    "encode",
+    "explain",
+    "frame_selector",
+    "gpu_unavailable_reason",
+    "interpolate_maps",
+    "make_renderer",
+    "make_resizer",
+    "normalize_maps",
+    "read_frames",
+    "render",
+    "select_and_resize",
+]
+
+
+class Renderer(Protocol):
+    """Draws maps on frames."""
+
+    def draw(self, item: ExplainedFrame) -> VideoFrame:
+        """Return a new video frame with the maps and the caption drawn on it."""
+        ...
+
+
+def read_frames(source: Source, device: str) -> Iterable[Frame]:
+    """Return the source's frames; frames in GPU memory are copied out of the decoder's surfaces.
+
+    Args:
+        source: an open source.
+        device: where the model runs, which is where frames on a GPU are.
+    """
+    if not source.info.on_gpu:
+        return source
+    from .gpu.frame_copy import SurfaceCopier
+
+    return SurfaceCopier(device)(source)
+
+
+def make_resizer(info: SourceInfo, geometry: Geometry, device: str) -> Callable[[VideoFrame], RgbImage]:
+    """Return what scales a video frame to the model's input, in the memory where the frames are."""
+    if info.on_gpu:
+        from .gpu.resizer import GpuResizer
+
+        return GpuResizer(geometry, info.color, device)
+    from .sources.resize import InputResizer
+
+    return InputResizer(geometry, info.color)
+
+
+def make_renderer(
+    options: DrawOptions,
+    info: SourceInfo,
+    geometry: Geometry,
+    device: str,
+    *,
+    detail: str,
+    panels: int = 1,
+    display: MapKind = "heat",
+) -> Renderer:
+    """Return what draws on frames, in the memory where they are; the options are those of `FrameRenderer`."""
+    if info.on_gpu:
+        from .gpu.renderer import GpuRenderer
+
+        return GpuRenderer(options, info, geometry, detail=detail, device=device, panels=panels, display=display)
+    from .compose import FrameRenderer
+
+    return FrameRenderer(options, info, geometry, detail=detail, panels=panels, display=display)
+
+
+def gpu_unavailable_reason(job: Job) -> str:
+    """Return why a job's frames cannot stay on the GPU; empty if they can.
+
+    Raises:
+        SourceError: the input does not exist: checked first, because the GPU self-test takes seconds.
+    """
+    from .gpu import unavailable_reason
+    from .sources.container import check_input
+
+    check_input(job.source.url)
+    return unavailable_reason(job)
+
+
+def select_and_resize(
+    frames: Iterable[Frame], resizer: Callable[[VideoFrame], RgbImage], is_selected: Callable[[Frame], bool]
+) -> Iterator[Frame]:
+    """Add the model's input to frames that are to be explained, and the arrival time to all."""
+    for frame in frames:
+        arrival_time = time.monotonic()
+        model_input = resizer(frame.video_frame) if is_selected(frame) else None
+        yield replace(frame, model_input=model_input, arrival_time=arrival_time)
+
+
+def batched(frames: Iterable[Frame], size: int, *, max_length: int) -> Iterator[Batch]:
+    """Group frames into batches.
+
+    If the source fails, the frames read before still go on, then the error is raised.
+
+    Args:
+        frames: frames in order.
+        size: most frames with a model input in a batch.
+        max_length: most frames in a batch.
+    """
+    batch: list[Frame] = []
+    num_inputs = 0
+    try:
+        for frame in frames:
+            if batch and (num_inputs + (frame.model_input is not None) > size or len(batch) == max_length):
+                yield tuple(batch)
+                batch, num_inputs = [], 0
+            batch.append(frame)
+            num_inputs += frame.model_input is not None
+    except Exception:
+        if batch:
+            yield tuple(batch)
+        raise
+    if batch:
+        yield tuple(batch)
+
+
+def explain(
+    batches: Iterable[Batch],
+    explainer: FrameExplainer,
+    prepared: PreparedSource,
+    group: StageGroup,
+    timer: StageTimer,
+    progress: Progress | None = None,
+) -> Iterator[ExplainedFrame]:
+    """Explain batches on all devices, in threads of the group; a device that fails is disabled.
+
+    Args:
+        batches: as from `batched`.
+        explainer: the model with its method.
+        prepared: as from ``explainer.prepare``.
+        group: owns the threads.
+        timer: counts the time as ``model``.
+        progress: called with passes done and passes in all, for methods of many passes.
+    """
+    from .engine.results import hold_between
+
+    replicas = prepared.replicas
+
+    def disable(worker: int, error: StreamcamError) -> None:
+        prepared.pool.disable(replicas[worker].device, error)
+
+    workers = explainer.workers(replicas, timer, progress)
+    results = group.map_ordered(
+        batches, workers, depth=1, threads=prepared.concurrency, name="model", on_failure=disable
+    )
+    return hold_between(results)
+
+
+def render(
+    items: Iterable[ExplainedFrame], renderer: Renderer, timer: StageTimer
+) -> Iterator[tuple[ExplainedFrame, VideoFrame]]:
+    """Draw each frame; the time counts as ``draw``."""
+    for item in items:
+        with timer("draw"):
+            video_frame = renderer.draw(item)
+        yield item, video_frame
+
+
+def encode(
+    rendered: Iterable[tuple[ExplainedFrame, VideoFrame]], sink: Sink, timer: StageTimer
+) -> Iterator[ExplainedFrame]:
+    """Write each drawn frame; the time counts as ``encode``."""
+    for item, video_frame in rendered:
+        with timer("encode"):
+            sink.write(video_frame, item.frame.pts, item.frame.passthrough_packets)
+        yield item
