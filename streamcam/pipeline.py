@@ -14,7 +14,8 @@ from .concurrency.group import BackgroundOpen, StageGroup, StageTimer, batched
 from .engine import load_explainer
 from .errors import StreamcamError
 from .frames import ExplainedFrame, Frame, RgbImage, SourceInfo
-from .options import Interpolation, Job
+from .job import Job
+from .options import Interpolation
 from .sinks import open_sink
 from .sources import open_source
 from .temporal import frame_selector, interpolate_maps, normalize_maps
@@ -145,7 +146,7 @@ def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCall
     timer, counts = StageTimer(), _Counts()
     start_time = time.perf_counter()
     interrupted = False
-    gpu_requested = job.source.decoder == job.sink.encoder == "gpu"
+    gpu_requested = (job.source.decoder, job.sink.encoder) == ("nvdec", "nvenc")
     with timer("load"):
         unavailable_reason = _gpu_unavailable_reason(job, callbacks.on_note) if gpu_requested else ""
     keep_on_gpu = gpu_requested and not unavailable_reason
@@ -206,7 +207,7 @@ def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCall
                 # Not in this thread: an interrupt rises here, and must not rise between a picture and its count.
                 for item in group.prefetch(encode(rendered, sink, timer, counts), depth=1, name="encode"):
                     callbacks.on_frame(item)
-            sink.write_packets(source.tail)
+            sink.write_packets(source.trailing_packets)
         except KeyboardInterrupt:
             interrupted = True
             if not sink.num_frames:

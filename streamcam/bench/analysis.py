@@ -72,8 +72,8 @@ class Analysis:
         """Plain values for JSON."""
         return {
             **dataclasses.asdict(self),
-            "bound_cpu": self.bound_cpu_seconds,
-            "bound_cpu_seconds": self.bound_wall_seconds,
+            "bound_cpu_seconds": self.bound_cpu_seconds,
+            "bound_wall_seconds": self.bound_wall_seconds,
             "cpu_over_bound": self.cpu_seconds / self.bound_cpu_seconds,
             "cpu_over_bound_and_overlay": self.cpu_seconds / (self.bound_cpu_seconds + self.overlay_cpu_seconds),
             "wall_over_bound": self.wall_seconds / self.bound_wall_seconds,
@@ -88,7 +88,7 @@ def analyze(rows: Iterable[Measurement], cores: int) -> list[Analysis]:
     forwards = [row for row in good.values() if row.stage == "forward"]
     analyses = []
     for row in good.values():
-        if row.stage != "whole":
+        if row.stage != "end_to_end":
             continue
         model = good.get(("model", row.device, row.batch, ""))
         device_forwards = [forward for forward in forwards if forward.device == row.device]
@@ -106,7 +106,7 @@ def analyze(rows: Iterable[Measurement], cores: int) -> list[Analysis]:
                 bottleneck=min(fps, key=lambda part: fps[part]),
                 transcode_cpu_seconds=alone["transcode"].cpu_seconds,
                 forward_cpu_seconds=best.cpu_seconds,
-                overlay_cpu_seconds=alone["encode"].cpu_seconds - alone["encode_plain"].cpu_seconds,
+                overlay_cpu_seconds=alone["encode"].cpu_seconds - alone["encode_source"].cpu_seconds,
                 forward_wall_seconds=best.wall_seconds,
                 forward_precision=best.precision,
                 forward_batch=best.batch,
@@ -120,13 +120,13 @@ def analyze(rows: Iterable[Measurement], cores: int) -> list[Analysis]:
 
 def best_batch(rows: Iterable[Measurement], device: str) -> int | None:
     """The batch that is fastest from end to end; None where none works."""
-    ends = [row for row in rows if row.stage == "whole" and row.device == device and not row.error]
+    ends = [row for row in rows if row.stage == "end_to_end" and row.device == device and not row.error]
     return max(ends, key=lambda row: row.fps).batch if ends else None
 
 
 def scaling(rows: Iterable[Measurement]) -> list[dict[str, Any]]:
     """End to end on the first device alone and on the first two, three … together; empty where there is one."""
-    ends = [row for row in rows if row.stage == "whole" and not row.error]
+    ends = [row for row in rows if row.stage == "end_to_end" and not row.error]
     multi_device = [row for row in ends if "," in row.device]
     steps: list[dict[str, Any]] = []
     for row in multi_device:

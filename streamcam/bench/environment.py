@@ -13,7 +13,7 @@ def machine_info(devices: dict[str, str], cpuinfo: Path = Path("/proc/cpuinfo"))
     return {
         "cpu": _cpu_name(cpuinfo),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "memory": _memory_gib(),
+        "memory_gib": _memory_gib(),
         "devices": devices,
     }
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import OptionError
 from ..options import DEFAULT_MODEL, PRECISIONS
+from .case import Case
 from .clip import file_identity, synthetic_size
-from .worker import Case
 
 DEFAULT_CLIP = "synthetic:1280x720"
 _PROCESS_START_SECONDS = 1.0
@@ -26,7 +26,7 @@ class BenchmarkMatrix:
         batches: frames per call of the model; a case each.
         frames: frames a repeat.
         repeats: how often each case is timed.
-        options: the other options as `streamcam.options.make_job` takes them: model, method, params, layer, precision,
+        options: the other options as `streamcam.job.Job.from_options` takes them: model, method, params, layer, precision,
             fit, codec, crf, preset.
     """
 
@@ -73,7 +73,7 @@ class BenchmarkMatrix:
         """Names of the devices to measure.
 
         Args:
-            warm_up: what the case ``prepare`` reports.
+            warm_up: what the case ``warm_up`` reports.
         """
         known = list(warm_up["devices"])
         if self.device == "all":
@@ -88,7 +88,7 @@ class BenchmarkMatrix:
         """All but the joined devices, cheap ones first."""
         clip = warm_up["clip"]
         media_cases = [
-            self.case(stage, work_dir, clip) for stage in ("decode", "draw", "encode", "encode_plain", "transcode")
+            self.case(stage, work_dir, clip) for stage in ("decode", "draw", "encode", "encode_source", "transcode")
         ]
         model_cases = []
         for device in self.devices(warm_up):
@@ -101,7 +101,8 @@ class BenchmarkMatrix:
                     for precision in warm_up["precisions"].get(device, ("float32",))
                 ]
                 model_cases += [
-                    self.case(stage, work_dir, clip, chosen, device=device, batch=batch) for stage in ("model", "whole")
+                    self.case(stage, work_dir, clip, chosen, device=device, batch=batch)
+                    for stage in ("model", "end_to_end")
                 ]
         return [*media_cases, *model_cases]
 
@@ -110,11 +111,11 @@ class BenchmarkMatrix:
         frames = self.frames * (1 + self.repeats)
         media = frames * float(warm_up["seconds"]["decode"]) + _PROCESS_START_SECONDS
         model = frames * warm_up["seconds"]["model"]
-        loading = warm_up["startup"]
+        loading = warm_up["startup_seconds"]
         cost: dict[str, float] = {
             "model": loading + model,
             "forward": loading + model,
-            "whole": loading + model + 2 * media,
+            "end_to_end": loading + model + 2 * media,
         }
         return sum((cost.get(case.stage, float(media)) for case in cases), 0.0)
 

@@ -14,8 +14,8 @@ from .result import Result
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLORS = {"decode": "#4477aa", "model": "#cc6677", "draw": "#ddaa33", "encode": "#999933", "whole": "#222222"}
-_LABELS = {"decode": "decode", "model": "model", "draw": "draw", "encode": "encode", "whole": "end to end"}
+_COLORS = {"decode": "#4477aa", "model": "#cc6677", "draw": "#ddaa33", "encode": "#999933", "end_to_end": "#222222"}
+_LABELS = {"decode": "decode", "model": "model", "draw": "draw", "encode": "encode", "end_to_end": "end to end"}
 _TRANSCODE, _FORWARD = "#88bbdd", "#ee99aa"
 
 
@@ -101,7 +101,7 @@ def _costs(axes: Axes, result: Result) -> None:
             color=_FORWARD,
             label="" if place else "bound: bare forward pass",
         )
-        axes.bar(place + 0.2, end_to_end, 0.38, color=_COLORS["whole"], label="" if place else "end to end")
+        axes.bar(place + 0.2, end_to_end, 0.38, color=_COLORS["end_to_end"], label="" if place else "end to end")
         axes.annotate(
             f"{analysis.cpu_seconds / analysis.bound_cpu_seconds:.2f}×",
             (place + 0.2, end_to_end),
@@ -115,7 +115,7 @@ def _costs(axes: Axes, result: Result) -> None:
 
 
 def _latencies(axes: Axes, result: Result) -> None:
-    ends = {(row.device, row.batch): row for row in result.rows if row.stage == "whole"}
+    ends = {(row.device, row.batch): row for row in result.rows if row.stage == "end_to_end"}
     for place, group in enumerate(_groups(axes, result)):
         row = ends[group]
         for shift, value, color, label in (
@@ -132,7 +132,7 @@ def _latencies(axes: Axes, result: Result) -> None:
 def _scaling(axes: Axes, result: Result) -> None:
     steps = scaling(result.rows)
     counts = [step["devices"] for step in steps]
-    axes.plot(counts, [step["speedup"] for step in steps], "o-", color=_COLORS["whole"], label="measured")
+    axes.plot(counts, [step["speedup"] for step in steps], "o-", color=_COLORS["end_to_end"], label="measured")
     axes.plot(counts, counts, "--", color="#999999", label="ideal")
     axes.set_xticks(counts)
     axes.set_title("More devices")

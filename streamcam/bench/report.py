@@ -14,11 +14,11 @@ STAGE_TITLES = {
     "decode": "decode + scale",
     "draw": "draw",
     "encode": "encode",
-    "encode_plain": "encode, nothing drawn",
+    "encode_source": "encode, nothing drawn",
     "transcode": "plain transcode",
     "forward": "bare forward",
     "model": "model + method",
-    "whole": "end to end",
+    "end_to_end": "end to end",
 }
 _NONE = "–"
 _BUSY_RATIO = 0.9
@@ -64,7 +64,7 @@ def heading(result: Result) -> str:
     return (
         f"{clip}, {setting['frames']} frames; {setting['model']} at "
         f"{_size(setting['input'])}, {setting['method']}\n"
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory']} GiB{', '.join(['', *devices])}"
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB{', '.join(['', *devices])}"
     )
 
 
@@ -103,7 +103,7 @@ def _overview(result: Result) -> TableData:
     analyses = {(v.device, v.batch): v for v in analyze(result.rows, result.machine["cores"])}
     rows = []
     for row in result.rows:
-        if row.stage != "whole" or "," in row.device:
+        if row.stage != "end_to_end" or "," in row.device:
             continue
         key = row.device, row.batch
         model = next(r for r in result.rows if r.stage == "model" and (r.device, r.batch) == key)
@@ -172,7 +172,7 @@ def _spread(median: float, values: Sequence[float]) -> str:
 
 
 def _columns(row: Measurement) -> tuple[str, str, str]:
-    name = STAGE_TITLES[row.stage] + (f", {row.precision}" if row.stage in ("forward", "model", "whole") else "")
+    name = STAGE_TITLES[row.stage] + (f", {row.precision}" if row.stage in ("forward", "model", "end_to_end") else "")
     return name.rstrip(", "), row.device or _NONE, str(row.batch or _NONE)
 
 

@@ -15,7 +15,7 @@ from .environment import machine_info
 from .matrix import BenchmarkMatrix
 from .runner import Measurement, measure_case, run_case
 
-_FORMAT = 1
+_FORMAT = 2
 _BUSY_LOAD = 0.5
 """Processes that may have been running on average in the minute before."""
 
@@ -68,7 +68,7 @@ def bench(
         work_dir = Path(folder)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         first = "auto" if matrix.device == "all" else matrix.device.split(",")[0]
-        warm_up = run_case(matrix.case("prepare", work_dir, device=first, batch=min(matrix.batches)))
+        warm_up = run_case(matrix.case("warm_up", work_dir, device=first, batch=min(matrix.batches)))
         computed = {name: warm_up[name] for name in ("size", "input", "layer", "method")}
         result = Result(
             machine=machine_info(warm_up["devices"]),
@@ -97,6 +97,6 @@ def bench(
         if batch is not None:
             for count in range(2, len(names) + 1):
                 measure_and_report(
-                    matrix.case("whole", work_dir, warm_up["clip"], device=",".join(names[:count]), batch=batch)
+                    matrix.case("end_to_end", work_dir, warm_up["clip"], device=",".join(names[:count]), batch=batch)
                 )
     return Result(result.machine, result.software, result.setting, tuple(rows))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import OptionError, StreamcamError
-from .worker import Case
+from .case import Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Measurement:
         memory_bytes, device_memory_bytes: most bytes held; None where nobody tells.
         compile_seconds: building the compiled function and running it first; None without a model.
         latency_p50_seconds, latency_p99_seconds: seconds from a frame's arrival from the source until its picture was handed to the
-            encoder; of ``whole`` alone.
+            encoder; of ``end_to_end`` alone.
         error: why the case failed; empty where it did not.
     """
 
@@ -82,7 +82,7 @@ def run_case(case: Case) -> dict[str, Any]:
     Raises:
         StreamcamError, OptionError: what the case says it failed by, or how its process ended.
     """
-    command = [sys.executable, "-m", "streamcam.bench.worker", case.as_json()]
+    command = [sys.executable, "-m", "streamcam.bench.worker", case.to_json()]
     # What a run before this one has kept would hide what compiling costs.
     environment = {**os.environ, "STREAMCAM_CACHE": "off"}
     with tempfile.TemporaryFile("w+", errors="replace") as stderr_file:

@@ -13,11 +13,11 @@ import numpy as np
 from ..concurrency.group import StageTimer
 from ..errors import DeviceError, ModelError, OptionError
 from ..frames import Attribution, Batch, ExplainedFrame, Frame, MapKind, SourceInfo
-from ..geometry import Fit, Geometry, Size
+from ..geometry import Geometry, Size
 from ..geometry import fit_to_input as fitted
 from ..methods import load_method, method_display, method_name
 from ..models import LoadedModel, ModelInfo, load_model, parse_target
-from ..options import ExplainOptions, ModelOptions
+from ..options import ExplainOptions, Fit, ModelOptions
 from .compiled_method import INPUT_LAYER, BatchResult, Executable, FrozenMethod, compile_method, survey_model
 from .multi_pass import Progress
 from .runtime.autotune import AUTO_BATCH, DEFAULT_BATCH, autotune

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..concurrency.group import Cancelled, StageGroup
 from ..errors import SinkError, StreamcamError
-from ..options import LiveJob
+from ..job import LiveJob
 from ..sources import open_camera
 from .camera_session import CameraSession
 from .controller import LiveController

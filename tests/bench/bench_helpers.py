@@ -21,7 +21,7 @@ ENVIRONMENT: dict[str, Any] = {
     "method": "gradcam",
     "device": "gpu:0",
     "precision": "float32",
-    "startup": 4.0,
+    "startup_seconds": 4.0,
     "seconds": {"decode": 0.001, "model": 0.01},
     "devices": {"cpu": "", "gpu:0": "Some GPU", "gpu:1": "Some GPU"},
     "precisions": {"cpu": ["float32"], "gpu:0": ["float32", "float16"], "gpu:1": ["float32", "float16"]},

@@ -18,12 +18,12 @@ import streamcam.bench.compare
 import streamcam.bench.plot
 import streamcam.bench.result
 from streamcam.bench.analysis import analyze, scaling
+from streamcam.bench.case import Case
 from streamcam.bench.clip import loop_clip, synthetic_size
 from streamcam.bench.compare import load
 from streamcam.bench.matrix import BenchmarkMatrix
 from streamcam.bench.result import bench
 from streamcam.bench.runner import Measurement, measure_case, run_case
-from streamcam.bench.worker import Case
 from streamcam.cli.app import app
 from streamcam.errors import OptionError
 from streamcam.options import SourceOptions
@@ -48,7 +48,15 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
         if case.batch > 8:
             return Measurement(stage=case.stage, device=case.device, batch=case.batch, error="not enough memory")
         seconds = {"forward": 0.003}.get(case.stage, 0) or (0.007 if "," in case.device else 0)
-        return row(case.stage, case.device, case.batch, case.precision, seconds=seconds, latency_p50=0.1, latency_p99=1)
+        return row(
+            case.stage,
+            case.device,
+            case.batch,
+            case.precision,
+            seconds=seconds,
+            latency_p50_seconds=0.1,
+            latency_p99_seconds=1,
+        )
 
     monkeypatch.setattr(streamcam.bench.result, "run_case", lambda case: ENVIRONMENT)
     monkeypatch.setattr(streamcam.bench.result, "measure_case", measure_case)
@@ -131,7 +139,7 @@ def test_benchmarks_of_one_machine_are_compared(two_gpus: list[Case], tmp_path: 
     [
         ("machine", "cpu", "Another 3000"),
         ("machine", "cores", 1000),
-        ("machine", "memory", 7),
+        ("machine", "memory_gib", 7),
         ("machine", "devices", {"cpu": ""}),
         ("setting", "clip", "other.mp4"),
         ("setting", "model", "ResNet50"),
@@ -277,7 +285,7 @@ def test_options_that_cannot_be_are_usage_errors(two_gpus: list[Case], arguments
 
 def test_a_process_that_ends_badly_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(stage="draw", clip="clip.mp4", frames=1, repeats=1, work_dir=str(tmp_path))
-    assert "prepared.json" in measure_case(case).error  # nothing was prepared
+    assert "warm_up.json" in measure_case(case).error  # nothing was prepared
     killer = tmp_path / "killer"
     killer.write_text("#!/bin/sh\nkill -9 $$\n")
     killer.chmod(0o755)
@@ -296,8 +304,8 @@ def test_a_process_without_a_report_is_a_row(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_report_is_told_from_what_else_is_printed(clip: Path, tmp_path: Path) -> None:
-    options = {"model": "tests.bench.runs:talkative", "preprocess": "none", "precision": "float32"}
-    case = Case(stage="prepare", clip=str(clip), frames=2, repeats=1, work_dir=str(tmp_path), batch=1, options=options)
+    options = {"model": "tests.bench.bench_helpers:noisy_model", "preprocess": "none", "precision": "float32"}
+    case = Case(stage="warm_up", clip=str(clip), frames=2, repeats=1, work_dir=str(tmp_path), batch=1, options=options)
     assert run_case(case)["layer"] == "evidence"
 
 

@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from streamcam.bench.case import Case
 from streamcam.bench.stages import STAGES
-from streamcam.bench.worker import Case
 from tests.media_helpers import gradient_frame, planes, write_clip, write_image
 
 

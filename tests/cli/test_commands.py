@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from streamcam.cli.app import app
 from tests.pipeline import clips
 
-SMALL = ["--model", "tests.road.models:brightness", "--preprocess", "none"]
+SMALL = ["--model", "tests.pipeline.models:brightness", "--preprocess", "none"]
 
 
 def cli(*arguments: object) -> Result:
@@ -56,7 +56,7 @@ def test_json_is_one_object_with_what_the_contract_names(clip: Path, tmp_path: P
         "cpu",
     )
     assert report["batch"] == 2  # 8 frames a batch, of which every third is explained
-    assert report["model"] == "tests.road.models:brightness"
+    assert report["model"] == "tests.pipeline.models:brightness"
     assert "target layer evidence" in result.stderr
     assert len(clips.read_rgb(out)) == 12
 
@@ -228,7 +228,7 @@ def test_methods_models_and_layers_in_json() -> None:
     models = json.loads(cli("models", "--json").stdout)["models"]
     assert models[0]["name"] == "efficientnet-lite0"
     assert {"MobileNetV2", "ResNet50"} <= {entry["name"] for entry in models}
-    layers = json.loads(cli("layers", "tests.road.models:brightness_of_fixed_size", "--all", "--json").stdout)
+    layers = json.loads(cli("layers", "tests.pipeline.models:brightness_of_fixed_size", "--all", "--json").stdout)
     rows = {row["path"]: row for row in layers["layers"]}
     assert layers["input"] == [112, 112]
     assert rows["evidence"]["auto"]
@@ -238,7 +238,7 @@ def test_methods_models_and_layers_in_json() -> None:
 
 
 def test_tables_for_people() -> None:
-    layers = cli("layers", "tests.road.models:brightness_of_fixed_size").stdout
+    layers = cli("layers", "tests.pipeline.models:brightness_of_fixed_size").stdout
     assert "evidence" in layers
     assert "7x7x1" in layers
     assert "arXiv:1610.02391" in cli("methods").stdout

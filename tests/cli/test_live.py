@@ -23,7 +23,7 @@ from tests.media_helpers import gradient_frame
 from tests.rtsp_server import RtspServer, free_port, refusing
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--model", "tests.road.models:brightness", "--preprocess", "none", "--precision", "float32"]
+SMALL = ["--model", "tests.pipeline.models:brightness", "--preprocess", "none", "--precision", "float32"]
 PATTERN = "lavfi:testsrc2=size=128x96:rate=25"
 
 
@@ -256,7 +256,7 @@ def start() -> Iterator[Callable[..., Run]]:
 def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, number: signal.Signals) -> None:
     out, playlist = tmp_path / "out.mp4", tmp_path / "hls" / "live.m3u8"
     run = start(PATTERN, "--to", out, "--to", playlist, "--json")
-    run.until(lambda: out.exists() and out.stat().st_size > 20_000 and playlist.exists())
+    run.wait_until(lambda: out.exists() and out.stat().st_size > 20_000 and playlist.exists())
     children = run.children()
     assert len(children) == 2
     run.process.send_signal(number)
@@ -278,14 +278,14 @@ def test_an_interrupted_run_whose_peer_is_lost_has_its_summary(start: Any) -> No
     report, errors = run.process.communicate(timeout=60)
     assert run.process.returncode == 130, errors
     (output,) = json.loads(report)["outputs"]
-    assert "127.0.0.1" in output["trouble"]
+    assert "127.0.0.1" in output["last_error"]
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_a_killed_run_leaves_no_process(start: Any, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     run = start(PATTERN, "--to", out)
-    run.until(lambda: out.exists() and out.stat().st_size > 20_000)
+    run.wait_until(lambda: out.exists() and out.stat().st_size > 20_000)
     children = run.children()
     assert children
     run.process.kill()
@@ -329,17 +329,17 @@ def test_a_camera_that_is_killed_frozen_and_comes_back_with_another_size(start: 
             except OSError:
                 return {}
 
-        run.until(lambda: camera().get("frames_explained", 0) > 5)
+        run.wait_until(lambda: camera().get("frames_explained", 0) > 5)
         server.kill()
-        run.until(lambda: camera().get("state") == "lost")
+        run.wait_until(lambda: camera().get("state") == "lost")
         server.start((320, 240))
-        run.until(lambda: camera().get("state") == "live" and camera()["width"] == 320)
+        run.wait_until(lambda: camera().get("state") == "live" and camera()["width"] == 320)
         explained = camera()["frames_explained"]
-        run.until(lambda: camera().get("frames_explained", 0) > explained + 5)
+        run.wait_until(lambda: camera().get("frames_explained", 0) > explained + 5)
         server.freeze()
-        run.until(lambda: camera().get("state") == "lost")
+        run.wait_until(lambda: camera().get("state") == "lost")
         server.unfreeze()
-        run.until(lambda: camera().get("state") == "live")
+        run.wait_until(lambda: camera().get("state") == "live")
         assert camera()["reconnects"] == 2
         run.process.send_signal(signal.SIGINT)
         report, _ = run.process.communicate(timeout=60)

@@ -17,7 +17,8 @@ from streamcam.engine.explainer import FrameExplainer
 from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.errors import DeviceError, ModelError, OutOfMemoryError
 from streamcam.frames import Frame, SourceInfo
-from streamcam.options import ExplainOptions, ModelOptions, make_job
+from streamcam.job import Job
+from streamcam.options import ExplainOptions, ModelOptions
 from streamcam.pipeline import RunCallbacks, run
 from streamcam.tf import tf
 
@@ -78,7 +79,7 @@ def test_a_number_of_devices_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tex
 @pytest.mark.usefixtures("three_devices")
 def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     """The road from end to end; one of three devices fails with its second batch."""
-    job = make_job(
+    job = Job.from_options(
         str(clip), str(tmp_path / "o.mp4"), model=BUILD, device="all", batch=2, precision="float32", overwrite=True
     )
     explainer = FrameExplainer(job.model, job.explain)
@@ -179,7 +180,7 @@ def test_what_tensorflow_raises_is_translated(raised: Exception, expected: type[
 
 
 def test_what_fails_on_the_only_device_is_said_as_it_is(clip: Path, tmp_path: Path) -> None:
-    job = make_job(str(clip), str(tmp_path / "o.mp4"), model=BUILD, batch=2, precision="float32")
+    job = Job.from_options(str(clip), str(tmp_path / "o.mp4"), model=BUILD, batch=2, precision="float32")
     explainer = FrameExplainer(job.model, job.explain)
     messages: list[str] = []
 

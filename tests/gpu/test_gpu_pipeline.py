@@ -21,8 +21,9 @@ from streamcam.frames import SourceInfo
 from streamcam.gpu import selftest as check
 from streamcam.gpu import unavailable_reason
 from streamcam.gpu.__main__ import main
+from streamcam.job import Job
 from streamcam.media import cuda
-from streamcam.options import SinkOptions, make_job
+from streamcam.options import SinkOptions
 from streamcam.pipeline import RunCallbacks, run
 from streamcam.sinks import codecs, open_sink, video
 from streamcam.sources import container as opening
@@ -31,8 +32,8 @@ from tests.media_helpers import frame_times, gradient_frame, packets_of, write_c
 
 from .conftest import as_nv12
 
-MODEL = {"model": "tests.road.models:brightness_of_fixed_size", "preprocess": "none", "precision": "float32"}
-BOTH = {"decoder": "decoder", "encode": "decoder"}
+MODEL = {"model": "tests.pipeline.models:brightness_of_fixed_size", "preprocess": "none", "precision": "float32"}
+BOTH = {"decoder": "nvdec", "encoder": "nvenc"}
 
 
 def read_frames(path: Path) -> list[NDArray[Any]]:
@@ -128,7 +129,7 @@ def test_why_frames_do_not_stay(monkeypatch: pytest.MonkeyPatch, options: dict[s
     if "device" not in options:
         monkeypatch.setattr(devices, "resolve_devices", lambda option: ("gpu:0",))
     path = options.pop("path", "o.mp4")
-    assert says in unavailable_reason(make_job("clip.mp4", path, **BOTH, **options))
+    assert says in unavailable_reason(Job.from_options("clip.mp4", path, **BOTH, **options))
 
 
 def test_what_is_wrong_with_the_input_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +146,7 @@ def test_a_trial_is_announced_and_counted_as_start(clip: Path, tmp_path: Path, m
 
     monkeypatch.setattr(room, "unavailable_reason", slow)
     messages: list[str] = []
-    job = make_job(str(clip), str(tmp_path / "o.mp4"), **BOTH, **MODEL)
+    job = Job.from_options(str(clip), str(tmp_path / "o.mp4"), **BOTH, **MODEL)
     summary = run(job, callbacks=RunCallbacks(on_note=messages.append))
     assert messages[0] == "trying out"
     assert any("do not stay on the card: no luck" in line for line in messages)
@@ -153,7 +154,7 @@ def test_a_trial_is_announced_and_counted_as_start(clip: Path, tmp_path: Path, m
 
 
 def test_one_of_the_two_alone_asks_for_nothing(clip: Path, tmp_path: Path) -> None:
-    summary = streamcam.process(clip, tmp_path / "o.mp4", decoder="gpu", **MODEL)
+    summary = streamcam.process(clip, tmp_path / "o.mp4", decoder="nvdec", **MODEL)
     assert summary.frames_on == "cpu"
     assert not [note for note in summary.notes if "stay" in note]
 
@@ -167,7 +168,9 @@ def test_the_trial_passes_where_the_processor_stands_in(emulated_gpu: None, caps
     ("broken", "says"),
     [("scaler", "scaled differently"), ("painter", "only .* dB like"), ("taker", "scaled differently")],
 )
-def test_the_trial_finds_what_is_wrong(emulated_gpu: None, monkeypatch: pytest.MonkeyPatch, broken: str, says: str) -> None:
+def test_the_trial_finds_what_is_wrong(
+    emulated_gpu: None, monkeypatch: pytest.MonkeyPatch, broken: str, says: str
+) -> None:
     if broken == "scaler":
         monkeypatch.setattr(check, "GpuResizer", lambda *_: lambda picture: np.zeros((224, 224, 3), np.uint8))
     elif broken == "painter":

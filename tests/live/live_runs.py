@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from streamcam.job import LiveJob
 from streamcam.live.pipeline import LiveSummary, run_live
 from streamcam.live.status import Controller, Status
-from streamcam.options import CameraOptions, DrawOptions, ExplainOptions, LiveJob, ModelOptions
+from streamcam.options import CameraOptions, DrawOptions, ExplainOptions, ModelOptions
 
 TIMEOUT_SECONDS = 90
 """Until a test gives up waiting."""

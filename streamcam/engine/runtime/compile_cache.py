@@ -17,7 +17,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from ...errors import OptionError
 from ...imports import expand_path, is_function_path
+from ...job import options_to_dict
 from ...models.load import ModelInfo
 from ...tf import tf
 from ..compiled_method import FrozenMethod
@@ -288,9 +290,12 @@ def _to_array(placeholder: Any, data: bytes) -> NDArray[Any]:
 
 
 def fingerprint_value(value: Any) -> Any:
-    """A value as JSON, with size and time of change of each file that it names."""
-    if hasattr(value, "__dataclass_fields__"):
-        return fingerprint_value({name: getattr(value, name) for name in value.__dataclass_fields__})
+    """Return a value as JSON, with size and time of change of each file that it names."""
+    if is_dataclass(value) and not isinstance(value, type):
+        try:
+            return fingerprint_value(options_to_dict(value))
+        except OptionError:
+            raise _NotCacheable from None
     if isinstance(value, Mapping):
         return {str(name): fingerprint_value(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
