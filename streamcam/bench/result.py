@@ -1,4 +1,4 @@
-"""A whole benchmark: run, and what it found."""
+"""A whole benchmark: run it, and its result."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .runner import Measurement, measure_case, run_case
 
 _FORMAT = 2
 _BUSY_LOAD = 0.5
-"""Processes that may have been running on average in the minute before."""
+"""Load average above which a note warns of other work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a benchmark found.
+    """The result of a benchmark.
 
     Attributes:
-        machine: see `streamcam.bench.environment.machine`.
+        machine: see `streamcam.bench.environment.machine_info`.
         software: versions.
-        setting: what was measured: clip, frames and options.
-        rows: the cases, failed ones too.
+        setting: clip, frames and options.
+        rows: all cases, failed ones too.
     """
 
     machine: dict[str, Any]
@@ -37,7 +37,7 @@ class Result:
     rows: tuple[Measurement, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, with what follows from them."""
+        """Return plain values for JSON, with analyses and scaling."""
         return {
             "format": _FORMAT,
             "machine": self.machine,
@@ -54,12 +54,12 @@ def bench(
     notify: Callable[[str], None] = lambda line: None,
     check: Callable[[Result], None] = lambda result: None,
 ) -> Result:
-    """Measures all cases of a plan, each in a process of its own; takes minutes.
+    """Measure all cases, each in its own process; takes minutes.
 
     Args:
         matrix: what to measure.
-        notify: is told in one line what is to come and what each case showed.
-        check: is handed the result without rows before anything is measured; what it raises ends the benchmark.
+        notify: called with one line before the cases and after each.
+        check: called with the result without rows before any measurement; an error it raises ends the benchmark.
 
     Raises:
         StreamcamError: clip, model, method or an option cannot be used.
@@ -83,7 +83,7 @@ def bench(
             f"about {f'{minutes:.0f} minutes' if minutes >= 1.5 else f'{60 * minutes:.0f} seconds'}"
         )
         if load > _BUSY_LOAD:
-            notify(f"this machine is busy with other things (load {load:.1f}): the numbers will tell of them too")
+            notify(f"this machine is busy (load {load:.1f}): the times will include other work")
         rows: list[Measurement] = []
 
         def measure_and_report(case: Any) -> None:

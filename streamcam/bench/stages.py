@@ -15,8 +15,6 @@ from ..compose import FrameRenderer
 from ..compose.renderer import pad_to_even
 from ..concurrency.group import StageTimer, batched
 from ..engine import load_explainer
-from ..engine.runtime.devices import peak_memory_bytes
-from ..engine.runtime.forward import load_forward
 from ..frames import ExplainedFrame, SourceInfo
 from ..pipeline import RunCallbacks, run
 from ..sinks import open_sink
@@ -42,6 +40,8 @@ def _decode(case: Case) -> dict[str, Any]:
 
 
 def _model(case: Case) -> dict[str, Any]:
+    from ..engine.runtime.devices import peak_memory_bytes
+
     job = case.job()
     with open_source(job.source) as source:
         explainer, prepared, compile_seconds = _compile(case, source.info)
@@ -114,6 +114,8 @@ def _transcode(case: Case) -> dict[str, Any]:
 
 
 def _end_to_end(case: Case) -> dict[str, Any]:
+    from ..engine.runtime.devices import peak_memory_bytes
+
     job = case.job()
     with open_source(job.source) as source:
         explainer, prepared, compile_seconds = _compile(case, source.info)
@@ -137,6 +139,9 @@ def _end_to_end(case: Case) -> dict[str, Any]:
 
 
 def _forward(case: Case) -> dict[str, Any]:
+    from ..engine.runtime.devices import peak_memory_bytes
+    from ..engine.runtime.forward import load_forward
+
     job, warm, _ = case.job(), *load_warm_up(case)
     compile_seconds = time.perf_counter()
     width, height = warm.input

@@ -1,4 +1,4 @@
-"""The first case of a benchmark: checks clip, model and options once, and prepares maps for the stages without a model."""
+"""The first case of a benchmark: check clip, model and options once, and compute maps for the other stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``streamcam layers MODEL``: what ``--layer`` can be."""
+"""``streamcam layers MODEL``: the values of ``--layer``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``streamcam live``: cameras in, overlays out."""
+"""``streamcam live``: live cameras with overlays."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _name_cameras(sources: list[str]) -> Iterator[tuple[str, str]]:
     for number, source in enumerate(sources, 1):
         match = _NAMED_SOURCE.fullmatch(source)
         if not source:
-            raise OptionError("a SOURCE is empty", expected="a URL, webcam, lavfi:GRAPH, a file or -")
+            raise OptionError("SOURCE is empty", expected="a URL, webcam, lavfi:GRAPH, a file or -")
         if match and not os.path.exists(source):
             yield match[1], match[2]
         else:

@@ -64,7 +64,7 @@ def process(
 
 
 def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
-    """Takes the jobs one after another with one loaded model; one that fails does not stop the others."""
+    """Run the jobs one after another with one loaded model; a failed one does not stop the others."""
     from ..engine import load_explainer
     from ..pipeline import Interrupted, RunCallbacks, run
     from .progress import ProgressBar
@@ -76,7 +76,7 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
     printed: set[str] = set()
 
     def print_once(progress_bar: ProgressBar, line: str) -> None:
-        """What holds for the model is said once, what holds for an input each time."""
+        """Print notes on the model once, and notes on an input each time."""
         is_model_note = explainer is not None and line in explainer.notes
         if not quiet and not (is_model_note and line in printed):
             printed.add(line)

@@ -69,7 +69,7 @@ class Source(Protocol):
     decoder: str
     skipped: int
     notes: list[str]
-    tail: tuple[Packet[Any], ...]
+    trailing_packets: tuple[Packet[Any], ...]
 
     def __enter__(self) -> Self: ...
 

@@ -116,7 +116,7 @@ def test_the_tables_show_failed_cases(two_gpus: list[Case], tmp_path: Path) -> N
 def test_nothing_that_went_well_is_an_error(two_gpus: list[Case]) -> None:
     result = cli("--batch", "64", "--quiet")
     assert result.exit_code == 1
-    assert "no case went well" in result.stderr
+    assert "no end-to-end case succeeded" in result.stderr
 
 
 def test_benchmarks_of_one_machine_are_compared(two_gpus: list[Case], tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_hangup_that_nohup_has_ignored_stays_so(ignored: bool) -> None:
 
 def test_what_ffmpeg_says_is_not_taken_for_standard_output() -> None:
     assert "standard output: full" in str(to_streamcam_error(OSError(28, "full")))
-    assert "should not have happened: OSError" in str(to_streamcam_error(av.error.OSError(95, "not supported")))
+    assert "internal error: OSError" in str(to_streamcam_error(av.error.OSError(95, "not supported")))
 
 
 def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
