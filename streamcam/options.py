@@ -3,6 +3,8 @@
 A new option is a field here, with its type, help text and range, and a line in `streamcam.keywords`, which lists the
 keyword arguments of `streamcam.process` and the options of the commands. The command line takes choices, default and
 help from the field; `streamcam.job` joins the objects to a job.
+
+Over 300 lines: every option has its help text and its documentation here, so that it is written once.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_what_json_cannot_hold_names_the_import_string(options: dict[str, Any]) 
 
 
 def test_unknown_and_missing_fields_are_refused() -> None:
-    with pytest.raises(OptionError, match="unknown option 'alpa' of DrawOptions; did you mean 'alpha'"):
+    with pytest.raises(OptionError, match=r"unknown option 'alpa' of DrawOptions; did you mean 'alpha'"):
         options_from_dict(DrawOptions, {"alpa": 1})
     with pytest.raises(OptionError, match="option 'url' of SourceOptions is missing"):
         options_from_dict(SourceOptions, {})
@@ -117,5 +117,5 @@ def test_flat_options_of_a_live_job_find_their_place() -> None:
     assert job.outputs == (("a", OutputOptions(url="a.mp4", timeout_seconds=2.0, crf=20)),)
     assert (job.draw.alpha, job.explain.target, job.scale, job.max_explain_fps) == (0.2, ("3",), "frame", 5.0)
     assert job.server == SERVER
-    with pytest.raises(OptionError, match="unknown option 'alpa'.*'alpha'"):
+    with pytest.raises(OptionError, match=r"unknown option 'alpa'.*'alpha'"):
         LiveJob.from_options([("a", "webcam")], alpa=1)

@@ -59,7 +59,7 @@ def report_environment() -> dict[str, str]:
     reason = (
         nvdec_unavailable_reason() or nvenc_unavailable_reason(NVENC_ENCODERS["h264"]) or _selftest_result(rerun=True)
     )
-    return {"frames stay on a card": f"no: {reason}" if reason else "yes, from nvdec to nvenc"}
+    return {"gpu_pipeline": f"no: {reason}" if reason else "yes, from nvdec to nvenc"}
 
 
 _results: dict[str, str] = {}

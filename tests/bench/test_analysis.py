@@ -1,4 +1,4 @@
-"""What is made of numbers, and what is refused; no process is started."""
+"""Analysis, comparison and refused options; from made-up measurements."""
 
 from __future__ import annotations
 
@@ -293,17 +293,17 @@ def test_a_process_that_ends_badly_is_a_row(tmp_path: Path, monkeypatch: pytest.
     assert "signal 9" in measure_case(case).error
 
 
-@pytest.mark.parametrize("said", ["", "bye", "[1, 2]", '{"wall": [0.1'])
-def test_a_process_without_a_report_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+@pytest.mark.parametrize("output", ["", "bye", "[1, 2]", '{"wall": [0.1'])
+def test_a_process_without_a_report_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
     silent = tmp_path / "silent"
-    silent.write_text(f"#!/bin/sh\necho '{said}'\n")
+    silent.write_text(f"#!/bin/sh\necho '{output}'\n")
     silent.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(silent))
     case = Case(stage="draw", clip="clip.mp4", frames=1, repeats=1, work_dir=str(tmp_path))
     assert measure_case(case).error == "draw: its process ended without a report"
 
 
-def test_a_report_is_told_from_what_else_is_printed(clip: Path, tmp_path: Path) -> None:
+def test_a_report_is_distinguished_from_other_output(clip: Path, tmp_path: Path) -> None:
     options = {"model": "tests.bench.bench_helpers:noisy_model", "preprocess": "none", "precision": "float32"}
     case = Case(stage="warm_up", clip=str(clip), frames=2, repeats=1, work_dir=str(tmp_path), batch=1, options=options)
     assert run_case(case)["layer"] == "evidence"

@@ -1,4 +1,4 @@
-"""One real benchmark, as small as can be: its numbers have to agree with each other."""
+"""One real benchmark, as small as possible: its numbers must agree with each other."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_latency_is_that_of_a_frame_among_others(run: Run) -> None:
     assert 0 < whole["latency_p50_seconds"] <= whole["latency_p99_seconds"] < 8 * whole["wall_seconds"] + 1e-3
 
 
-def test_the_verdict_follows_from_the_cases(run: Run) -> None:
+def test_the_analysis_follows_from_the_cases(run: Run) -> None:
     (analysis,) = run.report["analyses"]
     alone = {row["stage"]: row for row in rows(run, error="") if row["stage"] != "forward"}
     speeds = {
@@ -88,14 +88,14 @@ def test_everything_else_goes_to_stderr(run: Run) -> None:
     assert "Traceback" not in run.log
 
 
-def test_the_plot_is_a_picture(run: Run) -> None:
+def test_the_plot_is_an_image(run: Run) -> None:
     with Image.open(run.plot) as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
         assert np.asarray(image.convert("L")).std() > 10
 
 
-def test_what_is_saved_is_what_was_said(run: Run) -> None:
+def test_the_saved_result_is_the_printed_one(run: Run) -> None:
     assert json.loads(run.saved.read_text()) == run.report
     saved = load(run.saved)
     assert json.loads(json.dumps(saved.as_dict())) == run.report
@@ -136,7 +136,7 @@ def test_a_signal_ends_the_child_and_leaves_nothing(clip: Path, tmp_path: Path, 
 
 
 def _processes_with(text: str) -> list[str]:
-    """Command lines of processes with this in them."""
+    """Return the command lines that contain a text."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -128,7 +128,7 @@ def test_a_hangup_that_nohup_has_ignored_stays_so(ignored: bool) -> None:
     assert (during == after) == ignored
 
 
-def test_what_ffmpeg_says_is_not_taken_for_standard_output() -> None:
+def test_an_ffmpeg_error_is_not_reported_as_standard_output() -> None:
     assert "standard output: full" in str(to_streamcam_error(OSError(28, "full")))
     assert "internal error: OSError" in str(to_streamcam_error(av.error.OSError(95, "not supported")))
 

@@ -1,4 +1,4 @@
-"""What the user typed → inputs and outputs."""
+"""Arguments of a command → inputs and outputs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_file_whose_name_looks_like_a_glob(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("argument", ["*.avi", "empty"])
-def test_nothing_there_is_said(folder: Path, argument: str) -> None:
+def test_an_empty_folder_or_pattern_is_an_error(folder: Path, argument: str) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(SourceError, match="no"):
         expand_inputs([argument], ["gradcam"])

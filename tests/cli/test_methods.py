@@ -19,12 +19,12 @@ FUNCTIONAL = ["--model", "tests.engine.models:functional", "--preprocess", "0..1
 
 
 def first_logit(logits: Any) -> Any:
-    """A target of the user's."""
+    """A target: the sum of the first two logits."""
     return logits[:, 0] + logits[:, 1]
 
 
 def second_logit(logits: Any) -> Any:
-    """One that is no number for each picture."""
+    """Not a target: it returns no single number for each image."""
     return logits
 
 
@@ -36,7 +36,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_several_targets_are_drawn_in_panels_and_told(clip: Path, tmp_path: Path) -> None:
+def test_several_targets_are_drawn_in_panels_and_reported(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
     expected = ["top", "1 - 0", f"{__name__}:first_logit"]
     result = cli("process", clip, "-o", out, *FUNCTIONAL, *(a for t in expected for a in ("--target", t)), "--json")
@@ -45,7 +45,7 @@ def test_several_targets_are_drawn_in_panels_and_told(clip: Path, tmp_path: Path
     assert [frame.shape for frame in clips.read_rgb(out)] == [(96, 128, 3)] * 3
 
 
-def test_a_method_tells_how_good_its_maps_are(clip: Path, tmp_path: Path) -> None:
+def test_a_method_reports_the_quality_of_its_maps(clip: Path, tmp_path: Path) -> None:
     method = ["--method", "integrated-gradients", "--param", "steps=4"]
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *FUNCTIONAL, *method, "--json")
     assert result.exit_code == 0, result.output
@@ -55,7 +55,7 @@ def test_a_method_tells_how_good_its_maps_are(clip: Path, tmp_path: Path) -> Non
     assert "integrated-gradients: completeness gap at most" in result.stderr
 
 
-def test_guided_relus_are_counted_aloud(clip: Path, tmp_path: Path) -> None:
+def test_guided_relus_are_counted_in_a_note(clip: Path, tmp_path: Path) -> None:
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *FUNCTIONAL, "--method", "guided-backprop")
     assert result.exit_code == 0, result.output
     assert "3 ReLUs guided" in result.stderr

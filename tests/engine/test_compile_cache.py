@@ -297,7 +297,7 @@ def test_an_entry_that_may_not_be_read_is_left_alone(tmp_path: Path, monkeypatch
             raise PermissionError(errno.EACCES, "Permission denied")
         return really(name, *how, **more)
 
-    # Whoever runs the tests may be allowed to read everything.
+    # The user who runs the tests may be allowed to read everything.
     with monkeypatch.context() as patch:
         patch.setattr(io, "open", refuse_open)
         patch.setattr(os, "access", lambda *_: False)
