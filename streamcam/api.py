@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from typing import Unpack
+from typing import Any, Unpack, get_type_hints
 
 from .job import Job
 from .keywords import JobKeywords
+from .option_fields import option_fields
 from .pipeline import Summary, run
 
 
@@ -31,3 +33,19 @@ def process(
         StreamcamError: the job cannot be done; the message names the problem and a remedy.
     """
     return run(Job.from_options(input, output, **options))
+
+
+def _explicit_signature() -> inspect.Signature:
+    """Return the signature of `process` with each keyword and its default, for ``help()`` and notebooks."""
+    fields: dict[str, Any] = {}
+    for part in option_fields(Job).values():
+        fields |= option_fields(part.type)
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=fields[name].default, annotation=kind)
+        for name, kind in get_type_hints(JobKeywords).items()
+    ]
+    signature = inspect.signature(process)
+    return signature.replace(parameters=[*list(signature.parameters.values())[:2], *keywords])
+
+
+process.__signature__ = _explicit_signature()  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pydoc
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import streamcam
 from streamcam import keywords
 from streamcam.cli.app import app
 from streamcam.cli.errors import handle_errors
@@ -52,6 +54,13 @@ def test_the_explainer_takes_the_fields_of_model_and_method() -> None:
     fields = {**get_type_hints(keywords.ModelKeywords), **get_type_hints(keywords.ExplainKeywords)}
     taken = {name for name in Explainer.__init__.__annotations__ if name != "return"}
     assert taken == set(fields)
+
+
+def test_help_of_process_shows_every_keyword() -> None:
+    text = pydoc.render_doc(streamcam.process, renderer=pydoc.plaintext)
+    for name in get_type_hints(keywords.JobKeywords):
+        assert f"{name}: " in text
+    assert "alpha: float = 0.6" in text
 
 
 def test_every_option_has_help() -> None:

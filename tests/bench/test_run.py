@@ -47,7 +47,7 @@ def rows(run: Run, **criteria: Any) -> list[dict[str, Any]]:
 def test_each_stage_is_measured(run: Run) -> None:
     good = rows(run, error="")
     stages = [row["stage"] for row in good if row["stage"] != "forward"]
-    assert sorted(stages) == ["decode", "draw", "encode", "encode_source", "model", "transcode", "end_to_end"]
+    assert sorted(stages) == ["decode", "draw", "encode", "encode_source", "end_to_end", "model", "transcode"]
     assert any(row["precision"] == "float32" for row in good if row["stage"] == "forward")
     for row in good:
         assert len(row["wall"]) == len(row["cpu"]) == 1
