@@ -125,7 +125,7 @@ def _parse(one: OptionField, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if one.name in _PARSERS:
-        return _PARSERS[one.name](value)
+        return _PARSERS[one.name](one.option, value)
     return _parse_number(one, value) if one.choices and not one.has_only_choices else value
 
 
@@ -140,19 +140,19 @@ def _parse_number(one: OptionField, text: str) -> int | float | str:
     return text
 
 
-def _parse_batch(text: str) -> int:
+def _parse_batch(option: str, text: str) -> int:
     if text == "auto":
         return 0
     try:
         return int(text)
     except ValueError:
-        raise OptionError(f"invalid --batch {text!r}", expected="auto or a number") from None
+        raise OptionError(f"invalid {option} {text!r}", expected="auto or a number") from None
 
 
 _SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
 
 
-def parse_duration(text: str) -> Fraction:
+def _parse_duration(option: str, text: str) -> Fraction:
     """Parse ``90``, ``90s``, ``1.5m``, ``2h``, ``1:30`` or ``0:01:30.5`` as seconds.
 
     Raises:
@@ -165,15 +165,19 @@ def parse_duration(text: str) -> Fraction:
         return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(rest)
     except (ValueError, ZeroDivisionError):
         raise OptionError(
-            f"invalid time {text!r}", expected="seconds or h:m:s, such as 90, 10m, 1:30 or 0:01:30.5"
+            f"invalid {option} {text!r}", expected="seconds or h:m:s, such as 90, 10m, 1:30 or 0:01:30.5"
         ) from None
 
 
-_PARSERS: Mapping[str, Callable[[str], Any]] = {
+def _parse_seconds(option: str, text: str) -> float:
+    return float(_parse_duration(option, text))
+
+
+_PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "batch": _parse_batch,
-    "start": parse_duration,
-    "end": parse_duration,
-    "segment_seconds": lambda text: float(parse_duration(text)),
-    "duration_seconds": lambda text: float(parse_duration(text)),
+    "start": _parse_duration,
+    "end": _parse_duration,
+    "segment_seconds": _parse_seconds,
+    "duration_seconds": _parse_seconds,
 }
-"""Fields whose text on the command line has a form of its own."""
+"""Parsers (of option and text) of the fields whose text on the command line has a form of its own."""
