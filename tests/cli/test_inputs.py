@@ -70,5 +70,5 @@ def test_output_is_a_file_for_one_and_a_folder_for_several(folder: Path) -> None
 
 
 def test_two_inputs_never_become_one_file() -> None:
-    with pytest.raises(OptionError, match="2 inputs would become"):
+    with pytest.raises(OptionError, match="2 inputs have the same output"):
         output_paths(["x/a.mp4", "y/a.mp4"], None, "gradcam")
