@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from streamcam.engine import load_explainer
 from streamcam.frames import ExplainedFrame
-from streamcam.options import DEFAULT_CHANGE_THRESHOLD, ExplainOptions, ModelOptions, make_job
+from streamcam.job import Job
+from streamcam.options import DEFAULT_CHANGE_THRESHOLD, ExplainOptions, ModelOptions
 from streamcam.pipeline import RunCallbacks, Summary, run
 
 CLIPS = ("cockatoo.mp4", "samoyed_640_nogps.mp4", "samoyed_1080p_nogps.mp4")
@@ -54,7 +55,7 @@ def process_clip(clip: str, explainer: Any, **options: Any) -> Run:
         classes.append(item.attributions[0].class_index)
 
     with tempfile.TemporaryDirectory() as folder:
-        job = make_job(str(REPOSITORY / "samples" / clip), str(Path(folder, "out.mp4")), **options)
+        job = Job.from_options(str(REPOSITORY / "samples" / clip), str(Path(folder, "out.mp4")), **options)
         summary = run(job, explainer=explainer, callbacks=RunCallbacks(on_ready=on_ready, on_frame=on_frame))
     assert summary.frames_explained + summary.frames_held == summary.frames_out == len(maps)
     return Run(summary, np.stack(maps).astype(np.float64), np.array(classes), time.process_time() - began)

@@ -74,24 +74,24 @@ def stages(result: dict[str, Any]) -> list[str]:
     whole = _row(result, "end_to_end")
     return [
         *rates,
-        f"{whole['latency_p50'] * 1000:.0f}, {whole['latency_p99'] * 1000:.0f}",
-        result["verdicts"][0]["bottleneck"],
+        f"{whole['latency_p50_seconds'] * 1000:.0f}, {whole['latency_p99_seconds'] * 1000:.0f}",
+        result["analyses"][0]["bottleneck"],
     ]
 
 
 def distance(result: dict[str, Any]) -> list[str]:
     """CPU milliseconds a frame, and ratios to the bound."""
-    analysis = result["verdicts"][0]
+    analysis = result["analyses"][0]
     whole = _row(result, "end_to_end")
     return [
         format_median([1000 * one for one in whole["cpu"]]),
         format_median([1000 * one for one in _row(result, "transcode")["cpu"]]),
         f"{format_median([1000 * one for one in _row(result, 'forward')['cpu']])} {analysis['forward_precision']}",
-        f"{1000 * analysis['overlay']:.1f}",
+        f"{1000 * analysis['overlay_cpu_seconds']:.1f}",
         f"{analysis['cpu_over_bound']:.2f}",
         f"{analysis['cpu_over_bound_and_overlay']:.2f}",
         f"{analysis['busy_cores'] / result['machine']['cores']:.0%}",
-        f"{_row(result, 'end_to_end')['memory'] / 2**20:,.0f}",
+        f"{whole['memory_bytes'] / 2**20:,.0f}",
     ]
 
 

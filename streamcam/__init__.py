@@ -1,4 +1,4 @@
-"""streamcam: see where a vision model looks, and why, in every frame of a video.
+"""streamcam: explain a vision model on every frame of a video.
 
     import streamcam
     summary = streamcam.process("input.mp4", "output.mp4", method="gradcam")

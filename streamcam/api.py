@@ -1,27 +1,51 @@
-"""The Python face of the road: flat keyword options → a `Job` → one call."""
+"""Process a video from Python: typed keyword options → a `Job` → one call."""
 
 from __future__ import annotations
 
+import inspect
 import os
-from typing import Any
+from typing import Any, Unpack, get_type_hints
 
-from .options import make_job
+from .job import Job
+from .keywords import JobKeywords
+from .option_fields import option_fields
 from .pipeline import Summary, run
 
 
-def process(input: str | os.PathLike[str], output: str | os.PathLike[str], **options: Any) -> Summary:  # noqa: A002
-    """Explains every frame of a video and writes the annotated video.
+def process(
+    input: str | os.PathLike[str],  # noqa: A002
+    output: str | os.PathLike[str],
+    **options: Unpack[JobKeywords],
+) -> Summary:
+    """Explain every frame of a video and write the annotated video.
 
     Args:
         input: path or URL of a video, animation or image.
         output: path of the result; its suffix chooses the container.
         **options: fields of the option objects in `streamcam.options`, such as ``method="gradcam"``, ``layer="auto"``,
-            ``target="top"``, ``every=2``, ``fit="crop"``, ``layout="side-by-side"``, ``overwrite=True``.
+            ``target="top"``, ``every=2``, ``fit="crop"``, ``layout="side-by-side"``, ``overwrite=True``;
+            `streamcam.keywords.JobKeywords` lists them.
 
     Returns:
         Counts, times and what was computed.
 
     Raises:
-        StreamcamError: something cannot be done; says what, and what to do.
+        StreamcamError: the job cannot be done; the message names the problem and a remedy.
     """
-    return run(make_job(os.fspath(input), os.fspath(output), **options))
+    return run(Job.from_options(input, output, **options))
+
+
+def _explicit_signature() -> inspect.Signature:
+    """Return the signature of `process` with each keyword and its default, for ``help()`` and notebooks."""
+    fields: dict[str, Any] = {}
+    for part in option_fields(Job).values():
+        fields |= option_fields(part.type)
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=fields[name].default, annotation=kind)
+        for name, kind in get_type_hints(JobKeywords).items()
+    ]
+    signature = inspect.signature(process)
+    return signature.replace(parameters=[*list(signature.parameters.values())[:2], *keywords])
+
+
+process.__signature__ = _explicit_signature()  # type: ignore[attr-defined]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from .concurrency.group import StageGroup
 from .errors import OptionError, StreamcamError
 from .frames import MapKind, RgbImage, SourceInfo
-from .geometry import Fit, Geometry
+from .geometry import Geometry
 from .notes import collect_notes
-from .options import DEFAULT_MODEL, Colormap, ExplainOptions, Layout, ModelOptions, Precision, normalize_targets
+from .options import DEFAULT_MODEL, Colormap, ExplainOptions, Fit, Layout, ModelOptions, Precision, normalize_targets
 from .temporal import peak
 
 if TYPE_CHECKING:

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import OptionError
+from .option_fields import check_choice
+from .options import FITS, Fit
 
 Size: TypeAlias = tuple[int, int]
 """``(width, height)`` in pixels."""
-
-Fit: TypeAlias = Literal["stretch", "crop", "letterbox", "native"]
-FITS: tuple[Fit, ...] = get_args(Fit)
-"""What `fit_to_input` knows."""
-
 
 _MAX_ASPECT_RATIO = 4
 """Aspect ratio beyond which ``native`` squeezes and ``crop`` gives up: what is left is no picture to the model."""
@@ -105,6 +102,7 @@ def fit_to_input(
     Raises:
         OptionError: unknown mode, or a picture too narrow for ``crop``.
     """
+    check_choice("--fit", mode, FITS)
     width, height = model_input
     aspect = Fraction(source[0], source[1]) * pixel_aspect
     if mode == "crop" and not 1 / _MAX_ASPECT_RATIO <= aspect * height / width <= _MAX_ASPECT_RATIO:
@@ -118,14 +116,12 @@ def fit_to_input(
         ideal_height = float(width * height / aspect) ** 0.5
         size = (_round_to_multiple(ideal_height * float(aspect), stride), _round_to_multiple(ideal_height, stride))
         return Geometry(source, size, size)
-    if mode in ("crop", "letterbox"):
-        wider = aspect > Fraction(width, height)
-        if wider == (mode == "letterbox"):
-            scaled = (width, max(1, round(width / aspect)))
-        else:
-            scaled = (max(1, round(height * aspect)), height)
-        return Geometry(source, model_input, scaled, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
-    raise OptionError(f"--fit {mode!r} is not known", expected=f"one of {', '.join(FITS)}")
+    wider = aspect > Fraction(width, height)
+    if wider == (mode == "letterbox"):
+        scaled = (width, max(1, round(width / aspect)))
+    else:
+        scaled = (max(1, round(height * aspect)), height)
+    return Geometry(source, model_input, scaled, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
 
 
 def _round_to_multiple(length: float, stride: int) -> int:

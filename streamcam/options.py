@@ -1,54 +1,49 @@
-"""Options: small frozen values, one for each stage, and the `Job` that joins them.
+"""Option objects: small frozen values, one for each stage.
 
-Command line and Python build these; a stage is handed its own and never the whole.
+A new option is a field here, with its type, help text and range, and a line in `streamcam.keywords`, which lists the
+keyword arguments of `streamcam.process` and the options of the commands. The command line takes choices, default and
+help from the field; `streamcam.job` joins the objects to a job.
+
+Over 300 lines: every option has its help text and its documentation here, so that it is written once.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from fractions import Fraction
-from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from .errors import OptionError, did_you_mean
-from .geometry import FITS, Fit
+from .errors import OptionError
+from .option_fields import Help, Range, check_options
 
+Fit: TypeAlias = Literal["stretch", "crop", "letterbox", "native"]
 Layout: TypeAlias = Literal["overlay", "side-by-side", "heatmap"]
 Colormap: TypeAlias = Literal["turbo", "jet", "viridis", "inferno", "magma"]
 Codec: TypeAlias = Literal["h264", "hevc", "av1", "vp9", "ffv1"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
-Unit: TypeAlias = Literal["cpu", "gpu"]
+Decoder: TypeAlias = Literal["cpu", "nvdec"]
+Encoder: TypeAlias = Literal["cpu", "nvenc"]
 Interpolation: TypeAlias = Literal["hold", "linear", "flow"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
+Scale: TypeAlias = Literal["running", "frame"] | float
+FITS: tuple[Fit, ...] = get_args(Fit)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 COLORMAPS: tuple[Colormap, ...] = get_args(Colormap)
 CODECS: tuple[Codec, ...] = get_args(Codec)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 
 DEFAULT_MODEL = "efficientnet-lite0"
-
 
 DEFAULT_CHANGE_THRESHOLD = 0.14
 """Measured on the sample clips (`make bench-every`): fewer than half of the frames of each are explained, and the maps
 keep a mean cosine of 0.97 or more to those of every frame."""
 
-
-def _check_choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise OptionError(
-            f"{option} {value!r} is not known",
-            expected=f"one of {', '.join(allowed)}",
-            hint=did_you_mean(value, allowed),
-        )
-
-
-def _check_range(option: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise OptionError(f"{option} {value:g} is out of range", expected=f"{low:g} to {high:g}")
+POSITIVE = Range(sys.float_info.min, sys.float_info.max, "a positive number")
+SCALE_RANGE = Range(POSITIVE.low, POSITIVE.high, "running, frame, or a positive number")
+_CRF = Range(0, 63)
+_TIMEOUT = Range(0.1, 3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,181 +52,200 @@ class SourceOptions:
 
     Attributes:
         url: path or URL.
-        start, end: seconds from the beginning; frames with ``start <= time < end`` are delivered.
-        timeout_seconds: seconds to wait for a network peer before giving up.
-        decoder: ``gpu`` lets a graphics card of Nvidia decode, where there is one that can.
+        start, end: seconds from the beginning; frames with ``start <= time < end`` are read.
+        timeout_seconds: seconds to wait for a network peer.
+        decoder: ``nvdec`` decodes on an NVIDIA GPU, if one can.
     """
 
     url: str
-    start: Fraction | None = None
-    end: Fraction | None = None
+    start: Annotated[Fraction | None, Help("Begin at this time: 90, 1:30 or 0:01:30.5.", metavar="TIME")] = None
+    end: Annotated[Fraction | None, Help("End before this time.", metavar="TIME")] = None
     timeout_seconds: float = 10.0
-    decoder: Unit = "cpu"
+    decoder: Annotated[Decoder, Help("nvdec decodes on an NVIDIA GPU, if there is one.")] = "cpu"
 
     def __post_init__(self) -> None:
-        _check_choice("--decoder", self.decoder, UNITS)
+        check_options(self)
         if self.start is not None and self.start < 0:
-            raise OptionError(f"--start {float(self.start):g} is negative", expected="seconds from the beginning")
+            raise OptionError(f"invalid --start {float(self.start):g}", expected="0 or more seconds")
         if self.end is not None and self.end <= (self.start or 0):
-            raise OptionError(f"--end {float(self.end):g} is not after --start {float(self.start or 0):g}")
+            raise OptionError(
+                f"invalid --end {float(self.end):g}", expected=f"a time after --start {float(self.start or 0):g}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """Which model, and how pictures and classes are to be understood.
+    """Which model to load, and how its inputs and classes are meant.
 
     Attributes:
-        model: ``efficientnet-lite0`` (embedded), a name from `keras.applications`, a ``.keras`` or
-            ``.h5`` file, a SavedModel folder, ``package.module:function`` returning a model, or, from Python, a
-            `keras.Model`.
+        model: ``efficientnet-lite0`` (embedded), a name from `keras.applications`, a ``.keras`` or ``.h5`` file, a
+            SavedModel folder, ``package.module:function`` that returns a model, or, from Python, a `keras.Model`.
         preprocess: ``auto``, ``none`` (the model takes RGB 0–255), ``0..1``, ``-1..1``, the name of a
             `keras.applications` family, or a function (also as ``package.module:function``) of float32
             ``(N, H, W, 3)``.
         labels: ``auto``, ``imagenet``, a text file with one class a line, or, from Python, the names.
-        fit: how a frame is fitted into the model's input; ``auto`` is ``native`` for a model that takes any size
-            and ``stretch`` for others, so that the model sees the whole frame.
-        image_input: name of the input that takes the pictures, for models with several; empty finds it.
-        extra_input: what the other inputs get, by name: a number, a list of numbers or an array (the same for every
-            picture), a ``.npy`` file, or a function (also as ``package.module:function``) of the preprocessed
-            pictures ``(N, H, W, 3)``.
+        fit: how a frame is fitted into the model's input; ``auto`` is ``native`` for a model that accepts any size and
+            ``stretch`` for others, so that the model sees the whole frame.
+        image_input: name of the input that takes the images, for models with several; empty finds it.
+        extra_input: values of the other inputs, by name: a number, a list of numbers or an array (the same for every
+            image), a ``.npy`` file, or a function (also as ``package.module:function``) of the preprocessed images
+            ``(N, H, W, 3)``.
     """
 
-    model: Any = DEFAULT_MODEL
-    preprocess: Any = "auto"
-    labels: Any = "auto"
-    fit: Fit | Literal["auto"] = "auto"
-    image_input: str = ""
-    extra_input: Mapping[str, Any] = field(default_factory=dict)
+    model: Annotated[
+        Any,
+        Help(
+            "efficientnet-lite0, a keras.applications name, a .keras/.h5 file, a SavedModel folder, or "
+            "package.module:function."
+        ),
+    ] = DEFAULT_MODEL
+    preprocess: Annotated[
+        Any, Help("auto, none, 0..1, -1..1, a keras.applications family, or package.module:function.")
+    ] = "auto"
+    labels: Annotated[Any, Help("auto, imagenet, or a text file with one class a line.")] = "auto"
+    fit: Annotated[
+        Literal["auto"] | Fit, Help("How a frame fits the model's input; auto shows the model the whole frame.")
+    ] = "auto"
+    image_input: Annotated[str, Help("Input that takes the images, for models with several.")] = ""
+    extra_input: Annotated[
+        Mapping[str, Any],
+        Help(
+            "Value of another input; repeatable: a number, a JSON list, a .npy file, or package.module:function of "
+            "the images.",
+            metavar="NAME=VALUE",
+        ),
+    ] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_choice("--fit", self.fit, ("auto", *FITS))
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainOptions:
-    """What is explained, and how it is computed.
+    """What to explain, and how to compute it.
 
     Attributes:
         method: name in `streamcam.methods.METHODS`, or a function (also as ``package.module:function``).
         layer: ``auto``, or the name of the target layer (``outer/inner`` for nested models).
-        target: what is explained, one or several: ``top`` (each frame's most probable class), a class name, a class
-            index, a contrast (``tabby - tiger cat``), or a function of the logits (also as
-            ``package.module:function``).
-        params: the method's own settings by name, such as ``{"steps": 64}``; numbers may be text.
-        batch: frames per call of the model; 0 chooses.
-        precision: of the model's arithmetic; maps are float32 always. bfloat16 is for processors, float16 for graphics
-            cards.
-        device: ``auto`` (the first graphics card, or the processor), ``all``, ``cpu``, ``gpu:0``, or several with
-            commas between them.
+        target: one or several: ``top`` (each frame's most probable class), a class name, a class index, a contrast
+            (``tabby - tiger cat``), or a function of the logits (also as ``package.module:function``).
+        params: the method's own parameters by name, such as ``{"steps": 64}``; numbers may be text.
+        batch: frames per model call; 0 chooses.
+        precision: of the model's arithmetic; maps are float32 always. bfloat16 is for CPUs, float16 for GPUs.
+        device: ``auto`` (the first GPU, or the CPU), ``all``, ``cpu``, ``gpu:0``, or several joined by commas.
     """
 
-    method: Any = "gradcam"
-    layer: str = "auto"
-    target: tuple[Any, ...] = ("top",)
-    params: Mapping[str, Any] = field(default_factory=dict)
-    batch: int = 0
-    precision: Precision = "auto"
-    device: str = "auto"
+    method: Annotated[Any, Help("A name that streamcam methods lists, or package.module:function.")] = "gradcam"
+    layer: Annotated[str, Help("Target layer, or auto; see streamcam layers MODEL.")] = "auto"
+    target: Annotated[
+        tuple[Any, ...],
+        Help(
+            "What to explain; repeatable: top, a class name or index, a contrast 'tabby - tiger cat', or "
+            "package.module:function of the logits.",
+            default="top",
+        ),
+    ] = ("top",)
+    params: Annotated[
+        Mapping[str, Any],
+        Help("Parameter of the method; repeatable, such as steps=64.", option="--param", metavar="NAME=VALUE"),
+    ] = field(default_factory=dict)
+    batch: Annotated[
+        int, Help("Most frames per model call; auto chooses.", metavar="N|auto", default="auto"), Range(0, 1024)
+    ] = 0
+    precision: Annotated[Precision, Help("Arithmetic of the model: bfloat16 is for CPUs, float16 for GPUs.")] = "auto"
+    device: Annotated[str, Help("auto, all, cpu, gpu:0, or several joined by commas.")] = "auto"
 
     def __post_init__(self) -> None:
+        check_options(self)
         if not self.target:
             raise OptionError("--target is empty", expected="at least one target")
-        _check_choice("--precision", self.precision, PRECISIONS)
-        _check_range("--batch", self.batch, 0, 1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemporalOptions:
-    """What happens between frames.
+    """Which frames to explain, and the maps of the frames between them.
 
     Attributes:
-        every: explain every N-th frame; or, with ``auto``, each whose picture has changed since the last explained one.
-        change_threshold: how much of it, for ``auto``: the change of the block of the picture that has changed most, as the mean
-            difference of its samples from black (0) to white (1). 0 explains every frame in which a sample differs, 1
-            none until the longest hold is over; `streamcam.temporal.change_detection` has the formula.
-        interpolation: the maps of frames that are not explained: ``hold`` the one before, mix it with the one after by time
-            (``linear``), or move both with the picture first (``flow``).
-        scale: what is drawn as full evidence: ``running`` (the largest value seen so far), ``frame``
-            (each frame's own), or a fixed number.
+        every: explain every N-th frame; with ``auto``, each frame that differs from the last explained one.
+        change_threshold: for ``auto``: change of the block of the frame that changed most, as the mean difference of
+            its samples from black (0) to white (1). 0 explains every frame in which a sample differs, 1 none until the
+            longest hold ends; `streamcam.temporal.change_detection` has the formula.
+        interpolation: maps of the other frames: ``hold`` the last one, mix it with the next by time (``linear``), or
+            move both along the optical flow first (``flow``).
+        scale: the attribution that is drawn at full strength: ``running`` (the largest so far), ``frame`` (each
+            frame's own largest), or a fixed number.
     """
 
-    every: int | Literal["auto"] = 1
-    change_threshold: float = DEFAULT_CHANGE_THRESHOLD
-    interpolation: Interpolation = "hold"
-    scale: Literal["running", "frame"] | float = "running"
+    every: Annotated[
+        int | Literal["auto"],
+        Help("Explain every N-th frame; auto explains those that changed.", metavar="N|auto"),
+        Range(1, sys.maxsize, "1 or more, a whole number, or auto"),
+    ] = 1
+    change_threshold: Annotated[
+        float,
+        Help("For --every auto: how much a block of the frame must change, 0 to 1 (black to white)."),
+        Range(0, 1),
+    ] = DEFAULT_CHANGE_THRESHOLD
+    interpolation: Annotated[
+        Interpolation,
+        Help("Maps of the frames between: hold the last, mix it with the next (linear), or follow the motion (flow)."),
+    ] = "hold"
+    scale: Annotated[
+        Scale,
+        Help(
+            "Attribution drawn at full strength: running (largest so far), frame (each frame's own), or a number.",
+            metavar="running|frame|NUMBER",
+        ),
+        SCALE_RANGE,
+    ] = "running"
 
     def __post_init__(self) -> None:
-        if self.every != "auto" and not (isinstance(self.every, Integral) and self.every >= 1):
-            raise OptionError(f"--every {self.every} is not possible", expected="1 or more, a whole number, or auto")
-        _check_range("--change-threshold", self.change_threshold, 0, 1)
-        _check_choice("--interpolation", self.interpolation, INTERPOLATIONS)
-        if isinstance(self.scale, str):
-            _check_choice("--scale", self.scale, ("running", "frame"))
-        elif not 0 < self.scale < float("inf"):
-            raise OptionError(f"--scale {self.scale:g} is not possible", expected="a positive number")
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawOptions:
-    """How the picture looks.
+    """How to draw the heatmap.
 
     Attributes:
-        layout: heatmap over the picture, beside it, or alone.
-        colormap: colours of the evidence.
-        alpha: opacity where the evidence is full, 0–1.
+        layout: heatmap over the frame, beside it, or alone.
+        colormap: colors of the attribution.
+        alpha: opacity of the strongest attribution, 0–1.
         caption: class, probability, method and layer in a corner.
     """
 
-    layout: Layout = "overlay"
-    colormap: Colormap = "turbo"
-    alpha: float = 0.6
-    caption: bool = True
+    layout: Annotated[Layout, Help("Heatmap over the frame, beside it, or alone.")] = "overlay"
+    colormap: Annotated[Colormap, Help("Colors of the heatmap.")] = "turbo"
+    alpha: Annotated[float, Help("Opacity of the strongest attribution, 0 to 1."), Range(0, 1)] = 0.6
+    caption: Annotated[bool, Help("Class, probability, method and layer in a corner.")] = True
 
     def __post_init__(self) -> None:
-        _check_choice("--layout", self.layout, LAYOUTS)
-        _check_choice("--colormap", self.colormap, COLORMAPS)
-        _check_range("--alpha", self.alpha, 0, 1)
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkOptions:
-    """Where the result goes.
+    """Where to write the result.
 
     Attributes:
         path: output file; its suffix chooses the container.
         codec: video codec, None for the container's usual one.
         crf: constant quality, None for the codec's default.
-        preset: encoder speed, None for ours.
+        preset: encoder speed, None for our default.
         overwrite: replace an existing file.
-        encoder: ``gpu`` lets a graphics card of Nvidia encode, where there is one that can. Quality and speed are
-            told like those of the processor's encoder, and come out differently.
+        encoder: ``nvenc`` encodes on an NVIDIA GPU, if one can. It takes the same ``crf`` and ``preset``; its quality
+            and speed differ.
     """
 
     path: Path
-    codec: Codec | None = None
-    crf: int | None = None
-    preset: str | None = None
-    overwrite: bool = False
-    encoder: Unit = "cpu"
+    codec: Annotated[Codec | None, Help("Video codec; by default what suits the file.")] = None
+    crf: Annotated[int | None, Help("Constant quality; lower is better."), _CRF] = None
+    preset: Annotated[str | None, Help("Encoder speed, as the codec names it.")] = None
+    overwrite: Annotated[bool, Help("Replace existing files.")] = False
+    encoder: Annotated[Encoder, Help("nvenc encodes on an NVIDIA GPU, if there is one.")] = "cpu"
 
     def __post_init__(self) -> None:
-        _check_choice("--encoder", self.encoder, UNITS)
-        if self.codec is not None:
-            _check_choice("--codec", self.codec, CODECS)
-        if self.crf is not None:
-            _check_range("--crf", self.crf, 0, 63)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One input on its way to one output."""
-
-    source: SourceOptions
-    sink: SinkOptions
-    model: ModelOptions = field(default_factory=ModelOptions)
-    explain: ExplainOptions = field(default_factory=ExplainOptions)
-    temporal: TemporalOptions = field(default_factory=TemporalOptions)
-    draw: DrawOptions = field(default_factory=DrawOptions)
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,65 +255,73 @@ class CameraOptions:
     Attributes:
         url: ``rtsp://``, ``rtsps://``, ``http(s)://`` (MJPEG, HLS), ``rtmp://``, ``webcam``, ``webcam:N``,
             ``/dev/videoN``, ``lavfi:GRAPH``, a file, or ``-`` (standard input).
-        name: what it is called on the page and in figures: letters, digits, ``-`` and ``_``.
-        timeout_seconds: seconds to wait for an answer, on opening and on each read, and for the next picture.
-        reconnect: how often in a row a lost source is tried again before it is given up: a number, ``never``,
-            ``forever``, or ``auto``: forever, but the first connection must succeed.
-        max_latency_seconds: seconds; what is older when its turn comes is left out and counted.
-        realtime: files are delivered at their own rate instead of as fast as they can be decoded.
+        name: on the page and in the metrics: letters, digits, ``-`` and ``_``.
+        timeout_seconds: seconds to wait for the connection, for each read, and for the next frame.
+        reconnect: how often in a row to reconnect to a lost source: a number, ``never``, ``forever``, or ``auto``:
+            forever, but the first connection must succeed.
+        max_latency_seconds: older frames are dropped and counted.
+        realtime: read files at their own rate instead of as fast as possible.
     """
 
     url: str
     name: str = "cam1"
-    timeout_seconds: float = 5.0
-    reconnect: int | Literal["auto", "never", "forever"] = "auto"
-    max_latency_seconds: float = 0.5
-    realtime: bool = True
+    timeout_seconds: Annotated[
+        float,
+        Help("Seconds to wait for a camera or a peer.", option="--timeout", metavar="SECONDS"),
+        _TIMEOUT,
+    ] = 5.0
+    reconnect: Annotated[
+        int | Literal["auto", "never", "forever"],
+        Help(
+            "How often in a row to reconnect to a lost camera; auto: forever after a first connection.",
+            metavar="auto|never|forever|N",
+        ),
+        Range(0, 1_000_000, "auto, never, forever, or a number from 0 to 1000000"),
+    ] = "auto"
+    max_latency_seconds: Annotated[
+        float,
+        Help("Drop frames that are older, and count them.", option="--max-latency", metavar="SECONDS"),
+        Range(0.05, 60),
+    ] = 0.5
+    realtime: Annotated[bool, Help("Read files at their own rate, not as fast as possible.")] = True
 
     def __post_init__(self) -> None:
+        check_options(self)
         if not (self.name and all(letter.isalnum() or letter in "-_" for letter in self.name)):
-            raise OptionError(f"{self.name!r} is not possible as a camera's name", expected="letters, digits, - and _")
-        if not isinstance(self.reconnect, str):
-            _check_range("--reconnect", self.reconnect, 0, 1_000_000)
-        elif self.reconnect not in ("auto", "never", "forever"):
-            raise OptionError(
-                f"--reconnect {self.reconnect!r} is not known", expected="auto, never, forever, or a number of times"
-            )
-        _check_range("--timeout", self.timeout_seconds, 0.1, 3600)
-        _check_range("--max-latency", self.max_latency_seconds, 0.05, 60)
+            raise OptionError(f"invalid camera name {self.name!r}", expected="letters, digits, - and _")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
-    """Where the pictures of one camera are pushed to.
+    """Where to push the frames of one camera.
 
     Attributes:
         url: ``rtsp://`` or ``rtmp://`` (pushed), ``FOLDER/NAME.m3u8`` (HLS), a video file, ``-`` (MPEG-TS to standard
             output) or ``y4m:-`` (YUV4MPEG2 to standard output).
-        segment_seconds: seconds after which a file is closed and the next one begun; None writes a single one.
-        codec, crf, preset: as in `SinkOptions`; ignored by ``y4m:-``.
-        timeout_seconds: seconds for a peer to answer and to take what is sent, before the connection is made anew.
+        segment_seconds: begin a new file after this time; None writes a single one.
+        codec, crf, preset: as in `SinkOptions`; ``y4m:-`` has none of them.
+        timeout_seconds: seconds for a peer to answer and to accept data, before the output reconnects.
         overwrite: replace existing files.
     """
 
     url: str
-    segment_seconds: float | None = None
-    codec: Codec | None = None
-    crf: int | None = None
-    preset: str | None = None
-    timeout_seconds: float = 5.0
-    overwrite: bool = False
+    segment_seconds: Annotated[
+        float | None,
+        Help("Begin a new file after this time, such as 10m.", option="--segment-time", metavar="TIME"),
+        Range(1, 7 * 86400),
+    ] = None
+    codec: Annotated[Codec | None, Help("Video codec, for --to.")] = None
+    crf: Annotated[int | None, Help("Constant quality, for --to."), _CRF] = None
+    preset: Annotated[str | None, Help("Encoder speed, for --to.")] = None
+    timeout_seconds: Annotated[
+        float, Help("Seconds to wait for a camera or a peer.", option="--timeout", metavar="SECONDS"), _TIMEOUT
+    ] = 5.0
+    overwrite: Annotated[bool, Help("Replace existing files.")] = False
 
     def __post_init__(self) -> None:
+        check_options(self)
         if not self.url:
             raise OptionError("--to is empty", expected="a URL, a file or -")
-        if self.codec is not None:
-            _check_choice("--codec", self.codec, CODECS)
-        if self.crf is not None:
-            _check_range("--crf", self.crf, 0, 63)
-        if self.segment_seconds is not None:
-            _check_range("--segment-time", self.segment_seconds, 1, 7 * 86400)
-        _check_range("--timeout", self.timeout_seconds, 0.1, 3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,84 +329,19 @@ class ServerOptions:
     """The page that shows the cameras.
 
     Attributes:
-        host, port: where it listens; port 0 takes a free one.
-        token: what a visitor must bring; required on addresses that others can reach.
+        host, port: address to listen on; port 0 takes a free one.
+        token: what a viewer must present; required on addresses that others can reach.
     """
 
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: Annotated[int, Range(0, 65535)] = 8080
     token: str = field(default="", repr=False)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveJob:
-    """Cameras on their way to any number of outputs.
-
-    Attributes:
-        cameras: at least one, of different names.
-        outputs: camera's name and where its pictures go.
-        server: None for no page.
-        max_explain_fps: most frames a second that are explained, all cameras together; None for no limit.
-        duration_seconds: seconds after which it ends by itself; None for no end.
-    """
-
-    cameras: tuple[CameraOptions, ...]
-    outputs: tuple[tuple[str, OutputOptions], ...] = ()
-    server: ServerOptions | None = None
-    model: ModelOptions = field(default_factory=ModelOptions)
-    explain: ExplainOptions = field(default_factory=ExplainOptions)
-    draw: DrawOptions = field(default_factory=DrawOptions)
-    scale: Literal["running", "frame"] | float = "running"
-    max_explain_fps: float | None = None
-    duration_seconds: float | None = None
-
     def __post_init__(self) -> None:
-        names = [camera.name for camera in self.cameras]
-        if not names:
-            raise OptionError("there is no SOURCE", expected="at least one camera")
-        if len(set(names)) < len(names):
-            raise OptionError("two cameras have the same name", expected="NAME=SOURCE with different names")
-        for option, value in (("--max-explain-fps", self.max_explain_fps), ("--duration", self.duration_seconds)):
-            if value is not None and not 0 < value < float("inf"):
-                raise OptionError(f"{option} {value:g} is not possible", expected="a positive number")
+        check_options(self)
 
 
 def normalize_targets(target: Any) -> tuple[Any, ...]:
-    """One target or several; names and indices as text, functions as they are."""
+    """Return one target or several as a tuple: names and indices as text, functions as they are."""
     targets = target if isinstance(target, (tuple, list)) else (target,)
     return tuple(one if callable(one) else str(one) for one in targets)
-
-
-def make_job(url: str, path: str, **options: object) -> Job:
-    """A `Job` from flat options, each the name of a field of one of the option objects.
-
-    Raises:
-        OptionError: there is no such option, or its value cannot be used.
-    """
-    remaining = {"url": url, "path": Path(path), **options}
-    remaining |= {name: os.fspath(value) for name, value in options.items() if isinstance(value, os.PathLike)}
-    if "target" in remaining:
-        remaining["target"] = normalize_targets(remaining["target"])
-    parts: dict[str, object] = {}
-    for part in fields(Job):
-        option_type = _OPTION_TYPES[part.name]
-        values = {f.name: remaining.pop(f.name) for f in fields(option_type) if f.name in remaining}
-        try:
-            parts[part.name] = option_type(**values)
-        except TypeError as error:
-            raise OptionError(f"one of {', '.join(values)} has a value of the wrong type: {error}") from error
-    if remaining:
-        unknown = next(iter(remaining))
-        known = [f.name for kind in _OPTION_TYPES.values() for f in fields(kind)]
-        raise OptionError(f"option {unknown!r} is not known", hint=did_you_mean(unknown, known))
-    return Job(**parts)  # type: ignore[arg-type]
-
-
-_OPTION_TYPES: dict[str, Any] = {
-    "source": SourceOptions,
-    "sink": SinkOptions,
-    "model": ModelOptions,
-    "explain": ExplainOptions,
-    "temporal": TemporalOptions,
-    "draw": DrawOptions,
-}

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from . import stages
 from .concurrency.group import StageGroup, StageTimer
 from .frames import ExplainedFrame, Frame, SourceInfo
+from .job import Job
 from .notes import collect_notes
-from .options import Job
 from .prepare import PreparedRun, prepare
 
 if TYPE_CHECKING:

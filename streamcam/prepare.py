@@ -12,7 +12,8 @@ from .concurrency.group import BackgroundOpen, StageTimer
 from .engine import load_explainer
 from .frames import SourceInfo
 from .geometry import Geometry
-from .options import Interpolation, Job
+from .job import Job
+from .options import Interpolation
 from .sinks import open_sink
 from .sources import open_source
 from .stages import gpu_unavailable_reason

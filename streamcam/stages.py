@@ -18,7 +18,8 @@ from .concurrency.group import StageGroup, StageTimer
 from .errors import StreamcamError
 from .frames import Batch, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
 from .geometry import Geometry
-from .options import DrawOptions, Job
+from .job import Job
+from .options import DrawOptions
 from .temporal import frame_selector, interpolate_maps, normalize_maps
 
 if TYPE_CHECKING:

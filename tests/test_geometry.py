@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from streamcam.errors import OptionError
-from streamcam.geometry import Fit, Geometry, fit_to_input
+from streamcam.geometry import Geometry, fit_to_input
+from streamcam.options import Fit
 
 SOURCES = [(1280, 720), (720, 1280), (853, 481), (224, 224), (64, 48)]
 

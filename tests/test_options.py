@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from streamcam.errors import OptionError, StreamcamError, did_you_mean
-from streamcam.options import make_job
+from streamcam.job import Job
 
 
 def test_flat_options_find_their_place() -> None:
-    job = make_job("in.mp4", "out.mkv", method="gradcam", every=3, alpha=0.2, crf=30, fit="crop", start=Fraction(1, 2))
+    job = Job.from_options(
+        "in.mp4", "out.mkv", method="gradcam", every=3, alpha=0.2, crf=30, fit="crop", start=Fraction(1, 2)
+    )
     assert (job.source.url, str(job.sink.path)) == ("in.mp4", "out.mkv")
     assert (job.explain.method, job.temporal.every, job.draw.alpha) == ("gradcam", 3, 0.2)
     assert (job.sink.crf, job.model.fit, job.source.start) == (30, "crop", Fraction(1, 2))
@@ -20,13 +22,13 @@ def test_flat_options_find_their_place() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"fit": "squash"}, "--fit 'squash'.*stretch"),
+        ({"fit": "squash"}, "unknown --fit 'squash'; expected one of auto, stretch, crop, letterbox, native"),
         ({"colormap": "viridi"}, "did you mean 'viridis'"),
-        ({"alpha": 1.5}, "0 to 1"),
+        ({"alpha": 1.5}, "invalid --alpha 1.5; expected 0 to 1"),
         ({"every": 0}, "1 or more"),
         ({"every": 2.5}, "whole number"),
         ({"every": "2"}, "whole number, or auto"),
-        ({"every": "often"}, "--every often.*auto"),
+        ({"every": "often"}, "unknown --every 'often'.*auto"),
         ({"every": "auto", "change_threshold": 1.5}, "--change-threshold 1.5.*0 to 1"),
         ({"every": "auto", "change_threshold": float("nan")}, "--change-threshold nan.*0 to 1"),
         ({"interpolation": "liner"}, "did you mean 'linear'"),
@@ -36,21 +38,24 @@ def test_flat_options_find_their_place() -> None:
         ({"layout": "stacked"}, "side-by-side"),
         ({"precision": "float8"}, "bfloat16"),
         ({"codec": "h265"}, "hevc"),
-        ({"start": Fraction(-1)}, "negative"),
-        ({"start": Fraction(5), "end": Fraction(5)}, "not after"),
+        ({"start": Fraction(-1)}, "invalid --start -1; expected 0 or more seconds"),
+        ({"start": Fraction(5), "end": Fraction(5)}, "invalid --end 5; expected a time after --start 5"),
+        ({"decoder": "gpu"}, "unknown --decoder 'gpu'; expected one of cpu, nvdec"),
+        ({"encoder": "gpu"}, "unknown --encoder 'gpu'; expected one of cpu, nvenc"),
+        ({"batch": -1}, "invalid --batch -1; expected 0 to 1024"),
         ({"metod": "gradcam"}, "did you mean 'method'"),
     ],
 )
 def test_wrong_values_say_what_is_right(options: dict[str, Any], says: str) -> None:
     with pytest.raises(OptionError, match=says):
-        make_job("in.mp4", "out.mp4", **options)
+        Job.from_options("in.mp4", "out.mp4", **options)
 
 
 def test_python_values_are_taken_as_meant() -> None:
-    job = make_job("in.mp4", "out.mp4", target=3, model=Path("mine.keras"))
+    job = Job.from_options("in.mp4", "out.mp4", target=3, model=Path("mine.keras"))
     assert (job.explain.target, job.model.model) == (("3",), "mine.keras")
     with pytest.raises(OptionError, match="wrong type"):
-        make_job("in.mp4", "out.mp4", alpha="2")
+        Job.from_options("in.mp4", "out.mp4", alpha="2")
 
 
 def test_an_error_is_one_line() -> None:

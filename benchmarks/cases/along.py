@@ -13,7 +13,7 @@ from typing import Any
 def main() -> None:
     """Run it and print the cost of each part."""
     clip, out, parts = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    from streamcam.options import make_job
+    from streamcam.job import Job
     from streamcam.pipeline import RunCallbacks, run
 
     marks: list[tuple[int, float, float, float]] = []
@@ -28,7 +28,7 @@ def main() -> None:
             marks.append((index, time.process_time(), time.perf_counter(), resident_mib()))
             print(f"{index} of {total[0]}", file=sys.stderr, flush=True)
 
-    run(make_job(clip, out, overwrite=True), callbacks=RunCallbacks(on_open=opened, on_frame=on_frame))
+    run(Job.from_options(clip, out, overwrite=True), callbacks=RunCallbacks(on_open=opened, on_frame=on_frame))
     marks.append((total[0], time.process_time(), time.perf_counter(), resident_mib()))
     pairs = list(itertools.pairwise(marks))
     frames = [b[0] - a[0] for a, b in pairs]

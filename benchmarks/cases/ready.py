@@ -24,10 +24,10 @@ def main() -> None:
         print_times()
         return
     import streamcam.cli.process  # noqa: F401  # as the command line does
-    from streamcam.options import make_job
+    from streamcam.job import Job
     from streamcam.pipeline import RunCallbacks, run
 
-    run(make_job(sys.argv[1], sys.argv[2], overwrite=True), callbacks=RunCallbacks(on_ready=print_times))
+    run(Job.from_options(sys.argv[1], sys.argv[2], overwrite=True), callbacks=RunCallbacks(on_ready=print_times))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.errors import DeviceError
-from streamcam.options import make_job
+from streamcam.job import Job
 from streamcam.pipeline import RunCallbacks, run
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     if "failing" in sys.argv:
         break_second_batch()
     with tempfile.TemporaryDirectory() as folder:
-        job = make_job(sys.argv[1], str(Path(folder, "out.mp4")), device="all", precision="float32", batch=8)
+        job = Job.from_options(sys.argv[1], str(Path(folder, "out.mp4")), device="all", precision="float32", batch=8)
         summary = run(job, callbacks=RunCallbacks(on_ready=on_ready, on_frame=on_frame))
     cpu = (time.process_time() - since[0]) / summary.frames_out
     ordered = indices == list(range(len(indices)))

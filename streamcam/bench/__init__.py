@@ -1,1 +1,1 @@
-"""What ``streamcam bench`` measures."""
+"""Throughput benchmarks: ``streamcam bench``."""

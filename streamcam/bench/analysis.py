@@ -1,4 +1,4 @@
-"""What the numbers say: the slowest stage, the bound and the distance to it, and what more devices are worth."""
+"""Analysis of a benchmark: bottleneck, lower bound and distance to it, and scaling over devices."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any
 from .runner import Measurement
 
 PIPELINE_STAGES = ("decode", "model", "draw", "encode")
-"""The stages of the road, a thread each."""
+"""The stages of the pipeline, one thread each."""
 
 STAGE_LABELS = {"decode": "decoding and scaling", "model": "the model", "draw": "drawing", "encode": "encoding"}
 
 
 _NUM_MEDIA_STAGES = 5
-"""Cases that no device has a part in."""
+"""Number of cases that need no device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What is to be said of one device and batch size.
+    """The analysis of one device and batch size.
 
     Attributes:
-        device, batch: which.
-        fps: frames a second of each of `PIPELINE_STAGES` alone.
+        device, batch: of the case.
+        fps: frames per second of each of `PIPELINE_STAGES` alone.
         bottleneck: the slowest of them.
-        transcode_cpu_seconds, forward_cpu_seconds: CPU seconds a frame of the plain transcode and of the bare forward pass that is cheapest
-            on the device: by CPU time on a processor, by wall time on a GPU.
-        overlay_cpu_seconds: CPU seconds a frame that the encoder needs more for drawn pictures than for plain ones: what is drawn
-            is in the picture, and nobody can leave it out.
-        forward_wall_seconds: seconds a frame of that pass.
-        forward_precision, forward_batch: which pass that was.
-        cores: processor cores.
-        wall_seconds, cpu_seconds: seconds a frame from end to end.
+        transcode_cpu_seconds, forward_cpu_seconds: CPU seconds per frame of the plain transcode and of the cheapest
+            forward pass on the device: by CPU time on a CPU, by wall time on a GPU.
+        overlay_cpu_seconds: CPU seconds per frame that the encoder needs more for drawn frames than for plain ones;
+            any tool that draws the overlay pays them.
+        forward_wall_seconds: seconds per frame of that pass.
+        forward_precision, forward_batch: of that pass.
+        cores: CPU cores.
+        wall_seconds, cpu_seconds: seconds per frame from end to end.
     """
 
     device: str
@@ -53,27 +53,27 @@ class Analysis:
 
     @property
     def bound_cpu_seconds(self) -> float:
-        """CPU seconds a frame that nobody can do with less than."""
+        """Lower bound of the CPU seconds per frame."""
         return self.transcode_cpu_seconds + self.forward_cpu_seconds
 
     @property
     def bound_wall_seconds(self) -> float:
-        """Seconds a frame: the CPU's over the cores. A GPU works beside them: the longer of the two."""
+        """Lower bound of the seconds per frame: the CPU's over the cores; beside a GPU, the longer of the two."""
         if self.device.startswith("gpu"):
             return max(self.transcode_cpu_seconds / self.cores, self.forward_wall_seconds)
         return self.bound_cpu_seconds / self.cores
 
     @property
     def busy_cores(self) -> float:
-        """Cores that were busy, on average."""
+        """Average number of busy cores."""
         return self.cpu_seconds / self.wall_seconds
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             **dataclasses.asdict(self),
-            "bound_cpu": self.bound_cpu_seconds,
-            "bound_cpu_seconds": self.bound_wall_seconds,
+            "bound_cpu_seconds": self.bound_cpu_seconds,
+            "bound_wall_seconds": self.bound_wall_seconds,
             "cpu_over_bound": self.cpu_seconds / self.bound_cpu_seconds,
             "cpu_over_bound_and_overlay": self.cpu_seconds / (self.bound_cpu_seconds + self.overlay_cpu_seconds),
             "wall_over_bound": self.wall_seconds / self.bound_wall_seconds,
@@ -82,13 +82,13 @@ class Analysis:
 
 
 def analyze(rows: Iterable[Measurement], cores: int) -> list[Analysis]:
-    """One for each device and batch of which all that is needed was measured."""
+    """Analyse each device and batch size whose cases all succeeded."""
     good = {row.key: row for row in rows if not row.error}
     alone = {row.stage: row for row in good.values() if not row.device}
     forwards = [row for row in good.values() if row.stage == "forward"]
     analyses = []
     for row in good.values():
-        if row.stage != "whole":
+        if row.stage != "end_to_end":
             continue
         model = good.get(("model", row.device, row.batch, ""))
         device_forwards = [forward for forward in forwards if forward.device == row.device]
@@ -106,7 +106,7 @@ def analyze(rows: Iterable[Measurement], cores: int) -> list[Analysis]:
                 bottleneck=min(fps, key=lambda part: fps[part]),
                 transcode_cpu_seconds=alone["transcode"].cpu_seconds,
                 forward_cpu_seconds=best.cpu_seconds,
-                overlay_cpu_seconds=alone["encode"].cpu_seconds - alone["encode_plain"].cpu_seconds,
+                overlay_cpu_seconds=alone["encode"].cpu_seconds - alone["encode_source"].cpu_seconds,
                 forward_wall_seconds=best.wall_seconds,
                 forward_precision=best.precision,
                 forward_batch=best.batch,
@@ -119,14 +119,14 @@ def analyze(rows: Iterable[Measurement], cores: int) -> list[Analysis]:
 
 
 def best_batch(rows: Iterable[Measurement], device: str) -> int | None:
-    """The batch that is fastest from end to end; None where none works."""
-    ends = [row for row in rows if row.stage == "whole" and row.device == device and not row.error]
+    """Return the batch size that is fastest from end to end; None if none works."""
+    ends = [row for row in rows if row.stage == "end_to_end" and row.device == device and not row.error]
     return max(ends, key=lambda row: row.fps).batch if ends else None
 
 
 def scaling(rows: Iterable[Measurement]) -> list[dict[str, Any]]:
-    """End to end on the first device alone and on the first two, three … together; empty where there is one."""
-    ends = [row for row in rows if row.stage == "whole" and not row.error]
+    """Compare the first device alone with the first two, three … together; empty for a single device."""
+    ends = [row for row in rows if row.stage == "end_to_end" and not row.error]
     multi_device = [row for row in ends if "," in row.device]
     steps: list[dict[str, Any]] = []
     for row in multi_device:

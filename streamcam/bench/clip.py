@@ -1,4 +1,4 @@
-"""The clip that a benchmark runs on: a file, or a synthetic one, looped or cut to a number of frames."""
+"""The clip of a benchmark: a file, or a synthetic one, looped or cut to a number of frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_SIDE, _MIN_SIDE = 8192, 64
 
 
 class LoopedSource:
-    """The pictures of a file, over and over, until there are so many; see `streamcam.sources.Source`.
+    """The frames of a file, repeated up to a number of frames; see `streamcam.sources.Source`.
 
     Args:
         options: the URL is ``looped://COUNT/`` and then the path or URL itself.
@@ -45,12 +45,12 @@ class LoopedSource:
 
     @property
     def decoder(self) -> str:
-        """What decodes it."""
+        """Name of the decoder."""
         return self._source.decoder
 
     @property
     def skipped(self) -> int:
-        """Frames that could not be decoded in the round at hand."""
+        """Frames that could not be decoded in the current round."""
         return self._source.skipped
 
     def __enter__(self) -> Self:
@@ -62,7 +62,7 @@ class LoopedSource:
         self._source.__exit__(kind, error, trace)
 
     def __iter__(self) -> Iterator[Frame]:
-        """See `streamcam.sources.Source`."""
+        """Yield the frames; see `streamcam.sources.Source`."""
         step = max(1, round(1 / ((self.info.average_fps or 25) * self.info.time_base)))
         index, start = 0, 0
         while True:
@@ -80,16 +80,16 @@ class LoopedSource:
 
 
 def loop_clip(clip: str, frames: int) -> SourceOptions:
-    """The clip as a source of exactly so many frames."""
+    """Return options of a source with exactly this many frames of the clip."""
     SOURCES["looped"] = "streamcam.bench.clip:LoopedSource"
     return SourceOptions(url=f"looped://{frames}/{clip}")
 
 
 def synthetic_size(clip: str) -> Size | None:
-    """``(width, height)`` of ``synthetic:WxH``; None for another clip.
+    """Return ``(width, height)`` of ``synthetic:WxH``; None for another clip.
 
     Raises:
-        OptionError: it is not two even numbers.
+        OptionError: not two even numbers.
     """
     if not clip.startswith(SYNTHETIC):
         return None
@@ -97,13 +97,13 @@ def synthetic_size(clip: str) -> Size | None:
     size = (int(match[1]), int(match[2])) if match else (0, 0)
     if not all(_MIN_SIDE <= side <= _MAX_SIDE and side % 2 == 0 for side in size):
         raise OptionError(
-            f"{clip} is no size", expected=f"synthetic:WIDTHxHEIGHT, even numbers from {_MIN_SIDE} to {_MAX_SIDE}"
+            f"invalid size {clip}", expected=f"synthetic:WIDTHxHEIGHT, even numbers from {_MIN_SIDE} to {_MAX_SIDE}"
         )
     return size
 
 
 def write_synthetic(path: Path, size: Size, frames: int) -> None:
-    """Encodes the synthetic clip as H.264, as `process` would."""
+    """Encode the synthetic clip as H.264, as `process` would."""
     from ..sources.synthetic import SyntheticSource
 
     source = SyntheticSource(size, frames)
@@ -113,7 +113,7 @@ def write_synthetic(path: Path, size: Size, frames: int) -> None:
 
 
 def file_identity(label: str, name: str) -> dict[str, str]:
-    """The name of a clip or model, and of a file a digest too, which tells it from another of the same name."""
+    """Return the name of a clip or model; for a file also a digest, which identifies its content."""
     path = Path(name)
     if not path.is_file():
         return {label: name}

@@ -1,4 +1,4 @@
-"""A benchmark set against an earlier one of the same machine."""
+"""Comparison of a benchmark with an earlier one of the same machine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .runner import Measurement
 
 
 def load(path: Path) -> Result:
-    """A result that was saved as JSON.
+    """Load a result from JSON.
 
     Raises:
-        StreamcamError: it cannot be read, or is something else.
+        StreamcamError: the file cannot be read, or is no result.
     """
     try:
         saved = json.loads(path.read_text())
@@ -31,35 +31,35 @@ def load(path: Path) -> Result:
 
 
 def _check_row(row: Measurement) -> Measurement:
-    """A row that can be compared.
+    """Check that a row can be compared.
 
     Raises:
-        TypeError, ValueError: it cannot.
+        TypeError, ValueError: wrong types, or no times.
     """
     words = row.stage, row.device, row.precision, row.error
     if not (all(isinstance(word, str) for word in words) and isinstance(row.batch, int)):
-        raise TypeError("a case has no name")
+        raise TypeError("invalid name of a case")
     if not row.error and not (row.wall and row.cpu):
-        raise ValueError("a case has no numbers")
+        raise ValueError("a case has no times")
     if not all(isinstance(seconds, (int, float)) and 0 < seconds < math.inf for seconds in (*row.wall, *row.cpu)):
-        raise ValueError("a case has numbers that are no times")
+        raise ValueError("a case has invalid times")
     return row
 
 
 def check_comparable(old: Result, new: Result) -> None:
-    """Checks that two results differ in their numbers and software alone.
+    """Check that two results differ in their numbers and software alone.
 
     Raises:
-        StreamcamError: they are of different machines, or of different clips, models, methods or options.
+        StreamcamError: different machines, clips, models, methods or options.
     """
     for kind, before, now in (
         ("another machine", old.machine, new.machine),
-        ("something else", old.setting, new.setting),
+        ("another setting", old.setting, new.setting),
     ):
         for name in {**before, **now}:
             if before.get(name) != now.get(name):
                 raise StreamcamError(
-                    f"the earlier benchmark is of {kind}: {name} was {_format_value(before.get(name))} "
+                    f"the earlier benchmark has {kind}: {name} was {_format_value(before.get(name))} "
                     f"and is {_format_value(now.get(name))}",
                     hint="compare benchmarks of one machine and one setting only",
                 )
@@ -72,7 +72,7 @@ def _format_value(value: Any) -> str:
 
 
 def compare_rows(old: Result, new: Result) -> list[dict[str, Any]]:
-    """Old and new numbers of each case that went well both times; ratios above 1 are for the new one."""
+    """Compare each case that succeeded both times; ratios above 1 favour the new result."""
     before = {row.key: row for row in old.rows if not row.error}
     return [
         {

@@ -1,4 +1,4 @@
-"""The machine a benchmark ran on, so that it is compared with itself only."""
+"""The machine of a benchmark, so that only results of one machine are compared."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def machine_info(devices: dict[str, str], cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """Processor, cores this process may use, memory in GiB, and the devices by name."""
+    """Return the CPU, the cores this process may use, memory in GiB, and the devices by name."""
     return {
         "cpu": _cpu_name(cpuinfo),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "memory": _memory_gib(),
+        "memory_gib": _memory_gib(),
         "devices": devices,
     }
 
@@ -27,7 +27,7 @@ def _cpu_name(cpuinfo: Path) -> str:
 
 
 def _memory_gib() -> int:
-    """GiB, rounded; 0 where the system does not tell."""
+    """Return the memory in GiB, rounded; 0 if the system does not report it."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
     except (AttributeError, ValueError, OSError):

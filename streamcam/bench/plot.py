@@ -1,4 +1,4 @@
-"""A benchmark as a picture. Matplotlib is an extra: ``pip install 'streamcam[bench]'``."""
+"""A benchmark as a plot. Matplotlib is an extra: ``pip install 'streamcam[bench]'``."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from .result import Result
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLORS = {"decode": "#4477aa", "model": "#cc6677", "draw": "#ddaa33", "encode": "#999933", "whole": "#222222"}
-_LABELS = {"decode": "decode", "model": "model", "draw": "draw", "encode": "encode", "whole": "end to end"}
+_COLORS = {"decode": "#4477aa", "model": "#cc6677", "draw": "#ddaa33", "encode": "#999933", "end_to_end": "#222222"}
+_LABELS = {"decode": "decode", "model": "model", "draw": "draw", "encode": "encode", "end_to_end": "end to end"}
 _TRANSCODE, _FORWARD = "#88bbdd", "#ee99aa"
 
 
 def check_plot(path: Path) -> None:
-    """Checks, before anything is measured, that a plot can be made.
+    """Check that a plot can be written, before any measurement.
 
     Raises:
-        StreamcamError: Matplotlib is missing, or the file is to be no PNG.
+        StreamcamError: Matplotlib is missing, or the name does not end in .png.
     """
     if path.suffix.lower() != ".png":
-        raise StreamcamError(f"--plot {path} is no PNG", expected="a name that ends in .png")
+        raise StreamcamError(f"invalid --plot {path}", expected="a name that ends in .png")
     if find_spec("matplotlib") is None:
         raise StreamcamError("--plot needs Matplotlib", hint="pip install 'streamcam[bench]'")
 
 
 def plot(result: Result, path: Path) -> None:
-    """Draws speed of the stages, CPU time beside its bound, latency, and scaling where there is one.
+    """Plot stage speeds, CPU time and its bound, latency, and scaling over devices.
 
     Raises:
-        StreamcamError: the file cannot be written, or no case went well from end to end.
+        StreamcamError: the file cannot be written, or no end-to-end case succeeded.
     """
     from matplotlib.figure import Figure
 
     analyses = analyze(result.rows, result.machine["cores"])
     if not analyses:
-        raise StreamcamError("there is nothing to plot: no case went well from end to end")
+        raise StreamcamError("nothing to plot: no end-to-end case succeeded")
     panels = [_stages, _costs, _latencies] + ([_scaling] if scaling(result.rows) else [])
     groups = len(analyses)
     figure = Figure(figsize=((3.4 + 0.55 * groups) * len(panels), 4.8), dpi=120, layout="constrained")
@@ -60,7 +60,7 @@ def plot(result: Result, path: Path) -> None:
 
 
 def _groups(axes: Axes, result: Result) -> list[tuple[str, int]]:
-    """Device and batch size of each group of bars, which are named below the axis."""
+    """Label the groups of bars; return device and batch size of each."""
     groups = [(v.device, v.batch) for v in analyze(result.rows, result.machine["cores"])]
     axes.set_xticks(range(len(groups)), [f"{device}\nbatch {batch}" for device, batch in groups])
     axes.set_xlim(-0.6, len(groups) - 0.4)
@@ -82,7 +82,7 @@ def _stages(axes: Axes, result: Result) -> None:
             bars = axes.bar(x, middle, width, color=_COLORS[stage], label=label, yerr=[[middle - low], [high - middle]])
             axes.bar_label(bars, [f"{row.fps:.0f}"], fontsize=7, padding=1)
     axes.set_title("Each stage alone, and all together")
-    axes.set_ylabel("milliseconds a frame; above, frames a second", fontsize=8)
+    axes.set_ylabel("ms per frame; above, frames per second", fontsize=8)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, -0.3))
 
 
@@ -99,9 +99,9 @@ def _costs(axes: Axes, result: Result) -> None:
             0.38,
             bottom=transcode,
             color=_FORWARD,
-            label="" if place else "bound: bare forward pass",
+            label="" if place else "bound: forward pass",
         )
-        axes.bar(place + 0.2, end_to_end, 0.38, color=_COLORS["whole"], label="" if place else "end to end")
+        axes.bar(place + 0.2, end_to_end, 0.38, color=_COLORS["end_to_end"], label="" if place else "end to end")
         axes.annotate(
             f"{analysis.cpu_seconds / analysis.bound_cpu_seconds:.2f}×",
             (place + 0.2, end_to_end),
@@ -110,12 +110,12 @@ def _costs(axes: Axes, result: Result) -> None:
             size=8,
         )
     axes.set_title("CPU time and its bound")
-    axes.set_ylabel("CPU milliseconds a frame", fontsize=8)
+    axes.set_ylabel("CPU ms per frame", fontsize=8)
     axes.legend(fontsize=7, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, -0.3))
 
 
 def _latencies(axes: Axes, result: Result) -> None:
-    ends = {(row.device, row.batch): row for row in result.rows if row.stage == "whole"}
+    ends = {(row.device, row.batch): row for row in result.rows if row.stage == "end_to_end"}
     for place, group in enumerate(_groups(axes, result)):
         row = ends[group]
         for shift, value, color, label in (
@@ -125,14 +125,14 @@ def _latencies(axes: Axes, result: Result) -> None:
             if value is not None:
                 axes.bar(place + shift, 1000 * value, 0.38, color=color, label="" if place else label)
     axes.set_title("From decoder to encoder")
-    axes.set_ylabel("latency of a frame, milliseconds", fontsize=8)
+    axes.set_ylabel("latency of a frame, ms", fontsize=8)
     axes.legend(fontsize=7, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, -0.3))
 
 
 def _scaling(axes: Axes, result: Result) -> None:
     steps = scaling(result.rows)
     counts = [step["devices"] for step in steps]
-    axes.plot(counts, [step["speedup"] for step in steps], "o-", color=_COLORS["whole"], label="measured")
+    axes.plot(counts, [step["speedup"] for step in steps], "o-", color=_COLORS["end_to_end"], label="measured")
     axes.plot(counts, counts, "--", color="#999999", label="ideal")
     axes.set_xticks(counts)
     axes.set_title("More devices")

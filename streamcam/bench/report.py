@@ -1,4 +1,4 @@
-"""A benchmark in tables and sentences."""
+"""A benchmark as tables and sentences."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ STAGE_TITLES = {
     "decode": "decode + scale",
     "draw": "draw",
     "encode": "encode",
-    "encode_plain": "encode, nothing drawn",
+    "encode_source": "encode source",
     "transcode": "plain transcode",
-    "forward": "bare forward",
+    "forward": "forward pass",
     "model": "model + method",
-    "whole": "end to end",
+    "end_to_end": "end to end",
 }
 _NONE = "–"
 _BUSY_RATIO = 0.9
@@ -27,7 +27,7 @@ _BUSY_RATIO = 0.9
 
 @dataclass(frozen=True, slots=True)
 class TableData:
-    """A table: heads of the columns, and rows of text."""
+    """A table: title, column heads, and rows of text."""
 
     title: str
     head: tuple[str, ...]
@@ -35,7 +35,7 @@ class TableData:
 
 
 def tables(result: Result) -> list[TableData]:
-    """The tables: frames a second by device and batch size, the cases, and the scaling where there is one."""
+    """Return the tables: speed by device and batch size, all cases, and scaling over devices."""
     result_tables = [_overview(result), _cases(result.rows)]
     if steps := scaling(result.rows):
         rows = [
@@ -50,13 +50,13 @@ def tables(result: Result) -> list[TableData]:
             for step in steps
         ]
         result_tables.append(
-            TableData("More devices", ("devices", "which", "batch", "fps", "times as fast", "of the ideal"), rows)
+            TableData("More devices", ("devices", "which", "batch", "fps", "speedup", "of the ideal"), rows)
         )
     return result_tables
 
 
 def heading(result: Result) -> str:
-    """What was measured, and where."""
+    """Describe clip, model and machine."""
     setting, machine = result.setting, result.machine
     clip, size = setting["clip"], _size(setting["size"])
     clip = clip if size in clip else f"{clip}, {size}"
@@ -64,12 +64,12 @@ def heading(result: Result) -> str:
     return (
         f"{clip}, {setting['frames']} frames; {setting['model']} at "
         f"{_size(setting['input'])}, {setting['method']}\n"
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory']} GiB{', '.join(['', *devices])}"
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB{', '.join(['', *devices])}"
     )
 
 
 def sentences(result: Result) -> list[str]:
-    """Bottleneck, bound and distance of the fastest batch of each device, and what failed."""
+    """Describe bottleneck, bound and distance for the fastest batch size of each device."""
     analyses = analyze(result.rows, result.machine["cores"])
     lines = []
     for device in dict.fromkeys(analysis.device for analysis in analyses):
@@ -78,12 +78,12 @@ def sentences(result: Result) -> list[str]:
 
 
 def failures(result: Result) -> list[str]:
-    """A line for each case that failed."""
+    """Return a line for each failed case."""
     return [f"{_case_name(row)}: {row.error}" for row in result.rows if row.error]
 
 
 def ratios(cases: Sequence[dict[str, Any]]) -> TableData:
-    """What `streamcam.bench.compare.compared` tells, as a table."""
+    """Return the rows of `streamcam.bench.compare.compare_rows` as a table."""
     rows = [
         (
             *_columns(Measurement(**{name: case[name] for name in ("stage", "device", "batch", "precision")})),
@@ -94,7 +94,7 @@ def ratios(cases: Sequence[dict[str, Any]]) -> TableData:
         )
         for case in cases
     ]
-    head = ("case", "device", "batch", "fps then", "now", "times as fast", "CPU ms then", "now", "times as cheap")
+    head = ("case", "device", "batch", "fps then", "now", "speedup", "CPU ms then", "now", "CPU saving")
     return TableData("Compared with the earlier benchmark", head, rows)
 
 
@@ -103,7 +103,7 @@ def _overview(result: Result) -> TableData:
     analyses = {(v.device, v.batch): v for v in analyze(result.rows, result.machine["cores"])}
     rows = []
     for row in result.rows:
-        if row.stage != "whole" or "," in row.device:
+        if row.stage != "end_to_end" or "," in row.device:
             continue
         key = row.device, row.batch
         model = next(r for r in result.rows if r.stage == "model" and (r.device, r.batch) == key)
@@ -120,11 +120,11 @@ def _overview(result: Result) -> TableData:
         )
         rows.append((row.device, str(row.batch), *(_fps(stage) for stage in stages), *cells))
     head = ("device", "batch", "decode", "model", "draw", "encode", "end to end", "bottleneck", "CPU / bound")
-    return TableData("Frames a second", (*head, "wall / bound"), rows)
+    return TableData("Frames per second", (*head, "wall / bound"), rows)
 
 
 def _cases(rows: Sequence[Measurement]) -> TableData:
-    head = ("case", "device", "batch", "fps", "CPU ms a frame", "memory MiB", "device MiB", "compile s", "p50 ms")
+    head = ("case", "device", "batch", "fps", "CPU ms per frame", "memory MiB", "device MiB", "compile s", "p50 ms")
     return TableData("Cases: medians (and spread)", (*head, "p99 ms"), [_case(row) for row in rows])
 
 
@@ -145,26 +145,28 @@ def _case(row: Measurement) -> tuple[str, ...]:
 
 def _format_analysis(analysis: Analysis) -> list[str]:
     others = [f"{STAGE_LABELS[part]} {fps:.0f}" for part, fps in analysis.fps.items() if part != analysis.bottleneck]
+    bound_cpu, bound_wall = analysis.bound_cpu_seconds, analysis.bound_wall_seconds
+    overlay_cpu = analysis.overlay_cpu_seconds
     is_busy = analysis.busy_cores > _BUSY_RATIO * analysis.cores
-    full = f"; all {analysis.cores} cores are busy: whatever costs less CPU time makes it faster" if is_busy else ""
+    full = f"; all {analysis.cores} cores are busy: less CPU time anywhere makes it faster" if is_busy else ""
     gpu = analysis.device.startswith("gpu")
     wall = "the longer of transcode on all cores and forward pass" if gpu else f"over {analysis.cores} cores"
     return [
         f"Bottleneck ({analysis.device}, batch {analysis.batch}): {STAGE_LABELS[analysis.bottleneck]}, "
         f"{analysis.fps[analysis.bottleneck]:.0f} fps alone ({', '.join(others)}){full}",
-        f"Bound: {_ms(analysis.bound_cpu_seconds)} CPU ms a frame = {_ms(analysis.transcode_cpu_seconds)} plain transcode + "
-        f"{_ms(analysis.forward_cpu_seconds)} bare forward pass ({analysis.forward_precision}, batch {analysis.forward_batch}); "
-        f"{wall}: {_ms(analysis.bound_wall_seconds)} ms, {1 / analysis.bound_wall_seconds:.0f} fps",
-        f"What is drawn costs the encoder {_ms(analysis.overlay_cpu_seconds)} CPU ms more than plain pictures; with that counted "
-        f"in, end to end takes {analysis.cpu_seconds / (analysis.bound_cpu_seconds + analysis.overlay_cpu_seconds):.2f} times the bound",
-        f"Distance: end to end takes {_ms(analysis.cpu_seconds)} CPU ms, {analysis.cpu_seconds / analysis.bound_cpu_seconds:.2f} times the bound, "
-        f"and {_ms(analysis.wall_seconds)} ms, {analysis.wall_seconds / analysis.bound_wall_seconds:.2f} times the bound "
+        f"Bound: {_ms(bound_cpu)} CPU ms per frame = {_ms(analysis.transcode_cpu_seconds)} plain transcode + "
+        f"{_ms(analysis.forward_cpu_seconds)} forward pass ({analysis.forward_precision}, batch "
+        f"{analysis.forward_batch}); {wall}: {_ms(bound_wall)} ms, {1 / bound_wall:.0f} fps",
+        f"The overlay costs the encoder {_ms(overlay_cpu)} CPU ms more than plain frames; with that included, end to "
+        f"end takes {analysis.cpu_seconds / (bound_cpu + overlay_cpu):.2f} times the bound",
+        f"Distance: end to end takes {_ms(analysis.cpu_seconds)} CPU ms, {analysis.cpu_seconds / bound_cpu:.2f} times "
+        f"the bound, and {_ms(analysis.wall_seconds)} ms, {analysis.wall_seconds / bound_wall:.2f} times the bound "
         f"({analysis.busy_cores:.1f} of {analysis.cores} cores busy)",
     ]
 
 
 def _spread(median: float, values: Sequence[float]) -> str:
-    """``median (smallest–largest)``; the median alone of a single value."""
+    """Format ``median (smallest–largest)``; the median alone of a single value."""
     digits = 1 if median < 1000 else 0
     if len(values) == 1:
         return f"{median:.{digits}f}"
@@ -172,7 +174,7 @@ def _spread(median: float, values: Sequence[float]) -> str:
 
 
 def _columns(row: Measurement) -> tuple[str, str, str]:
-    name = STAGE_TITLES[row.stage] + (f", {row.precision}" if row.stage in ("forward", "model", "whole") else "")
+    name = STAGE_TITLES[row.stage] + (f", {row.precision}" if row.stage in ("forward", "model", "end_to_end") else "")
     return name.rstrip(", "), row.device or _NONE, str(row.batch or _NONE)
 
 

@@ -1,4 +1,4 @@
-"""A whole benchmark: run, and what it found."""
+"""A whole benchmark: run it, and its result."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from .runner import Measurement, measure_case, run_case
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _BUSY_LOAD = 0.5
-"""Processes that may have been running on average in the minute before."""
+"""Load average above which a note warns of other work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a benchmark found.
+    """The result of a benchmark.
 
     Attributes:
-        machine: see `streamcam.bench.environment.machine`.
+        machine: see `streamcam.bench.environment.machine_info`.
         software: versions.
-        setting: what was measured: clip, frames and options.
-        rows: the cases, failed ones too.
+        setting: clip, frames and options.
+        rows: all cases, failed ones too.
     """
 
     machine: dict[str, Any]
@@ -40,7 +40,7 @@ class Result:
     rows: tuple[Measurement, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, with what follows from them."""
+        """Return plain values for JSON, with analyses and scaling."""
         return {
             "format": _FORMAT,
             "machine": self.machine,
@@ -56,11 +56,11 @@ def bench(
     matrix: BenchmarkMatrix,
     check: Callable[[Result], None] = lambda result: None,
 ) -> Result:
-    """Measures all cases of a plan, each in a process of its own; takes minutes.
+    """Measure all cases, each in its own process; takes minutes.
 
     Args:
         matrix: what to measure.
-        check: is handed the result without rows before anything is measured; what it raises ends the benchmark.
+        check: called with the result without rows before any measurement; an error it raises ends the benchmark.
 
     Raises:
         StreamcamError: clip, model, method or an option cannot be used.
@@ -69,7 +69,7 @@ def bench(
         work_dir = Path(folder)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         first = "auto" if matrix.device == "all" else matrix.device.split(",")[0]
-        warm_up = run_case(matrix.case("prepare", work_dir, device=first, batch=min(matrix.batches)))
+        warm_up = run_case(matrix.case("warm_up", work_dir, device=first, batch=min(matrix.batches)))
         computed = {name: warm_up[name] for name in ("size", "input", "layer", "method")}
         result = Result(
             machine=machine_info(warm_up["devices"]),
@@ -101,6 +101,6 @@ def bench(
         if batch is not None:
             for count in range(2, len(names) + 1):
                 measure_and_report(
-                    matrix.case("whole", work_dir, warm_up["clip"], device=",".join(names[:count]), batch=batch)
+                    matrix.case("end_to_end", work_dir, warm_up["clip"], device=",".join(names[:count]), batch=batch)
                 )
     return Result(result.machine, result.software, result.setting, tuple(rows))

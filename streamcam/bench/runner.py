@@ -1,4 +1,4 @@
-"""Cases measured from outside, and what became of them."""
+"""Runs the cases of a benchmark in processes of their own."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import OptionError, StreamcamError
-from .worker import Case
+from .case import Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What one case showed.
+    """The measurement of one case.
 
     Attributes:
-        stage, device, batch, precision: of the case; ``precision`` is what was computed in.
-        wall, cpu: seconds a frame, for each repeat; empty where the case failed. ``cpu`` is that of all threads.
-        memory_bytes, device_memory_bytes: most bytes held; None where nobody tells.
-        compile_seconds: building the compiled function and running it first; None without a model.
-        latency_p50_seconds, latency_p99_seconds: seconds from a frame's arrival from the source until its picture was handed to the
-            encoder; of ``whole`` alone.
-        error: why the case failed; empty where it did not.
+        stage, device, batch, precision: of the case; ``precision`` is the one computed in.
+        wall, cpu: seconds per frame of each repeat; empty if the case failed. ``cpu`` includes all threads.
+        memory_bytes, device_memory_bytes: peak memory; None if unknown.
+        compile_seconds: compile the method and run it first; None without a model.
+        latency_p50_seconds, latency_p99_seconds: seconds from a frame's arrival until it reaches the encoder; of
+            ``end_to_end`` alone.
+        error: why the case failed; empty if it succeeded.
     """
 
     stage: str
@@ -46,47 +46,47 @@ class Measurement:
 
     @property
     def key(self) -> tuple[str, str, int, str]:
-        """What it shares with a row of another benchmark that it may be compared to."""
+        """Identity of the case, shared with the same case of another benchmark."""
         return self.stage, self.device, self.batch, self.precision if self.stage == "forward" else ""
 
     @property
     def wall_seconds(self) -> float:
-        """Median seconds a frame."""
+        """Median seconds per frame."""
         return statistics.median(self.wall)
 
     @property
     def cpu_seconds(self) -> float:
-        """Median CPU seconds a frame."""
+        """Median CPU seconds per frame."""
         return statistics.median(self.cpu)
 
     @property
     def fps(self) -> float:
-        """Frames a second, of the median."""
+        """Frames per second, from the median."""
         return 1 / self.wall_seconds
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; medians and frames a second are added to the fields."""
+        """Return plain values for JSON: the fields, medians and frames per second."""
         medians = {} if self.error else {name: getattr(self, name) for name in ("fps", "wall_seconds", "cpu_seconds")}
         return {**dataclasses.asdict(self), **medians}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Measurement:
-        """The row that `as_dict` told of."""
+        """Build the row that `as_dict` described."""
         fields = {field.name: values[field.name] for field in dataclasses.fields(cls)}
         return cls(**{**fields, "wall": tuple(fields["wall"]), "cpu": tuple(fields["cpu"])})
 
 
 def run_case(case: Case) -> dict[str, Any]:
-    """Runs a case in a fresh process. A `KeyboardInterrupt` ends that process too.
+    """Run a case in a fresh process; a `KeyboardInterrupt` ends that process too.
 
     Raises:
-        StreamcamError, OptionError: what the case says it failed by, or how its process ended.
+        StreamcamError, OptionError: the error that the case reported, or how its process ended.
     """
-    command = [sys.executable, "-m", "streamcam.bench.worker", case.as_json()]
-    # What a run before this one has kept would hide what compiling costs.
+    command = [sys.executable, "-m", "streamcam.bench.worker", case.to_json()]
+    # A cached compile result of an earlier run would hide the compile time.
     environment = {**os.environ, "STREAMCAM_CACHE": "off"}
     with tempfile.TemporaryFile("w+", errors="replace") as stderr_file:
-        # Its standard input is never written to: the case ends when it is closed, however this process ends.
+        # The worker exits when its stdin closes, however this process ends; nothing is ever written to it.
         with subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.PIPE,
@@ -118,7 +118,7 @@ def run_case(case: Case) -> dict[str, Any]:
 
 
 def measure_case(case: Case) -> Measurement:
-    """Runs a case in a fresh process; one that fails has an error instead of numbers."""
+    """Run a case in a fresh process; a failed one has an error instead of times."""
     row = Measurement(stage=case.stage, device=case.device, batch=case.batch, precision=case.precision)
     try:
         report = run_case(case)
@@ -128,7 +128,7 @@ def measure_case(case: Case) -> Measurement:
 
 
 def _parse_report(output: str) -> dict[str, Any] | None:
-    """What a case reports; None where that is nothing, or not whole."""
+    """Parse the report of a case; None if there is none, or a part of one."""
     try:
         report = json.loads(output)
     except ValueError:
@@ -138,6 +138,6 @@ def _parse_report(output: str) -> dict[str, Any] | None:
 
 def _exit_reason(code: int, stderr_text: str) -> str:
     if code < 0:
-        return f"its process was ended by signal {-code}{', for want of memory' * (code == -signal.SIGKILL)}"
+        return f"its process was killed by signal {-code}{', probably out of memory' * (code == -signal.SIGKILL)}"
     lines = stderr_text.strip().splitlines()
     return lines[-1] if lines else f"its process ended with {code}"

@@ -1,6 +1,6 @@
-"""The command line: options → a config value → one call. Nothing is decided here.
+"""The command line: options → a job → one call.
 
-Importing this package loads no TensorFlow, NumPy, OpenCV or PyAV, so that ``--help`` answers at once.
+Importing this package loads no TensorFlow, NumPy, OpenCV or PyAV, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Runs the command line and exits with 0, 1 (could not be done), 2 (usage) or 130 (interrupted)."""
+    """Run the command line and exit with 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
     try:
         from .app import app
 
         app(prog_name="streamcam")
-    except KeyboardInterrupt:  # before any command could take it
+    except KeyboardInterrupt:  # before a command handles it
         _exit(130)
     except SystemExit as end:
         _exit(end.code)
 
 
 def _exit(code: object) -> None:
-    """Ends the process, at once where a thread is left in a call that nobody can interrupt.
+    """Exit; at once if a thread is still blocked in a call that cannot be interrupted.
 
-    Python would otherwise take the interpreter from under it, which ends in an abort instead of in the exit code.
+    Otherwise the interpreter would shut down under that thread and abort instead of returning the exit code.
     """
     import contextlib
     import os

@@ -1,4 +1,4 @@
-"""The commands, joined."""
+"""The application: all commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import bench, doctor, layers, live, methods, models, process
 from .errors import handle_errors
 
 app = typer.Typer(
-    help="See where a vision model looks, and why, in every frame of a video.",
+    help="Explain a vision model on every frame of a video: class activation maps, attributions, live overlays.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

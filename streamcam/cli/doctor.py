@@ -1,4 +1,4 @@
-"""``streamcam doctor``: what this machine can do."""
+"""``streamcam doctor``: capabilities of this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tables import print_table
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Tell versions, devices, precisions and codecs of this machine."""
+    """Print versions, devices, precisions and codecs of this machine."""
     from ..compose import report_environment as compose_environment
     from ..engine import report_environment as engine_environment
     from ..gpu import report_environment as gpu_environment

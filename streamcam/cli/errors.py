@@ -1,4 +1,4 @@
-"""What the user is told, where, and with which exit code."""
+"""Messages and exit codes of the commands."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ R = TypeVar("R")
 
 
 def print_error(error: StreamcamError | str) -> None:
-    """What went wrong, in one line on stderr."""
+    """Print an error as one line on stderr."""
     typer.echo(f"streamcam: {error}", err=True)
 
 
 def print_note(line: str) -> None:
-    """An announcement, on stderr: stdout belongs to results."""
+    """Print a note on stderr: stdout belongs to results."""
     typer.echo(line, err=True)
 
 
 def to_streamcam_error(error: Exception) -> StreamcamError:
-    """Any error as one line that says what to do."""
+    """Return any error as a `StreamcamError`, whose message is one line."""
     if isinstance(error, StreamcamError):
         return error
-    # FFmpeg's are translated where they arise.
+    # Errors of FFmpeg are translated where they occur.
     if isinstance(error, OSError) and not type(error).__module__.startswith("av."):
         return StreamcamError(f"{error.filename or 'standard output'}: {error.strerror or error}")
     return StreamcamError(
-        f"this should not have happened: {type(error).__name__}: {error}",
+        f"internal error: {type(error).__name__}: {error}",
         hint="please report it with the output of the same command under STREAMCAM_DEBUG=1",
     )
 
 
 def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turns what a command raises into a line on stderr and an exit code; SIGTERM and SIGHUP end it like Ctrl-C."""
+    """Turn errors of a command into a line on stderr and an exit code; SIGTERM and SIGHUP act like Ctrl-C."""
 
     @functools.wraps(command)
     def run_command(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -59,7 +59,7 @@ def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:
-            # Whoever read stdout has gone; Python must not try to flush it again on the way out.
+            # The reader of stdout is gone; Python must not flush it again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except Exception as error:
@@ -77,7 +77,7 @@ def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 @contextlib.contextmanager
 def _separate_stderr() -> Iterator[None]:
-    """Keeps lines for the user out of what is hushed: while TensorFlow is imported all that goes to file 2 is."""
+    """Give `sys.stderr` its own descriptor: file 2 is silenced while TensorFlow is imported."""
     if sys.stderr is not sys.__stderr__ or sys.stderr is None:
         yield
         return
@@ -91,7 +91,7 @@ def _separate_stderr() -> Iterator[None]:
 
 
 def _stop_signals() -> list[int]:
-    """Signals that end a command in order; that of a terminal which is gone only where nohup has not had it ignored."""
+    """Return the signals that end a command in order; SIGHUP only if nohup does not ignore it."""
     signals: list[int] = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signals.append(signal.SIGHUP)
@@ -99,8 +99,7 @@ def _stop_signals() -> list[int]:
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
-    # The first signal ends the run in order, which closes the output; only one that comes after that is
-    # allowed to cut the closing short.
+    # The first signal ends the run in order and closes the output; only a second one may cut that short.
     for signum in _stop_signals():
         signal.signal(signum, _interrupt_again)
     raise KeyboardInterrupt
@@ -109,6 +108,6 @@ def _interrupt(number: int, frame: Any) -> NoReturn:
 def _interrupt_again(number: int, frame: Any) -> None:
     for signum in _stop_signals():
         signal.signal(signum, signal.SIG_DFL)
-    # A terminal that is gone cannot be told, and the closing must not end for that.
+    # If the terminal is gone, printing fails, and closing the output must go on.
     with contextlib.suppress(OSError):
-        print_note("closing the output; once more to leave it as it is")
+        print_note("finishing the file; press Ctrl-C again to stop now")

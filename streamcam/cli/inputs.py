@@ -1,4 +1,4 @@
-"""From what the user typed to a list of inputs and outputs."""
+"""Inputs and outputs from the arguments of a command."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"))
 
 
 def is_url(text: str) -> bool:
-    """True for ``scheme://…``."""
+    """Return whether a text is ``scheme://…``."""
     scheme, found, _ = text.partition("://")
     return bool(found) and scheme.isalnum()
 
 
 def expand_inputs(arguments: list[str], methods: list[str]) -> list[str]:
-    """Files, globs, folders and URLs → files and URLs, each once, in order.
+    """Expand files, globs, folders and URLs to files and URLs, each once, in order.
 
-    A folder gives its videos and images, sorted, without the files that streamcam itself made there
+    A folder expands to its videos and images, sorted, without the files that streamcam itself wrote there
     (``name.METHOD.mp4``).
 
     Raises:
-        SourceError: a folder or pattern that has nothing for us.
+        SourceError: a folder or pattern without videos and images.
     """
     found: list[str] = []
     for argument in arguments:
@@ -47,7 +47,7 @@ def expand_inputs(arguments: list[str], methods: list[str]) -> list[str]:
             ]
             own_outputs = [p for p in inside if p.stem.rpartition(".")[2] in methods]
             if len(own_outputs) == len(inside):
-                raise SourceError(f"no videos or images in the folder {argument}")
+                raise SourceError(f"no videos or images in folder {argument}")
             found.extend(str(p) for p in inside if p not in own_outputs)
         elif not path.exists() and glob.has_magic(argument):
             matches = sorted(m for m in glob.glob(argument, recursive=True) if Path(m).is_file())
@@ -60,25 +60,25 @@ def expand_inputs(arguments: list[str], methods: list[str]) -> list[str]:
 
 
 def parse_key_values(option: str, texts: list[str] | None) -> dict[str, str]:
-    """``NAME=VALUE`` … by name."""
+    """Parse ``NAME=VALUE`` … to a dictionary."""
     values = {}
     for text in texts or ():
         name, found, value = text.partition("=")
         if not (name and found):
-            raise OptionError(f"{option} {text!r} is not possible", expected="NAME=VALUE")
+            raise OptionError(f"invalid {option} {text!r}", expected="NAME=VALUE")
         values[name] = value
     return values
 
 
 def output_paths(inputs: list[str], output: str | None, method: str) -> list[Path]:
-    """Where each input's result goes.
+    """Return the output path of each input.
 
-    ``output`` is a file for one input, and a folder for several or where it ends with a slash; without it results go to
-    the working directory as ``<stem>.<method>.mp4`` (``.png`` for images). Inputs of one stem keep their suffix in
-    the name.
+    ``output`` is a file for one input, and a folder for several or if it ends with a slash; without it outputs go to
+    the working directory as ``<stem>.<method>.mp4`` (``.png`` for images). Inputs with the same stem keep their suffix
+    in the name.
 
     Raises:
-        OptionError: several inputs and one output file, or one name for two results.
+        OptionError: several inputs and one output file, or one name for two outputs.
     """
     folder = Path()
     if output is not None:
@@ -89,7 +89,7 @@ def output_paths(inputs: list[str], output: str | None, method: str) -> list[Pat
         else:
             raise OptionError(
                 f"--output {output} is one file for {len(inputs)} inputs",
-                expected="a folder (with a slash at its end to have it made), or one input",
+                expected="a folder (end it with a slash to create it), or one input",
             )
     names = [_name(text) for text in inputs]
     stems = Counter((name.stem, name.suffix.lower() in IMAGE_SUFFIXES) for name in names)
@@ -100,7 +100,7 @@ def output_paths(inputs: list[str], output: str | None, method: str) -> list[Pat
         results.append(folder / f"{stem}.{method}{'.png' if image else '.mp4'}")
     for path, times in Counter(results).items():
         if times > 1:
-            raise OptionError(f"{times} inputs would become {path}", hint="give them in separate runs")
+            raise OptionError(f"{times} inputs have the same output {path}", hint="process them in separate runs")
     return results
 
 

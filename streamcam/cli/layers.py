@@ -1,33 +1,30 @@
-"""``streamcam layers MODEL``: what ``--layer`` can be."""
+"""``streamcam layers MODEL``: the values of ``--layer``."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .inputs import parse_key_values
+from ..options import DEFAULT_MODEL, ModelOptions
+from .options import select, with_options
 from .tables import print_table
 
 
+@with_options({"Model": select(ModelOptions, ["image_input", "extra_input"])})
 def layers(
-    model: Annotated[str, typer.Argument(help="As for process --model.")] = "efficientnet-lite0",
+    model: Annotated[str, typer.Argument(help="As for process --model.")] = DEFAULT_MODEL,
     show_all: Annotated[
         bool, typer.Option("--all", help="Also layers that cannot be explained, with the reason.")
     ] = False,
-    image_input: Annotated[str, typer.Option(help="As for process.")] = "",
-    extra_input: Annotated[list[str] | None, typer.Option(help="As for process; repeatable.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    **values: Any,
 ) -> None:
-    """List a model's layers: path, output, stride to the input, and which one --layer auto takes."""
+    """List a model's layers: path, output, stride to the input, and the one that --layer auto takes."""
     from ..engine import list_layers
-    from ..options import ModelOptions
 
-    options = ModelOptions(
-        model=model, image_input=image_input, extra_input=parse_key_values("--extra-input", extra_input)
-    )
-    size, rows = list_layers(options)
+    size, rows = list_layers(ModelOptions(model=model, **values))
     shown = [row for row in rows if row.usable or show_all]
     if as_json:
         entries = [
@@ -35,7 +32,7 @@ def layers(
                 "path": row.path,
                 "kind": row.kind,
                 "shape": list(row.shape),
-                "keep": row.spatial_shape,
+                "grid": row.spatial_shape,
                 "stride": row.stride(size),
                 "usable": row.usable,
                 "auto": row.chosen,

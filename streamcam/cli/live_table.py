@@ -1,4 +1,4 @@
-"""How a live run stands, on the terminal."""
+"""The status table of a live run, on a terminal."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rich.table import Table
 if TYPE_CHECKING:
     from ..live.status import Controller
 
-_COLUMNS = ("camera", "", "fps", "explained", "age ms", "99 %", "dropped", "reconnects", "class")
+_COLUMNS = ("camera", "", "fps", "explained", "p50 ms", "p99 ms", "dropped", "reconnects", "class")
 
 
 class LiveTable:
-    """A table that is renewed twice a second on a terminal's stderr; only lines in a pipe; nothing when ``quiet``."""
+    """A table on a terminal's stderr, updated twice a second; only lines in a pipe; nothing if ``quiet``."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(stderr=True)
         self._quiet = quiet
 
     def print_line(self, line: str) -> None:
-        """Prints a line above the table."""
+        """Print a line above the table."""
         if self._quiet:
             return
         if self._console.is_terminal:
@@ -34,7 +34,7 @@ class LiveTable:
 
     @contextlib.contextmanager
     def show(self, controller: Controller) -> Iterator[None]:
-        """Shows a run while the block lasts."""
+        """Show a run until the block ends."""
         if self._quiet or not self._console.is_terminal:
             yield
             return

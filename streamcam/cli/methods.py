@@ -1,4 +1,4 @@
-"""``streamcam methods``: what there is to explain with."""
+"""``streamcam methods``: the values of ``--method``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tables import print_table
 def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """List the explanation methods: what each shows, its cost in forward passes, its paper and its parameters."""
+    """List the explanation methods: summary, cost in forward passes, paper and parameters."""
     from ..methods import METHODS, parameters
 
     if as_json:

@@ -1,4 +1,4 @@
-"""``streamcam models``: what ``--model`` can be."""
+"""``streamcam models``: the values of ``--model``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tables import print_table
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """List the models that can be named; files and functions of your own work as well."""
+    """List the named models; --model also takes files and functions."""
     from ..models import MODELS
 
     if as_json:

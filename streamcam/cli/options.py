@@ -1,139 +1,183 @@
-"""Options that several commands have, declared once."""
+"""Options of the commands, built from the fields of the option objects."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING
 from fractions import Fraction
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeVar, get_origin
 
 import typer
 
+from .. import keywords
 from ..errors import OptionError
+from ..option_fields import OptionField, option_fields
+from ..options import (
+    DrawOptions,
+    ExplainOptions,
+    ModelOptions,
+    SinkOptions,
+    SourceOptions,
+    TemporalOptions,
+)
 from .inputs import parse_key_values
 
-MODEL_PANEL, DRAW_PANEL = "Model and method", "Look"
+MODEL_PANEL, DRAW_PANEL, FILE_PANEL = "Model and method", "Drawing", "Reading and writing"
+
+R = TypeVar("R")
+
+Panels = dict[str, list[OptionField]]
+"""Options by the panel of ``--help`` that shows them."""
 
 
-def _option(help_text: str, panel: str, **more: Any) -> Any:
-    return typer.Option(help=help_text, rich_help_panel=panel, **more)
+def select(kind: type[Any], names: Iterable[str]) -> list[OptionField]:
+    """Return the named fields of an option object that are options of the command line."""
+    known = option_fields(kind)
+    return [known[name] for name in names if known[name].help]
 
 
-Model: TypeAlias = Annotated[
-    str,
-    _option(
-        "efficientnet-lite0, a keras.applications name, a .keras/.h5 file, a SavedModel folder, or "
-        "package.module:function.",
-        MODEL_PANEL,
-    ),
+MODEL = [
+    *select(ModelOptions, keywords.ModelKeywords.__annotations__),
+    *select(ExplainOptions, keywords.ExplainKeywords.__annotations__),
 ]
-Method: TypeAlias = Annotated[str, _option("streamcam methods lists them; or package.module:function.", MODEL_PANEL)]
-Param: TypeAlias = Annotated[
-    list[str] | None, _option("NAME=VALUE of the method's own; repeatable, such as steps=64.", MODEL_PANEL)
+TEMPORAL = select(TemporalOptions, keywords.TemporalKeywords.__annotations__)
+DRAW = select(DrawOptions, keywords.DrawKeywords.__annotations__)
+FILES = [
+    *select(SourceOptions, keywords.SourceKeywords.__annotations__),
+    *select(SinkOptions, keywords.SinkKeywords.__annotations__),
 ]
-Layer: TypeAlias = Annotated[str, _option("Target layer, or auto; see streamcam layers MODEL.", MODEL_PANEL)]
-Target: TypeAlias = Annotated[
-    list[str] | None,
-    _option(
-        "What to explain; repeatable: top, a class name or index, a contrast 'tabby - tiger cat', or "
-        "package.module:function of the logits.",
-        MODEL_PANEL,
-        show_default="top",
-    ),
-]
-Preprocess: TypeAlias = Annotated[
-    str,
-    _option("auto, none, 0..1, -1..1, a keras.applications family, or package.module:function.", MODEL_PANEL),
-]
-Labels: TypeAlias = Annotated[str, _option("auto, imagenet, or a text file with one class a line.", MODEL_PANEL)]
-ImageInput: TypeAlias = Annotated[str, _option("Input that takes the pictures, for models with several.", MODEL_PANEL)]
-ExtraInput: TypeAlias = Annotated[
-    list[str] | None,
-    _option(
-        "NAME=VALUE for another input; repeatable: a number, a JSON list, a .npy file, or "
-        "package.module:function of the pictures.",
-        MODEL_PANEL,
-    ),
-]
-Fit: TypeAlias = Annotated[
-    str, _option("How a frame fits the model's input: auto, stretch, crop, letterbox or native.", MODEL_PANEL)
-]
-Precision: TypeAlias = Annotated[
-    str, _option("auto, float32, bfloat16 (processors) or float16 (graphics cards).", MODEL_PANEL)
-]
-Device: TypeAlias = Annotated[str, _option("auto, all, cpu, gpu:0, or several with commas.", MODEL_PANEL)]
-Colormap: TypeAlias = Annotated[str, _option("turbo, jet, viridis, inferno or magma.", DRAW_PANEL)]
-Alpha: TypeAlias = Annotated[float, _option("Opacity where the evidence is full, 0 to 1.", DRAW_PANEL)]
-Layout: TypeAlias = Annotated[str, _option("overlay, side-by-side or heatmap.", DRAW_PANEL)]
-Caption: TypeAlias = Annotated[bool, _option("Class, probability, method and layer in a corner.", DRAW_PANEL)]
+"""Groups of options that several commands share."""
 
 
-def model_options(
-    *,
-    model: str,
-    method: str,
-    param: list[str] | None,
-    layer: str,
-    target: list[str] | None,
-    preprocess: str,
-    labels: str,
-    image_input: str,
-    extra_input: list[str] | None,
-    fit: str,
-    batch: str,
-    precision: str,
-    device: str,
-) -> dict[str, Any]:
-    """What the options about the model say, by the names of the fields of `ModelOptions` and `ExplainOptions`."""
-    return {
-        "model": model,
-        "method": method,
-        "params": parse_key_values("--param", param),
-        "layer": layer,
-        "target": tuple(target or ("top",)),
-        "preprocess": preprocess,
-        "labels": labels,
-        "image_input": image_input,
-        "extra_input": parse_key_values("--extra-input", extra_input),
-        "fit": fit,
-        "batch": _parse_batch(batch),
-        "precision": precision,
-        "device": device,
-    }
+def with_options(panels: Panels) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a command the options of fields.
 
+    The command receives their values, parsed, as keyword arguments named like the fields. They stand before its own
+    keyword-only parameters in ``--help``.
 
-def parse_scale(text: str) -> str | float:
-    """``--scale``: a word or a number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def parse_duration(text: str | None) -> Fraction | None:
-    """``90``, ``90s``, ``1.5m``, ``2h``, ``1:30`` or ``0:01:30.5`` as seconds.
-
-    Raises:
-        OptionError: it is none of these.
+    Args:
+        panels: the fields, by panel.
     """
-    if text is None:
-        return None
-    try:
-        if text[-1:] in _UNITS:
-            return Fraction(text[:-1]) * _UNITS[text[-1]]
-        hours, minutes, rest = ["0"] * (2 - text.count(":")) + text.split(":")
-        return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(rest)
-    except (ValueError, ZeroDivisionError):
-        raise OptionError(
-            f"{text!r} is not a time", expected="seconds or h:m:s, such as 90, 10m, 1:30 or 0:01:30.5"
-        ) from None
+    fields = [(panel, one) for panel, group in panels.items() for one in group]
+
+    def decorate(command: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(command)
+        def run_command(**values: Any) -> R:
+            parsed = {one.name: _parse(one, values.pop(one.name)) for _, one in fields}
+            return command(**values, **parsed)
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        parameters = [
+            *(one for one in own if one.kind is not one.KEYWORD_ONLY),
+            *(_parameter(one, panel) for panel, one in fields),
+            *(one for one in own if one.kind is one.KEYWORD_ONLY),
+        ]
+        run_command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run_command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run_command
+
+    return decorate
 
 
-def _parse_batch(text: str) -> int:
+def _parameter(one: OptionField, panel: str) -> inspect.Parameter:
+    """Describe a field as a parameter that typer understands."""
+    assert one.help is not None
+    kind, default = _text_type(one), one.default
+    if kind is str and default is not None:
+        default = one.help.default or str(default)
+    elif default is MISSING or kind == (list[str] | None):
+        default = None
+    flags = [one.option] if not (kind is bool and default) else [f"{one.option}/--no-{one.option.removeprefix('--')}"]
+    option = typer.Option(
+        *flags,
+        help=one.help.text,
+        metavar=one.help.metavar or ("|".join(one.choices) if one.has_only_choices and one.choices else None),
+        show_default=one.help.default or default is not None,
+        rich_help_panel=panel,
+    )
+    return inspect.Parameter(
+        one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )
+
+
+def _text_type(one: OptionField) -> Any:
+    """Return the type that typer parses: words stay text, so that the option object's own check refuses them."""
+    if _is_list(one):
+        return list[str] | None
+    if one.type in (bool, int, float, int | None, float | None) and one.name not in _PARSERS:
+        return one.type
+    return str if one.default is not None else str | None
+
+
+def _is_list(one: OptionField) -> bool:
+    return get_origin(one.type) in (tuple, Mapping)
+
+
+def _parse(one: OptionField, value: Any) -> Any:
+    """Turn a value of the command line into that of the field."""
+    if get_origin(one.type) is Mapping:
+        return parse_key_values(one.option, value)
+    if get_origin(one.type) is tuple:
+        return tuple(value) if value else one.default
+    if not isinstance(value, str):
+        return value
+    if one.name in _PARSERS:
+        return _PARSERS[one.name](one.option, value)
+    return _parse_number(one, value) if one.choices and not one.has_only_choices else value
+
+
+def _parse_number(one: OptionField, text: str) -> int | float | str:
+    """Parse the value of an option that takes words and numbers."""
+    for number in (int, float):
+        if number in one.members:
+            try:
+                return number(text)
+            except ValueError:
+                pass
+    return text
+
+
+def _parse_batch(option: str, text: str) -> int:
     if text == "auto":
         return 0
     try:
         return int(text)
     except ValueError:
-        raise OptionError(f"--batch {text!r} is not possible", expected="auto or a number") from None
+        raise OptionError(f"invalid {option} {text!r}", expected="auto or a number") from None
+
+
+_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
+
+
+def _parse_duration(option: str, text: str) -> Fraction:
+    """Parse ``90``, ``90s``, ``1.5m``, ``2h``, ``1:30`` or ``0:01:30.5`` as seconds.
+
+    Raises:
+        OptionError: another form.
+    """
+    try:
+        if text[-1:] in _SECONDS_PER_UNIT:
+            return Fraction(text[:-1]) * _SECONDS_PER_UNIT[text[-1]]
+        hours, minutes, rest = ["0"] * (2 - text.count(":")) + text.split(":")
+        return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(rest)
+    except (ValueError, ZeroDivisionError):
+        raise OptionError(
+            f"invalid {option} {text!r}", expected="seconds or h:m:s, such as 90, 10m, 1:30 or 0:01:30.5"
+        ) from None
+
+
+def _parse_seconds(option: str, text: str) -> float:
+    return float(_parse_duration(option, text))
+
+
+_PARSERS: Mapping[str, Callable[[str, str], Any]] = {
+    "batch": _parse_batch,
+    "start": _parse_duration,
+    "end": _parse_duration,
+    "segment_seconds": _parse_seconds,
+    "duration_seconds": _parse_seconds,
+}
+"""Parsers (of option and text) of the fields whose text on the command line has a form of its own."""

@@ -29,7 +29,7 @@ class _FramesPerSecond(ProgressColumn):
 
 
 class ProgressBar:
-    """A bar with frames, fps and time left on a terminal's stderr; nothing in a pipe or when ``quiet``."""
+    """A bar with frames, fps and remaining time on a terminal's stderr; nothing in a pipe or if ``quiet``."""
 
     def __init__(self, name: str, *, quiet: bool) -> None:
         console = Console(stderr=True)
@@ -48,25 +48,25 @@ class ProgressBar:
         self._task = self._progress.add_task(f"{name}: loading the model", total=None, start=False)
 
     def on_open(self, info: SourceInfo) -> None:
-        """Takes over the number of frames to expect."""
+        """Set the expected number of frames."""
         self._progress.update(self._task, total=info.num_frames)
 
     def ready(self) -> None:
-        """Starts the clock: loading is not counted into the fps."""
+        """Start the clock: the fps do not include loading."""
         self._progress.update(self._task, description=self._name)
         self._progress.start_task(self._task)
 
     def frame(self, item: ExplainedFrame) -> None:
-        """Counts a frame."""
+        """Count a frame."""
         self._progress.advance(self._task)
 
     def passes(self, done: int, total: int) -> None:
-        """Shows how far a method of many passes is with the frames at hand."""
+        """Show the progress of a multi-pass method on the current frames."""
         more = f": pass {done:,} of {total:,}" if done < total else ""
         self._progress.update(self._task, description=f"{self._name}{more}")
 
     def print_line(self, line: str) -> None:
-        """Prints a line above the bar."""
+        """Print a line above the bar."""
         if self._progress.disable:
             self._progress.console.out(line, highlight=False)
         else:

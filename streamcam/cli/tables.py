@@ -13,7 +13,7 @@ _UNBOUNDED = 400
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table as wide as the terminal, or as wide as it needs to be in a pipe."""
+    """Print a table as wide as the terminal, or in a pipe as wide as its content."""
     width = shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else _UNBOUNDED
     output = Table(*header, box=None, pad_edge=False, header_style="bold")
     for row in rows:

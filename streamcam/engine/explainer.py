@@ -13,10 +13,10 @@ import numpy as np
 from ..concurrency.group import StageTimer
 from ..errors import DeviceError, ModelError, OptionError
 from ..frames import Batch, MapKind, SourceInfo
-from ..geometry import Fit, Geometry, Size, fit_to_input
+from ..geometry import Geometry, Size, fit_to_input
 from ..methods import load_method, method_display, method_name
 from ..models import LoadedModel, ModelInfo, load_model, parse_target
-from ..options import ExplainOptions, ModelOptions
+from ..options import ExplainOptions, Fit, ModelOptions
 from .compiled_method import Executable, FrozenMethod, compile_method, survey_model
 from .multi_pass import Progress
 from .prepared_source import PreparedSource

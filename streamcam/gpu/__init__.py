@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 
+from ..job import Job
 from ..media.cuda import is_emulated
-from ..options import Job
 from ..sinks.codecs import CONTAINERS, NVENC_ENCODERS, nvenc_unavailable_reason
 from ..sources.container import nvdec_unavailable_reason as nvdec_unavailable_reason
 

@@ -92,7 +92,7 @@ def check(device: str) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="streamcam-") as folder:
         clip_path, output_path = Path(folder, "clip.mp4"), Path(folder, "out.mp4")
-        with open_sink(SinkOptions(path=clip_path, encoder="gpu"), _INFO) as sink:
+        with open_sink(SinkOptions(path=clip_path, encoder="nvenc"), _INFO) as sink:
             for frame in _synthetic_frames():
                 sink.write(frame.video_frame, frame.pts)
         cpu_frames = list(_render_on_gpu(clip_path, output_path, device))
@@ -108,7 +108,7 @@ def check(device: str) -> None:
 
 def _render_on_gpu(clip_path: Path, output_path: Path, device: str) -> Iterator[list[NDArray[np.uint8]]]:
     """Write the clip as drawn on the GPU, and yield the frames that the CPU draws."""
-    source_options = SourceOptions(url=str(clip_path), decoder="gpu")
+    source_options = SourceOptions(url=str(clip_path), decoder="nvdec")
     with open_source(source_options, keep_on_gpu=True) as gpu_source, open_source(source_options) as cpu_source:
         if not gpu_source.info.on_gpu:
             raise DeviceError("the decoder's frames do not stay on the GPU")
@@ -119,7 +119,7 @@ def _render_on_gpu(clip_path: Path, output_path: Path, device: str) -> Iterator[
         )
         renderer = FrameRenderer(DrawOptions(), cpu_source.info, geometry, detail="self-test")
         gpu_renderer = GpuRenderer(DrawOptions(), gpu_source.info, geometry, detail="self-test", device=device)
-        with open_sink(SinkOptions(path=output_path, encoder="gpu"), gpu_source.info) as sink:
+        with open_sink(SinkOptions(path=output_path, encoder="nvenc"), gpu_source.info) as sink:
             # Copy all frames first, so that the decoder overwrites a surface that was not copied in time.
             for gpu_frame, cpu_frame in zip(list(SurfaceCopier(device)(gpu_source)), cpu_source, strict=True):
                 difference = gpu_resize(gpu_frame.video_frame).astype(float) - resize(cpu_frame.video_frame)

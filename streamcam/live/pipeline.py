@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..concurrency.group import Cancelled, StageGroup
 from ..errors import SinkError
+from ..job import LiveJob
 from ..notes import collect_notes
-from ..options import LiveJob
 from ..sources import open_camera
 from .camera_session import CameraSession
 from .controller import LiveController

@@ -167,7 +167,7 @@ def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]
             hint=f"or use {' or '.join(into)}",
         )
     encoder, note = ENCODERS[codec], ""
-    if options.encoder == "gpu":
+    if options.encoder == "nvenc":
         other = NVENC_ENCODERS.get(codec)
         reason = nvenc_unavailable_reason(other) if other else f"cards do not encode {codec}"
         if other and not reason:

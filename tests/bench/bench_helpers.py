@@ -1,4 +1,4 @@
-"""Processes of ``streamcam bench``, and numbers made up for those that need none."""
+"""Processes of ``streamcam bench``, and made-up measurements for tests that need none."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ENVIRONMENT: dict[str, Any] = {
     "method": "gradcam",
     "device": "gpu:0",
     "precision": "float32",
-    "startup": 4.0,
+    "startup_seconds": 4.0,
     "seconds": {"decode": 0.001, "model": 0.01},
     "devices": {"cpu": "", "gpu:0": "Some GPU", "gpu:1": "Some GPU"},
     "precisions": {"cpu": ["float32"], "gpu:0": ["float32", "float16"], "gpu:1": ["float32", "float16"]},
     "software": {"tensorflow": "2"},
 }
-"""What the first look could report of a machine with two GPUs."""
+"""A report of the case ``warm_up`` on a machine with two GPUs."""
 
 STAGE_SECONDS = {
     "decode": 0.002,
@@ -46,7 +46,7 @@ def start_bench(*arguments: object, **more: Any) -> subprocess.Popen[str]:
 
 
 def noisy_model() -> Any:
-    """A model that prints whatever and whenever it likes, by Python and past it."""
+    """Build a model that prints at any time, from Python and past it."""
     from tests.pipeline.models import brightness
 
     print('{"error": "not mine", "usage": false}')
@@ -58,7 +58,7 @@ def noisy_model() -> Any:
 def row(
     stage: str, device: str = "", batch: int = 0, precision: str = "", *, seconds: float = 0, **more: Any
 ) -> Measurement:
-    """A case that took so long a frame, and twice as much CPU time."""
+    """Make a measurement of a case: seconds per frame, and twice as much CPU time."""
     seconds = seconds or STAGE_SECONDS[stage]
     return Measurement(
         stage=stage,

@@ -1,4 +1,4 @@
-"""What is made of numbers, and what is refused; no process is started."""
+"""Analysis, comparison and refused options; from made-up measurements."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import streamcam.bench.compare
 import streamcam.bench.plot
 import streamcam.bench.result
 from streamcam.bench.analysis import analyze, scaling
+from streamcam.bench.case import Case
 from streamcam.bench.clip import loop_clip, synthetic_size
 from streamcam.bench.compare import load
 from streamcam.bench.matrix import BenchmarkMatrix
 from streamcam.bench.result import bench
 from streamcam.bench.runner import Measurement, measure_case, run_case
-from streamcam.bench.worker import Case
 from streamcam.cli.app import app
 from streamcam.errors import OptionError
 from streamcam.options import SourceOptions
@@ -48,7 +48,15 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
         if case.batch > 8:
             return Measurement(stage=case.stage, device=case.device, batch=case.batch, error="not enough memory")
         seconds = {"forward": 0.003}.get(case.stage, 0) or (0.007 if "," in case.device else 0)
-        return row(case.stage, case.device, case.batch, case.precision, seconds=seconds, latency_p50=0.1, latency_p99=1)
+        return row(
+            case.stage,
+            case.device,
+            case.batch,
+            case.precision,
+            seconds=seconds,
+            latency_p50_seconds=0.1,
+            latency_p99_seconds=1,
+        )
 
     monkeypatch.setattr(streamcam.bench.result, "run_case", lambda case: ENVIRONMENT)
     monkeypatch.setattr(streamcam.bench.result, "measure_case", measure_case)
@@ -108,7 +116,7 @@ def test_the_tables_show_failed_cases(two_gpus: list[Case], tmp_path: Path) -> N
 def test_nothing_that_went_well_is_an_error(two_gpus: list[Case]) -> None:
     result = cli("--batch", "64", "--quiet")
     assert result.exit_code == 1
-    assert "no case went well" in result.stderr
+    assert "no end-to-end case succeeded" in result.stderr
 
 
 def test_benchmarks_of_one_machine_are_compared(two_gpus: list[Case], tmp_path: Path) -> None:
@@ -131,7 +139,7 @@ def test_benchmarks_of_one_machine_are_compared(two_gpus: list[Case], tmp_path: 
     [
         ("machine", "cpu", "Another 3000"),
         ("machine", "cores", 1000),
-        ("machine", "memory", 7),
+        ("machine", "memory_gib", 7),
         ("machine", "devices", {"cpu": ""}),
         ("setting", "clip", "other.mp4"),
         ("setting", "model", "ResNet50"),
@@ -277,7 +285,7 @@ def test_options_that_cannot_be_are_usage_errors(two_gpus: list[Case], arguments
 
 def test_a_process_that_ends_badly_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(stage="draw", clip="clip.mp4", frames=1, repeats=1, work_dir=str(tmp_path))
-    assert "prepared.json" in measure_case(case).error  # nothing was prepared
+    assert "warm_up.json" in measure_case(case).error  # nothing was prepared
     killer = tmp_path / "killer"
     killer.write_text("#!/bin/sh\nkill -9 $$\n")
     killer.chmod(0o755)
@@ -285,19 +293,19 @@ def test_a_process_that_ends_badly_is_a_row(tmp_path: Path, monkeypatch: pytest.
     assert "signal 9" in measure_case(case).error
 
 
-@pytest.mark.parametrize("said", ["", "bye", "[1, 2]", '{"wall": [0.1'])
-def test_a_process_without_a_report_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+@pytest.mark.parametrize("output", ["", "bye", "[1, 2]", '{"wall": [0.1'])
+def test_a_process_without_a_report_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
     silent = tmp_path / "silent"
-    silent.write_text(f"#!/bin/sh\necho '{said}'\n")
+    silent.write_text(f"#!/bin/sh\necho '{output}'\n")
     silent.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(silent))
     case = Case(stage="draw", clip="clip.mp4", frames=1, repeats=1, work_dir=str(tmp_path))
     assert measure_case(case).error == "draw: its process ended without a report"
 
 
-def test_a_report_is_told_from_what_else_is_printed(clip: Path, tmp_path: Path) -> None:
-    options = {"model": "tests.bench.runs:talkative", "preprocess": "none", "precision": "float32"}
-    case = Case(stage="prepare", clip=str(clip), frames=2, repeats=1, work_dir=str(tmp_path), batch=1, options=options)
+def test_a_report_is_distinguished_from_other_output(clip: Path, tmp_path: Path) -> None:
+    options = {"model": "tests.bench.bench_helpers:noisy_model", "preprocess": "none", "precision": "float32"}
+    case = Case(stage="warm_up", clip=str(clip), frames=2, repeats=1, work_dir=str(tmp_path), batch=1, options=options)
     assert run_case(case)["layer"] == "evidence"
 
 

@@ -1,4 +1,4 @@
-"""One real benchmark, as small as can be: its numbers have to agree with each other."""
+"""One real benchmark, as small as possible: its numbers must agree with each other."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ def rows(run: Run, **criteria: Any) -> list[dict[str, Any]]:
 def test_each_stage_is_measured(run: Run) -> None:
     good = rows(run, error="")
     stages = [row["stage"] for row in good if row["stage"] != "forward"]
-    assert sorted(stages) == ["decode", "draw", "encode", "encode_source", "model", "transcode", "end_to_end"]
+    assert sorted(stages) == ["decode", "draw", "encode", "encode_source", "end_to_end", "model", "transcode"]
     assert any(row["precision"] == "float32" for row in good if row["stage"] == "forward")
     for row in good:
         assert len(row["wall"]) == len(row["cpu"]) == 1
-        assert min(row["wall_seconds"], row["cpu_seconds"], row["memory"]) > 0
+        assert min(row["wall_seconds"], row["cpu_seconds"], row["memory_bytes"]) > 0
         assert row["fps"] == pytest.approx(1 / row["wall_seconds"])
         on_a_device = row["device"] == "cpu"
         assert (row["compile_seconds"] is not None) == on_a_device
         assert row["batch"] == 2 * on_a_device
-        assert row["device_memory"] is None
+        assert row["device_memory_bytes"] is None
 
 
 def test_latency_is_that_of_a_frame_among_others(run: Run) -> None:
     (whole,) = rows(run, stage="end_to_end", device="cpu")
-    assert 0 < whole["latency_p50"] <= whole["latency_p99"] < 8 * whole["wall_seconds"] + 1e-3
+    assert 0 < whole["latency_p50_seconds"] <= whole["latency_p99_seconds"] < 8 * whole["wall_seconds"] + 1e-3
 
 
-def test_the_verdict_follows_from_the_cases(run: Run) -> None:
-    (analysis,) = run.report["verdicts"]
+def test_the_analysis_follows_from_the_cases(run: Run) -> None:
+    (analysis,) = run.report["analyses"]
     alone = {row["stage"]: row for row in rows(run, error="") if row["stage"] != "forward"}
     speeds = {
         "decode": alone["decode"]["fps"],
@@ -77,8 +77,8 @@ def test_the_verdict_follows_from_the_cases(run: Run) -> None:
     assert analysis["bottleneck"] == min(speeds, key=lambda part: speeds[part])
     forward = min(row["cpu_seconds"] for row in rows(run, stage="forward", error=""))
     bound = alone["transcode"]["cpu_seconds"] + forward
-    assert analysis["bound_cpu"] == pytest.approx(bound)
-    assert analysis["bound_wall"] == pytest.approx(bound / run.report["machine"]["cores"])
+    assert analysis["bound_cpu_seconds"] == pytest.approx(bound)
+    assert analysis["bound_wall_seconds"] == pytest.approx(bound / run.report["machine"]["cores"])
     assert analysis["cpu_over_bound"] == pytest.approx(alone["end_to_end"]["cpu_seconds"] / bound)
 
 
@@ -88,14 +88,14 @@ def test_everything_else_goes_to_stderr(run: Run) -> None:
     assert "Traceback" not in run.log
 
 
-def test_the_plot_is_a_picture(run: Run) -> None:
+def test_the_plot_is_an_image(run: Run) -> None:
     with Image.open(run.plot) as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
         assert np.asarray(image.convert("L")).std() > 10
 
 
-def test_what_is_saved_is_what_was_said(run: Run) -> None:
+def test_the_saved_result_is_the_printed_one(run: Run) -> None:
     assert json.loads(run.saved.read_text()) == run.report
     saved = load(run.saved)
     assert json.loads(json.dumps(saved.as_dict())) == run.report
@@ -136,7 +136,7 @@ def test_a_signal_ends_the_child_and_leaves_nothing(clip: Path, tmp_path: Path, 
 
 
 def _processes_with(text: str) -> list[str]:
-    """Command lines of processes with this in them."""
+    """Return the command lines that contain a text."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

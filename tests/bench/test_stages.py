@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from streamcam.bench.case import Case
 from streamcam.bench.stages import STAGES
-from streamcam.bench.worker import Case
 from tests.media_helpers import gradient_frame, planes, write_clip, write_image
 
 
@@ -28,7 +28,7 @@ def odd_image(folder: Path) -> Path:
 
 @pytest.mark.parametrize("make", [odd_clip, odd_image])
 @pytest.mark.parametrize("stage", ["transcode", "encode_source"])
-def test_odd_pictures_are_encoded_as_large_as_drawn_ones(
+def test_odd_frames_are_encoded_as_large_as_drawn_ones(
     tmp_path: Path, make: Callable[[Path], Path], stage: Any
 ) -> None:
     case = Case(stage=stage, clip=str(make(tmp_path)), frames=4, repeats=1, work_dir=str(tmp_path), options={"crf": 1})

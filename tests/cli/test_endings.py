@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from streamcam.cli.errors import handle_errors, to_streamcam_error
-from streamcam.options import make_job
+from streamcam.job import Job
 from streamcam.pipeline import Interrupted
 from streamcam.pipeline import run as run_job
 from streamcam.sinks.video import VideoSink
@@ -128,9 +128,9 @@ def test_a_hangup_that_nohup_has_ignored_stays_so(ignored: bool) -> None:
     assert (during == after) == ignored
 
 
-def test_what_ffmpeg_says_is_not_taken_for_standard_output() -> None:
+def test_an_ffmpeg_error_is_not_reported_as_standard_output() -> None:
     assert "standard output: full" in str(to_streamcam_error(OSError(28, "full")))
-    assert "should not have happened: OSError" in str(to_streamcam_error(av.error.OSError(95, "not supported")))
+    assert "internal error: OSError" in str(to_streamcam_error(av.error.OSError(95, "not supported")))
 
 
 def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
@@ -143,10 +143,10 @@ def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
         if self.num_frames == 20:
             _thread.interrupt_main()
 
-    monkeypatch.setattr(VideoSink, "_encode_jpeg", interrupt)
+    monkeypatch.setattr(VideoSink, "_encode", interrupt)
     out = tmp_path / "out.mp4"
     with pytest.raises(Interrupted) as stop:
-        run_job(make_job(str(long_clip), str(out), model=SMALL[1], preprocess="none", precision="float32"))
+        run_job(Job.from_options(str(long_clip), str(out), model=SMALL[1], preprocess="none", precision="float32"))
     report = stop.value.summary
     assert len(clips.read_rgb(out)) == report.frames_out == report.frames_explained > 20
 

@@ -1,4 +1,4 @@
-"""What the user typed → inputs and outputs."""
+"""Arguments of a command → inputs and outputs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_file_whose_name_looks_like_a_glob(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("argument", ["*.avi", "empty"])
-def test_nothing_there_is_said(folder: Path, argument: str) -> None:
+def test_an_empty_folder_or_pattern_is_an_error(folder: Path, argument: str) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(SourceError, match="no"):
         expand_inputs([argument], ["gradcam"])
@@ -70,5 +70,5 @@ def test_output_is_a_file_for_one_and_a_folder_for_several(folder: Path) -> None
 
 
 def test_two_inputs_never_become_one_file() -> None:
-    with pytest.raises(OptionError, match="2 inputs would become"):
+    with pytest.raises(OptionError, match="2 inputs have the same output"):
         output_paths(["x/a.mp4", "y/a.mp4"], None, "gradcam")

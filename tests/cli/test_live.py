@@ -32,7 +32,7 @@ def cli(*arguments: object) -> Result:
 
 
 def assert_refused(result: Result, code: int = 1) -> str:
-    """The one line of a command that could not be carried out."""
+    """Check that a command failed with one line, and return it."""
     assert result.exit_code == code, result.output
     line = result.stderr.strip().splitlines()[-1]
     assert "Traceback" not in result.output
@@ -55,7 +55,7 @@ def test_json_names_what_the_contract_names() -> None:
 
 
 def test_without_json_there_is_a_line_a_camera() -> None:
-    result = cli("yard=" + PATTERN, "--http", "off", "--duration", "1")
+    result = cli("yard=" + PATTERN, "--no-page", "--duration", "1")
     assert result.exit_code == 0
     assert result.stdout == ""
     assert "yard: " in result.stderr
@@ -106,6 +106,7 @@ def test_a_missing_token() -> None:
     [
         ["--http", "nowhere:http"],
         ["--http", "99999"],
+        ["--http", "8080", "--no-page"],
         ["--reconnect", "sometimes"],
         ["--reconnect", "-1"],
         ["--duration", "soon"],
@@ -126,7 +127,7 @@ def test_values_that_cannot_be_used(arguments: list[str]) -> None:
 
 def test_names_and_places() -> None:
     assert "same --to" in assert_refused(cli(PATTERN, "--to", "a.mp4", "--to", "a.mp4"), code=2)
-    assert "same --to" in assert_refused(cli(PATTERN, "--to", "a.mp4", "--to", "./a.mp4", "--duration", "1"), code=2)
+    assert "same --to" in assert_refused(cli(PATTERN, "-o", "a.mp4", "--to", "./a.mp4", "--duration", "1"), code=2)
     assert "same --to" in assert_refused(
         cli(PATTERN, "--to", "a.m3u8", "--to", Path("a.m3u8").resolve(), "--duration", "1"), code=2
     )
@@ -201,7 +202,7 @@ class Run:
         raise AssertionError("not in 90 s")
 
     def children(self) -> list[int]:
-        """Processes that this one started and that live."""
+        """Return the living processes that this one started."""
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
@@ -214,7 +215,7 @@ class Run:
         return found
 
 
-def test_what_fails_while_tensorflow_is_imported_is_told() -> None:
+def test_an_error_while_tensorflow_is_imported_is_printed() -> None:
     run = Run("webcam:77", "--http", "off")
     report, errors = run.process.communicate(timeout=120)
     assert run.process.returncode == 1
@@ -251,12 +252,12 @@ def start() -> Iterator[Callable[..., Run]]:
         run.process.communicate()
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, number: signal.Signals) -> None:
     out, playlist = tmp_path / "out.mp4", tmp_path / "hls" / "live.m3u8"
     run = start(PATTERN, "--to", out, "--to", playlist, "--json")
-    run.until(lambda: out.exists() and out.stat().st_size > 20_000 and playlist.exists())
+    run.wait_until(lambda: out.exists() and out.stat().st_size > 20_000 and playlist.exists())
     children = run.children()
     assert len(children) == 2
     run.process.send_signal(number)
@@ -278,14 +279,14 @@ def test_an_interrupted_run_whose_peer_is_lost_has_its_summary(start: Any) -> No
     report, errors = run.process.communicate(timeout=60)
     assert run.process.returncode == 130, errors
     (output,) = json.loads(report)["outputs"]
-    assert "127.0.0.1" in output["trouble"]
+    assert "127.0.0.1" in output["last_error"]
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_a_killed_run_leaves_no_process(start: Any, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     run = start(PATTERN, "--to", out)
-    run.until(lambda: out.exists() and out.stat().st_size > 20_000)
+    run.wait_until(lambda: out.exists() and out.stat().st_size > 20_000)
     children = run.children()
     assert children
     run.process.kill()
@@ -329,17 +330,17 @@ def test_a_camera_that_is_killed_frozen_and_comes_back_with_another_size(start: 
             except OSError:
                 return {}
 
-        run.until(lambda: camera().get("frames_explained", 0) > 5)
+        run.wait_until(lambda: camera().get("frames_explained", 0) > 5)
         server.kill()
-        run.until(lambda: camera().get("state") == "lost")
+        run.wait_until(lambda: camera().get("state") == "lost")
         server.start((320, 240))
-        run.until(lambda: camera().get("state") == "live" and camera()["width"] == 320)
+        run.wait_until(lambda: camera().get("state") == "live" and camera()["width"] == 320)
         explained = camera()["frames_explained"]
-        run.until(lambda: camera().get("frames_explained", 0) > explained + 5)
+        run.wait_until(lambda: camera().get("frames_explained", 0) > explained + 5)
         server.freeze()
-        run.until(lambda: camera().get("state") == "lost")
+        run.wait_until(lambda: camera().get("state") == "lost")
         server.unfreeze()
-        run.until(lambda: camera().get("state") == "live")
+        run.wait_until(lambda: camera().get("state") == "live")
         assert camera()["reconnects"] == 2
         run.process.send_signal(signal.SIGINT)
         report, _ = run.process.communicate(timeout=60)

@@ -19,12 +19,12 @@ FUNCTIONAL = ["--model", "tests.engine.models:functional", "--preprocess", "0..1
 
 
 def first_logit(logits: Any) -> Any:
-    """A target of the user's."""
+    """A target: the sum of the first two logits."""
     return logits[:, 0] + logits[:, 1]
 
 
 def second_logit(logits: Any) -> Any:
-    """One that is no number for each picture."""
+    """Not a target: it returns no single number for each image."""
     return logits
 
 
@@ -36,26 +36,26 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_several_targets_are_drawn_in_panels_and_told(clip: Path, tmp_path: Path) -> None:
+def test_several_targets_are_drawn_in_panels_and_reported(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
-    expected = ["top", "1 - 0", f"{__name__}:liked"]
+    expected = ["top", "1 - 0", f"{__name__}:first_logit"]
     result = cli("process", clip, "-o", out, *FUNCTIONAL, *(a for t in expected for a in ("--target", t)), "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(one_line(result.stdout))["targets"] == expected
     assert [frame.shape for frame in clips.read_rgb(out)] == [(96, 128, 3)] * 3
 
 
-def test_a_method_tells_how_good_its_maps_are(clip: Path, tmp_path: Path) -> None:
+def test_a_method_reports_the_quality_of_its_maps(clip: Path, tmp_path: Path) -> None:
     method = ["--method", "integrated-gradients", "--param", "steps=4"]
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *FUNCTIONAL, *method, "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(one_line(result.stdout))
     assert report["layer"] == "input"
-    assert report["figures"]["completeness gap"] >= 0
+    assert report["quality_metrics"]["completeness gap"] >= 0
     assert "integrated-gradients: completeness gap at most" in result.stderr
 
 
-def test_guided_relus_are_counted_aloud(clip: Path, tmp_path: Path) -> None:
+def test_guided_relus_are_counted_in_a_note(clip: Path, tmp_path: Path) -> None:
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *FUNCTIONAL, "--method", "guided-backprop")
     assert result.exit_code == 0, result.output
     assert "3 ReLUs guided" in result.stderr
@@ -66,7 +66,7 @@ def test_a_method_of_the_users_names_the_output_by_its_function(
 ) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
     monkeypatch.chdir(tmp_path)
-    method = "tests.methods.test_contract:its_own"
+    method = "tests.methods.test_contract:custom_method"
     assert cli("process", clip, *FUNCTIONAL, "--method", method, "-q").exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["clip.custom_method.mp4"]
 
@@ -94,7 +94,7 @@ def test_methods_lists_every_method_with_its_parameters() -> None:
     report = json.loads(cli("methods", "--json").stdout)
     assert list(report) == list(METHODS)
     assert report["occlusion"]["parameters"] == {"patch": 0, "stride": 0, "fill": None}
-    assert all(entry["shows"] and entry["cost"] and entry["paper"] for entry in report.values())
+    assert all(entry["summary"] and entry["cost"] and entry["paper"] for entry in report.values())
     assert "Selvaraju" in cli("methods").stdout
 
 
@@ -107,7 +107,7 @@ def test_methods_lists_every_method_with_its_parameters() -> None:
         (["--method", "no.such.module:method"], 1, "no module no"),
         (["--target", "1 - 9"], 1, "0 to 4"),
         (["--target", "clas 3"], 1, "did you mean 'class 3'"),
-        (["--target", f"{__name__}:disliked"], 1, "second_logit"),
+        (["--target", f"{__name__}:second_logit"], 1, "second_logit"),
         (["--target", f"{__name__}:nothing"], 1, "no function 'nothing'"),
         (["--layer", "global_average_pooling2d"], 1, "layer"),
         (["--layer", "predictions"], 1, "after the pooling"),

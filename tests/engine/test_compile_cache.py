@@ -17,6 +17,7 @@ import pytest
 from streamcam.engine import explainer as engine
 from streamcam.engine.explainer import FrameExplainer
 from streamcam.engine.runtime import compile_cache as stored
+from streamcam.engine.runtime import fingerprint
 from streamcam.engine.runtime.compile_cache import CompileCache
 from streamcam.errors import ModelError
 from streamcam.frames import SourceInfo
@@ -215,7 +216,7 @@ def test_another_processor_is_another_entry(tmp_path: Path, monkeypatch: pytest.
     store = CompileCache(tmp_path)
     before = store.cache_key("x")
     assert before == store.cache_key("x") != store.cache_key("y")
-    monkeypatch.setattr(stored, "_cpu_fingerprint", lambda: ["model name\t: another"])
+    monkeypatch.setattr(fingerprint, "_cpu_fingerprint", lambda: ["model name\t: another"])
     assert store.cache_key("x") != before
 
 
@@ -296,7 +297,7 @@ def test_an_entry_that_may_not_be_read_is_left_alone(tmp_path: Path, monkeypatch
             raise PermissionError(errno.EACCES, "Permission denied")
         return really(name, *how, **more)
 
-    # Whoever runs the tests may be allowed to read everything.
+    # The user who runs the tests may be allowed to read everything.
     with monkeypatch.context() as patch:
         patch.setattr(io, "open", refuse_open)
         patch.setattr(os, "access", lambda *_: False)

@@ -18,8 +18,9 @@ from streamcam.engine.results import hold_between
 from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.errors import DeviceError, ModelError, OutOfMemoryError
 from streamcam.frames import Frame, SourceInfo
+from streamcam.job import Job
 from streamcam.notes import collect_notes
-from streamcam.options import ExplainOptions, ModelOptions, make_job
+from streamcam.options import ExplainOptions, ModelOptions
 from streamcam.pipeline import RunCallbacks, run
 from streamcam.stages import batched
 from streamcam.tf import tf
@@ -81,7 +82,7 @@ def test_a_number_of_devices_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tex
 @pytest.mark.usefixtures("three_devices")
 def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     """The pipeline end to end; one of three devices fails with its second batch."""
-    job = make_job(
+    job = Job.from_options(
         str(clip), str(tmp_path / "o.mp4"), model=BUILD, device="all", batch=2, precision="float32", overwrite=True
     )
     explainer = FrameExplainer(job.model, job.explain)
@@ -184,7 +185,7 @@ def test_what_tensorflow_raises_is_translated(raised: Exception, expected: type[
 
 
 def test_what_fails_on_the_only_device_is_said_as_it_is(clip: Path, tmp_path: Path) -> None:
-    job = make_job(str(clip), str(tmp_path / "o.mp4"), model=BUILD, batch=2, precision="float32")
+    job = Job.from_options(str(clip), str(tmp_path / "o.mp4"), model=BUILD, batch=2, precision="float32")
     explainer = FrameExplainer(job.model, job.explain)
     messages: list[str] = []
 

@@ -21,9 +21,10 @@ from streamcam.frames import SourceInfo
 from streamcam.gpu import selftest as check
 from streamcam.gpu import unavailable_reason
 from streamcam.gpu.__main__ import main
+from streamcam.job import Job
 from streamcam.media import cuda
 from streamcam.notes import collect_notes
-from streamcam.options import SinkOptions, make_job
+from streamcam.options import SinkOptions
 from streamcam.pipeline import run
 from streamcam.sinks import codecs, open_sink, video
 from streamcam.sources import container as opening
@@ -33,7 +34,7 @@ from tests.media_helpers import frame_times, gradient_frame, packets_of, write_c
 from .conftest import as_nv12
 
 MODEL = {"model": "tests.pipeline.models:brightness_of_fixed_size", "preprocess": "none", "precision": "float32"}
-BOTH = {"decoder": "gpu", "encoder": "gpu"}
+BOTH = {"decoder": "nvdec", "encoder": "nvenc"}
 
 
 def read_frames(path: Path) -> list[NDArray[Any]]:
@@ -129,7 +130,7 @@ def test_why_frames_do_not_stay(monkeypatch: pytest.MonkeyPatch, options: dict[s
     if "device" not in options:
         monkeypatch.setattr(devices, "resolve_devices", lambda option: ("gpu:0",))
     path = options.pop("path", "o.mp4")
-    assert says in unavailable_reason(make_job("clip.mp4", path, **BOTH, **options))
+    assert says in unavailable_reason(Job.from_options("clip.mp4", path, **BOTH, **options))
 
 
 def test_what_is_wrong_with_the_input_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +149,7 @@ def test_a_self_test_is_announced_and_counted_as_start_up(
 
     monkeypatch.setattr(gpu, "unavailable_reason", slow)
     messages: list[str] = []
-    job = make_job(str(clip), str(tmp_path / "o.mp4"), **BOTH, **MODEL)
+    job = Job.from_options(str(clip), str(tmp_path / "o.mp4"), **BOTH, **MODEL)
     with collect_notes(messages.append):
         summary = run(job)
     assert messages[0] == "trying out"
@@ -157,7 +158,7 @@ def test_a_self_test_is_announced_and_counted_as_start_up(
 
 
 def test_one_of_the_two_alone_asks_for_nothing(clip: Path, tmp_path: Path) -> None:
-    summary = streamcam.process(clip, tmp_path / "o.mp4", decoder="gpu", **MODEL)
+    summary = streamcam.process(clip, tmp_path / "o.mp4", decoder="nvdec", **MODEL)
     assert summary.frames_on == "cpu"
     assert not [note for note in summary.notes if "stay" in note]
 

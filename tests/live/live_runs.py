@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from streamcam.job import LiveJob
 from streamcam.live.pipeline import LiveSummary, run_live
 from streamcam.live.status import Controller, Status
 from streamcam.notes import collect_notes
-from streamcam.options import CameraOptions, DrawOptions, ExplainOptions, LiveJob, ModelOptions
+from streamcam.options import CameraOptions, DrawOptions, ExplainOptions, ModelOptions
 
 TIMEOUT_SECONDS = 90
 """Limit of all waits."""

@@ -12,8 +12,8 @@ import pytest
 
 from streamcam import prepare
 from streamcam.frames import ExplainedFrame
+from streamcam.job import Job
 from streamcam.notes import collect_notes
-from streamcam.options import make_job
 from streamcam.pipeline import RunCallbacks, Summary, run
 from streamcam.temporal.change_detection import MAX_HOLD_FRAMES
 
@@ -45,7 +45,7 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def process_clip(clip: Path, out: Path, **options: Any) -> tuple[Summary, list[ExplainedFrame]]:
     items: list[ExplainedFrame] = []
-    job = make_job(str(clip), str(out), overwrite=True, **SMALL, **options)
+    job = Job.from_options(str(clip), str(out), overwrite=True, **SMALL, **options)
     summary = run(job, callbacks=RunCallbacks(on_frame=items.append))
     assert summary.frames_explained + summary.frames_held == summary.frames_out == len(items)
     assert [item.held for item in items].count(True) == summary.frames_held
@@ -124,7 +124,7 @@ def test_a_live_source_holds_and_says_so(clip: Path, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(prepare, "open_source", live)
     notes: list[str] = []
-    job = make_job(str(clip), str(tmp_path / "out.mp4"), **SMALL, every=4, interpolation="flow")
+    job = Job.from_options(str(clip), str(tmp_path / "out.mp4"), **SMALL, every=4, interpolation="flow")
     with collect_notes(notes.append):
         summary = run(job)
     assert [note for note in notes if "live" in note] == [note for note in summary.notes if "live" in note]

@@ -21,7 +21,7 @@ def test_without_a_gpu_the_cpu_does_it(
     monkeypatch.setattr(codecs, "nvenc_unavailable_reason", lambda encoder: "none here")
     monkeypatch.setattr(file, "nvdec_unavailable_reason", lambda: "none here")
     out = tmp_path / "o.mp4"
-    summary = streamcam.process(clip, out, decoder="gpu", encoder="gpu", codec=codec, **BUILD)
+    summary = streamcam.process(clip, out, decoder="nvdec", encoder="nvenc", codec=codec, **BUILD)
     assert (summary.decoder, summary.encoder, summary.frames_out) == ("h264", name, 50)
     assert [note for note in summary.notes if "--decoder nvdec: the processor decodes (none here)" in note]
     why = "cards do not encode vp9" if codec == "vp9" else "none here"
@@ -31,7 +31,7 @@ def test_without_a_gpu_the_cpu_does_it(
 
 
 def test_whatever_this_machine_has_is_used_and_named(clip: Path, tmp_path: Path) -> None:
-    summary = streamcam.process(clip, tmp_path / "o.mp4", decoder="gpu", encoder="gpu", **BUILD)
+    summary = streamcam.process(clip, tmp_path / "o.mp4", decoder="nvdec", encoder="nvenc", **BUILD)
     assert summary.frames_out == 50
     on_gpu = summary.decoder.endswith("(nvdec)"), summary.encoder.endswith("_nvenc")
     is_noted = tuple(any(what in note for note in summary.notes) for what in ("--decoder nvdec", "--encoder nvenc"))

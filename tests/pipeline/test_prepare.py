@@ -13,7 +13,7 @@ from streamcam import prepare as prepare_module
 from streamcam.concurrency.group import StageGroup, StageTimer
 from streamcam.engine.explainer import FrameExplainer
 from streamcam.errors import SinkError, SourceError
-from streamcam.options import make_job
+from streamcam.job import Job
 from streamcam.pipeline import RunCallbacks, run
 from streamcam.prepare import prepare
 from streamcam.stages import batched, explain, frame_selector, make_resizer, read_frames, select_and_resize
@@ -22,7 +22,7 @@ SMALL = {"model": "tests.pipeline.models:brightness", "preprocess": "none", "tar
 
 
 def test_the_resolved_facts_are_those_of_the_summary(clip: Path, tmp_path: Path) -> None:
-    job = make_job(str(clip), str(tmp_path / "o.mp4"), **SMALL)
+    job = Job.from_options(str(clip), str(tmp_path / "o.mp4"), **SMALL)
     with prepare(job) as prepared:
         facts = json.loads(json.dumps(prepared.to_dict()))
         assert facts["model_input"] == list(prepared.geometry.input)
@@ -44,7 +44,7 @@ def test_what_fails_cheaply_fails_before_the_model_is_loaded(
     monkeypatch.setattr(prepare_module, "load_explainer", lambda *_, **__: pytest.fail("the model was loaded"))
     (tmp_path / "taken.mp4").write_bytes(b"something")
     url = str(clip) if source == "clip" else str(tmp_path / source)
-    with pytest.raises(error), prepare(make_job(url, str(tmp_path / output), **SMALL)):
+    with pytest.raises(error), prepare(Job.from_options(url, str(tmp_path / output), **SMALL)):
         pass
 
 
@@ -66,12 +66,12 @@ def test_a_slow_source_opens_while_the_model_loads(clip: Path, tmp_path: Path, m
 
     monkeypatch.setattr(prepare_module, "open_source", open_late)
     monkeypatch.setattr(prepare_module, "load_explainer", load)
-    with prepare(make_job(str(clip), str(tmp_path / "o.mp4"), **SMALL)) as prepared:
+    with prepare(Job.from_options(str(clip), str(tmp_path / "o.mp4"), **SMALL)) as prepared:
         assert prepared.info.num_frames == 50
 
 
 def test_stages_compose_without_drawing_and_writing(clip: Path, tmp_path: Path) -> None:
-    job = make_job(str(clip), str(tmp_path / "o.mp4"), **SMALL, every=5)
+    job = Job.from_options(str(clip), str(tmp_path / "o.mp4"), **SMALL, every=5)
     with prepare(job) as prepared, StageGroup() as group:
         resizer = make_resizer(prepared.info, prepared.geometry, prepared.device)
         frames = select_and_resize(read_frames(prepared.source, prepared.device), resizer, frame_selector(job.temporal))
@@ -85,7 +85,7 @@ def test_stages_compose_without_drawing_and_writing(clip: Path, tmp_path: Path) 
 
 
 def test_errors_and_metrics_travel_with_the_frame(clip: Path, tmp_path: Path) -> None:
-    job = make_job(str(clip), str(tmp_path / "o.mp4"), **SMALL, every=2, method="integrated-gradients", end=0.4)
+    job = Job.from_options(str(clip), str(tmp_path / "o.mp4"), **SMALL, every=2, method="integrated-gradients", end=0.4)
     items: list[Any] = []
     explainer = FrameExplainer(job.model, job.explain)
     summary = run(job, explainer=explainer, callbacks=RunCallbacks(on_frame=items.append))

@@ -9,7 +9,7 @@ import pytest
 
 import streamcam
 from streamcam.geometry import FITS
-from streamcam.options import make_job
+from streamcam.job import Job
 from streamcam.pipeline import run
 
 from . import clips
@@ -96,7 +96,7 @@ def test_where_there_is_no_evidence_the_picture_is_untouched(tmp_path: Path, lay
 
 def test_a_stream_without_evidence_stays_as_it_is(tmp_path: Path) -> None:
     clip = clips.write_clip(tmp_path / "in.mp4", [np.full((96, 128, 3), 20, np.uint8)] * 3)
-    job = make_job(
+    job = Job.from_options(
         str(clip), str(tmp_path / "out.mkv"), model="tests.pipeline.models:brightness", preprocess="none", target="1",
         codec="ffv1", caption=False,
     )  # fmt: skip

@@ -90,7 +90,9 @@ def test_kill_leaves_all_closed_fragments_playable(small_clip: Path, tmp_path: P
     )
 
 
-def test_file_that_may_not_grow_further_is_one_line_and_what_was_written_plays(small_clip: Path, tmp_path: Path) -> None:
+def test_file_that_may_not_grow_further_is_one_line_and_what_was_written_plays(
+    small_clip: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "o.mp4"
 
     def limit_file_size() -> None:

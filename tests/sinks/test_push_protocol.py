@@ -1,16 +1,18 @@
-"""Pictures on their way into an outlet's process, and into the size of its first one."""
+"""Frames on their way to a push worker, and their letterbox into the size of the first one."""
 
 from __future__ import annotations
 
 import os
 import threading
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 
+from streamcam.options import OutputOptions
 from streamcam.sinks.push.letterbox import Letterboxer
-from streamcam.sinks.push.protocol import color_tags, pack_frame, read_frames, write_available
+from streamcam.sinks.push.protocol import WorkerConfig, color_tags, pack_frame, read_frames, write_available
 from tests.media_helpers import COLORS, color_patches, gradient_frame, patch_codes, planes, to_rgb
 
 from .output_helpers import solid_frame
@@ -42,7 +44,7 @@ def test_another_size_keeps_its_colours() -> None:
 
 
 @pytest.mark.parametrize(("size", "pixel_format"), [((160, 96), "yuv420p"), ((162, 98), "yuv420p10le")])
-def test_picture_and_tags_arrive_as_they_were(size: tuple[int, int], pixel_format: str) -> None:
+def test_a_frame_and_its_tags_arrive_unchanged(size: tuple[int, int], pixel_format: str) -> None:
     sent = gradient_frame(*size, 3, pixel_format)
     sent.color_range, sent.color_primaries, sent.color_trc, sent.colorspace = 2, 9, 13, 6
     read, write = os.pipe()
@@ -63,3 +65,11 @@ def test_picture_and_tags_arrive_as_they_were(size: tuple[int, int], pixel_forma
     assert color_tags(arrived[0]) == color_tags(sent)
     for plane, other in zip(planes(arrived[0]), planes(sent), strict=True):
         np.testing.assert_array_equal(plane, other)
+
+
+def test_the_configuration_of_a_worker_arrives_unchanged() -> None:
+    options = OutputOptions(url="out.mp4", segment_seconds=60.5, codec="hevc", crf=20, overwrite=True)
+    line = WorkerConfig(options, Fraction(30000, 1001)).to_json_line()
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert WorkerConfig.from_json_line(line) == WorkerConfig(options, Fraction(30000, 1001))

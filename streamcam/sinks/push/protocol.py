@@ -1,7 +1,7 @@
-"""What is said to an outlet's process: what it is to write, as a line of JSON, then pictures until the end.
+"""The protocol of a worker process: its configuration as a line of JSON, then frames until the end.
 
-A picture is a head of fixed size (`_HEADER`) and its planes without padding. The process answers on its standard error
-with a line of JSON once it has written a first picture, and one that says why where it fails.
+A frame is a header of fixed size (`_HEADER`) and its planes without padding. The worker answers on its standard error
+with a line of JSON after its first frame, and with one that names the reason if it fails.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from io import BufferedReader
 
@@ -18,51 +18,51 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ...frames import ColorSpec, plane_arrays
+from ...job import options_from_dict, options_to_dict
 from ...options import OutputOptions
 
 TIME_BASE = Fraction(1, 90_000)
 EXIT_FAILED, EXIT_LOST = 1, 2
-"""Exit codes: nothing is gained by another try; there may be."""
+"""Exit codes: a failure for good; a lost peer, worth another try."""
 
 _HEADER = struct.Struct("<qII?4B")  # pts, width, height, whether 10 bit; range, primaries, transfer, matrix
-_MAX_BUFFERS = 64  # buffers in one call; the system takes 1024
+_MAX_BUFFERS = 64  # buffers per call; the system takes 1024
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """What a process is to write.
+    """What a worker process writes.
 
     Attributes:
-        options: where to and how.
-        fps: frames a second, as far as is known.
+        options: destination, codec and limits.
+        fps: frames a second, as far as known.
     """
 
     options: OutputOptions
     fps: Fraction
 
     def to_json_line(self) -> bytes:
-        """As it is sent."""
-        return json.dumps({"options": asdict(self.options), "rate": str(self.fps)}).encode() + b"\n"
+        """Return the configuration as the worker receives it."""
+        return json.dumps(options_to_dict(self)).encode() + b"\n"
 
     @classmethod
     def from_json_line(cls, line: bytes) -> WorkerConfig:
-        """As it is received."""
-        values = json.loads(line)
-        return cls(OutputOptions(**values["options"]), Fraction(values["rate"]))
+        """Build the configuration that `to_json_line` described."""
+        return options_from_dict(cls, json.loads(line))
 
 
 def color_tags(frame: VideoFrame) -> ColorSpec:
-    """A picture's tags."""
+    """Return the color tags of a frame."""
     return ColorSpec(int(frame.color_range), int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace))
 
 
 def plane_bytes(frame: VideoFrame) -> list[memoryview]:
-    """The bytes of a picture's planes one after another, without padding; those of the picture where it has none."""
+    """Return the bytes of each plane without padding; views of the frame if it has none."""
     return [np.ascontiguousarray(plane).data.cast("B") for plane in plane_arrays(frame)]
 
 
 def pack_frame(frame: VideoFrame, pts: int) -> list[memoryview]:
-    """A picture as it is sent; refers to it."""
+    """Return a frame as the worker receives it, as views of its planes."""
     color = color_tags(frame)
     header = _HEADER.pack(
         pts,
@@ -78,10 +78,10 @@ def pack_frame(frame: VideoFrame, pts: int) -> list[memoryview]:
 
 
 def write_available(descriptor: int, views: list[memoryview]) -> list[memoryview]:
-    """Writes as much as there is room for; returns the rest.
+    """Write as much as the pipe takes and return the rest.
 
     Raises:
-        OSError: nobody reads any more.
+        OSError: the worker has closed its end.
     """
     count = os.writev(descriptor, views[:_MAX_BUFFERS])
     for index, view in enumerate(views):
@@ -92,7 +92,7 @@ def write_available(descriptor: int, views: list[memoryview]) -> list[memoryview
 
 
 def read_frames(file: BufferedReader) -> Iterator[tuple[VideoFrame, int]]:
-    """Pictures and their times as they come in; ends where they do, be it in the middle of one."""
+    """Yield frames and their PTS as they arrive; stop at the end, also within a frame."""
     header = bytearray(_HEADER.size)
     while file.readinto(header) == len(header):
         pts, width, height, is_10bit, *color_codes = _HEADER.unpack(header)

@@ -1,0 +1,89 @@
+"""Keyword arguments of `streamcam.process`, which are also the options of the commands; one line an option.
+
+Types repeat those of the fields in `streamcam.options`, for editors and type checkers; a test keeps them equal.
+Default, help text, choices and range stand at the field alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, Literal, TypedDict
+
+from .options import Codec, Colormap, Decoder, Encoder, Fit, Interpolation, Layout, Precision, Scale
+
+__all__ = [
+    "DrawKeywords",
+    "ExplainKeywords",
+    "JobKeywords",
+    "ModelKeywords",
+    "SinkKeywords",
+    "SourceKeywords",
+    "TemporalKeywords",
+]
+
+
+class ModelKeywords(TypedDict, total=False):
+    """Keywords of `streamcam.options.ModelOptions`."""
+
+    model: Any
+    preprocess: Any
+    labels: Any
+    fit: Literal["auto"] | Fit
+    image_input: str
+    extra_input: Mapping[str, Any]
+
+
+class ExplainKeywords(TypedDict, total=False):
+    """Keywords of `streamcam.options.ExplainOptions`; a single target needs no tuple."""
+
+    method: Any
+    layer: str
+    target: Any
+    params: Mapping[str, Any]
+    batch: int
+    precision: Precision
+    device: str
+
+
+class TemporalKeywords(TypedDict, total=False):
+    """Keywords of `streamcam.options.TemporalOptions`."""
+
+    every: int | Literal["auto"]
+    change_threshold: float
+    interpolation: Interpolation
+    scale: Scale
+
+
+class DrawKeywords(TypedDict, total=False):
+    """Keywords of `streamcam.options.DrawOptions`."""
+
+    layout: Layout
+    colormap: Colormap
+    alpha: float
+    caption: bool
+
+
+class SourceKeywords(TypedDict, total=False):
+    """Keywords of `streamcam.options.SourceOptions`."""
+
+    start: Fraction | None
+    end: Fraction | None
+    timeout_seconds: float
+    decoder: Decoder
+
+
+class SinkKeywords(TypedDict, total=False):
+    """Keywords of `streamcam.options.SinkOptions`."""
+
+    codec: Codec | None
+    crf: int | None
+    preset: str | None
+    overwrite: bool
+    encoder: Encoder
+
+
+class JobKeywords(
+    ModelKeywords, ExplainKeywords, TemporalKeywords, DrawKeywords, SourceKeywords, SinkKeywords, total=False
+):
+    """Keywords of `streamcam.process` and options of ``streamcam process``."""
