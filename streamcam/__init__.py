@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from .errors import StreamcamError as StreamcamError
     from .errors import TargetError as TargetError
     from .explainer import Explainer as Explainer
-    from .explainer import Explanation as Explanation
+    from .explanation import Explanation as Explanation
     from .pipeline import Summary as Summary
 
 __version__ = "0.1.0"
 
 _LAZY_IMPORTS = {
     "DeviceError": "errors",
-    "Explainer": "explanation",
+    "Explainer": "explainer",
     "Explanation": "explanation",
     "LayerError": "errors",
     "MethodError": "errors",

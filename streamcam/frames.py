@@ -24,10 +24,6 @@ WORKING_FORMATS = ("yuv420p", "yuv420p10le")
 RgbImage: TypeAlias = NDArray[np.uint8]
 """``uint8 (height, width, 3)``, RGB, full range."""
 
-Plane: TypeAlias = NDArray[Any]
-Planes: TypeAlias = tuple[Plane, Plane, Plane]
-"""Luma, Cb and Cr: ``uint8`` or, for 10-bit pictures, ``uint16 (height, width)`` each."""
-
 Heatmap: TypeAlias = NDArray[np.float32]
 """``float32 (h, w)``, raw evidence on a grid that divides the model's input evenly, not normalised, never NaN."""
 
@@ -35,23 +31,6 @@ MapKind: TypeAlias = Literal["heat", "pixels", "signed"]
 """How maps are shown: ``heat``, evidence above zero on a coarse grid; ``pixels``, the same pixel by pixel, where a
 few outliers must not set the scale; ``signed``, pixel by pixel, for and against, around zero."""
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
-
-
-def sample_dtype(pixel_format: str) -> np.dtype[Any]:
-    """The type of a picture's samples."""
-    return np.dtype(np.uint16 if pixel_format.endswith("10le") else np.uint8)
-
-
-def plane_arrays(video_frame: VideoFrame) -> Planes:
-    """Luma, Cb and Cr of a 4:2:0 picture, 8-bit or 10-bit little-endian, as views of it."""
-    dtype = sample_dtype(video_frame.format.name)
-    luma, blue, red = (
-        np.frombuffer(memoryview(plane), dtype).reshape(-1, plane.line_size // dtype.itemsize)[
-            : plane.height, : plane.width
-        ]
-        for plane in video_frame.planes
-    )
-    return luma, blue, red
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +126,11 @@ class Frame:
         index: 0, 1, 2 … in the order delivered by the source.
         pts: presentation time in units of `SourceInfo.time_base`, strictly increasing.
         video_frame: upright, in `SourceInfo.pixel_format`. Read only: decoders may still refer to it.
-        model_input: the model's view of it, ``uint8 (h, w, 3)`` RGB, or None where no explanation is wanted.
+        model_input: the image at the model's input size, ``uint8 (h, w, 3)`` RGB; None if it is not to be explained.
         passthrough_packets: packets of copied streams that were read since the frame before.
         arrival_time: when the source delivered it, in seconds of `time.monotonic`; 0 before the road takes it.
+        rgb_frame: the same image before its conversion to YUV, ``rgb24``, if the source is an RGB image; the model
+            input is made from it.
     """
 
     index: int
@@ -158,6 +139,7 @@ class Frame:
     model_input: RgbImage | None = None
     passthrough_packets: tuple[Packet[Any], ...] = ()
     arrival_time: float = 0.0
+    rgb_frame: VideoFrame | None = None
 
 
 Batch: TypeAlias = tuple[Frame, ...]

@@ -119,14 +119,29 @@ def fit_to_input(
         size = (_round_to_multiple(ideal_height * float(aspect), stride), _round_to_multiple(ideal_height, stride))
         return Geometry(source, size, size)
     if mode in ("crop", "letterbox"):
-        wider = aspect > Fraction(width, height)
-        if wider == (mode == "letterbox"):
-            scaled = (width, max(1, round(width / aspect)))
-        else:
-            scaled = (max(1, round(height * aspect)), height)
+        scaled = letterbox_size(source, model_input, pixel_aspect=pixel_aspect, cover=mode == "crop")
         return Geometry(source, model_input, scaled, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
     raise OptionError(f"--fit {mode!r} is not known", expected=f"one of {', '.join(FITS)}")
 
 
-def _round_to_multiple(length: float, stride: int) -> int:
+def letterbox_size(
+    source: Size, target: Size, *, pixel_aspect: Fraction = Fraction(1), cover: bool = False, multiple: int = 1
+) -> Size:
+    """Return the size of an image scaled into a target of another aspect ratio.
+
+    Args:
+        source: ``(width, height)`` of the image.
+        target: ``(width, height)`` to fill.
+        pixel_aspect: width of a source pixel over its height.
+        cover: cover the target, with the excess outside of it, instead of fitting within it.
+        multiple: round both sides to a multiple of this, at least one.
+    """
+    width, height = target
+    aspect = Fraction(source[0], source[1]) * pixel_aspect
+    if (aspect > Fraction(width, height)) == cover:
+        return _round_to_multiple(height * aspect, multiple), _round_to_multiple(height, multiple)
+    return _round_to_multiple(width, multiple), _round_to_multiple(width / aspect, multiple)
+
+
+def _round_to_multiple(length: float | Fraction, stride: int) -> int:
     return max(1, round(length / stride)) * stride

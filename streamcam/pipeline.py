@@ -206,7 +206,7 @@ def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCall
                 # Not in this thread: an interrupt rises here, and must not rise between a picture and its count.
                 for item in group.prefetch(encode(rendered, sink, timer, counts), depth=1, name="encode"):
                     callbacks.on_frame(item)
-            sink.write_packets(source.tail)
+            sink.write_packets(source.trailing_packets)
         except KeyboardInterrupt:
             interrupted = True
             if not sink.num_frames:
@@ -347,5 +347,5 @@ def select_and_resize(
     for frame in frames:
         arrival_time = time.monotonic()
         counts.frames_in += 1
-        model_input = resizer(frame.video_frame) if is_selected(frame) else None
+        model_input = resizer(frame.rgb_frame or frame.video_frame) if is_selected(frame) else None
         yield dataclasses.replace(frame, model_input=model_input, arrival_time=arrival_time)

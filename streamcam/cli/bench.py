@@ -88,7 +88,7 @@ def bench(
     from ..bench.plot import plot as draw
     from ..bench.result import bench as run
     from ..options import make_job
-    from ..sinks import check_not_input
+    from ..sinks.paths import check_not_input
 
     if plot is not None:
         check_plot(plot)

@@ -113,7 +113,7 @@ def process(
     """
     from ..methods import METHODS, method_name
     from ..options import make_job
-    from ..sinks import check_not_input
+    from ..sinks.paths import check_not_input
 
     option_values: dict[str, Any] = {
         **options.model_options(

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Attribution, SourceInfo, sample_dtype
+from ..frames import Attribution, SourceInfo
 from ..geometry import Size
-from .colormaps import rgb_to_ycbcr
-from .yuv import BlendOp, blend_coefficients, next_even
+from ..media.color import rgb_to_ycbcr
+from ..media.planes import next_even, sample_dtype
+from .yuv import BlendOp, blend_coefficients
 
 _CACHED_PER_PANEL = 32
 """Plates kept ready for each panel: in a steady scene only the percentage changes, back and forth."""

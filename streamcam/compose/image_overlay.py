@@ -13,7 +13,7 @@ from .overlay import opacity_and_color
 from .upsample import LEVELS, MapUpsampler
 
 
-def overlay(
+def overlay_image(
     image: RgbImage,
     heatmap: Heatmap,
     geometry: Geometry,

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..frames import Plane, Planes
+from ..media.planes import Plane, Planes
 
 _VERSION = 1
 """Of the functions in `blend.c`: a library that was left behind by another version of it is not called."""

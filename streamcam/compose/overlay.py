@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import MapKind, Plane, Planes, SourceInfo, sample_dtype
+from ..frames import MapKind, SourceInfo
+from ..media.color import rgb_to_ycbcr
+from ..media.planes import Plane, Planes, next_even, sample_dtype
 from ..options import DrawOptions
 from . import native as compiled
-from .colormaps import colormap, rdbu_colormap, rgb_to_ycbcr
+from .colormaps import colormap, rdbu_colormap
 from .upsample import LEVELS, QuantizedMap
-from .yuv import BlendOp, PlaneBlender, blend_coefficients, blend_dtype, next_even, padded_rows
+from .yuv import BlendOp, PlaneBlender, blend_coefficients, blend_dtype, padded_rows
 
 
 def smoothstep(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ..frames import SourceInfo
 from ..geometry import Size
+from ..media.planes import next_even
 from ..options import DrawOptions
-from .yuv import next_even
 
 
 @dataclass(frozen=True, slots=True)

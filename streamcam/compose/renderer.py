@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ..frames import Attribution, ExplainedFrame, Frame, MapKind, Planes, SourceInfo, plane_arrays, sample_dtype
+from ..frames import Attribution, ExplainedFrame, Frame, MapKind, SourceInfo
 from ..geometry import Geometry, Size
+from ..media.color import rgb_to_ycbcr, set_color_tags
+from ..media.planes import Planes, copy_into, next_even, plane_arrays, sample_dtype
 from ..options import DrawOptions
 from .caption import MIN_IMAGE_SIDE, CaptionRenderer
-from .colormaps import rgb_to_ycbcr
 from .overlay import OverlayBlender
 from .panels import arrange_panels
 from .upsample import MapUpsampler
-from .yuv import PlaneBlender, copy_into, next_even
+from .yuv import PlaneBlender
 
 
 class FrameRenderer:
@@ -119,7 +120,4 @@ def pad_to_even(frame: Frame, info: SourceInfo) -> VideoFrame:
 def copy_color_tags(video_frame: VideoFrame, frame: Frame, info: SourceInfo) -> VideoFrame:
     """A drawn picture with the time of its frame and the colour tags of its source."""
     video_frame.pts, video_frame.time_base, video_frame.duration = frame.pts, info.time_base, frame.video_frame.duration
-    color = info.color
-    video_frame.color_range, video_frame.colorspace = color.range, color.matrix
-    video_frame.color_primaries, video_frame.color_trc = color.primaries, color.transfer
-    return video_frame
+    return set_color_tags(video_frame, info.color)

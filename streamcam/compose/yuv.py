@@ -12,31 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Plane, Planes
 from ..geometry import Size
+from ..media.planes import Plane, Planes
 
 Floats: TypeAlias = NDArray[np.float64]
-
-
-def next_even(length: int) -> int:
-    """The next even number."""
-    return length + length % 2
-
-
-def copy_into(target: Planes, source: Planes, top: int = 0, left: int = 0) -> None:
-    """Copies a picture to line ``top`` and column ``left``, both even, of a larger one of even sides.
-
-    The last line and column of an odd picture are repeated, so that each chroma sample keeps its four pixels.
-    """
-    height, width = source[0].shape
-    luma = target[0][top : top + next_even(height), left : left + next_even(width)]
-    luma[:height, :width] = source[0]
-    if width % 2:
-        luma[:height, width] = source[0][:, -1]
-    if height % 2:
-        luma[height] = luma[height - 1]
-    for to, plane in zip(target[1:], source[1:], strict=True):
-        to[top // 2 : top // 2 + plane.shape[0], left // 2 : left // 2 + plane.shape[1]] = plane
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,6 @@ media library. To add one, write a class that fulfils `Sink` and enter it in `SI
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 from ..errors import SinkError
 from ..frames import SourceInfo
 from ..options import Codec, SinkOptions
+from .paths import check_output_path
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -29,8 +27,8 @@ SINKS: dict[str, str] = {
     ".mkv": "streamcam.sinks.video:VideoSink",
     ".webm": "streamcam.sinks.video:VideoSink",
     ".png": "streamcam.sinks.image_file:ImageSink",
-    ".jpg": "streamcam.sinks.image_file:PictureSink",
-    ".jpeg": "streamcam.sinks.image_file:PictureSink",
+    ".jpg": "streamcam.sinks.image_file:ImageSink",
+    ".jpeg": "streamcam.sinks.image_file:ImageSink",
 }
 """Suffix of the output -> ``module:class``."""
 
@@ -113,64 +111,6 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
     check_output_path(path, overwrite=options.overwrite, inputs=[info.name])
     module, _, name = target.partition(":")
     return cast(Sink, getattr(import_module(module), name)(options, info))
-
-
-def check_not_input(path: Path, inputs: Iterable[str], option: str) -> None:
-    """Whether a file is none of those that are read, under whatever name.
-
-    Args:
-        path: of the file.
-        inputs: what is read meanwhile, files and others.
-        option: by which the file was named.
-
-    Raises:
-        SinkError: it is one of them.
-    """
-    for input_name in inputs:
-        with contextlib.suppress(OSError, ValueError):
-            if os.path.samefile(input_name, path):
-                raise SinkError(f"{path} is the input itself", hint=f"choose another name with {option}")
-
-
-def check_output_path(path: Path, *, overwrite: bool, option: str = "-o", inputs: Iterable[str] = ()) -> None:
-    """Whether a file can be created, and is none of the inputs.
-
-    Raises:
-        SinkError: it is an input, a folder, exists already, or its folder is missing or cannot be written to.
-    """
-    check_not_input(path, inputs, option)
-    try:
-        path.stat()
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise SinkError(
-            f"{path} cannot be written: {error.strerror}", hint=f"choose another name with {option}"
-        ) from error
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder", expected="a file name")
-    if path.exists() and not overwrite:
-        raise SinkError(
-            f"{path} exists already", hint=f"use --overwrite to replace it, or choose another name with {option}"
-        )
-    check_directory(path.parent, option)
-
-
-def check_directory(directory: Path, option: str) -> None:
-    """Whether files can be created in a folder.
-
-    Raises:
-        SinkError: it is missing, or cannot be written to.
-    """
-    if not directory.is_dir():
-        raise SinkError(f"the folder {directory} does not exist", hint="create it first")
-    try:
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise SinkError(
-            f"the folder {directory} cannot be written to: {error.strerror}", hint=f"choose another one with {option}"
-        ) from error
 
 
 def default_suffix(codec: Codec | None) -> str:

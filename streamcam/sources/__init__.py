@@ -3,10 +3,9 @@
 A source is opened by `open_source`, which looks at the scheme of the URL (a plain path has none) and
 imports the module that reads it; importing this package loads no media library.
 
-To add a source, write a class of ``(options, *, stay)`` that fulfils `Source` and enter it in `SOURCES`.
-
-A camera, which may be lost and come back, is a `Camera` made by `open_camera`. To add a kind of camera, write a
-function that says how it is opened and enter it in `CAMERAS`.
+To add a source, write a class of ``(options, *, keep_on_gpu)`` that implements `Source` and enter it in `SOURCES`.
+A camera, which may be lost and come back, is a `Camera` made by `open_camera`; `streamcam.sources.cameras` lists their
+kinds.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
     from .cameras.camera import Camera
-    from .cameras.camera_urls import CameraEndpoint
 
 SOURCES: dict[str, str] = {
     "file": "streamcam.sources.files.file:FileSource",
@@ -34,19 +32,6 @@ SOURCES: dict[str, str] = {
     "webp": "streamcam.sources.files.webp:WebpSource",
 }
 """Scheme of the URL, or kind of file that needs a reader of its own -> ``module:class``."""
-
-CAMERAS: dict[str, str] = {
-    "rtsp": "streamcam.sources.cameras.camera_urls:rtsp",
-    "rtsps": "streamcam.sources.cameras.camera_urls:rtsp",
-    "http": "streamcam.sources.cameras.camera_urls:http",
-    "https": "streamcam.sources.cameras.camera_urls:http",
-    "rtmp": "streamcam.sources.cameras.camera_urls:rtmp",
-    "webcam": "streamcam.sources.cameras.camera_urls:webcam",
-    "lavfi": "streamcam.sources.cameras.camera_urls:lavfi",
-    "file": "streamcam.sources.cameras.camera_urls:file",
-    "-": "streamcam.sources.cameras.camera_urls:standard_input",
-}
-"""Kind of camera, mostly the scheme of its URL -> ``module:function`` of `CameraOptions` that tells its `Address`."""
 
 
 @runtime_checkable
@@ -69,7 +54,7 @@ class Source(Protocol):
     decoder: str
     skipped: int
     notes: list[str]
-    tail: tuple[Packet[Any], ...]
+    trailing_packets: tuple[Packet[Any], ...]
 
     def __enter__(self) -> Self: ...
 
@@ -91,7 +76,7 @@ def open_source(options: SourceOptions, *, keep_on_gpu: bool = False) -> Source:
 
     Args:
         options: path or URL, and the part of it that is wanted.
-        keep_on_gpu: frames that a card decodes may stay there, where they need nothing but to be shown; `SourceInfo.on_card`
+        keep_on_gpu: frames that a card decodes may stay there, where they need nothing but to be shown; `SourceInfo.on_gpu`
             tells whether they do.
 
     Raises:
@@ -130,29 +115,6 @@ def open_camera(
     from .cameras.camera import Camera
 
     return Camera(options, log, wait_until_ready=wait_until_ready)
-
-
-def camera_endpoint(options: CameraOptions) -> CameraEndpoint:
-    """How a camera is opened.
-
-    Raises:
-        SourceError: there is no such kind of camera, or no such file.
-    """
-    url = options.url
-    scheme, separator, _ = url.partition("://")
-    scheme = scheme.lower() if separator else "file"
-    if url == "-" or url.startswith("lavfi:"):
-        scheme = url.partition(":")[0]
-    elif url == "webcam" or url.startswith(("webcam:", "/dev/video")):
-        scheme = "webcam"
-    if scheme not in CAMERAS:
-        raise SourceError(
-            f"{scheme}:// is not a kind of camera",
-            expected="rtsp://, rtsps://, http://, https://, rtmp://, webcam, lavfi:GRAPH, a file or -",
-            hint=did_you_mean(scheme, CAMERAS),
-        )
-    module, _, name = CAMERAS[scheme].partition(":")
-    return cast("CameraEndpoint", getattr(import_module(module), name)(options))
 
 
 def report_environment() -> dict[str, str | list[str]]:

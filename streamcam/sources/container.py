@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from ..errors import SourceError, did_you_mean, redact_url
 from ..media import cuda
+from ..media.mp4_boxes import iter_boxes
 from .image_headers import is_animated_png
 
 _TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
@@ -195,17 +196,6 @@ def _unknown_host_reason(url: str) -> str:
 
 def _lacks_index(path: Path) -> bool:
     """True for an MP4 or QuickTime file without a ``moov`` box."""
-    box_types: list[bytes] = []
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        position = 0
-        while position + 8 <= size:
-            file.seek(position)
-            head = file.read(16)
-            length, box_type = int.from_bytes(head[:4]), head[4:8]
-            length = int.from_bytes(head[8:]) if length == 1 else length or size
-            if length < 8:
-                break
-            box_types.append(box_type)
-            position += length
+        box_types = [box.type for box in iter_boxes(file)]
     return box_types[:1] == [b"ftyp"] and b"moov" not in box_types

@@ -11,6 +11,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from ..frames import WORKING_FORMATS, ColorSpec
 from ..geometry import Size
+from ..media.color import color_tags, set_color_tags
 from ..media.cuda import ON_CARD, is_emulated
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ class FrameNormalizer:
         first = to_host(first)
         self._time_base = time_base
         self._reformatter = VideoReformatter()
-        self._graphs: dict[tuple[str, int, int], Graph] = {}
+        self._graphs: dict[tuple[str, str, int, int], Graph] = {}
         self.pixel_format = WORKING_FORMATS[max(part.bits for part in first.format.components) > 8]
-        self.color = SRGB_AS_YUV if _needs_color_conversion(first) else _color_tags(first)
+        self.color = SRGB_AS_YUV if _needs_color_conversion(first) else color_tags(first)
         width, height = first.width, first.height
         self.width, self.height = (height, width) if "transpose" in rotation else (width, height)
         self.num_resized = 0
@@ -83,6 +84,19 @@ class FrameNormalizer:
             self.num_resized += 1
             frame = self._rescale(frame, (self.width, self.height), self.pixel_format)
         return frame
+
+    def to_rgb(self, frame: VideoFrame) -> VideoFrame | None:
+        """Return the upright image of a decoded frame as ``rgb24``; None if it is YUV."""
+        if not _needs_color_conversion(frame):
+            return None
+        rotation = rotation_filters(frame, mirrored=self._mirrored)
+        if _may_be_transparent(frame):
+            rgb = _blend_over_white(frame, self._reformatter)
+        else:
+            rgb = self._reformatter.reformat(
+                frame, format="rgb24", src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.JPEG, threads=1
+            )
+        return self._rotate(rgb, rotation) if rotation else rgb
 
     def _normalize_gpu_frame(self, frame: VideoFrame) -> VideoFrame:
         is_resized = (frame.width, frame.height) != (self.width, self.height)
@@ -105,11 +119,11 @@ class FrameNormalizer:
             interpolation=_EXACT,
             threads=1,
         )
-        return _set_color_tags(yuv, SRGB_AS_YUV)
+        return set_color_tags(yuv, SRGB_AS_YUV)
 
     def _rescale(self, frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
         """A YUV picture in another size or layout, its numbers meaning what they did."""
-        tags = _color_tags(frame)
+        tags = color_tags(frame)
         color_range = tags.range or ColorRange.MPEG
         # The same matrix before and after is none; the scaler knows few, and fails on the others.
         rescaled = self._reformatter.reformat(
@@ -123,10 +137,10 @@ class FrameNormalizer:
             interpolation=_EXACT,
             threads=1,
         )
-        return _set_color_tags(rescaled, tags)
+        return set_color_tags(rescaled, tags)
 
     def _rotate(self, frame: VideoFrame, rotation: str) -> VideoFrame:
-        key = (rotation, frame.width, frame.height)
+        key = (rotation, frame.format.name, frame.width, frame.height)
         if key not in self._graphs:
             self._graphs[key] = self._build_graph(frame, rotation)
         graph = self._graphs[key]
@@ -154,9 +168,7 @@ def to_host(frame: VideoFrame) -> VideoFrame:
     if frame.format.name != ON_CARD:
         return frame
     assert frame.sw_format is not None
-    return _set_color_tags(
-        VideoReformatter().reformat(frame, format=frame.sw_format.name, threads=1), _color_tags(frame)
-    )
+    return set_color_tags(VideoReformatter().reformat(frame, format=frame.sw_format.name, threads=1), color_tags(frame))
 
 
 def rotation_filters(frame: VideoFrame, *, mirrored: bool = False) -> str:
@@ -166,24 +178,6 @@ def rotation_filters(frame: VideoFrame, *, mirrored: bool = False) -> str:
     in memory until the garbage collector runs, and with a colour profile among them PyAV 18.1 crashes there.
     """
     return (_MIRRORED_ROTATION_FILTERS if mirrored else _ROTATION_FILTERS)[round(frame.rotation / 90) % 4]
-
-
-def _color_tags(frame: VideoFrame) -> ColorSpec:
-    full_by_name = frame.format.name.startswith("yuvj")
-    return ColorSpec(
-        range=2 if full_by_name else int(frame.color_range),
-        primaries=int(frame.color_primaries),
-        transfer=int(frame.color_trc),
-        matrix=int(frame.colorspace),
-    )
-
-
-def _set_color_tags(frame: VideoFrame, color: ColorSpec) -> VideoFrame:
-    frame.color_range = color.range
-    frame.color_primaries = color.primaries
-    frame.color_trc = color.transfer
-    frame.colorspace = color.matrix
-    return frame
 
 
 def _needs_color_conversion(frame: VideoFrame) -> bool:

@@ -22,7 +22,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frame, plane_arrays
+from ..frames import Frame
+from ..media.planes import plane_arrays
 from ..options import TemporalOptions
 
 ThumbnailPlanes: TypeAlias = tuple[NDArray[np.float32], ...]

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frame, Heatmap, plane_arrays
+from ..frames import Frame, Heatmap
 from ..geometry import Geometry
+from ..media.planes import plane_arrays
 from .change_detection import is_cut
 
 Luma: TypeAlias = NDArray[np.uint8]

@@ -23,7 +23,7 @@ def test_without_a_card_the_processor_does_it(
     out = tmp_path / "o.mp4"
     summary = streamcam.process(clip, out, decode="gpu", decoder="gpu", codec=codec, **BUILD)
     assert (summary.decoder, summary.encoder, summary.frames_out) == ("h264", name, 50)
-    assert [note for note in summary.notes if "--decoder nvdec: the processor decodes (none here)" in note]
+    assert [note for note in summary.notes if "--decoder nvdec: frames are decoded on the CPU (none here)" in note]
     why = "cards do not encode vp9" if codec == "vp9" else "none here"
     assert [note for note in summary.notes if f"--encoder nvenc: the processor encodes ({why})" in note]
     with av.open(str(out)) as container:

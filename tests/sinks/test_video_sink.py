@@ -19,7 +19,7 @@ from streamcam.options import SourceOptions
 from streamcam.sources import open_source
 from tests.media_helpers import (
     COLORS,
-    boxes,
+    box_types,
     color_patches,
     frame_times,
     gradient_frame,
@@ -48,7 +48,7 @@ def test_every_codec_in_every_container_keeps_times_sound_and_size(
 ) -> None:
     target = tmp_path / f"out{suffix}"
     _, writer = transcode(clip, target, codec=codec)
-    assert writer.frames == 50
+    assert writer.num_frames == 50
     before, after = frame_times(clip), frame_times(target)
     assert len(after) == 50
     assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= (
@@ -123,7 +123,7 @@ def test_rotation_is_shown_once(tmp_path: Path) -> None:
 def test_plays_in_a_browser(clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     transcode(clip, target)
-    order = boxes(target)
+    order = box_types(target)
     assert order.index("moov") < order.index("mdat")
     assert "moof" not in order
     with av.open(str(target)) as container:
@@ -193,7 +193,7 @@ def test_ten_bit_becomes_eight_where_the_codec_has_no_more(tmp_path: Path) -> No
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 @pytest.mark.parametrize("codec", ["h264", "vp9"])
 def test_hdr_is_refused_by_eight_bit_codecs(tmp_path: Path, transfer: int, name: str, codec: str) -> None:
-    about = source_info(pixel_format="yuv420p10le", colour=ColorSpec(1, 9, transfer, 9))
+    about = source_info(pixel_format="yuv420p10le", color=ColorSpec(1, 9, transfer, 9))
     with pytest.raises(SinkError, match=rf"is HDR \({name}\), which {codec} cannot keep; use --codec hevc or av1"):
         open_test_sink(tmp_path / "o.mp4", about, codec=codec)
 

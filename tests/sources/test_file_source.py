@@ -49,7 +49,7 @@ def test_info_and_frames_of_an_ordinary_clip(clip: Path) -> None:
     assert (info.width, info.height, info.pixel_format) == (160, 96, "yuv420p")
     assert (info.average_fps, info.num_frames, info.is_image, info.live) == (25, 50, False, False)
     assert info.duration_seconds == pytest.approx(2, abs=0.05)
-    assert "copied" not in repr(info)  # streams of a closed container must not be touched
+    assert "passthrough_streams" not in repr(info)  # streams of a closed container must not be touched
     assert info.metadata["title"] == "made for a test"
     assert [frame.index for frame in frames] == list(range(50))
     assert all(frame.model_input is None for frame in frames)
@@ -202,7 +202,7 @@ def test_start_and_end_cut_to_the_frame_and_shift_to_zero(tmp_path: Path, suffix
     assert len(frames) == 25
     assert frames[0].pts * source.info.time_base < Fraction(1, 25)
     np.testing.assert_array_equal(luma(frames[0]), luma(every[13]))
-    packets = [*(p for f in frames for p in f.passthrough_packets), *source.tail]
+    packets = [*(p for f in frames for p in f.passthrough_packets), *source.trailing_packets]
     times = [float(packet.pts * packet.time_base) for packet in packets]
     assert 0 <= min(times) < 0.03
     assert 0.95 < max(times) < 1
@@ -396,7 +396,7 @@ def test_the_last_frame_of_an_animation_keeps_its_length(tmp_path: Path) -> None
     path, out = tmp_path / "anim.webp", tmp_path / "out.mp4"
     images = [Image.fromarray(np.full((32, 48, 3), 30 * n, np.uint8)) for n in range(4)]
     images[0].save(path, save_all=True, append_images=images[1:], duration=[100, 200, 50, 300], lossless=True)
-    process(path, out, model="tests.road.models:brightness", preprocess="none")
+    process(path, out, model="tests.pipeline.models:brightness", preprocess="none")
     with av.open(str(out)) as container:
         frames = list(container.decode(video=0))
         assert [float(frame.time) for frame in frames] == [0, 0.1, 0.3, 0.35]

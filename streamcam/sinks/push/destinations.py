@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from ...errors import OptionError, SinkError
 from ...options import OutputOptions, SinkOptions
-from .. import check_directory, check_not_input, check_output_path
 from ..codecs import CONTAINERS, choose_encoder, choose_live_encoder
+from ..paths import check_directory, check_not_input, check_output_path
 
 
 @dataclass(frozen=True, slots=True)

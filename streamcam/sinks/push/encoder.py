@@ -18,9 +18,9 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...errors import SinkError, redact_url
+from ...media.letterbox import Letterboxer
 from ..codecs import choose_live_encoder
 from .destinations import Destination
-from .letterbox import Letterboxer
 from .protocol import TIME_BASE, WorkerConfig
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from io import BufferedReader
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ...frames import ColorSpec, plane_arrays
+from ...media.color import color_tags
+from ...media.planes import plane_arrays
 from ...options import OutputOptions
 
 TIME_BASE = Fraction(1, 90_000)
@@ -49,11 +50,6 @@ class WorkerConfig:
         """As it is received."""
         values = json.loads(line)
         return cls(OutputOptions(**values["options"]), Fraction(values["rate"]))
-
-
-def color_tags(frame: VideoFrame) -> ColorSpec:
-    """A picture's tags."""
-    return ColorSpec(int(frame.color_range), int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace))
 
 
 def plane_bytes(frame: VideoFrame) -> list[memoryview]:

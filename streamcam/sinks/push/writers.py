@@ -12,10 +12,11 @@ from av.video.frame import VideoFrame
 from ...concurrency.group import StageGroup
 from ...errors import SinkError
 from ...frames import SourceInfo
+from ...media.color import color_tags
+from ...media.letterbox import Letterboxer
 from .. import Sink, open_sink
 from .destinations import sink_options
-from .letterbox import Letterboxer
-from .protocol import TIME_BASE, WorkerConfig, color_tags, plane_bytes, write_available
+from .protocol import TIME_BASE, WorkerConfig, plane_bytes, write_available
 
 _CLOSE_QUEUE_DEPTH = 2
 

@@ -15,8 +15,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from ...errors import SourceError
 from ...frames import Frame, SourceInfo
 from ...options import CameraOptions
-from .. import camera_endpoint
 from ..normalize import FrameNormalizer, rotation_filters
+from . import camera_endpoint
 from .clocks import TICKS_PER_SECOND, LiveClock
 from .connection import Connection
 

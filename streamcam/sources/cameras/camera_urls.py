@@ -1,4 +1,4 @@
-"""How each kind of camera is opened; see `streamcam.sources.CAMERAS`."""
+"""The FFmpeg input of each kind of camera; see `streamcam.sources.cameras.CAMERAS`."""
 
 from __future__ import annotations
 
