@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _ImageResult:
-    """One picture's part of a look."""
+    """The results of one image."""
 
     maps: NDArray[np.float32]
     targets: tuple[str, ...]
@@ -67,7 +67,7 @@ class Explainer:
         image_input, extra_input: for models with several inputs, as ``--image-input`` and ``--extra-input``.
 
     Raises:
-        StreamcamError: something cannot be had; says what, and what to do.
+        StreamcamError: an argument is invalid, or the model cannot be loaded or explained.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class Explainer:
 
         Args:
             images: ``uint8`` RGB of any size, NumPy or tensors: ``(H, W, 3)``, ``(N, H, W, 3)``, or a list of the
-                former. Images of several shapes are stretched to one input, unless ``fit`` says otherwise. Where the
-                model's answer is not a number, the map is zero and a note says for which image.
+                former. Images of several shapes are stretched to one input, unless ``fit`` is set. If the model's
+                output is not finite, the map is zero and a note names the image.
             progress: called with passes done and passes in all of each batch, for methods of many passes.
 
         Raises:
@@ -178,7 +178,7 @@ class Explainer:
         )
 
     def _choose_fit(self, images: list[RgbImage]) -> Fit | None:
-        """The fit for pictures of several shapes; None leaves it to the engine."""
+        """Return the fit for images of several shapes; None leaves it to the engine."""
         inputs = {self._engine.geometry(_source_info(image)).input for image in images}
         if len(inputs) == 1:
             return None

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Explanation:
-    """Where a model looked in ``N`` images.
+    """The attributions of ``N`` images.
 
-    With several targets (``target=[…]``) everything below that is told of a target has a second axis for them.
+    With several targets (``target=[…]``) every attribute of a target has a second axis for them.
 
     Attributes:
-        maps: raw evidence, float32 ``(N, h, w)``, on the target layer's grid or, of methods that explain pixels, of the
-            size of the model's input; not normalised.
+        maps: raw attribution, float32 ``(N, h, w)``, not normalised; on the target layer's grid or, for methods that
+            explain pixels, of the model's input size.
         targets: name of what was explained in each image.
         scores: what was explained, in logits (pre-softmax), float32 ``(N,)``.
         probabilities: of the class, float32 ``(N,)``; NaN for a target that is no class.
@@ -35,8 +35,8 @@ class Explanation:
         method: name of the method.
         layer: path of the target layer; ``input`` where the method has none.
         precision: that the model ran in; maps are float32.
-        display: how the maps are meant to be shown: ``heat``, ``pixels`` or ``signed``.
-        quality_metrics: what the method says of its maps' quality, float32 ``(N,)`` each, by name.
+        display: how to show the maps: ``heat``, ``pixels`` or ``signed``.
+        quality_metrics: the method's metrics of its maps' quality, float32 ``(N,)`` each, by name.
         notes: what the user should know, such as the layer that was chosen and why.
         images: as they came, ``uint8 (H, W, 3)`` each.
         geometries: how each image was fitted into the model's input.
@@ -68,13 +68,14 @@ class Explanation:
         colormap: Colormap = "turbo",
         layout: Layout = "overlay",
     ) -> Any:
-        """The images with the evidence over them, registered to the pixel.
+        """Draw the heatmaps over the images, registered to the pixel.
 
         Args:
             images: other images of the same sizes to draw on; those that were explained by default.
             target: which of several targets.
-            scale: evidence that is drawn as full; ``frame`` takes each map's own largest (99th percentile of pixels).
-            alpha: opacity where the evidence is full, 0–1.
+            scale: attribution drawn at full strength; ``frame`` takes each map's own largest (99th percentile of
+                pixels).
+            alpha: opacity of full attribution, 0–1.
             colormap: ``turbo``, ``jet``, ``viridis``, ``inferno`` or ``magma``; signed maps have their own.
             layout: ``overlay``, ``heatmap`` or ``side-by-side``.
 
@@ -122,7 +123,8 @@ class Explanation:
         where = "" if self.layer == "input" else f" at {self.layer}"
         summaries = [self._format_targets(n) for n in range(min(len(self), 3))]
         more = f", and {len(self) - 3} more" if len(self) > 3 else ""
-        return f"<Explanation: {self.method}{where}, {self.precision}; maps {self.maps.shape}; {', '.join(summaries)}{more}>"
+        parts = f"{self.method}{where}, {self.precision}; maps {self.maps.shape}; {', '.join(summaries)}{more}"
+        return f"<Explanation: {parts}>"
 
     def _format_targets(self, n: int) -> str:
         names = self.targets[n] if isinstance(self.targets[n], tuple) else (self.targets[n],)

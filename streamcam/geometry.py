@@ -1,8 +1,8 @@
-"""How a picture is fitted into the model's input, and how a map finds its way back.
+"""Fitting an image into the model's input, and mapping heatmaps back onto the image.
 
 All coordinates are continuous: pixel ``i`` covers ``[i, i + 1)`` and its centre is ``i + 0.5``. A
 `Geometry` is the affine map ``input = source * scale + offset`` per axis; the same object scales the
-picture down (`streamcam.sources`) and spreads the map over the picture (`streamcam.compose`), so
+image down (`streamcam.sources`) and spreads the map over the image (`streamcam.compose`), so
 the two cannot disagree.
 """
 
@@ -26,14 +26,14 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 
 
 _MAX_ASPECT_RATIO = 4
-"""Aspect ratio beyond which ``native`` squeezes and ``crop`` gives up: what is left is no picture to the model."""
+"""Aspect ratio beyond which ``native`` squeezes and ``crop`` is refused: too little of the image would be left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where the pixels of an upright source picture lie in the model's input.
+    """Position and scale of an upright image in the model's input.
 
-    The whole picture is scaled to ``scaled`` and its top left corner is put at ``offset`` of the input:
+    The whole image is scaled to ``scaled`` and its top left corner is put at ``offset`` of the input:
     positive offsets leave a border (letterbox), negative ones cut (crop).
     """
 
@@ -45,7 +45,7 @@ class Geometry:
     def upsample_matrices(
         self, map_size: Size, image_size: Size | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The two matrices that spread a map over the source picture: ``rows @ map @ columns.T``.
+        """Return the two matrices that spread a map over the source image: ``rows @ map @ columns.T``.
 
         A map of ``map_size`` cells divides the model's input evenly. Interpolation is bilinear between
         cell centres, held constant beyond the outermost centres, and zero where the model saw nothing
@@ -54,7 +54,7 @@ class Geometry:
         Args:
             map_size: ``(w, h)`` of the map.
             image_size: ``(W, H)`` to spread over, the source's own size by default; another size
-                (half, for chroma planes) covers the same picture.
+                (half, for chroma planes) covers the same image.
 
         Returns:
             ``rows`` float32 ``(H, h)`` and ``columns`` float32 ``(W, w)``.
@@ -89,21 +89,21 @@ def fit_to_input(
     pixel_aspect: Fraction = Fraction(1),
     stride: int = 32,
 ) -> Geometry:
-    """Fits an upright picture of ``source`` pixels into a model that wants ``model_input``.
+    """Fit an upright image of ``source`` pixels into a model's input.
 
     Args:
-        mode: ``stretch`` scales each axis on its own, so that the whole picture is seen; ``crop`` keeps
-            the aspect ratio and cuts what is over; ``letterbox`` keeps it and leaves a border;
-            ``native`` changes the input instead: the picture's own aspect ratio at about the area of
+        mode: ``stretch`` scales each axis on its own, so that the model sees the whole image; ``crop`` keeps
+            the aspect ratio and cuts the excess; ``letterbox`` keeps it and leaves a border;
+            ``native`` changes the input instead: the image's own aspect ratio at about the area of
             ``model_input``, sides a multiple of ``stride`` (fully convolutional models only).
-        source: ``(width, height)`` of the picture, stored pixels.
+        source: ``(width, height)`` of the image, stored pixels.
         model_input: ``(width, height)`` the model was made for.
         pixel_aspect: width of a stored pixel over its height; aspect ratios are those of the shown
-            picture.
+            image.
         stride: input pixels per cell of the model's last grid, for ``native``.
 
     Raises:
-        OptionError: unknown mode, or a picture too narrow for ``crop``.
+        OptionError: unknown mode, or an image too narrow for ``crop``.
     """
     width, height = model_input
     aspect = Fraction(source[0], source[1]) * pixel_aspect

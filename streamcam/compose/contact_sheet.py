@@ -18,11 +18,11 @@ _BACKGROUND, _TEXT_LEVEL, _FONT_WEIGHT, _JPEG_QUALITY = 24, 230, 500, 80
 
 
 def write_contact_sheet(video_frames: Sequence[VideoFrame], columns: int, path: Path) -> None:
-    """Writes pictures as one PNG, left to right and top to bottom, with a narrow dark gap.
+    """Write frames as one PNG, left to right and top to bottom, with a narrow dark gap.
 
     Args:
         video_frames: at least one; those of another size than the first are scaled to it.
-        columns: pictures in a row.
+        columns: frames in a row.
         path: file to write.
 
     Raises:
@@ -32,13 +32,13 @@ def write_contact_sheet(video_frames: Sequence[VideoFrame], columns: int, path: 
 
 
 def write_titled_sheet(images: Sequence[RgbImage], titles: Sequence[str], columns: int, path: Path) -> None:
-    """Writes images as one picture, each below its title.
+    """Write images as one, each below its title.
 
     Args:
         images: ``uint8 (H, W, 3)``, RGB, at least one; those of another size than the first are scaled to it.
         titles: one for each.
         columns: images in a row.
-        path: file to write; its suffix, ``.png`` or ``.jpg``, says how.
+        path: file to write; its suffix is ``.png`` or ``.jpg``.
 
     Raises:
         SinkError: the file cannot be written.

@@ -1,6 +1,6 @@
-"""Pictures as arrays, one a plane, and paint on them.
+"""Blending into the planes of YUV images.
 
-A plane is ``uint8`` or, for 10-bit pictures, ``uint16 (height, width)``: a view of the picture's own
+A plane is ``uint8`` or, for 10-bit images, ``uint16 (height, width)``: a view of the image's own
 memory without its padding.
 """
 
@@ -20,10 +20,10 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlendOp:
-    """What is to be done to a rectangle of a picture: ``(sample * keep + add) / one`` for each sample.
+    """A change to a rectangle of an image: ``(sample * keep + add) / one`` for each sample.
 
-    Reckoned in integers of twice the samples' width (`blend_dtype`), ``one`` being 256 for 8-bit pictures and
-    65,536 for 10-bit ones. Where nothing is painted, ``keep`` is ``one``, and the sample stays as it is.
+    Computed in integers of twice the samples' width (`blend_dtype`), ``one`` being 256 for 8-bit images and
+    65,536 for 10-bit ones. Where nothing is drawn, ``keep`` is ``one``, and the sample stays as it is.
 
     Attributes:
         luma_keep, luma_add: one value a pixel, ``(2h, 2w)``, or one for each 2×2 block, ``(h, w)``.
@@ -38,12 +38,12 @@ class BlendOp:
 
 
 def blend_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], int]:
-    """The type in which samples of another are reckoned, and what is 1 in it."""
+    """Return the type in which samples are blended, and the value of 1 in it."""
     return np.dtype(f"u{2 * dtype.itemsize}"), int(2 ** (8 * dtype.itemsize))
 
 
 def padded_rows(count: int, size: int, dtype: np.dtype[Any]) -> Plane:
-    """An empty array ``(count, at least size)`` whose lines can be written side by side at full speed.
+    """Return an empty array ``(count, at least size)`` whose lines can be written side by side at full speed.
 
     Lines that lie a multiple of 4096 bytes apart, or nearly half of one, compete for the same cache sets.
     """
@@ -51,13 +51,13 @@ def padded_rows(count: int, size: int, dtype: np.dtype[Any]) -> Plane:
 
 
 def blend_coefficients(dtype: np.dtype[Any], opacity: Floats, color: Floats) -> tuple[Plane, Plane]:
-    """``keep`` and ``add`` that lay a colour over a picture.
+    """Return ``keep`` and ``add`` that blend a color over an image.
 
     Half of one is added too: so the result is rounded to the nearest, and only once. Rounding twice would draw
-    faint contours where picture and evidence are smooth.
+    faint contours where image and attribution are smooth.
 
     Args:
-        dtype: type of the picture's samples.
+        dtype: type of the image's samples.
         opacity: 0–1.
         color: code values; ``add`` has its shape.
     """
@@ -67,11 +67,11 @@ def blend_coefficients(dtype: np.dtype[Any], opacity: Floats, color: Floats) -> 
 
 
 class PlaneBlender:
-    """Paints on pictures of one size. Not thread-safe: it reckons in arrays that it keeps.
+    """Blends into images of one size. Not thread-safe: it computes in arrays that it keeps.
 
     Args:
-        dtype: type of the pictures' samples.
-        size: ``(width, height)`` of the pictures.
+        dtype: type of the images' samples.
+        size: ``(width, height)`` of the images.
     """
 
     def __init__(self, dtype: np.dtype[Any], size: Size) -> None:

@@ -1,7 +1,7 @@
-"""Where frames come from.
+"""Sources of frames: files and cameras.
 
-A source is opened by `open_source`, which looks at the scheme of the URL (a plain path has none) and
-imports the module that reads it; importing this package loads no media library.
+A source is opened by `open_source`, which chooses the module by the scheme of the URL (a plain path has
+none); importing this package loads no media library.
 
 To add a source, write a class of ``(options, *, keep_on_gpu)`` that implements `Source` and enter it in `SOURCES`.
 A camera, which may be lost and come back, is a `Camera` made by `open_camera`; `streamcam.sources.cameras` lists their
@@ -43,9 +43,9 @@ class Source(Protocol):
     call from two threads.
 
     Attributes:
-        info: what is known of the source, from opening on.
-        decoder: what decodes it, and where, for the user.
-        skipped: frames that could not be decoded and were left out, so far.
+        info: properties of the source, from opening on.
+        decoder: name of the decoder and its device, for the user.
+        skipped: frames so far that could not be decoded.
         notes: one-line announcements for the user; complete once the iteration has ended.
         trailing_packets: packets of copied streams that came after the last frame; valid once the iteration ended.
     """
@@ -63,7 +63,7 @@ class Source(Protocol):
     ) -> None: ...
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields frames without ``pixels``.
+        """Yield frames without ``model_input``.
 
         Raises:
             SourceError: a network peer went away or stayed silent for longer than the timeout.
@@ -72,12 +72,12 @@ class Source(Protocol):
 
 
 def open_source(options: SourceOptions, *, keep_on_gpu: bool = False) -> Source:
-    """Opens what ``options.url`` names and decodes its first frame.
+    """Open a source and decode its first frame.
 
     Args:
-        options: path or URL, and the part of it that is wanted.
-        keep_on_gpu: frames that a card decodes may stay there, where they need nothing but to be shown; `SourceInfo.on_gpu`
-            tells whether they do.
+        options: path or URL, and the window of it to read.
+        keep_on_gpu: frames that the GPU decodes may stay there, if they need no conversion; `SourceInfo.on_gpu` is True
+            if they do.
 
     Raises:
         SourceError: it is missing, unreachable, empty, not a video, or none of it can be decoded.
@@ -86,7 +86,7 @@ def open_source(options: SourceOptions, *, keep_on_gpu: bool = False) -> Source:
     scheme = scheme.lower() if separator else "file"
     if scheme not in SOURCES:
         raise SourceError(
-            f"{scheme}:// is not a kind of source",
+            f"unknown source {scheme}://",
             expected="a file, or a URL that begins with http:// or https://",
             hint=did_you_mean(scheme, SOURCES),
         )
@@ -102,12 +102,12 @@ def open_camera(
     *,
     wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
 ) -> Camera:
-    """A camera, which is opened when it is iterated over.
+    """Return a camera, which opens when it is iterated over.
 
     Args:
         options: what to open, and how long to try.
         log: told in one line when it is lost and when it is back.
-        wait_until_ready: returns when somebody is ready for such pictures; only a file waits for that.
+        wait_until_ready: returns when the pipeline is ready for such frames; only a file waits for that.
 
     Raises:
         SourceError: there is no such kind of camera, or no such file.
@@ -118,7 +118,7 @@ def open_camera(
 
 
 def report_environment() -> dict[str, str | list[str]]:
-    """What can decode, and which cameras are plugged in, for ``streamcam doctor``."""
+    """Return decoders and connected cameras, for ``streamcam doctor``."""
     from .cameras.webcams import list_webcams
     from .container import nvdec_unavailable_reason
 

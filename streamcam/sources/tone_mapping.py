@@ -1,7 +1,7 @@
-"""High dynamic range, made ordinary for a model that has only seen ordinary pictures.
+"""Tone mapping of HDR images to SDR, which models are trained on.
 
 PQ after SMPTE ST 2084, HLG after ITU-R BT.2100 with the system gamma of a 1000 cd/m² display, reference
-white at 203 cd/m² (ITU-R BT.2408). Only the small picture a model looks at goes through here.
+white at 203 cd/m² (ITU-R BT.2408). Only the model's input is tone-mapped.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _LUMA_WEIGHTS = np.array(BT2020_LUMA, np.float32)
 
 
 def tone_map(rgb: NDArray[np.uint16], transfer: int) -> RgbImage:
-    """Ordinary sRGB of an HDR picture.
+    """Map an HDR image to sRGB.
 
-    Reference white stays close to white; what is brighter rolls off smoothly towards it, all three
+    Reference white stays close to white; brighter values roll off smoothly towards it, all three
     channels by the same factor, so that hue is kept.
 
     Args:

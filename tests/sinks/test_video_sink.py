@@ -244,8 +244,8 @@ def test_second_interrupt_costs_only_what_was_in_the_encoder(
 def test_encoders_print_nothing(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path[:0] = sys.argv[1:2]\n"
-        "from pathlib import Path; from tests.media_helpers import picture, transcode, write_clip\n"
-        "d = Path(sys.argv[2]); c = write_clip(d / 'c.mp4', [picture(96, 64, i) for i in range(5)])\n"
+        "from pathlib import Path; from tests.media_helpers import gradient_frame, transcode, write_clip\n"
+        "d = Path(sys.argv[2]); c = write_clip(d / 'c.mp4', [gradient_frame(96, 64, i) for i in range(5)])\n"
         "[transcode(c, d / f'{k}.mkv', codec=k) for k in ('h264', 'hevc', 'av1', 'vp9', 'ffv1')]\n"
     )
     root = Path(__file__).parents[2]

@@ -43,7 +43,7 @@ def camera_endpoint(options: CameraOptions) -> CameraEndpoint:
         scheme = "webcam"
     if scheme not in CAMERAS:
         raise SourceError(
-            f"{scheme}:// is not a kind of camera",
+            f"unknown camera {scheme}://",
             expected="rtsp://, rtsps://, http://, https://, rtmp://, webcam, lavfi:GRAPH, a file or -",
             hint=did_you_mean(scheme, CAMERAS),
         )

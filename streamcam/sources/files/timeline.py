@@ -19,10 +19,10 @@ class Timeline:
 
     Attributes:
         time_base: seconds per tick.
-        step_ticks: ticks from one frame to the next, where the file does not say.
+        step_ticks: ticks from one frame to the next, for files without times.
         shift_seconds: seconds that are taken off the times of the first recording.
         max_gap_seconds: seconds ahead that are a new recording; None where gaps may be of any length.
-        shift_ticks: ticks that are taken off the times of each recording so far; as seconds in `recording_shift_seconds`.
+        shift_ticks: ticks subtracted from the times of each recording so far.
         last_pts: pts given out last, None before the first.
         num_corrected: how many time stamps did not increase.
         num_jumps: how many were far ahead.
@@ -41,7 +41,7 @@ class Timeline:
         self.shift_ticks = [floor(self.shift_seconds / self.time_base)]
 
     def assign_pts(self, pts: int) -> int:
-        """The output's pts of the next frame, greater than every one before.
+        """Return the output's pts of the next frame, greater than every one before.
 
         Args:
             pts: of the decoded frame.
