@@ -136,7 +136,7 @@ def test_an_overlay_lies_where_the_evidence_is() -> None:
 def test_an_image_gives_the_model_the_pixels_of_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, fit: Any
 ) -> None:
-    """`streamcam.process` on a PNG and `Explainer` on its pixels: the same model input and the same map, bit for bit."""
+    """`streamcam.process` on a PNG and `Explainer` on its pixels: the same model input and map, bit for bit."""
     path = tmp_path / "i.png"
     image = Image.open(SAMPLES / "chelsea.png").crop((0, 0, 301, 299)).convert(mode)
     image.save(path)

@@ -1,4 +1,4 @@
-"""Single pictures: PNG and JPEG."""
+"""Single images: PNG and JPEG."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _JPEG_QUALITY = 95
 
 
 class ImageSink:
-    """Writes the one picture of a still input; see `streamcam.sinks.Sink`. Whole or not at all."""
+    """Writes the one frame of a still input; see `streamcam.sinks.Sink`. Whole or not at all."""
 
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
-        """Checks that there is one picture, of ordinary range.
+        """Check that the input is one image, in SDR.
 
         Raises:
             SinkError: the input is a video, or HDR.
@@ -62,12 +62,12 @@ class ImageSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is left to do: the picture was completed when it was written."""
+        """Do nothing: the file was completed when it was written."""
 
     def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
-        """See `streamcam.sinks.Sink`; a second picture is an error."""
+        """Write the frame; a second one is an error. See `streamcam.sinks.Sink`."""
         if self.num_frames:
-            raise self._single_image_error("there is a second picture to write")
+            raise self._single_image_error("there is a second frame to write")
         part = temp_path(self.path)
         try:
             part.write_bytes(self._encode(frame))
@@ -79,7 +79,7 @@ class ImageSink:
         self.num_frames = 1
 
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
-        """A picture has no other streams."""
+        """Ignore packets: an image has no other streams."""
 
     def _encode(self, frame: VideoFrame) -> bytes:
         rgb = RgbConverter(exact=True)(frame, self._color)
@@ -90,4 +90,4 @@ class ImageSink:
         return encode_rgb(pixels, self._suffix, quality=_JPEG_QUALITY, subsampling="4:4:4")
 
     def _single_image_error(self, problem: str) -> SinkError:
-        return SinkError(f"{problem}, but {self._suffix} holds a single picture", hint="use .mp4, .mkv or .webm")
+        return SinkError(f"{problem}, but {self._suffix} holds a single image", hint="use .mp4, .mkv or .webm")

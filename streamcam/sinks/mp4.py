@@ -1,4 +1,4 @@
-"""The boxes of an MP4 or QuickTime file: its index moved to the front, its torn end cut off.
+"""Finishing MP4 and QuickTime files: move the index to the front, cut off an incomplete end.
 
 While a file is written its index (``moov``) can only stand at the end. Here the file is copied once with
 the index before the media data, and every chunk offset in it grows by the index's own length. Nothing
@@ -29,7 +29,7 @@ def faststart(path: Path) -> None:
         path: a file with a ``moov`` box after its ``mdat``; one that has it before is left alone.
 
     Raises:
-        OSError: there is no room for the copy beside it.
+        OSError: the disk has no space for the copy beside it.
         ValueError: it has no index, or one that cannot be moved.
     """
     with path.open("rb") as file:
@@ -88,7 +88,7 @@ def _shift_offsets(moov: bytearray, begin: int, end: int, shift: int) -> None:
             count = int.from_bytes(moov[position + 12 : position + 16])
             table = np.frombuffer(moov, ">u4" if box_type == b"stco" else ">u8", count, position + 16)
             if box_type == b"stco" and count and int(table.max()) + shift >= 1 << 32:
-                raise ValueError("an offset in the index has no room to grow")
+                raise ValueError("an offset in the index exceeds 32 bits")
             table += shift
         position += length
 

@@ -12,12 +12,12 @@ from ..errors import SinkError
 
 
 def check_not_input(path: Path, inputs: Iterable[str], option: str) -> None:
-    """Whether a file is none of those that are read, under whatever name.
+    """Check that a file is not also an input, compared by inode.
 
     Args:
         path: of the file.
-        inputs: what is read meanwhile, files and others.
-        option: by which the file was named.
+        inputs: paths and URLs of the inputs.
+        option: that names the file, for messages.
 
     Raises:
         SinkError: it is one of them.
@@ -29,7 +29,7 @@ def check_not_input(path: Path, inputs: Iterable[str], option: str) -> None:
 
 
 def check_output_path(path: Path, *, overwrite: bool, option: str = "-o", inputs: Iterable[str] = ()) -> None:
-    """Whether a file can be created, and is none of the inputs.
+    """Check that a file can be created, and is not also an input.
 
     Raises:
         SinkError: it is an input, a folder, exists already, or its folder is missing or cannot be written to.
@@ -53,7 +53,7 @@ def check_output_path(path: Path, *, overwrite: bool, option: str = "-o", inputs
 
 
 def check_directory(directory: Path, option: str) -> None:
-    """Whether files can be created in a folder.
+    """Check that files can be created in a folder.
 
     Raises:
         SinkError: it is missing, or cannot be written to.

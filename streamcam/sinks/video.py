@@ -39,14 +39,14 @@ _MAX_HEADER_WAIT_SECONDS = 10
 
 
 class VideoSink:
-    """Encodes pictures and copies other streams; see `streamcam.sinks.Sink`.
+    """Encodes frames and copies other streams; see `streamcam.sinks.Sink`.
 
     MP4 and QuickTime files are written in fragments, so that a process killed at any moment leaves one
     that plays up to its last whole fragment; at the end it becomes an ordinary file with its index in front.
     """
 
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
-        """Checks that the pictures and streams of ``info`` can go into the file.
+        """Check that the frames and streams of ``info`` can go into the file.
 
         Raises:
             SinkError, OptionError: see `streamcam.sinks.open_sink`.
@@ -67,7 +67,7 @@ class VideoSink:
         self._templates, rejected = muxable_streams(
             _FORMATS[self._suffix], self._muxer_options, info.passthrough_streams
         )
-        self.notes.extend(f"{stream} left out: {self._suffix} cannot hold it" for stream in rejected)
+        self.notes.extend(f"{stream} is dropped: {self._suffix} cannot hold it" for stream in rejected)
         self._output: OutputContainer | None = None
         self._failed = False
         self._first_packets: list[Packet[VideoStream]] | None = None
@@ -107,7 +107,7 @@ class VideoSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """See `streamcam.sinks.Sink`."""
-        # A run that was interrupted may still have a picture under way in another thread.
+        # After an interrupt another thread may still be writing a frame.
         with self._lock:
             self._close(kind)
 
@@ -128,9 +128,7 @@ class VideoSink:
 
     def _open(self, frame: VideoFrame, pts: int) -> None:
         if self._encoder.needs_even_size and (frame.width % 2 or frame.height % 2):
-            raise SinkError(
-                f"{self._codec} cannot hold pictures of {frame.width}x{frame.height}", expected="even sides"
-            )
+            raise SinkError(f"{self._codec} cannot hold frames of {frame.width}x{frame.height}", expected="even sides")
         output = av.open(
             f"file:{self.path}",
             "w",
@@ -146,13 +144,13 @@ class VideoSink:
         self._stream = self._add_video(output, frame)
         try:
             if self._pixel_format == ON_CARD:
-                # The encoder opens with the first picture, which tells it in which memory they are.
+                # The encoder opens with the first frame, which determines the memory that frames are in.
                 self._first_packets = self._stream.encode(self._prepare_frame(frame, pts))
             else:
                 self._stream.codec_context.open()
         except (av.error.FFmpegError, ValueError) as error:
             size = f"{frame.width}x{frame.height}"
-            raise SinkError(f"{self._codec} cannot encode pictures of {size}: {_reason(error)}") from error
+            raise SinkError(f"{self._codec} cannot encode frames of {size}: {_reason(error)}") from error
         self._output = output
         if self._fragmented:
             self._awaited_streams = {t.index for t in self._templates if is_described_by_packets(t)}
@@ -160,11 +158,12 @@ class VideoSink:
             self._write_header()
 
     def _write_header(self) -> None:
-        """Writes the file's header, without streams of which no packet has come that the header needs."""
+        """Write the file's header, without streams whose first packet it needs and that have none yet."""
         assert self._output is not None
         templates = [template for template in self._templates if template.index not in self._awaited_streams]
         self.notes.extend(
-            f"{describe_stream(template)} left out: none of it comes in {_MAX_HEADER_WAIT_SECONDS} s, and {self._suffix} cannot wait"
+            f"{describe_stream(template)} is dropped: no packet in {_MAX_HEADER_WAIT_SECONDS} s, "
+            f"and {self._suffix} cannot wait"
             for template in self._templates
             if template not in templates
         )
@@ -220,7 +219,7 @@ class VideoSink:
     def _prepare_frame(self, frame: VideoFrame, pts: int) -> VideoFrame:
         if (frame.width, frame.height) != (self._stream.width, self._stream.height):
             raise SinkError(
-                f"picture {self.num_frames} has {frame.width}x{frame.height}",
+                f"frame {self.num_frames} has {frame.width}x{frame.height}",
                 expected=f"{self._stream.width}x{self._stream.height} like those before",
             )
         if frame.format.name != self._pixel_format:
@@ -234,13 +233,13 @@ class VideoSink:
         return frame
 
     def _extend_last_packet(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
-        """The encoder's last packets, of which the very last holds until the last picture has been shown.
+        """Return the encoder's last packets, with the very last extended to the end of the last frame.
 
-        Where one or two pictures are all there is, x265 leaves their times of decoding unset; they are in order.
+        If there are one or two frames only, x265 leaves their decoding times unset; they are in order.
 
-        FFmpeg takes for the end of an MP4 where its last fragment ends. That may hold an earlier picture alone, which
-        is decoded last, and players would leave out what is shown after it. For the length of the track it counts times
-        of decoding, of which the last may lie long before the last picture.
+        FFmpeg ends an MP4 where its last fragment ends. That fragment may hold an earlier frame alone, which is decoded
+        last, and players would skip later frames. For the length of the track FFmpeg counts decoding times, the last
+        of which may lie long before the last frame.
         """
         if max(len(packets), self.num_frames) <= _MAX_UNTIMED_PACKETS:
             for packet in packets:
@@ -266,7 +265,7 @@ class VideoSink:
             self._output.mux_one(packet)
 
     def _finish(self) -> None:
-        """Completes the file; an interrupt on the way only costs what is still in the encoder."""
+        """Complete the file; an interrupt meanwhile costs only the frames still in the encoder."""
         assert self._output is not None
         try:
             if not self._failed:

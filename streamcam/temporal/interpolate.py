@@ -40,7 +40,7 @@ def interpolate_maps(
     If the source fails, frames read before are yielded first, then the error is raised.
 
     Args:
-        items: frames in order, the first explained; those with `ExplainedFrame.held` carry the attributions before them.
+        items: frames in order, the first explained; with `ExplainedFrame.held` they carry the attributions before them.
         interpolation: ``hold`` passes everything on as it is and waits for nothing.
         geometry: position and scale of the frames in the model's input.
         timer: gets the time of the work, as ``draw``.

@@ -67,8 +67,8 @@ class FlowWarper:
             target_luma: the image to move them to, likewise.
 
         Returns:
-            As many maps, of the same shapes; None if the moved image and the other are separated by a cut (`is_cut`). On
-            the samples, frames that are moved onto one four frames later correlate by 0.97 with it (median; 0.83 at
+            As many maps, of the same shapes; None if a cut separates the moved image and the other (`is_cut`). On the
+            samples, frames that are moved onto one four frames later correlate by 0.97 with it (median; 0.83 at
             the 5th percentile), and images of different scenes by less than 0.5.
         """
         flow = self._optical_flow.calc(target_luma, source_luma, None)

@@ -61,7 +61,7 @@ def test_reader_of_standard_output_that_goes_is_the_end(to: str) -> None:
     process.stdout.close()
     _, errors = process.communicate(timeout=60)
     state, frames, last_error = errors.decode().strip().split("|")
-    assert (state, last_error) == ("ended", "nobody reads standard output any more")
+    assert (state, last_error) == ("ended", "the reader of standard output has closed it")
     assert 0 < int(frames) < 100_000
 
 

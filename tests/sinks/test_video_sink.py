@@ -61,7 +61,7 @@ def test_every_codec_in_every_container_keeps_times_sound_and_size(
         if codec == "hevc" and suffix != ".mkv":
             assert stream.codec_context.codec_tag == "hvc1"
     if suffix == ".webm":
-        assert writer.notes == ["audio stream (deu) in aac left out: .webm cannot hold it"]
+        assert writer.notes == ["audio stream (deu) in aac is dropped: .webm cannot hold it"]
     else:
         assert writer.notes == []
         sound, copy = packets_of(clip, "audio"), packets_of(target, "audio")
@@ -91,7 +91,7 @@ def test_sound_and_subtitles_travel_byte_for_byte_with_their_offset(tmp_path: Pa
         assert packets_of(target, "subtitle") == packets_of(source, "subtitle")
         assert writer.notes == []
     else:
-        assert writer.notes == ["subtitle stream in subrip left out: .mp4 cannot hold it"]
+        assert writer.notes == ["subtitle stream in subrip is dropped: .mp4 cannot hold it"]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -142,7 +142,7 @@ def test_odd_sizes_where_the_codec_has_them(tmp_path: Path, codec: str) -> None:
 
 def test_odd_sizes_where_it_has_not_are_refused_without_a_file(tmp_path: Path) -> None:
     with (
-        pytest.raises(SinkError, match="h264 cannot hold pictures of 853x481; expected even sides"),
+        pytest.raises(SinkError, match="h264 cannot hold frames of 853x481; expected even sides"),
         open_test_sink(tmp_path / "o.mp4") as writer,
     ):
         writer.write(gradient_frame(853, 481), 0)
@@ -356,7 +356,7 @@ class TestPlaces:
 
     def test_pictures_that_change_their_size(self, tmp_path: Path) -> None:
         with (
-            pytest.raises(SinkError, match="picture 1 has 64x64; expected 96x64"),
+            pytest.raises(SinkError, match="frame 1 has 64x64; expected 96x64"),
             open_test_sink(tmp_path / "o.mp4") as writer,
         ):
             writer.write(gradient_frame(96, 64), 0)

@@ -247,7 +247,7 @@ def test_a_slow_decoder_gets_less_and_its_delay_does_not_grow(server: RtspServer
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("rtps://host/cam", r"^rtps:// is not a kind of camera; expected rtsp://.*; did you mean 'rtsps', 'rtsp'"),
+        ("rtps://host/cam", r"^unknown camera rtps://; expected rtsp://.*; did you mean 'rtsps', 'rtsp'"),
         ("missing.mp4", r"^missing\.mp4 does not exist"),
         ("/", r"^/ is a folder"),
     ],

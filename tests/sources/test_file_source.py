@@ -382,7 +382,7 @@ class TestRefusals:
         assert "can be decoded" in self.refuse(tmp_path / "n.mp4")
 
     def test_unknown_scheme(self) -> None:
-        assert "gopher:// is not a kind of source" in self.refuse("gopher://host/clip.mp4")
+        assert "unknown source gopher://" in self.refuse("gopher://host/clip.mp4")
 
     def test_unreachable_host_hides_credentials(self) -> None:
         message = self.refuse("http://anna:secret@127.0.0.1:9/clip.mp4?token=hidden")

@@ -46,7 +46,7 @@ class CameraEndpoint:
 
 
 def rtsp(options: CameraOptions) -> CameraEndpoint:
-    """Return the input of ``rtsp://`` and ``rtsps://``, over TCP: a lost UDP packet damages frames until the next keyframe."""
+    """Return the input of ``rtsp://`` and ``rtsps://``, over TCP: a lost UDP packet damages many frames."""
     # No fflags=nobuffer: it throws the analysed packets away, and with them the first key frame.
     protocol_options = {
         "rtsp_transport": "tcp",

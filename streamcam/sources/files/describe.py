@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av.error
+from av.stream import Disposition
 
 from ...errors import SourceError
 from ...frames import Chapter
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from ...options import SourceOptions
     from ..normalize import FrameNormalizer
     from .timeline import Timeline
+
+
+_MAX_FPS = 1000
 
 
 def clipped_duration_seconds(container: InputContainer, options: SourceOptions) -> float | None:
@@ -34,6 +38,12 @@ def expected_frames(
     if options.start is None and options.end is None and video.frames:
         return video.frames
     return None if duration_seconds is None or fps is None else max(1, round(duration_seconds * fps))
+
+
+def nominal_fps(video: VideoStream) -> Fraction | None:
+    """Return the frame rate of a stream; None if it is unknown or implausible."""
+    fps = video.average_rate or video.guessed_rate
+    return Fraction(fps) if fps and 0 < fps <= _MAX_FPS else None
 
 
 def upright_pixel_aspect(video: VideoStream, width: int) -> Fraction:
@@ -54,6 +64,12 @@ def clipped_chapters(
         if begin < end:
             chapters.append(Chapter(begin - begin_seconds, end - begin_seconds, dict(raw["metadata"])))
     return tuple(chapters)
+
+
+def ignored_stream_notes(name: str, container: InputContainer) -> list[str]:
+    """Return a note if the container has further video streams, besides cover art."""
+    others = sum(not s.disposition & Disposition.attached_pic for s in container.streams.video) - 1
+    return [f"{name}: {others} further video stream{'s' * (others > 1)} ignored"] if others > 0 else []
 
 
 def irregularity_notes(name: str, timeline: Timeline, num_untimed: int, normalizer: FrameNormalizer) -> list[str]:
@@ -78,10 +94,10 @@ def irregularity_notes(name: str, timeline: Timeline, num_untimed: int, normaliz
     return notes
 
 
-def early_end_note(
+def early_end_notes(
     name: str, duration_seconds: Fraction | None, reached_seconds: Fraction, num_frames: int, declared_frames: int
-) -> str:
-    """Return a note about a source that ends early; empty if it does not.
+) -> list[str]:
+    """Return a note if the source ends early.
 
     Args:
         name: of the source.
@@ -91,10 +107,10 @@ def early_end_note(
         declared_frames: as the container declares them; 0 if unknown.
     """
     if duration_seconds is None or duration_seconds - reached_seconds <= max(Fraction(1, 2), duration_seconds / 50):
-        return ""
+        return []
     if declared_frames:
-        return f"{name} ends early: {num_frames} of {declared_frames} frames"
-    return f"{name} ends early: {float(reached_seconds):.1f} of {float(duration_seconds):.1f} s"
+        return [f"{name} ends early: {num_frames} of {declared_frames} frames"]
+    return [f"{name} ends early: {float(reached_seconds):.1f} of {float(duration_seconds):.1f} s"]
 
 
 def no_frame_error(name: str, container: InputContainer, options: SourceOptions, skipped: int) -> SourceError:

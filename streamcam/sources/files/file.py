@@ -13,7 +13,7 @@ from typing import Any, Self
 import av.error
 from av.codec.context import ThreadType
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.video.frame import VideoFrame
 
 from ...errors import SourceError, redact_url
@@ -25,10 +25,12 @@ from ..normalize import FrameNormalizer
 from .describe import (
     clipped_chapters,
     clipped_duration_seconds,
-    early_end_note,
+    early_end_notes,
     expected_frames,
+    ignored_stream_notes,
     irregularity_notes,
     no_frame_error,
+    nominal_fps,
     read_error,
     upright_pixel_aspect,
 )
@@ -40,7 +42,6 @@ _GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS of a container
 _NO_TIMESTAMPS = 128  # AVFMT_NOTIMESTAMPS of a format
 _TS_DISCONTINUOUS = 512  # AVFMT_TS_DISCONT of a format
 _DEFAULT_FPS = Fraction(25)
-_MAX_FPS = 1000
 _SEEK_BACK_SECONDS = (0, 2, 10)
 """Seconds before the start at which to seek a keyframe, tried in this order."""
 _MIN_SHOWN_SECONDS = Fraction(1)
@@ -52,7 +53,7 @@ _READ_PAST_END_SECONDS = Fraction(2)
 class FileSource:
     """Frames of one video or image; see `streamcam.sources.Source`.
 
-    Packets that cannot be decoded are skipped and counted; so are damaged stretches of the container.
+    Skips and counts packets that cannot be decoded, and damaged stretches of the container.
     """
 
     def __init__(self, options: SourceOptions, *, keep_on_gpu: bool = False) -> None:
@@ -62,15 +63,14 @@ class FileSource:
             SourceError: see `streamcam.sources.open_source`.
         """
         self._options, self._keep_on_gpu = options, keep_on_gpu
-        self._name = redact_url(options.url.removeprefix("file://"))
+        self._path = options.url.removeprefix("file://")
+        self._name = redact_url(self._path)
         self.notes: list[str] = []
         self.trailing_packets: tuple[Packet[Any], ...] = ()
         self._reached_seconds = Fraction(0)
-        self._num_frames = 0
+        self._num_frames = self._num_untimed = 0
         self._earliest_seconds: Fraction | None = None
         self._last_raw_pts: int | None = None
-        self._num_untimed = 0
-        self._path = options.url.removeprefix("file://")
         self._container = open_container(
             options.url, options.timeout_seconds, use_nvdec=self._use_nvdec(), keep_on_gpu=keep_on_gpu
         )
@@ -90,13 +90,9 @@ class FileSource:
         for stream in container.streams:
             if stream is not video and stream not in self._passthrough_streams:
                 stream.discard = Discard.all
-        self._reader = PacketReader(container, video, self._passthrough_streams, self._read_error)
-        others = sum(not s.disposition & Disposition.attached_pic for s in container.streams.video) - 1
-        if others > 0:
-            self.notes.append(f"{self._name}: {others} further video stream{'s' * (others > 1)} ignored")
-
-        # Broadcast and other streamed formats start at any time of day; files start at zero, and a later first frame is
-        # intended.
+        self._reader = PacketReader(container, video, self._passthrough_streams, self._translate_error)
+        self.notes += ignored_stream_notes(self._name, container)
+        # Streamed formats start at any time of day; files start at zero, and a later first frame is intended.
         start = container.start_time or 0
         # Copied, as the container may be closed when the iteration ends.
         self._start_seconds = Fraction(start, 1_000_000)
@@ -105,8 +101,7 @@ class FileSource:
         is_streamed = int(container.format.flags) & _TS_DISCONTINUOUS
         origin_seconds = Fraction(start, 1_000_000) if is_streamed else Fraction(0)
         time_base = video.time_base or Fraction(1, 90_000)
-        fps = video.average_rate or video.guessed_rate
-        fps = Fraction(fps) if fps and 0 < fps <= _MAX_FPS else None
+        fps = nominal_fps(video)
         step_ticks = max(1, round(1 / ((fps or _DEFAULT_FPS) * time_base)))
         self._begin_seconds = origin_seconds + (self._options.start or 0)
         self._end_seconds = None if self._options.end is None else origin_seconds + self._options.end
@@ -303,8 +298,9 @@ class FileSource:
             return
         reached_seconds = self._reached_seconds - self._start_seconds
         declared_frames = 0 if self._options.start else self._declared_frames
-        note = early_end_note(self._name, self._duration_seconds, reached_seconds, self._num_frames, declared_frames)
-        self.notes += [note] if note else []
+        self.notes += early_end_notes(
+            self._name, self._duration_seconds, reached_seconds, self._num_frames, declared_frames
+        )
 
-    def _read_error(self, error: Exception) -> SourceError:
+    def _translate_error(self, error: Exception) -> SourceError:
         return read_error(self._name, error, self._options, self._num_frames)
