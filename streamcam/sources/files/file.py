@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
-from math import ceil
 from types import TracebackType
 from typing import Any, Self
 
@@ -184,7 +183,13 @@ class FileSource:
                         shown_frame = frame
                         continue
                     if shown_frame is not None and frame_seconds - self._begin_seconds > _MIN_SHOWN_SECONDS:
-                        yield self._clip_to_begin(shown_frame, until_seconds=frame_seconds)
+                        end_seconds = (
+                            frame_seconds if self._end_seconds is None else min(frame_seconds, self._end_seconds)
+                        )
+                        shown_frame.pts, shown_frame.duration = self._timeline.span_ticks(
+                            self._begin_seconds, end_seconds
+                        )
+                        yield shown_frame
                     shown_frame = None
                     if self._end_seconds is not None and frame_seconds >= self._end_seconds:
                         finished = True
@@ -192,14 +197,6 @@ class FileSource:
                     yield frame
             if finished and self._is_past_end(packet):
                 return
-
-    def _clip_to_begin(self, frame: VideoFrame, until_seconds: Fraction) -> VideoFrame:
-        """Give a frame the presentation time of the window's beginning."""
-        time_base = self._timeline.time_base
-        frame.pts = ceil(self._begin_seconds / time_base)
-        until_seconds = until_seconds if self._end_seconds is None else min(until_seconds, self._end_seconds)
-        frame.duration = max(1, int(until_seconds / time_base) - frame.pts)
-        return frame
 
     def _set_raw_pts(self, frame: VideoFrame) -> int:
         """Return the frame's pts, or assign one at the stream's rate if the file has none."""
