@@ -91,21 +91,21 @@ class FileSource:
                 stream.discard = Discard.all
         self._reader = PacketReader(container, video, self._passthrough_streams, self._translate_error)
         self.notes += ignored_stream_notes(self._name, container)
-        # Streamed formats start at any time of day; files start at zero, and a later first frame is intended.
-        start = container.start_time or 0
         # Copied, as the container may be closed when the iteration ends.
-        self._start_seconds = Fraction(start, 1_000_000)
+        self._start_seconds = Fraction(container.start_time or 0, 1_000_000)
         self._duration_seconds = None if container.duration is None else Fraction(container.duration, 1_000_000)
         self._declared_frames = video.frames
+        # Streamed formats start at any time of day; files start at zero, and a later first frame is intended.
         is_streamed = int(container.format.flags) & _TS_DISCONTINUOUS
-        origin_seconds = Fraction(start, 1_000_000) if is_streamed else Fraction(0)
+        origin_seconds = self._start_seconds if is_streamed else Fraction(0)
         time_base = video.time_base or Fraction(1, 90_000)
         fps = nominal_fps(video)
         step_ticks = max(1, round(1 / ((fps or _DEFAULT_FPS) * time_base)))
         self._begin_seconds = origin_seconds + (self._options.start or 0)
         self._end_seconds = None if self._options.end is None else origin_seconds + self._options.end
-        max_gap_seconds = FORWARD_JUMP_SECONDS if is_streamed else None
-        self._timeline = Timeline(time_base, step_ticks, self._begin_seconds, max_gap_seconds)
+        self._timeline = Timeline(
+            time_base, step_ticks, self._begin_seconds, FORWARD_JUMP_SECONDS if is_streamed else None
+        )
         self._passthrough = PassthroughQueue(self._timeline)
         first, rest = self._find_first_frame()
         if first is None:
@@ -293,11 +293,9 @@ class FileSource:
         self.notes += irregularity_notes(self._name, self._timeline, self._num_untimed, self._normalizer)
         if self._reader.closed or self._end_seconds is not None or self.info.is_image:
             return
-        reached_seconds = self._reached_seconds - self._start_seconds
         declared_frames = 0 if self._options.start else self._declared_frames
-        self.notes += early_end_notes(
-            self._name, self._duration_seconds, reached_seconds, self._num_frames, declared_frames
-        )
+        reached = self._reached_seconds - self._start_seconds
+        self.notes += early_end_notes(self._name, self._duration_seconds, reached, self._num_frames, declared_frames)
 
     def _translate_error(self, error: Exception) -> SourceError:
         return read_error(self._name, error, self._options, self._num_frames)
