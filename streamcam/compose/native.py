@@ -47,7 +47,9 @@ def native_blend(blend_table: Plane, lowest_level: int) -> BlendFunction | None:
         plane_arguments: list[int] = []
         for plane, extent in zip(planes, extents, strict=True):
             if plane.shape != extent or plane.dtype != dtype or plane.strides[1] != dtype.itemsize:
-                raise ValueError(f"a plane is {plane.dtype} {plane.shape}; levels {levels.shape} want {dtype} {extent}")
+                raise ValueError(
+                    f"invalid plane: {plane.dtype} {plane.shape}; expected {dtype} {extent} for levels {levels.shape}"
+                )
             plane_arguments += [plane.ctypes.data, plane.strides[0] // dtype.itemsize]
         if levels.dtype != np.int16 or not levels.flags.c_contiguous:
             raise ValueError(f"invalid levels: {levels.dtype} with strides {levels.strides}; expected contiguous int16")

@@ -183,12 +183,8 @@ class FileSource:
                         shown_frame = frame
                         continue
                     if shown_frame is not None and frame_seconds - self._begin_seconds > _MIN_SHOWN_SECONDS:
-                        end_seconds = (
-                            frame_seconds if self._end_seconds is None else min(frame_seconds, self._end_seconds)
-                        )
-                        shown_frame.pts, shown_frame.duration = self._timeline.span_ticks(
-                            self._begin_seconds, end_seconds
-                        )
+                        until = frame_seconds if self._end_seconds is None else min(frame_seconds, self._end_seconds)
+                        shown_frame.pts, shown_frame.duration = self._timeline.span_ticks(self._begin_seconds, until)
                         yield shown_frame
                     shown_frame = None
                     if self._end_seconds is not None and frame_seconds >= self._end_seconds:
