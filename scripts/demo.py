@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from streamcam.compose.contact_sheet import contact_sheet
+from streamcam.compose.contact_sheet import write_contact_sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "samples" / "cockatoo.mp4"
@@ -28,7 +28,9 @@ def main() -> int:
     with av.open(str(VIDEO)) as container:
         frames = list(container.decode(video=0))
     chosen = [frames[(2 * n + 1) * len(frames) // (2 * IMAGES)] for n in range(IMAGES)]
-    contact_sheet([frame.reformat(width=640, height=640 * frame.height // frame.width) for frame in chosen], 3, SHEET)
+    write_contact_sheet(
+        [frame.reformat(width=640, height=640 * frame.height // frame.width) for frame in chosen], 3, SHEET
+    )
     print(f"video:         {VIDEO}\ncontact sheet: {SHEET}")
     return 0
 

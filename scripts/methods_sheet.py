@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 import streamcam
-from streamcam.compose import titled_sheet
+from streamcam.compose import write_titled_sheet
 from streamcam.methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +34,7 @@ def main() -> None:
         explanation = streamcam.Explainer(method=name, precision="float32").explain(rgb_images)
         images += [*explanation.overlay(alpha=0.8)]
         titles += [name, ""]
-    titled_sheet([*rgb_images, *images], ["chelsea.png", "coffee.png", *titles], COLUMNS, SHEET)
+    write_titled_sheet([*rgb_images, *images], ["chelsea.png", "coffee.png", *titles], COLUMNS, SHEET)
     print(SHEET)
 
 

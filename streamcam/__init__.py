@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .errors import StreamcamError as StreamcamError
     from .errors import TargetError as TargetError
     from .explainer import Explainer as Explainer
-    from .explainer import Explanation as Explanation
+    from .explanation import Explanation as Explanation
     from .pipeline import Summary as Summary
 
 __version__ = "0.1.0"
@@ -38,7 +38,7 @@ if _logger.level == logging.NOTSET:
 _LAZY_IMPORTS = {
     "DeviceError": "errors",
     "Explainer": "explainer",
-    "Explanation": "explainer",
+    "Explanation": "explanation",
     "LayerError": "errors",
     "MethodError": "errors",
     "ModelError": "errors",

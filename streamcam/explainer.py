@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from .concurrency.group import StageGroup
 from .errors import OptionError, StreamcamError
-from .frames import MapKind, RgbImage, SourceInfo
+from .explanation import Explanation
+from .frames import ColorSpec, RgbImage, SourceInfo
 from .geometry import Geometry
 from .notes import collect_notes
-from .options import DEFAULT_MODEL, Colormap, ExplainOptions, Fit, Layout, ModelOptions, Precision, normalize_targets
-from .temporal import peak
+from .options import DEFAULT_MODEL, ExplainOptions, Fit, ModelOptions, Precision, normalize_targets
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -28,120 +28,9 @@ if TYPE_CHECKING:
     from .methods import Method
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Explanation:
-    """Where a model looked in ``N`` images.
-
-    With several targets (``target=[…]``) everything below that is told of a target has a second axis for them.
-
-    Attributes:
-        maps: raw evidence, float32 ``(N, h, w)``, on the target layer's grid or, of methods that explain pixels, of the
-            size of the model's input; not normalised.
-        targets: name of what was explained in each image.
-        scores: what was explained, in logits (pre-softmax), float32 ``(N,)``.
-        probabilities: of the class, float32 ``(N,)``; NaN for a target that is no class.
-        top: the most probable classes of each image, ``(name, probability)``, best first.
-        method: name of the method.
-        layer: path of the target layer; ``input`` where the method has none.
-        precision: that the model ran in; maps are float32.
-        display: how the maps are meant to be shown: ``heat``, ``pixels`` or ``signed``.
-        quality_metrics: what the method says of its maps' quality, float32 ``(N,)`` each, by name.
-        notes: what the user should know, such as the layer that was chosen and why.
-        images: as they came, ``uint8 (H, W, 3)`` each.
-        geometries: how each image was fitted into the model's input.
-        is_single: True where a single image came and not a batch.
-    """
-
-    maps: NDArray[np.float32]
-    targets: tuple[Any, ...]
-    scores: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    top: tuple[tuple[tuple[str, float], ...], ...]
-    method: str
-    layer: str
-    precision: str
-    display: MapKind
-    quality_metrics: Mapping[str, NDArray[np.float32]]
-    notes: tuple[str, ...]
-    images: tuple[RgbImage, ...]
-    geometries: tuple[Geometry, ...]
-    is_single: bool
-
-    def overlay(
-        self,
-        images: Any = None,
-        *,
-        target: int = 0,
-        scale: float | Literal["frame"] = "frame",
-        alpha: float = 0.6,
-        colormap: Colormap = "turbo",
-        layout: Layout = "overlay",
-    ) -> Any:
-        """The images with the evidence over them, registered to the pixel.
-
-        Args:
-            images: other images of the same sizes to draw on; those that were explained by default.
-            target: which of several targets.
-            scale: evidence that is drawn as full; ``frame`` takes each map's own largest (99th percentile of pixels).
-            alpha: opacity where the evidence is full, 0–1.
-            colormap: ``turbo``, ``jet``, ``viridis``, ``inferno`` or ``magma``; signed maps have their own.
-            layout: ``overlay``, ``heatmap`` or ``side-by-side``.
-
-        Returns:
-            ``uint8 (H, W, 3)`` for a single image; ``(N, H, W, 3)`` for several; a list where their sizes differ.
-
-        Raises:
-            OptionError: images of other sizes, or a value that is not possible.
-        """
-        from .compose import overlay
-        from .engine.images import as_images
-        from .options import DrawOptions, TemporalOptions
-
-        options = DrawOptions(layout=layout, colormap=colormap, alpha=alpha)
-        base_images = list(self.images) if images is None else as_images(images)[0]
-        if [image.shape for image in base_images] != [image.shape for image in self.images]:
-            raise OptionError("the images to draw on differ in number or size from those explained")
-        target_maps = self.maps[:, None] if self.maps.ndim == 3 else self.maps
-        if not -target_maps.shape[1] <= target < target_maps.shape[1]:
-            raise OptionError(f"there is no target {target}", expected=f"0 to {target_maps.shape[1] - 1}")
-        if scale != "frame":
-            if isinstance(scale, str):
-                raise OptionError(f"scale {scale!r} is not possible", expected="frame or a number")
-            TemporalOptions(scale=scale)
-        maps = target_maps[:, target]
-        rendered = [
-            overlay(
-                image,
-                heatmap,
-                geometry,
-                options,
-                vmax=peak(heatmap, self.display) if scale == "frame" else float(scale),
-                display=self.display,
-            )
-            for image, heatmap, geometry in zip(base_images, maps, self.geometries, strict=True)
-        ]
-        if self.is_single:
-            return rendered[0]
-        return np.stack(rendered) if len({image.shape for image in rendered}) == 1 else rendered
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __repr__(self) -> str:
-        where = "" if self.layer == "input" else f" at {self.layer}"
-        summaries = [self._format_targets(n) for n in range(min(len(self), 3))]
-        more = f", and {len(self) - 3} more" if len(self) > 3 else ""
-        return f"<Explanation: {self.method}{where}, {self.precision}; maps {self.maps.shape}; {', '.join(summaries)}{more}>"
-
-    def _format_targets(self, n: int) -> str:
-        names = self.targets[n] if isinstance(self.targets[n], tuple) else (self.targets[n],)
-        values = zip(names, np.atleast_1d(self.probabilities[n]), np.atleast_1d(self.scores[n]), strict=True)
-        return " + ".join(f"{name} {p:.0%}" if np.isfinite(p) else f"{name} {score:+.2f}" for name, p, score in values)
-
-
 @dataclass(frozen=True, slots=True)
 class _ImageResult:
-    """One picture's part of a look."""
+    """The results of one image."""
 
     maps: NDArray[np.float32]
     targets: tuple[str, ...]
@@ -179,7 +68,7 @@ class Explainer:
         image_input, extra_input: for models with several inputs, as ``--image-input`` and ``--extra-input``.
 
     Raises:
-        StreamcamError: something cannot be had; says what, and what to do.
+        StreamcamError: an argument is invalid, or the model cannot be loaded or explained.
     """
 
     def __init__(
@@ -226,16 +115,16 @@ class Explainer:
 
         Args:
             images: ``uint8`` RGB of any size, NumPy or tensors: ``(H, W, 3)``, ``(N, H, W, 3)``, or a list of the
-                former. Images of several shapes are stretched to one input, unless ``fit`` says otherwise. Where the
-                model's answer is not a number, the map is zero and a note says for which image.
+                former. Images of several shapes are stretched to one input, unless ``fit`` is set. If the model's
+                output is not finite, the map is zero and a note names the image.
             progress: called with passes done and passes in all of each batch, for methods of many passes.
 
         Raises:
             OptionError: no such images.
             StreamcamError: the model cannot be explained as asked for.
         """
-        from .engine.images import as_images, fit_image
         from .engine.results import non_finite_reason
+        from .media.image_arrays import as_images
 
         rgb_images, is_single = as_images(images)
         geometries = self._geometries(rgb_images)
@@ -250,7 +139,7 @@ class Explainer:
         batches = [slice(start, start + batch_size) for start in range(0, len(rgb_images), batch_size)]
 
         def run_batch(replica: DeviceReplica, indices: slice) -> BatchResult:
-            inputs = np.stack([fit_image(p, g) for p, g in zip(rgb_images[indices], geometries[indices], strict=True)])
+            inputs = _model_inputs(rgb_images[indices], geometries[indices])
             return replica(inputs, progress)
 
         def disable_replica(worker: int, error: StreamcamError) -> None:
@@ -292,7 +181,7 @@ class Explainer:
         )
 
     def _choose_fit(self, images: list[RgbImage]) -> Fit | None:
-        """The fit for pictures of several shapes; None leaves it to the engine."""
+        """Return the fit for images of several shapes; None leaves it to the engine."""
         inputs = {self._engine.geometry(_source_info(image)).input for image in images}
         if len(inputs) == 1:
             return None
@@ -331,6 +220,15 @@ class Explainer:
     def __repr__(self) -> str:
         targets = ", ".join(getattr(one, "__name__", one) for one in self._explain_options.target)
         return f"<Explainer: {self._engine.method} of {self._engine.info.name}, target {targets}>"
+
+
+def _model_inputs(images: Sequence[RgbImage], geometries: Sequence[Geometry]) -> RgbImage:
+    """Scale images to the model's input with the resizer of video, ``uint8 (N, h, w, 3)``."""
+    from .media.rgb import from_rgb
+    from .sources.resize import InputResizer
+
+    resizers = {geometry: InputResizer(geometry, ColorSpec()) for geometry in geometries}
+    return np.stack([resizers[g](from_rgb(image)) for image, g in zip(images, geometries, strict=True)])
 
 
 def _freeze(array: Any) -> Any:

@@ -1,8 +1,8 @@
-"""How a picture is fitted into the model's input, and how a map finds its way back.
+"""Fitting an image into the model's input, and mapping heatmaps back onto the image.
 
 All coordinates are continuous: pixel ``i`` covers ``[i, i + 1)`` and its centre is ``i + 0.5``. A
 `Geometry` is the affine map ``input = source * scale + offset`` per axis; the same object scales the
-picture down (`streamcam.sources`) and spreads the map over the picture (`streamcam.compose`), so
+image down (`streamcam.sources`) and spreads the map over the image (`streamcam.compose`), so
 the two cannot disagree.
 """
 
@@ -23,14 +23,14 @@ Size: TypeAlias = tuple[int, int]
 """``(width, height)`` in pixels."""
 
 _MAX_ASPECT_RATIO = 4
-"""Aspect ratio beyond which ``native`` squeezes and ``crop`` gives up: what is left is no picture to the model."""
+"""Aspect ratio beyond which ``native`` squeezes and ``crop`` is refused: too little of the image would be left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where the pixels of an upright source picture lie in the model's input.
+    """Position and scale of an upright image in the model's input.
 
-    The whole picture is scaled to ``scaled`` and its top left corner is put at ``offset`` of the input:
+    The whole image is scaled to ``scaled`` and its top left corner is put at ``offset`` of the input:
     positive offsets leave a border (letterbox), negative ones cut (crop).
     """
 
@@ -42,7 +42,7 @@ class Geometry:
     def upsample_matrices(
         self, map_size: Size, image_size: Size | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The two matrices that spread a map over the source picture: ``rows @ map @ columns.T``.
+        """Return the two matrices that spread a map over the source image: ``rows @ map @ columns.T``.
 
         A map of ``map_size`` cells divides the model's input evenly. Interpolation is bilinear between
         cell centres, held constant beyond the outermost centres, and zero where the model saw nothing
@@ -51,7 +51,7 @@ class Geometry:
         Args:
             map_size: ``(w, h)`` of the map.
             image_size: ``(W, H)`` to spread over, the source's own size by default; another size
-                (half, for chroma planes) covers the same picture.
+                (half, for chroma planes) covers the same image.
 
         Returns:
             ``rows`` float32 ``(H, h)`` and ``columns`` float32 ``(W, w)``.
@@ -86,21 +86,21 @@ def fit_to_input(
     pixel_aspect: Fraction = Fraction(1),
     stride: int = 32,
 ) -> Geometry:
-    """Fits an upright picture of ``source`` pixels into a model that wants ``model_input``.
+    """Fit an upright image of ``source`` pixels into a model's input.
 
     Args:
-        mode: ``stretch`` scales each axis on its own, so that the whole picture is seen; ``crop`` keeps
-            the aspect ratio and cuts what is over; ``letterbox`` keeps it and leaves a border;
-            ``native`` changes the input instead: the picture's own aspect ratio at about the area of
+        mode: ``stretch`` scales each axis on its own, so that the model sees the whole image; ``crop`` keeps
+            the aspect ratio and cuts the excess; ``letterbox`` keeps it and leaves a border;
+            ``native`` changes the input instead: the image's own aspect ratio at about the area of
             ``model_input``, sides a multiple of ``stride`` (fully convolutional models only).
-        source: ``(width, height)`` of the picture, stored pixels.
+        source: ``(width, height)`` of the image, stored pixels.
         model_input: ``(width, height)`` the model was made for.
         pixel_aspect: width of a stored pixel over its height; aspect ratios are those of the shown
-            picture.
+            image.
         stride: input pixels per cell of the model's last grid, for ``native``.
 
     Raises:
-        OptionError: unknown mode, or a picture too narrow for ``crop``.
+        OptionError: unknown mode, or an image too narrow for ``crop``.
     """
     check_choice("--fit", mode, FITS)
     width, height = model_input
@@ -116,13 +116,28 @@ def fit_to_input(
         ideal_height = float(width * height / aspect) ** 0.5
         size = (_round_to_multiple(ideal_height * float(aspect), stride), _round_to_multiple(ideal_height, stride))
         return Geometry(source, size, size)
-    wider = aspect > Fraction(width, height)
-    if wider == (mode == "letterbox"):
-        scaled = (width, max(1, round(width / aspect)))
-    else:
-        scaled = (max(1, round(height * aspect)), height)
+    scaled = letterbox_size(source, model_input, pixel_aspect=pixel_aspect, cover=mode == "crop")
     return Geometry(source, model_input, scaled, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
 
 
-def _round_to_multiple(length: float, stride: int) -> int:
+def letterbox_size(
+    source: Size, target: Size, *, pixel_aspect: Fraction = Fraction(1), cover: bool = False, multiple: int = 1
+) -> Size:
+    """Return the size of an image scaled into a target of another aspect ratio.
+
+    Args:
+        source: ``(width, height)`` of the image.
+        target: ``(width, height)`` to fill.
+        pixel_aspect: width of a source pixel over its height.
+        cover: cover the target, with the excess outside of it, instead of fitting within it.
+        multiple: round both sides to a multiple of this, at least one.
+    """
+    width, height = target
+    aspect = Fraction(source[0], source[1]) * pixel_aspect
+    if (aspect > Fraction(width, height)) == cover:
+        return _round_to_multiple(height * aspect, multiple), _round_to_multiple(height, multiple)
+    return _round_to_multiple(width, multiple), _round_to_multiple(width / aspect, multiple)
+
+
+def _round_to_multiple(length: float | Fraction, stride: int) -> int:
     return max(1, round(length / stride)) * stride

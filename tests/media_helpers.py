@@ -12,6 +12,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from streamcam.media.mp4_boxes import iter_boxes
 from streamcam.options import SinkOptions, SourceOptions
 from streamcam.sinks import open_sink
 from streamcam.sources import open_source
@@ -224,18 +225,10 @@ def packets_of(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
         return [(p.pts * Fraction(p.time_base), bytes(p)) for p in container.demux(stream) if p.size]
 
 
-def boxes(path: Path) -> list[str]:
-    """Kinds of the top-level boxes of an MP4 file, in order."""
-    data, found, position = path.read_bytes(), [], 0
-    while position + 8 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        found.append(data[position + 4 : position + 8].decode("latin-1"))
-        if length == 1:
-            length = int.from_bytes(data[position + 8 : position + 16], "big")
-        if length < 8:
-            break
-        position += length
-    return found
+def box_types(path: Path) -> list[str]:
+    """Types of the top-level boxes of an MP4 file, in order."""
+    with path.open("rb") as file:
+        return [box.type.decode("latin-1") for box in iter_boxes(file)]
 
 
 def transcode(
@@ -248,5 +241,5 @@ def transcode(
     ):
         for frame in reader:
             writer.write(frame.video_frame, frame.pts, frame.passthrough_packets)
-        writer.write_packets(reader.tail)
+        writer.write_packets(reader.trailing_packets)
     return reader, writer

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import streamcam
+from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.tf import keras, tf
 from tests.engine import models
 from tests.engine.models import HEIGHT, MAP_SIZE, WIDTH
@@ -128,6 +129,34 @@ def test_an_overlay_lies_where_the_evidence_is() -> None:
     centre = (rows * weight).sum() / weight.sum(), (columns * weight).sum() / weight.sum()
     np.testing.assert_allclose(centre, (42, 162), atol=8)
     np.testing.assert_array_equal(found.overlay()[:, :100], image[:, :100])
+
+
+@pytest.mark.parametrize("fit", ["native", "stretch", "crop", "letterbox"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1"])
+def test_an_image_gives_the_model_the_pixels_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, fit: Any
+) -> None:
+    """`streamcam.process` on a PNG and `Explainer` on its pixels: the same model input and map, bit for bit."""
+    path = tmp_path / "i.png"
+    image = Image.open(SAMPLES / "chelsea.png").crop((0, 0, 301, 299)).convert(mode)
+    image.save(path)
+    runs: list[tuple[Any, Any]] = []
+    run_batch = DeviceReplica.__call__
+
+    def record(replica: DeviceReplica, images: Any, *rest: Any) -> Any:
+        result = run_batch(replica, images, *rest)
+        runs.append((images, result.maps))
+        return result
+
+    monkeypatch.setattr(DeviceReplica, "__call__", record)
+    options: dict[str, Any] = {"model": "tests.pipeline.models:brightness", "preprocess": "none", "fit": fit}
+    streamcam.process(path, tmp_path / "o.png", **options)
+    streamcam.Explainer(**options | {"preprocess": None}).explain(np.asarray(image.convert("RGB")))
+    (file_input, file_maps), (array_input, array_maps) = runs
+    assert array_input.dtype == np.uint8
+    assert np.ptp(array_input) > 100
+    np.testing.assert_array_equal(file_input, array_input)
+    np.testing.assert_array_equal(file_maps, array_maps)
 
 
 def test_overlays_on_other_images_must_have_their_sizes(explainer: streamcam.Explainer) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamcam.errors import OptionError
-from streamcam.geometry import Geometry, fit_to_input
+from streamcam.geometry import Geometry, fit_to_input, letterbox_size
 from streamcam.options import Fit
 
 SOURCES = [(1280, 720), (720, 1280), (853, 481), (224, 224), (64, 48)]
@@ -108,3 +108,12 @@ def test_slivers_stay_affordable(source: tuple[int, int]) -> None:
 def test_unknown_mode() -> None:
     with pytest.raises(OptionError, match="letterbox"):
         fit_to_input("squash", (4, 4), (4, 4))  # type: ignore[arg-type]
+
+
+def test_letterbox_size_fits_within_or_covers() -> None:
+    assert letterbox_size((400, 100), (100, 100)) == (100, 25)
+    assert letterbox_size((400, 100), (100, 100), cover=True) == (400, 100)
+    assert letterbox_size((100, 400), (100, 100)) == (25, 100)
+    assert letterbox_size((720, 576), (1024, 576), pixel_aspect=Fraction(64, 45)) == (1024, 576)
+    assert letterbox_size((300, 203), (160, 96), multiple=2) == (142, 96)
+    assert letterbox_size((5000, 1), (160, 96), multiple=2) == (160, 2)

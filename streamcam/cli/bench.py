@@ -87,7 +87,7 @@ def bench(
     from ..bench.plot import plot as draw
     from ..bench.result import bench as run
     from ..job import Job
-    from ..sinks import check_not_input
+    from ..sinks.paths import check_not_input
 
     if plot is not None:
         check_plot(plot)

@@ -49,7 +49,7 @@ def process(
     """
     from ..job import Job
     from ..methods import METHODS, method_name
-    from ..sinks import check_not_input
+    from ..sinks.paths import check_not_input
 
     method = method_name(values["method"])
     sources = expand_inputs(inputs, [*METHODS, method])

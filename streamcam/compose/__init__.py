@@ -1,7 +1,7 @@
-"""Drawing: where the model looked, over the picture, beside it, or alone; and what it saw, in words.
+"""Drawing: heatmaps over the image, beside it or alone, and captions.
 
-`Painter` draws the frames of a stream and `overlay` a still picture; `contact_sheet` and `titled_sheet` show several in
-one image. OpenCV and PyAV are loaded when one of them is first used.
+`FrameRenderer` draws the frames of a stream and `overlay_image` a still image; `write_contact_sheet` and
+`write_titled_sheet` show several in one image. OpenCV and PyAV are loaded when one of them is first used.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .contact_sheet import contact_sheet, titled_sheet
-    from .image_overlay import overlay
+    from .contact_sheet import write_contact_sheet, write_titled_sheet
+    from .image_overlay import overlay_image
     from .native import report_environment
     from .renderer import FrameRenderer
 
-__all__ = ["FrameRenderer", "contact_sheet", "overlay", "report_environment", "titled_sheet"]
+__all__ = ["FrameRenderer", "overlay_image", "report_environment", "write_contact_sheet", "write_titled_sheet"]
 
 _LAZY_IMPORTS = {
     "FrameRenderer": ".renderer",
-    "contact_sheet": ".contact_sheet",
+    "overlay_image": ".image_overlay",
     "report_environment": ".native",
-    "overlay": ".image_overlay",
-    "titled_sheet": ".contact_sheet",
+    "write_contact_sheet": ".contact_sheet",
+    "write_titled_sheet": ".contact_sheet",
 }
 
 

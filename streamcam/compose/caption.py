@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Attribution, SourceInfo, sample_dtype
+from ..frames import Attribution, SourceInfo
 from ..geometry import Size
-from .colormaps import rgb_to_ycbcr
-from .yuv import BlendOp, blend_coefficients, next_even
+from ..media.color import rgb_to_ycbcr
+from ..media.planes import next_even, sample_dtype
+from .yuv import BlendOp, blend_coefficients
 
 _CACHED_PER_PANEL = 32
 """Plates kept ready for each panel: in a steady scene only the percentage changes, back and forth."""
@@ -26,7 +27,7 @@ _MAX_HEIGHT_RATIO = 0.45
 """A plate that would take more than this of the height does without its second line."""
 
 MIN_IMAGE_SIDE = 32
-"""A picture with a shorter side, in pixels, has no room for a caption."""
+"""Images with a shorter side, in pixels, get no caption."""
 
 _MIN_TEXT_SIZE = 9
 """Text below this height, in pixels, cannot be read."""
@@ -34,7 +35,7 @@ _MIN_TEXT_SIZE = 9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaptionBox:
-    """A caption ready to be painted with its upper left corner at chroma sample ``(top, left)``."""
+    """A caption to blend with its upper left corner at chroma sample ``(top, left)``."""
 
     blend_op: BlendOp
     top: int
@@ -60,7 +61,7 @@ class _Line:
 
 
 class CaptionRenderer:
-    """Makes captions for pictures of one size. Not thread-safe: it keeps those made last.
+    """Renders captions for images of one size. Not thread-safe: it caches the last ones.
 
     Args:
         info: the stream they are for.
@@ -83,7 +84,7 @@ class CaptionRenderer:
         self._padding = max(3, round(self._title_size * 0.45))
 
     def render(self, attribution: Attribution, caption_note: str = "") -> CaptionBox:
-        """The plate for a target: its name, and its probability or, where it has none, its score in logits.
+        """Render the caption of a target: its name, and its probability or else its score in logits.
 
         Args:
             attribution: of the target.
@@ -148,7 +149,7 @@ class CaptionRenderer:
         return mask / 255.0
 
     def _make_blend_op(self, shape: NDArray[np.float64], ink: NDArray[np.float64]) -> BlendOp:
-        """Text over plate over picture: each is laid on what is below, in code values."""
+        """Return text over plate over image, in code values."""
         (dark, neutral, _), (white, _, _) = rgb_to_ycbcr(np.array([[_BOX_GRAY] * 3, [1.0] * 3]), self._info)
         box_opacity = _BOX_OPACITY * shape * (1 - ink)
         opacity = box_opacity + ink
@@ -167,7 +168,7 @@ def _cut(text: str, length: int) -> str:
 
 @lru_cache(maxsize=4)
 def _rounded_rectangle(size: Size, radius: float) -> NDArray[np.float64]:
-    """A rectangle with round corners, 0–1, anti-aliased."""
+    """Return a rectangle with round corners, 0–1, anti-aliased."""
     width, height = size
     across = np.abs(np.arange(width) + 0.5 - width / 2)[None, :] - (width / 2 - radius)
     down = np.abs(np.arange(height) + 0.5 - height / 2)[:, None] - (height / 2 - radius)

@@ -10,33 +10,19 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ..errors import SinkError
-from ..frames import ColorSpec, RgbImage
+from ..frames import RgbImage
+from ..media.image_bytes import encode_rgb
+from ..media.rgb import to_rgb
 
 _BACKGROUND, _TEXT_LEVEL, _FONT_WEIGHT, _JPEG_QUALITY = 24, 230, 500, 80
 
 
-def to_rgb(video_frame: VideoFrame) -> RgbImage:
-    """A picture as ``uint8 (height, width, 3)``, RGB, full range, by its own colour tags.
-
-    A picture that tells no matrix counts as BT.601 or BT.709 by its size; one that tells no range, as limited.
-    """
-    converted = video_frame.reformat(
-        format="rgb24",
-        src_colorspace=ColorSpec(matrix=int(video_frame.colorspace)).resolve_matrix(
-            video_frame.width, video_frame.height
-        ),
-        src_color_range=int(video_frame.color_range) or 1,
-        dst_color_range=2,
-    )
-    return np.ascontiguousarray(converted.to_ndarray())
-
-
-def contact_sheet(video_frames: Sequence[VideoFrame], columns: int, path: Path) -> None:
-    """Writes pictures as one PNG, left to right and top to bottom, with a narrow dark gap.
+def write_contact_sheet(video_frames: Sequence[VideoFrame], columns: int, path: Path) -> None:
+    """Write frames as one PNG, left to right and top to bottom, with a narrow dark gap.
 
     Args:
         video_frames: at least one; those of another size than the first are scaled to it.
-        columns: pictures in a row.
+        columns: frames in a row.
         path: file to write.
 
     Raises:
@@ -45,14 +31,14 @@ def contact_sheet(video_frames: Sequence[VideoFrame], columns: int, path: Path) 
     _write_sheet([to_rgb(video_frame) for video_frame in video_frames], None, columns, path)
 
 
-def titled_sheet(images: Sequence[RgbImage], titles: Sequence[str], columns: int, path: Path) -> None:
-    """Writes images as one picture, each below its title.
+def write_titled_sheet(images: Sequence[RgbImage], titles: Sequence[str], columns: int, path: Path) -> None:
+    """Write images as one, each below its title.
 
     Args:
         images: ``uint8 (H, W, 3)``, RGB, at least one; those of another size than the first are scaled to it.
         titles: one for each.
         columns: images in a row.
-        path: file to write; its suffix, ``.png`` or ``.jpg``, says how.
+        path: file to write; its suffix is ``.png`` or ``.jpg``.
 
     Raises:
         SinkError: the file cannot be written.
@@ -79,10 +65,8 @@ def _write_sheet(images: Sequence[RgbImage], titles: Sequence[str] | None, colum
                 sheet, titles[index], (left + 2, top + text_height), (_TEXT_LEVEL,) * 3, font, text_height, _FONT_WEIGHT
             )
         sheet[top + title_height : top + title_height + height, left : left + width] = image
-    encode_params = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    _, encoded = cv2.imencode(path.suffix, sheet[..., ::-1], encode_params)
     try:
-        path.write_bytes(encoded.tobytes())
+        path.write_bytes(encode_rgb(sheet, path.suffix, quality=_JPEG_QUALITY))
     except OSError as error:
         raise SinkError(
             f"{path}: {error.strerror or error}", hint="choose another place for the contact sheet"

@@ -1,4 +1,4 @@
-"""Evidence over a still picture in RGB, at its full resolution."""
+"""A heatmap over a still RGB image, at its full resolution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .overlay import opacity_and_color
 from .upsample import LEVELS, MapUpsampler
 
 
-def overlay(
+def overlay_image(
     image: RgbImage,
     heatmap: Heatmap,
     geometry: Geometry,
@@ -22,22 +22,22 @@ def overlay(
     vmax: float,
     display: MapKind = "heat",
 ) -> RgbImage:
-    """Draws a map over a picture, as `Painter` does on a video.
+    """Draw a heatmap over an image, as `FrameRenderer` does on a video.
 
     Args:
         image: ``uint8 (H, W, 3)``, RGB; only read.
-        heatmap: raw evidence, float32 ``(h, w)``.
-        geometry: how the picture lies in the model's input.
+        heatmap: raw attribution, float32 ``(h, w)``.
+        geometry: position and scale of the image in the model's input.
         options: colours, opacity and layout; captions are not drawn.
-        vmax: evidence that is drawn as full.
+        vmax: attribution drawn at full strength.
         display: how the map is shown.
 
     Returns:
-        A new picture, twice as wide for ``side-by-side``. Where nothing is to be drawn its samples are those of the
+        A new image, twice as wide for ``side-by-side``. Where nothing is drawn its samples are those of the
         image.
     """
     height, width = image.shape[:2]
-    # A level covers two pixels by two: of a picture of twice the size, one of this.
+    # A level covers two pixels by two: of an image of twice the size, one of this.
     doubled = replace(geometry, source=(2 * width, 2 * height))
     upsampler = MapUpsampler(doubled, (heatmap.shape[1], heatmap.shape[0]), signed=display == "signed")
     opacity, color = opacity_and_color(options, display)

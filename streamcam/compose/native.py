@@ -1,7 +1,7 @@
-"""The compiled part of drawing, where there is one.
+"""The compiled part of drawing, if it was built.
 
-`blend.c` is built when streamcam is installed and a C compiler is there; where none is, `overlay.py` does the same, sample
-for sample, in several passes of NumPy and OpenCV, which takes about twice as long.
+`blend.c` is built when streamcam is installed, if a C compiler is available. Without it `overlay.py` computes the same
+samples in several passes of NumPy and OpenCV, which takes about twice as long.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..frames import Plane, Planes
+from ..media.planes import Plane, Planes
 
 _VERSION = 1
 """Of the functions in `blend.c`: a library that was left behind by another version of it is not called."""
@@ -25,10 +25,10 @@ BlendFunction: TypeAlias = Callable[[Plane, Planes], None]
 
 
 def native_blend(blend_table: Plane, lowest_level: int) -> BlendFunction | None:
-    """The function that lays levels over pictures; None where nothing was compiled.
+    """Return the compiled function that blends levels into images; None if nothing was compiled.
 
     Args:
-        blend_table: what each level does to a picture, as from `glaze.paint_of_levels`.
+        blend_table: color and opacity of each level, as from `overlay.make_blend_table`.
         lowest_level: the level of its first line.
     """
     library = _load_library()
@@ -47,10 +47,12 @@ def native_blend(blend_table: Plane, lowest_level: int) -> BlendFunction | None:
         plane_arguments: list[int] = []
         for plane, extent in zip(planes, extents, strict=True):
             if plane.shape != extent or plane.dtype != dtype or plane.strides[1] != dtype.itemsize:
-                raise ValueError(f"a plane is {plane.dtype} {plane.shape}; levels {levels.shape} want {dtype} {extent}")
+                raise ValueError(
+                    f"invalid plane: {plane.dtype} {plane.shape}; expected {dtype} {extent} for levels {levels.shape}"
+                )
             plane_arguments += [plane.ctypes.data, plane.strides[0] // dtype.itemsize]
         if levels.dtype != np.int16 or not levels.flags.c_contiguous:
-            raise ValueError(f"levels are {levels.dtype} with strides {levels.strides}; int16 without gaps is wanted")
+            raise ValueError(f"invalid levels: {levels.dtype} with strides {levels.strides}; expected contiguous int16")
         native_function(
             *plane_arguments,
             levels.ctypes.data,
@@ -65,7 +67,7 @@ def native_blend(blend_table: Plane, lowest_level: int) -> BlendFunction | None:
 
 
 def report_environment() -> dict[str, Any]:
-    """How pictures are drawn on here."""
+    """Return how images are drawn here."""
     return {"drawing": "compiled" if _load_library() is not None else "NumPy and OpenCV (no C compiler was there)"}
 
 

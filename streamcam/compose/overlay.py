@@ -1,4 +1,4 @@
-"""Evidence laid over a picture: colour and opacity of each level, and the planes they change."""
+"""A heatmap over an image: color and opacity of each level, and the planes they change."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import MapKind, Plane, Planes, SourceInfo, sample_dtype
+from ..frames import MapKind, SourceInfo
+from ..media.color import rgb_to_ycbcr
+from ..media.planes import Plane, Planes, next_even, sample_dtype
 from ..options import DrawOptions
 from . import native as compiled
-from .colormaps import colormap, rdbu_colormap, rgb_to_ycbcr
+from .colormaps import colormap, rdbu_colormap
 from .upsample import LEVELS, QuantizedMap
-from .yuv import BlendOp, PlaneBlender, blend_coefficients, blend_dtype, next_even, padded_rows
+from .yuv import BlendOp, PlaneBlender, blend_coefficients, blend_dtype, padded_rows
 
 
 def smoothstep(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of the overlay's strength some evidence gets.
+    """Return the part of the overlay's strength that an attribution gets.
 
     The curve starts and ends flat (`smoothstep`), so that neither the rim nor the plateau of a hot region
     shows an edge.
@@ -30,10 +32,10 @@ def smoothstep(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each level of evidence looks like, from ``1 - LEVELS`` on where it is signed and from 0 on elsewhere.
+    """Return color and opacity of each level, from ``1 - LEVELS`` if signed and from 0 otherwise.
 
     Returns:
-        Opacity ``(n,)``, 0–1, and colour ``(n, 3)``, sRGB, 0–1.
+        Opacity ``(n,)``, 0–1, and color ``(n, 3)``, sRGB, 0–1.
     """
     values = np.linspace(-1, 1, 2 * LEVELS - 1) if display == "signed" else np.linspace(0, 1, LEVELS)
     opacity = np.ones(len(values))
@@ -44,10 +46,10 @@ def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[n
 
 
 def make_blend_table(options: DrawOptions, info: SourceInfo, display: MapKind) -> tuple[Plane, int]:
-    """What the levels of evidence do to a picture; see `Paint`.
+    """Return the blend coefficients of each level; see `BlendOp`.
 
     Returns:
-        ``keep`` and what is added to luma, Cb and Cr, ``(levels, 4)``; and the lowest level, that of the first line.
+        ``keep`` and the values to add to luma, Cb and Cr, ``(levels, 4)``; and the lowest level, of the first line.
     """
     opacity, color = opacity_and_color(options, display)
     keep, add = blend_coefficients(sample_dtype(info.pixel_format), opacity[:, None], rgb_to_ycbcr(color, info))
@@ -55,13 +57,13 @@ def make_blend_table(options: DrawOptions, info: SourceInfo, display: MapKind) -
 
 
 class OverlayBlender:
-    """Lays levels of evidence over the pictures of one stream. Not thread-safe: it keeps arrays.
+    """Blends levels into the images of one stream. Not thread-safe: it keeps arrays.
 
     Args:
-        options: how the picture looks.
+        options: colors, opacity and layout.
         info: the source.
         display: how the maps are shown.
-        blender: of the pictures.
+        blender: of the images.
 
     Attributes:
         min_visible_level: the lowest level that is visible; above all levels when none is.
@@ -76,7 +78,7 @@ class OverlayBlender:
         )
 
     def __call__(self, levels: QuantizedMap, planes: Planes, top: int, left: int) -> None:
-        """Lays levels over a picture whose upper left corner is at chroma sample ``(top, left)``."""
+        """Blend levels into an image whose upper left corner is at chroma sample ``(top, left)``."""
         if not levels.values.size:
             return
         height, width = levels.values.shape
@@ -87,17 +89,17 @@ class OverlayBlender:
 
 
 class _NumpyBlend:
-    """The same as `blend.c`, sample for sample: what the levels do is looked up first, and then done."""
+    """The same as `blend.c`, sample for sample: first all coefficients, then all blending."""
 
     def __init__(self, blend_table: Plane, lowest_level: int, info: SourceInfo, blender: PlaneBlender) -> None:
         self._blender = blender
-        # `cv2.LUT` (5.0) takes int16 for uint16, so levels below 0 are looked up in the upper half. It moves
-        # float64 without a look at it: four 16-bit words or two 32-bit ones at once.
+        # `cv2.LUT` (5.0) takes int16 for uint16, so levels below 0 index the upper half. It moves
+        # float64 without converting it: four 16-bit words or two 32-bit ones at once.
         every_level = np.clip(np.arange(2**16, dtype=np.uint16).view(np.int16), lowest_level, LEVELS - 1) - lowest_level
         table = blend_table[every_level].view(np.float64)
         self._tables = [np.ascontiguousarray(column) for column in table.T]
         blocks = next_even(info.width) // 2 * (next_even(info.height) // 2)
-        # Kept from frame to frame: fresh memory would cost more than what is done in it.
+        # Kept from frame to frame: fresh memory would cost more than the blending in it.
         self._lookup_buffer = np.empty(blocks, np.float64)
         self._planes = padded_rows(4, blocks, np.dtype(f"i{blend_table.itemsize}"))
 
@@ -105,7 +107,7 @@ class _NumpyBlend:
         self._blender.apply(self._make_blend_op(levels), planes, 0, 0)
 
     def _make_blend_op(self, levels: Plane) -> BlendOp:
-        """The paint for some levels, in arrays that the next call overwrites."""
+        """Return the blend coefficients of some levels, in arrays that the next call overwrites."""
         shape, size = levels.shape, levels.size
         looked_up = self._lookup_buffer[:size].reshape(shape)
         planes = [plane[:size].reshape(shape) for plane in self._planes]

@@ -1,4 +1,4 @@
-"""Where the panels of a picture lie: the plain one, and one for each target."""
+"""Panels of an output frame: the plain one, and one for each target."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ..frames import SourceInfo
 from ..geometry import Size
+from ..media.planes import next_even
 from ..options import DrawOptions
-from .yuv import next_even
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Panels:
 
     @property
     def size(self) -> Size:
-        """``(width, height)`` of the whole picture; both even."""
+        """``(width, height)`` of the whole frame; both even."""
         return self.panel[0] * self.columns, self.panel[1] * self.rows
 
     @property
@@ -51,5 +51,5 @@ class Panels:
 
 
 def arrange_panels(options: DrawOptions, info: SourceInfo, targets: int) -> Panels:
-    """The panels for a number of targets."""
+    """Return the panels for a number of targets."""
     return Panels((next_even(info.width), next_even(info.height)), int(options.layout == "side-by-side"), targets)

@@ -1,37 +1,38 @@
-"""From an explained frame to the picture that is shown."""
+"""Drawing an explained frame."""
 
 from __future__ import annotations
 
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ..frames import Attribution, ExplainedFrame, Frame, MapKind, Planes, SourceInfo, plane_arrays, sample_dtype
+from ..frames import Attribution, ExplainedFrame, Frame, MapKind, SourceInfo
 from ..geometry import Geometry, Size
+from ..media.color import rgb_to_ycbcr, set_color_tags
+from ..media.planes import Planes, copy_into, next_even, plane_arrays, sample_dtype
 from ..options import DrawOptions
 from .caption import MIN_IMAGE_SIDE, CaptionRenderer
-from .colormaps import rgb_to_ycbcr
 from .overlay import OverlayBlender
 from .panels import arrange_panels
 from .upsample import MapUpsampler
-from .yuv import PlaneBlender, copy_into, next_even
+from .yuv import PlaneBlender
 
 
 class FrameRenderer:
     """Draws the frames of one stream on its own Y'CbCr planes.
 
-    The picture is untouched where there is no evidence, sample for sample; elsewhere it is blended with the
-    colour map by an opacity that follows the evidence. Evidence, and with it colour and opacity, has one
+    The image is unchanged where there is no attribution, sample for sample; elsewhere it is blended with the
+    color map by an opacity that follows the attribution. Attribution, and with it color and opacity, has one
     value for each 2×2 block of pixels: the grid of the stream's chroma.
 
-    Not thread-safe: one painter serves one thread, since it draws in arrays that it keeps.
+    Not thread-safe: one renderer serves one thread, since it draws in arrays that it keeps.
 
     Several targets are drawn in a panel each, side by side and then below one another.
 
     Args:
-        options: how the picture looks.
+        options: colors, opacity and layout.
         info: the source.
-        geometry: how the source's pictures lie in the model's input.
-        detail: what made the evidence, for the caption's second line.
+        geometry: position and scale of the source's frames in the model's input.
+        detail: method and layer, for the caption's second line.
         panels: how many targets there are.
         display: how the maps are shown.
     """
@@ -60,17 +61,17 @@ class FrameRenderer:
 
     @property
     def size(self) -> Size:
-        """``(width, height)`` of the pictures drawn; both even."""
+        """``(width, height)`` of the frames drawn; both even."""
         return self._panels.size
 
     def draw(self, item: ExplainedFrame) -> VideoFrame:
         """Draws one frame.
 
         Args:
-            item: a frame of this painter's source; its picture is only read.
+            item: a frame of this renderer's source; only read.
 
         Returns:
-            A new picture of this painter's `size`, in the source's pixel format, with its time and colour tags.
+            A new frame of this renderer's `size`, in the source's pixel format, with its time and color tags.
         """
         video_frame = VideoFrame(*self.size, self._info.pixel_format)
         planes = plane_arrays(video_frame)
@@ -108,7 +109,7 @@ class FrameRenderer:
 
 
 def pad_to_even(frame: Frame, info: SourceInfo) -> VideoFrame:
-    """A frame's picture without anything drawn, of the sides that a drawn one has; itself where they are even."""
+    """Return a frame's image without an overlay, padded to the even sides of drawn ones."""
     if info.width % 2 == 0 and info.height % 2 == 0:
         return frame.video_frame
     video_frame = VideoFrame(next_even(info.width), next_even(info.height), info.pixel_format)
@@ -117,9 +118,6 @@ def pad_to_even(frame: Frame, info: SourceInfo) -> VideoFrame:
 
 
 def copy_color_tags(video_frame: VideoFrame, frame: Frame, info: SourceInfo) -> VideoFrame:
-    """A drawn picture with the time of its frame and the colour tags of its source."""
+    """Copy the time of a frame and the color tags of its source to a drawn image."""
     video_frame.pts, video_frame.time_base, video_frame.duration = frame.pts, info.time_base, frame.video_frame.duration
-    color = info.color
-    video_frame.color_range, video_frame.colorspace = color.range, color.matrix
-    video_frame.color_primaries, video_frame.color_trc = color.primaries, color.transfer
-    return video_frame
+    return set_color_tags(video_frame, info.color)

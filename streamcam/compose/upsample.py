@@ -1,6 +1,6 @@
-"""Spreads a small map over a picture, as one level for each 2×2 block of pixels.
+"""Spreads a small map over an image, as one level for each 2×2 block of pixels.
 
-A block is what one chroma sample of a 4:2:0 picture covers: nothing finer has a colour of its own.
+A block is what one chroma sample of a 4:2:0 image covers: finer detail has no color of its own.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Axis:
         return len(self._weights)
 
     def line_span(self, active: NDArray[np.bool_]) -> slice:
-        """The span of lines in which the given cells may have a part."""
+        """Return the span of lines to which the given cells may contribute."""
         indices = np.flatnonzero(active)
         if not indices.size:
             return slice(0, 0)
@@ -82,7 +82,7 @@ class _Axis:
                 np.copyto(out[start - span.start : stop - span.start], product, casting="unsafe")
 
     def _split_into_bands(self, breadth: int) -> list[_Band]:
-        """The widest bands of equal length whose products are small enough; single lines at the least."""
+        """Return the widest bands of equal length whose products are small enough; at least one line each."""
         length = len(self)
         while True:
             bands = [self._make_band(start, min(start + length, len(self))) for start in range(0, len(self), length)]
@@ -96,10 +96,10 @@ class _Axis:
 
 
 def block_weights(geometry: Geometry, map_size: Size) -> tuple[Floats, Floats]:
-    """The two matrices that spread a map over the 2×2 blocks of a picture: ``rows @ map @ columns.T``.
+    """Return the two matrices that spread a map over 2×2 blocks: ``rows @ map @ columns.T``.
 
     Args:
-        geometry: how the picture lies in the model's input.
+        geometry: position and scale of the image in the model's input.
         map_size: ``(w, h)`` of the map.
 
     Returns:
@@ -112,7 +112,7 @@ def block_weights(geometry: Geometry, map_size: Size) -> tuple[Floats, Floats]:
 
 
 def scale_to_levels(heatmap: Heatmap, vmax: float, *, signed: bool) -> Floats:
-    """A map in levels, not rounded: float32 ``(h, w)``, 0 (``1 - LEVELS`` where ``signed``) to ``LEVELS - 1``."""
+    """Scale a map to levels, not rounded: float32 ``(h, w)``, 0 (signed: ``1 - LEVELS``) to ``LEVELS - 1``."""
     if vmax <= 0:
         return np.zeros(heatmap.shape, np.float32)
     normalized = np.clip(heatmap, -vmax if signed else 0, vmax) / np.float32(vmax)
@@ -147,19 +147,19 @@ def _cubic_weights(linear: Floats) -> NDArray[np.float64]:
 
 
 def _average_row_pairs(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of each two lines; an odd last one is alone."""
+    """Return the mean of each two lines; an odd last line is alone."""
     upper = np.arange(0, len(pixels), 2)
     return (pixels[upper] + pixels[np.minimum(upper + 1, len(pixels) - 1)]) / 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuantizedMap:
-    """Evidence over a part of the picture.
+    """Attribution in levels over a part of the image.
 
     Attributes:
         values: int16 ``(h, w)``, one for each 2×2 block: 0 for none to ``LEVELS - 1`` for full, and to
-            ``1 - LEVELS`` for full evidence against, where that is shown. Some lie a little beyond, where the cubic
-            overshoots, and count as what is next to them. Overwritten by the next call.
+            ``1 - LEVELS`` for full negative attribution, if signed. Some exceed these a little, where the cubic
+            overshoots, and count as the nearest level. Overwritten by the next call.
         top, left: the first block's place, in blocks.
     """
 
@@ -169,12 +169,12 @@ class QuantizedMap:
 
 
 class MapUpsampler:
-    """Interpolates maps of one size over the blocks of one picture. Not thread-safe: it reuses its arrays.
+    """Interpolates maps of one size over the blocks of one image. Not thread-safe: it reuses its arrays.
 
     Args:
-        geometry: how the picture lies in the model's input.
+        geometry: position and scale of the image in the model's input.
         map_size: ``(w, h)`` of the maps.
-        signed: True where evidence below zero has levels below zero, instead of none.
+        signed: True to give negative attribution levels below zero, instead of none.
     """
 
     def __init__(self, geometry: Geometry, map_size: Size, *, signed: bool = False) -> None:
@@ -188,9 +188,9 @@ class MapUpsampler:
         """Levels of ``heatmap / full_scale`` wherever they may reach ``min_level``.
 
         Args:
-            heatmap: float32 ``(h, w)``, raw evidence.
-            vmax: evidence of the highest level; more counts as that much. 0 makes all of it none.
-            min_level: the lowest level of interest, on either side of zero; 0 gives the whole picture.
+            heatmap: float32 ``(h, w)``, raw attribution.
+            vmax: attribution of the highest level, which larger values share. With 0 all levels are 0.
+            min_level: the lowest level of interest, on either side of zero; 0 returns the whole image.
         """
         scaled = scale_to_levels(heatmap, vmax, signed=self._signed)
         of_interest = np.abs(scaled) * _OVERSHOOT >= min_level

@@ -1,6 +1,6 @@
-"""Pictures as arrays, one a plane, and paint on them.
+"""Blending into the planes of YUV images.
 
-A plane is ``uint8`` or, for 10-bit pictures, ``uint16 (height, width)``: a view of the picture's own
+A plane is ``uint8`` or, for 10-bit images, ``uint16 (height, width)``: a view of the image's own
 memory without its padding.
 """
 
@@ -12,39 +12,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Plane, Planes
 from ..geometry import Size
+from ..media.planes import Plane, Planes
 
 Floats: TypeAlias = NDArray[np.float64]
 
 
-def next_even(length: int) -> int:
-    """The next even number."""
-    return length + length % 2
-
-
-def copy_into(target: Planes, source: Planes, top: int = 0, left: int = 0) -> None:
-    """Copies a picture to line ``top`` and column ``left``, both even, of a larger one of even sides.
-
-    The last line and column of an odd picture are repeated, so that each chroma sample keeps its four pixels.
-    """
-    height, width = source[0].shape
-    luma = target[0][top : top + next_even(height), left : left + next_even(width)]
-    luma[:height, :width] = source[0]
-    if width % 2:
-        luma[:height, width] = source[0][:, -1]
-    if height % 2:
-        luma[height] = luma[height - 1]
-    for to, plane in zip(target[1:], source[1:], strict=True):
-        to[top // 2 : top // 2 + plane.shape[0], left // 2 : left // 2 + plane.shape[1]] = plane
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class BlendOp:
-    """What is to be done to a rectangle of a picture: ``(sample * keep + add) / one`` for each sample.
+    """A change to a rectangle of an image: ``(sample * keep + add) / one`` for each sample.
 
-    Reckoned in integers of twice the samples' width (`blend_dtype`), ``one`` being 256 for 8-bit pictures and
-    65,536 for 10-bit ones. Where nothing is painted, ``keep`` is ``one``, and the sample stays as it is.
+    Computed in integers of twice the samples' width (`blend_dtype`), ``one`` being 256 for 8-bit images and
+    65,536 for 10-bit ones. Where nothing is drawn, ``keep`` is ``one``, and the sample stays as it is.
 
     Attributes:
         luma_keep, luma_add: one value a pixel, ``(2h, 2w)``, or one for each 2×2 block, ``(h, w)``.
@@ -59,12 +38,12 @@ class BlendOp:
 
 
 def blend_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], int]:
-    """The type in which samples of another are reckoned, and what is 1 in it."""
+    """Return the type in which samples are blended, and the value of 1 in it."""
     return np.dtype(f"u{2 * dtype.itemsize}"), int(2 ** (8 * dtype.itemsize))
 
 
 def padded_rows(count: int, size: int, dtype: np.dtype[Any]) -> Plane:
-    """An empty array ``(count, at least size)`` whose lines can be written side by side at full speed.
+    """Return an empty array ``(count, at least size)`` whose lines can be written side by side at full speed.
 
     Lines that lie a multiple of 4096 bytes apart, or nearly half of one, compete for the same cache sets.
     """
@@ -72,13 +51,13 @@ def padded_rows(count: int, size: int, dtype: np.dtype[Any]) -> Plane:
 
 
 def blend_coefficients(dtype: np.dtype[Any], opacity: Floats, color: Floats) -> tuple[Plane, Plane]:
-    """``keep`` and ``add`` that lay a colour over a picture.
+    """Return ``keep`` and ``add`` that blend a color over an image.
 
     Half of one is added too: so the result is rounded to the nearest, and only once. Rounding twice would draw
-    faint contours where picture and evidence are smooth.
+    faint contours where image and attribution are smooth.
 
     Args:
-        dtype: type of the picture's samples.
+        dtype: type of the image's samples.
         opacity: 0–1.
         color: code values; ``add`` has its shape.
     """
@@ -88,11 +67,11 @@ def blend_coefficients(dtype: np.dtype[Any], opacity: Floats, color: Floats) -> 
 
 
 class PlaneBlender:
-    """Paints on pictures of one size. Not thread-safe: it reckons in arrays that it keeps.
+    """Blends into images of one size. Not thread-safe: it computes in arrays that it keeps.
 
     Args:
-        dtype: type of the pictures' samples.
-        size: ``(width, height)`` of the pictures.
+        dtype: type of the images' samples.
+        size: ``(width, height)`` of the images.
     """
 
     def __init__(self, dtype: np.dtype[Any], size: Size) -> None:

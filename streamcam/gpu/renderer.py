@@ -8,13 +8,13 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ..compose.caption import MIN_IMAGE_SIDE, CaptionBox, CaptionRenderer
-from ..compose.colormaps import rgb_to_ycbcr
 from ..compose.overlay import make_blend_table
 from ..compose.panels import arrange_panels
 from ..compose.renderer import copy_color_tags
 from ..compose.upsample import block_weights, scale_to_levels
 from ..frames import ExplainedFrame, MapKind, SourceInfo
 from ..geometry import Geometry, Size
+from ..media.color import rgb_to_ycbcr
 from ..options import DrawOptions
 from ..tf import tf
 from .dlpack import cuda_context, on_device, pack_nv12, to_tensors, to_video_frame

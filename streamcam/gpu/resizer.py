@@ -8,9 +8,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from ..compose.colormaps import LUMA_WEIGHTS
 from ..frames import ColorSpec, RgbImage
 from ..geometry import Geometry
+from ..media.color import ycbcr_to_rgb
 from ..sources.resize import LETTERBOX_GRAY
 from ..tf import tf
 from .dlpack import on_device, to_tensors
@@ -100,24 +100,3 @@ def area_weights(source: int, scaled: int, offset: int, extent: int, samples: in
     weights[(centres < 0) | (centres > count)] = 0
     result: Floats = weights.astype(np.float32)
     return result
-
-
-def ycbcr_to_rgb(color: ColorSpec, width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the affine map from 8-bit Y', Cb, Cr to R'G'B', 0–255 (ITU-R BT.601, BT.709, BT.2020).
-
-    Returns:
-        A matrix ``(3, 3)`` and an offset ``(3,)`` added after it.
-    """
-    red, blue = LUMA_WEIGHTS[color.resolve_matrix(width, height)]
-    green = 1 - red - blue
-    from_ypbpr = np.array(
-        [
-            [1, 0, 2 - 2 * red],
-            [1, -blue * (2 - 2 * blue) / green, -red * (2 - 2 * red) / green],
-            [1, 2 - 2 * blue, 0],
-        ]
-    )
-    full = color.range == 2
-    scale = np.array([1.0, 1.0, 1.0]) if full else 255 / np.array([219.0, 224.0, 224.0])
-    matrix = from_ypbpr * scale
-    return matrix, -matrix @ np.array([0 if full else 16, 128, 128])

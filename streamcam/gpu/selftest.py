@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from ..compose import FrameRenderer
 from ..errors import DeviceError
-from ..frames import Attribution, ColorSpec, ExplainedFrame, Frame, SourceInfo, plane_arrays
+from ..frames import Attribution, ColorSpec, ExplainedFrame, Frame, SourceInfo
 from ..geometry import fit_to_input
 from ..media.cuda import driver_version
+from ..media.planes import plane_arrays
 from ..options import DrawOptions, SinkOptions, SourceOptions
 from ..sinks import open_sink
 from ..sources import open_source

@@ -1,1 +1,1 @@
-"""Code that reading, writing and drawing share: image bytes, the CUDA context, WebRTC frames."""
+"""Code that reading, writing and drawing share: color, planes, RGB conversion, image bytes, letterboxing, MP4 boxes."""

@@ -1,7 +1,7 @@
-"""The one CUDA context of a graphics card in which FFmpeg and TensorFlow meet.
+"""The CUDA context that FFmpeg and TensorFlow share.
 
-FFmpeg would make a context of its own, whose memory TensorFlow cannot read, or claim the card's primary one with flags
-that fail once TensorFlow runs. So it is told to take the context that is current, and while it looks that is the
+FFmpeg would create a context of its own, whose memory TensorFlow cannot read, or claim the GPU's primary one with flags
+that fail once TensorFlow runs. So it is configured to take the current context, and while it does so that is the
 primary one, which is TensorFlow's.
 """
 
@@ -18,29 +18,29 @@ from typing import Any
 from ..errors import DeviceError
 
 ON_CARD = "cuda"
-"""Pixel format, as FFmpeg calls it, of pictures in a card's memory."""
+"""FFmpeg's name of the pixel format of frames in GPU memory."""
 
 FALLBACK_HINT = "leave --decoder nvdec or --encoder nvenc out"
-"""What users can do where frames cannot stay on a card."""
+"""Hint for users if frames cannot stay on the GPU."""
 
 CONTEXT_OPTIONS = {"primary_ctx": "0", "current_ctx": "1"}
-"""What FFmpeg is told when it makes a device: to take the current context."""
+"""FFmpeg's options for creating a device in the current context."""
 
 
 def is_emulated() -> bool:
-    """True where the processor stands in for a card: frames then stay in the processor's memory (for tests)."""
+    """Return True if the CPU emulates a GPU (for tests): frames then stay in main memory."""
     return os.environ.get("STREAMCAM_TEST_EMULATE_GPU") == "cpu"
 
 
 @contextlib.contextmanager
 def context(device: int = 0) -> Iterator[None]:
-    """Makes the primary context of a card the calling thread's current one.
+    """Make the primary context of a GPU the calling thread's current one.
 
     Args:
-        device: number of the card, as CUDA counts.
+        device: number of the GPU, in CUDA's order.
 
     Raises:
-        DeviceError: there is no driver, or no such card.
+        DeviceError: there is no driver, or no such GPU.
     """
     if is_emulated():
         yield
@@ -54,10 +54,10 @@ def context(device: int = 0) -> Iterator[None]:
 
 
 def synchronize(device: int = 0) -> None:
-    """Waits until all that FFmpeg has begun on a card is done; TensorFlow's streams do not wait for FFmpeg's.
+    """Wait for all of FFmpeg's work on a GPU; TensorFlow's streams do not wait for FFmpeg's.
 
     Raises:
-        DeviceError: the card failed.
+        DeviceError: the GPU failed.
     """
     if not is_emulated():
         with context(device):
@@ -65,7 +65,7 @@ def synchronize(device: int = 0) -> None:
 
 
 def driver_version(version_file: Path = Path("/proc/driver/nvidia/version")) -> str:
-    """What the driver says of itself, or the version of CUDA that it knows; empty without one."""
+    """Return the driver's version text, or the CUDA version it supports; empty without a driver."""
     with contextlib.suppress(OSError):
         return version_file.read_text()
     version = ctypes.c_int()
@@ -87,7 +87,7 @@ def _driver() -> ctypes.CDLL:
 
 @functools.cache
 def _primary_context(device: int) -> tuple[ctypes.CDLL, ctypes.c_void_p]:
-    """The driver, and the card's primary context, which is never given back: TensorFlow keeps it as long."""
+    """Return the driver and the GPU's primary context, which is never released: TensorFlow keeps it as long."""
     driver, number, primary = _driver(), ctypes.c_int(), ctypes.c_void_p()
     _call(driver, "cuDeviceGet", ctypes.byref(number), device)
     _call(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(primary), number)

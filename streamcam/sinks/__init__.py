@@ -1,14 +1,11 @@
-"""Where pictures go.
+"""Sinks: files that frames are written to.
 
-A sink is opened by `open_sink`, which looks at the suffix of the output; importing this package loads no
-media library. To add one, write a class that fulfils `Sink` and enter it in `SINKS`.
+A sink is opened by `open_sink`, which chooses by the suffix of the output; importing this package loads no
+media library. To add one, write a class that implements `Sink` and enter it in `SINKS`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 from ..errors import SinkError
 from ..frames import SourceInfo
 from ..options import Codec, SinkOptions
+from .paths import check_output_path
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -29,15 +27,15 @@ SINKS: dict[str, str] = {
     ".mkv": "streamcam.sinks.video:VideoSink",
     ".webm": "streamcam.sinks.video:VideoSink",
     ".png": "streamcam.sinks.image_file:ImageSink",
-    ".jpg": "streamcam.sinks.image_file:PictureSink",
-    ".jpeg": "streamcam.sinks.image_file:PictureSink",
+    ".jpg": "streamcam.sinks.image_file:ImageSink",
+    ".jpeg": "streamcam.sinks.image_file:ImageSink",
 }
 """Suffix of the output -> ``module:class``."""
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes pictures in order and leaves a file that plays.
+    """Takes frames in order and writes a playable file.
 
     It is a context manager. However the block is left, what was written is completed into a playable
     file; when nothing was written there is no file, and one that was to be overwritten is untouched.
@@ -45,8 +43,8 @@ class Sink(Protocol):
 
     Attributes:
         path: the output.
-        encoder: FFmpeg's name of what encodes.
-        num_frames: pictures written so far.
+        encoder: FFmpeg's name of the encoder.
+        num_frames: frames written so far.
         notes: one-line announcements for the user; complete once the sink is closed.
     """
 
@@ -60,7 +58,7 @@ class Sink(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Completes the file.
+        """Complete the file.
 
         Raises:
             SinkError: that failed, and no other error is on its way already.
@@ -68,20 +66,20 @@ class Sink(Protocol):
         ...
 
     def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
-        """Writes one picture, and packets of copied streams that were read before it.
+        """Write one frame, and packets of copied streams that were read before it.
 
         Args:
-            frame: in a drawable format, all of the same size. The sink sets its time.
+            frame: in a working format, all of the same size. The sink sets its time.
             pts: in the source's time base, greater than the one before.
-            packets: of the streams in ``info.copied``.
+            packets: of the streams in ``info.passthrough_streams``.
 
         Raises:
-            SinkError: the disk is full, or the codec cannot take such a picture.
+            SinkError: the disk is full, or the codec cannot encode such a frame.
         """
         ...
 
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
-        """Writes packets of copied streams that come after the last picture.
+        """Write packets of copied streams that come after the last frame.
 
         Raises:
             SinkError: the disk is full.
@@ -90,15 +88,15 @@ class Sink(Protocol):
 
 
 def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
-    """Checks all that can be checked before the first picture; creates nothing yet.
+    """Check the output and return its sink; create no file yet.
 
     Args:
-        options: where to, and how it is encoded.
-        info: what the pictures come from.
+        options: path, and encoding options.
+        info: the source of the frames.
 
     Raises:
         SinkError: unknown suffix, existing output, the input itself, a folder that is missing or cannot
-            be written to, a codec that does not fit the container or the picture.
+            be written to, a codec that does not fit the container or the frames.
         OptionError: ``--crf`` or ``--preset`` that the codec does not have.
     """
     path = options.path
@@ -115,73 +113,15 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
     return cast(Sink, getattr(import_module(module), name)(options, info))
 
 
-def check_not_input(path: Path, inputs: Iterable[str], option: str) -> None:
-    """Whether a file is none of those that are read, under whatever name.
-
-    Args:
-        path: of the file.
-        inputs: what is read meanwhile, files and others.
-        option: by which the file was named.
-
-    Raises:
-        SinkError: it is one of them.
-    """
-    for input_name in inputs:
-        with contextlib.suppress(OSError, ValueError):
-            if os.path.samefile(input_name, path):
-                raise SinkError(f"{path} is the input itself", hint=f"choose another name with {option}")
-
-
-def check_output_path(path: Path, *, overwrite: bool, option: str = "-o", inputs: Iterable[str] = ()) -> None:
-    """Whether a file can be created, and is none of the inputs.
-
-    Raises:
-        SinkError: it is an input, a folder, exists already, or its folder is missing or cannot be written to.
-    """
-    check_not_input(path, inputs, option)
-    try:
-        path.stat()
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise SinkError(
-            f"{path} cannot be written: {error.strerror}", hint=f"choose another name with {option}"
-        ) from error
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder", expected="a file name")
-    if path.exists() and not overwrite:
-        raise SinkError(
-            f"{path} exists already", hint=f"use --overwrite to replace it, or choose another name with {option}"
-        )
-    check_directory(path.parent, option)
-
-
-def check_directory(directory: Path, option: str) -> None:
-    """Whether files can be created in a folder.
-
-    Raises:
-        SinkError: it is missing, or cannot be written to.
-    """
-    if not directory.is_dir():
-        raise SinkError(f"the folder {directory} does not exist", hint="create it first")
-    try:
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise SinkError(
-            f"the folder {directory} cannot be written to: {error.strerror}", hint=f"choose another one with {option}"
-        ) from error
-
-
 def default_suffix(codec: Codec | None) -> str:
-    """The suffix of the first container that a codec goes into; ``.mp4`` where none is asked for."""
+    """Return the suffix of the first container for a codec; ``.mp4`` by default."""
     from .codecs import CONTAINERS
 
     return next(suffix for suffix, codecs in CONTAINERS.items() if codec is None or codec in codecs)
 
 
 def report_environment() -> dict[str, str | list[str]]:
-    """Versions and codecs, for ``streamcam doctor``."""
+    """Return versions and codecs, for ``streamcam doctor``."""
     import av
 
     from .codecs import ENCODERS, NVENC_ENCODERS, nvenc_unavailable_reason

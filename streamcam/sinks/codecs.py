@@ -1,4 +1,4 @@
-"""Which codec goes into which container, and how its encoder is told quality and speed."""
+"""Codecs for each container, and encoder options for quality and speed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _x265(crf: int, preset: str) -> dict[str, str]:
 
 
 def _svt_av1(crf: int, preset: str) -> dict[str, str]:
-    # The library prints its configuration to stderr unless told otherwise before it is first used.
+    # The library prints its configuration to stderr unless configured before its first use.
     os.environ.setdefault("SVT_LOG", "1")
     return {"crf": str(crf), "preset": preset}
 
@@ -44,20 +44,20 @@ def _nvenc(crf: int, preset: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """An encoder and what it may be told.
+    """An encoder and its options.
 
     Attributes:
         name: FFmpeg's name of it.
         default_crf: constant quality used by default.
-        max_crf: the worst quality it knows; 0 for a lossless one, which has no choice of quality.
-        presets: speeds it knows; none where there is no choice.
+        max_crf: the lowest quality; 0 for a lossless encoder, which has no quality option.
+        presets: available speeds; none if it has no such option.
         default_preset: the one used by default: real time at 720p on two cores, or as near as the codec comes.
         make_options: ``(crf, preset)`` -> its options.
-        needs_even_size: it takes pictures with even sides only.
-        keeps_10bit: pictures of 10 bit are given to it as such; without, players in browsers would fail.
-        pixel_format_10bit: the pixel format in which it takes them.
-        lookahead_options: preset -> what it is told besides where it may hold pictures back.
-        codec_tag: its name inside MP4, where FFmpeg's choice does not play everywhere.
+        needs_even_size: requires even sides.
+        keeps_10bit: encodes 10-bit sources in 10 bits; False if browsers could not play that.
+        pixel_format_10bit: its pixel format for them.
+        lookahead_options: preset -> further options if it may delay frames.
+        codec_tag: its name inside MP4, if FFmpeg's choice does not play everywhere.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Encoder:
     lookahead_options: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-# The preset leaves out the tree of macroblocks, which weighs a block by how long others are predicted from it: files
+# The preset lacks the macroblock tree, which weighs a block by how long others are predicted from it: files
 # are a third to a half smaller with it, and not far from those of `veryfast`, which takes up to twice the time
 # (benchmarks/RESULTS.md, "H.264's presets").
 _MBTREE = {"superfast": {"mbtree": "1", "rc-lookahead": "10"}}
@@ -115,7 +115,7 @@ NVENC_ENCODERS: dict[Codec, Encoder] = {
         "av1_nvenc", 32, 51, _NVENC_PRESETS, "p4", _nvenc, needs_even_size=True, pixel_format_10bit="p010le"
     ),
 }
-"""The same codecs on a graphics card of Nvidia."""
+"""The same codecs on an NVIDIA GPU."""
 
 CONTAINERS: dict[str, tuple[Codec, ...]] = {
     ".mp4": ("h264", "hevc", "av1", "vp9"),
@@ -131,26 +131,26 @@ STREAMS: dict[str, tuple[Codec, ...]] = {
     "HLS": ("h264",),
     "MPEG-TS": ("h264", "hevc"),
 }
-"""Kind of stream -> codecs that whoever receives it can be expected to know, the usual one first."""
+"""Kind of stream -> codecs that receivers commonly support, the usual one first."""
 
 _LIVE_CRF: dict[Codec, int] = {"h264": 23, "hevc": 26}
 _LIVE_BITS_PER_PIXEL = Fraction(15, 100)  # a pixel: 1.7 Mbit/s of 640x360, 7.8 Mbit/s of 1920x1080, at 25 fps
 
 
 def nvenc_unavailable_reason(encoder: Encoder) -> str:
-    """Why no graphics card can encode so here; empty where one can."""
+    """Return why no GPU can encode so here; empty if one can."""
     try:
         context = CodecContext.create(encoder.name, "w")
         assert isinstance(context, VideoCodecContext)
         context.width, context.height, context.pix_fmt, context.time_base = 640, 360, "yuv420p", Fraction(1, 25)
         context.open()
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        return f"no card of Nvidia answers: {getattr(error, 'strerror', None) or error}"
+        return f"no NVIDIA GPU responds: {getattr(error, 'strerror', None) or error}"
     return ""
 
 
 def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str], str]:
-    """The codec, its encoder, the encoder's options, and a note where a graphics card was wanted and there is none.
+    """Return the codec, its encoder, the encoder's options, and a note if NVENC is unavailable.
 
     Raises:
         SinkError: the codec does not go into the container.
@@ -169,11 +169,11 @@ def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]
     encoder, note = ENCODERS[codec], ""
     if options.encoder == "nvenc":
         other = NVENC_ENCODERS.get(codec)
-        reason = nvenc_unavailable_reason(other) if other else f"cards do not encode {codec}"
+        reason = nvenc_unavailable_reason(other) if other else f"GPUs do not encode {codec}"
         if other and not reason:
             encoder = other
         else:
-            note = f"--encoder nvenc: the processor encodes ({reason})"
+            note = f"--encoder nvenc: frames are encoded on the CPU ({reason})"
     preset = _preset(options, codec, encoder)
     encoder_options = encoder.make_options(_crf(options, codec, encoder), preset) | encoder.lookahead_options.get(
         preset, {}
@@ -184,9 +184,9 @@ def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]
 def choose_live_encoder(
     stream: str, options: OutputOptions, fps: Fraction
 ) -> tuple[Codec, Encoder, Callable[[int, int], dict[str, str]]]:
-    """The codec, its encoder, and ``(width, height)`` -> options with which it holds no picture back.
+    """Return the codec, its encoder, and ``(width, height)`` -> options for encoding without delay.
 
-    Without ``--crf`` the bit rate is bounded too, so that a busy picture does not fill the way to its peer.
+    Without ``--crf`` the bit rate is bounded too, so that a detailed image does not congest the network.
 
     Args:
         stream: one of `STREAMS`.

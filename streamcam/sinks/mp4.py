@@ -1,4 +1,4 @@
-"""The boxes of an MP4 or QuickTime file: its index moved to the front, its torn end cut off.
+"""Finishing MP4 and QuickTime files: move the index to the front, cut off an incomplete end.
 
 While a file is written its index (``moov``) can only stand at the end. Here the file is copied once with
 the index before the media data, and every chunk offset in it grows by the index's own length. Nothing
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+from ..media.mp4_boxes import iter_boxes
+from .paths import temp_path
 
 _CONTAINER_BOXES = (b"trak", b"mdia", b"minf", b"stbl")
 _CHUNK_BYTES = 1 << 20
@@ -27,11 +29,11 @@ def faststart(path: Path) -> None:
         path: a file with a ``moov`` box after its ``mdat``; one that has it before is left alone.
 
     Raises:
-        OSError: there is no room for the copy beside it.
+        OSError: the disk has no space for the copy beside it.
         ValueError: it has no index, or one that cannot be moved.
     """
     with path.open("rb") as file:
-        boxes = {box_type: (start, length) for box_type, start, length in _iter_boxes(file)}
+        boxes = {box_type: (start, length) for box_type, start, length in iter_boxes(file)}
         if b"moov" not in boxes or b"ftyp" not in boxes or b"mdat" not in boxes:
             raise ValueError(f"{path} has no complete index")
         start, length = boxes[b"moov"]
@@ -55,11 +57,6 @@ def faststart(path: Path) -> None:
             copy.unlink(missing_ok=True)
 
 
-def temp_path(path: Path) -> Path:
-    """A name for a temporary file in the same folder, as long as the folder's names may be."""
-    return path.with_name(f".streamcam-{os.getpid()}-{path.stat().st_ino if path.exists() else 0}")
-
-
 def truncate_to_last_fragment(path: Path) -> bool:
     """Shortens ``path`` to its last whole fragment; a complete file is left alone.
 
@@ -70,28 +67,13 @@ def truncate_to_last_fragment(path: Path) -> bool:
     with path.open("r+b") as file:
         size = os.fstat(file.fileno()).st_size
         whole_bytes = 0
-        for box_type, start, length in _iter_boxes(file):
+        for box_type, start, length in iter_boxes(file):
             if box_type != b"moof" and start + length <= size:
                 whole_bytes = start + length
                 fragments += box_type == b"mdat"
         if 0 < whole_bytes < size:
             file.truncate(whole_bytes)
     return fragments > 0
-
-
-def _iter_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and length of each box of the file."""
-    size = os.fstat(file.fileno()).st_size
-    position = 0
-    while position + 8 <= size:
-        file.seek(position)
-        head = file.read(16)
-        length = int.from_bytes(head[:4])
-        length = int.from_bytes(head[8:]) if length == 1 else length or size - position
-        if length < 8:
-            return
-        yield head[4:8], position, length
-        position += length
 
 
 def _shift_offsets(moov: bytearray, begin: int, end: int, shift: int) -> None:
@@ -106,7 +88,7 @@ def _shift_offsets(moov: bytearray, begin: int, end: int, shift: int) -> None:
             count = int.from_bytes(moov[position + 12 : position + 16])
             table = np.frombuffer(moov, ">u4" if box_type == b"stco" else ">u8", count, position + 16)
             if box_type == b"stco" and count and int(table.max()) + shift >= 1 << 32:
-                raise ValueError("an offset in the index has no room to grow")
+                raise ValueError("an offset in the index exceeds 32 bits")
             table += shift
         position += length
 

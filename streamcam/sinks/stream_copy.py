@@ -18,11 +18,11 @@ from av.packet import Packet
 from av.stream import Stream
 
 _STALE_TAGS = {"DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "encoder", "vendor_id"}
-"""Tags that tell of the old file, not of its content."""
+"""Tags about the old file, not its content."""
 
 
 def clean_metadata(tags: dict[str, str]) -> dict[str, str]:
-    """``tags`` without those that would be untrue of a new file."""
+    """Return the tags without those that would be wrong in a new file."""
     old_brand = ("major_brand", "minor_version", "compatible_brands")
     return {key: value for key, value in tags.items() if not _is_stale(key) and key not in old_brand}
 
@@ -32,16 +32,16 @@ def _is_stale(key: str) -> bool:
 
 
 _DEFAULT_LAYOUTS = {2: "stereo", 6: "5.1", 8: "7.1"}
-"""Of channels whose places the file does not tell, as in AVI; MP4 wants to know."""
+"""Channel layouts of files without one, such as AVI; MP4 requires it."""
 
 _DESCRIBED_BY_PACKETS = ("ac3", "eac3")
-"""Codecs of which MP4 describes in its header what is known from the first packet only."""
+"""Codecs whose MP4 header needs data of their first packet."""
 
 
 def muxable_streams(
     format_name: str, options: dict[str, str], streams: Iterable[Stream]
 ) -> tuple[list[Stream], list[str]]:
-    """Sorts out the streams that a container can hold, by writing a header for each of them to memory.
+    """Select the streams that a container can hold, by writing a header for each to memory.
 
     Args:
         format_name: of the muxer.
@@ -68,20 +68,20 @@ def muxable_streams(
 
 
 def is_described_by_packets(stream: Stream) -> bool:
-    """True where the header of an MP4 waits for the stream's first packet; streams without a decoder have no codec."""
+    """Return True if an MP4's header needs the stream's first packet; streams without a decoder have no codec."""
     context = stream.codec_context
     return context is not None and context.name in _DESCRIBED_BY_PACKETS
 
 
 def describe_stream(stream: Stream) -> str:
-    """A stream, for the user."""
+    """Return a stream's name for messages."""
     language = f" ({stream.language})" if stream.language else ""
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     return f"{stream.type} stream{language} in {codec}"
 
 
 def _immediate_header_options(options: dict[str, str], stream: Stream) -> dict[str, str]:
-    """The muxer's options with which its header is written before any packet comes, where that is possible."""
+    """Return the muxer's options without waiting for packets before the header, if possible."""
     context = stream.codec_context
     if "movflags" not in options or context is None or is_described_by_packets(stream):
         return options
@@ -89,7 +89,7 @@ def _immediate_header_options(options: dict[str, str], stream: Stream) -> dict[s
 
 
 def add_stream(output: OutputContainer, template: Stream) -> Stream:
-    """Adds a stream like ``template``, with its language, title and disposition.
+    """Add a stream like ``template``, with its language, title and disposition.
 
     Raises:
         ValueError: the container cannot hold it.
@@ -122,19 +122,19 @@ class StreamCopier:
         self.num_corrected = 0
 
     def _is_adts(self, template: Stream) -> bool:
-        """True for AAC as broadcast, a header before each packet, which MP4 keeps once for the whole stream."""
+        """Return True for broadcast AAC, with a header before each packet; MP4 stores one for the stream."""
         context = template.codec_context
         if context is None or self._output.format.name not in ("mp4", "mov"):
             return False
         return context.name == "aac" and not context.extradata
 
     def _is_gap(self, packet: Packet[Any]) -> bool:
-        """True for the empty text by which MP4 says that a subtitle has ended: its muxer writes its own."""
+        """Return True for the empty text that ends a subtitle in MP4: the muxer writes its own."""
         context = packet.stream.codec_context
         return packet.size <= 2 and context is not None and context.name == "mov_text"
 
     def mux(self, packets: Iterable[Packet[Any]]) -> None:
-        """Writes packets; those of streams that the container cannot hold are left out."""
+        """Write packets; drop those of streams that the container cannot hold."""
         for packet in packets:
             index = packet.stream.index
             if index not in self._streams or self._is_gap(packet):
@@ -153,7 +153,7 @@ class StreamCopier:
 
 
 def _min_step_ticks(stream: Stream, packet: Packet[Any]) -> int:
-    """The least step of a packet's times that is one of the stream's."""
+    """Return the smallest step of a packet's times that is a tick of the stream."""
     if not (stream.time_base and packet.time_base):
         return 1
     return max(1, ceil(Fraction(stream.time_base) / Fraction(packet.time_base)))

@@ -6,13 +6,11 @@ import errno
 import threading
 from collections.abc import Iterable
 from fractions import Fraction
-from math import ceil, floor, lcm
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import av
 import av.error
-from av.codec import Codec as Library
 from av.container import OutputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -23,7 +21,9 @@ from ..frames import SourceInfo
 from ..media.cuda import ON_CARD
 from ..options import SinkOptions
 from .codecs import NVENC_ENCODERS, choose_encoder
+from .frame_times import PtsRounder
 from .mp4 import faststart, truncate_to_last_fragment
+from .muxing import FRAGMENT_SECONDS, chapter_entries, choose_pixel_format, muxer_options
 from .stream_copy import StreamCopier, clean_metadata, describe_stream, is_described_by_packets, muxable_streams
 
 if TYPE_CHECKING:
@@ -31,28 +31,22 @@ if TYPE_CHECKING:
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _DEFAULT_FPS = Fraction(25)
-_FRAGMENT_SECONDS = 2
-_HALF = Fraction(1, 2)
-_MAX_TIMESCALE = 2**31 - 1
-_MAX_FRAME_TICKS = 2**31 - 1
 _DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 _MAX_UNTIMED_PACKETS = 2
-_CHAPTER_TICKS_PER_SECOND = 1000
 _MAX_HEADER_WAIT_SECONDS = 10
 """Seconds for which the file's header waits for the first packet of a stream that it describes by that."""
-_HDR_NAMES = {16: "PQ", 18: "HLG"}
 
 
 class VideoSink:
-    """Encodes pictures and copies other streams; see `streamcam.sinks.Sink`.
+    """Encodes frames and copies other streams; see `streamcam.sinks.Sink`.
 
     MP4 and QuickTime files are written in fragments, so that a process killed at any moment leaves one
     that plays up to its last whole fragment; at the end it becomes an ordinary file with its index in front.
     """
 
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
-        """Checks that the pictures and streams of ``info`` can go into the file.
+        """Check that the frames and streams of ``info`` can go into the file.
 
         Raises:
             SinkError, OptionError: see `streamcam.sinks.open_sink`.
@@ -67,12 +61,13 @@ class VideoSink:
         self._codec, self._encoder, self._encoder_options, note = choose_encoder(options)
         self.encoder = self._encoder.name
         self.notes.extend([note] if note else [])
-        self._pixel_format = self._choose_pixel_format()
-        self._muxer_options = self._choose_muxer_options()
+        self._pixel_format, note = choose_pixel_format(self._codec, self._encoder, info)
+        self.notes.extend([note] if note else [])
+        self._muxer_options = muxer_options(info, fragmented=self._fragmented)
         self._templates, rejected = muxable_streams(
             _FORMATS[self._suffix], self._muxer_options, info.passthrough_streams
         )
-        self.notes.extend(f"{stream} left out: {self._suffix} cannot hold it" for stream in rejected)
+        self.notes.extend(f"{stream} is dropped: {self._suffix} cannot hold it" for stream in rejected)
         self._output: OutputContainer | None = None
         self._failed = False
         self._first_packets: list[Packet[VideoStream]] | None = None
@@ -80,45 +75,9 @@ class VideoSink:
         self._awaited_streams: set[int] = set()
         self._pending_packets: list[Packet[Any]] = []
         self._decode_delay_ticks: int | None = None
-        self._muxer_tick: Fraction | None = None
-        self._max_frame_ticks: int | None = None
-        self._last_pts: int | None = None
+        self._pts_rounder = PtsRounder(options.path, info.time_base)
         self._end_pts = 0
         self._reformatter = VideoReformatter()
-
-    def _choose_pixel_format(self) -> str:
-        supported = {known.name for known in Library(self._encoder.name, "w").video_formats or ()}
-        if self._info.pixel_format == "yuv420p":
-            return "yuv420p"
-        if self._encoder.keeps_10bit and self._encoder.pixel_format_10bit in supported:
-            return self._encoder.pixel_format_10bit
-        if self._info.color.is_hdr:
-            raise SinkError(
-                f"{self._info.name} is HDR ({_HDR_NAMES[self._info.color.transfer]}), which {self._codec} cannot keep",
-                hint="use --codec hevc or av1, with an output in .mp4 or .mkv",
-            )
-        if self._info.pixel_format != "yuv420p":
-            self.notes.append(f"{self._codec} holds 8 of the 10 bits of {self._info.name}; hevc and av1 hold them all")
-        return "yuv420p"
-
-    def _choose_muxer_options(self) -> dict[str, str]:
-        max_microseconds = str(_FRAGMENT_SECONDS * 1_000_000)
-        # Packets of other streams wait no longer than this for video that is still in the encoder; a closed
-        # fragment goes to the disk whole, none of it stays in a buffer of this process.
-        options = {"max_interleave_delta": max_microseconds, "flush_packets": "1"}
-        if not self._fragmented:
-            # Sound that begins before zero (the encoder's priming) would otherwise push every stream back.
-            return options | {"cluster_time_limit": str(_FRAGMENT_SECONDS * 1000), "avoid_negative_ts": "disabled"}
-        # Offsets of streams against each other are rounded to the movie's time scale.
-        scales = [s.time_base.denominator for s in self._info.passthrough_streams if s.time_base]
-        scale = lcm(self._info.time_base.denominator, *scales)
-        if scale > _MAX_TIMESCALE:
-            scale = self._info.time_base.denominator
-        return options | {
-            "movflags": "hybrid_fragmented+frag_keyframe+delay_moov",
-            "frag_duration": max_microseconds,
-            "movie_timescale": str(scale),
-        }
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +107,7 @@ class VideoSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """See `streamcam.sinks.Sink`."""
-        # A run that was interrupted may still have a picture under way in another thread.
+        # After an interrupt another thread may still be writing a frame.
         with self._lock:
             self._close(kind)
 
@@ -169,9 +128,7 @@ class VideoSink:
 
     def _open(self, frame: VideoFrame, pts: int) -> None:
         if self._encoder.needs_even_size and (frame.width % 2 or frame.height % 2):
-            raise SinkError(
-                f"{self._codec} cannot hold pictures of {frame.width}x{frame.height}", expected="even sides"
-            )
+            raise SinkError(f"{self._codec} cannot hold frames of {frame.width}x{frame.height}", expected="even sides")
         output = av.open(
             f"file:{self.path}",
             "w",
@@ -182,29 +139,18 @@ class VideoSink:
         if frame.format.name == ON_CARD and self._encoder in NVENC_ENCODERS.values():
             self._pixel_format = ON_CARD
         output.metadata.update(clean_metadata(self._info.metadata))
-        output.set_chapters(
-            [
-                {
-                    "id": number,
-                    "start": round(chapter.start_seconds * _CHAPTER_TICKS_PER_SECOND),
-                    "end": round(chapter.end_seconds * _CHAPTER_TICKS_PER_SECOND),
-                    "time_base": Fraction(1, _CHAPTER_TICKS_PER_SECOND),
-                    "metadata": chapter.metadata,
-                }
-                for number, chapter in enumerate(self._info.chapters, 1)
-            ]
-        )
+        output.set_chapters(chapter_entries(self._info.chapters))
         self._start_seconds = pts * self._info.time_base
         self._stream = self._add_video(output, frame)
         try:
             if self._pixel_format == ON_CARD:
-                # The encoder opens with the first picture, which tells it in which memory they are.
+                # The encoder opens with the first frame, which determines the memory that frames are in.
                 self._first_packets = self._stream.encode(self._prepare_frame(frame, pts))
             else:
                 self._stream.codec_context.open()
         except (av.error.FFmpegError, ValueError) as error:
             size = f"{frame.width}x{frame.height}"
-            raise SinkError(f"{self._codec} cannot encode pictures of {size}: {_reason(error)}") from error
+            raise SinkError(f"{self._codec} cannot encode frames of {size}: {_reason(error)}") from error
         self._output = output
         if self._fragmented:
             self._awaited_streams = {t.index for t in self._templates if is_described_by_packets(t)}
@@ -212,20 +158,19 @@ class VideoSink:
             self._write_header()
 
     def _write_header(self) -> None:
-        """Writes the file's header, without streams of which no packet has come that the header needs."""
+        """Write the file's header, without streams whose first packet it needs and that have none yet."""
         assert self._output is not None
         templates = [template for template in self._templates if template.index not in self._awaited_streams]
         self.notes.extend(
-            f"{describe_stream(template)} left out: none of it comes in {_MAX_HEADER_WAIT_SECONDS} s, and {self._suffix} cannot wait"
+            f"{describe_stream(template)} is dropped: no packet in {_MAX_HEADER_WAIT_SECONDS} s, "
+            f"and {self._suffix} cannot wait"
             for template in self._templates
             if template not in templates
         )
         self._copier = StreamCopier(self._output, templates)
         self._output.start_encoding()
         if self._stream.time_base:
-            muxer_tick = Fraction(self._stream.time_base) / self._info.time_base
-            self._muxer_tick = muxer_tick if muxer_tick > 1 else None
-            self._max_frame_ticks = floor(_MAX_FRAME_TICKS * muxer_tick) if self._fragmented else None
+            self._pts_rounder.set_muxer(Fraction(self._stream.time_base), fragmented=self._fragmented)
         pending, self._pending_packets = self._pending_packets, []
         for packet in pending:
             if packet.stream is self._stream:
@@ -255,7 +200,7 @@ class VideoSink:
         context.color_range, context.color_primaries = color.range, color.primaries
         context.color_trc, context.colorspace = color.transfer, color.matrix
         context.flags |= _KEEP_DURATIONS
-        context.gop_size = min(max(round(_FRAGMENT_SECONDS * fps), 10), 250)
+        context.gop_size = min(max(round(FRAGMENT_SECONDS * fps), 10), 250)
         if self._encoder.codec_tag and self._fragmented:
             context.codec_tag = self._encoder.codec_tag
         frame_seconds = Fraction(1) if self._info.is_image else 1 / fps
@@ -274,13 +219,12 @@ class VideoSink:
     def _prepare_frame(self, frame: VideoFrame, pts: int) -> VideoFrame:
         if (frame.width, frame.height) != (self._stream.width, self._stream.height):
             raise SinkError(
-                f"picture {self.num_frames} has {frame.width}x{frame.height}",
+                f"frame {self.num_frames} has {frame.width}x{frame.height}",
                 expected=f"{self._stream.width}x{self._stream.height} like those before",
             )
-        self._check_gap(pts)
         if frame.format.name != self._pixel_format:
             frame = self._reformatter.reformat(frame, format=self._pixel_format, threads=1)
-        self._last_pts = pts = self._separate_pts(pts)
+        pts = self._pts_rounder(pts)
         frame.pts, frame.time_base = pts, self._info.time_base
         if self._info.is_image or not frame.duration:
             frame.duration = self._frame_ticks
@@ -288,41 +232,14 @@ class VideoSink:
         frame.pict_type = PictureType.NONE
         return frame
 
-    def _check_gap(self, pts: int) -> None:
-        """FFmpeg ends the process where a picture of an MP4 lasts for longer than its number of ticks can tell."""
-        if (
-            self._last_pts is not None
-            and self._max_frame_ticks is not None
-            and pts - self._last_pts > self._max_frame_ticks
-        ):
-            hours = float((pts - self._last_pts) * self._info.time_base) / 3600
-            raise SinkError(
-                f"{self.path} cannot hold a picture that is shown for {hours:.1f} hours",
-                hint="choose a name that ends in .mkv",
-            )
-
-    def _separate_pts(self, pts: int) -> int:
-        """The time of a picture, later where the file would round it to that of the picture before.
-
-        Matroska counts milliseconds, and pictures of a burst (a camera that lay still, a network that did) are closer.
-        """
-        if self._last_pts is None or self._muxer_tick is None:
-            return pts
-        previous_tick = floor(self._last_pts / self._muxer_tick + _HALF)
-        return (
-            pts
-            if floor(pts / self._muxer_tick + _HALF) > previous_tick
-            else ceil((previous_tick + 1) * self._muxer_tick)
-        )
-
     def _extend_last_packet(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
-        """The encoder's last packets, of which the very last holds until the last picture has been shown.
+        """Return the encoder's last packets, with the very last extended to the end of the last frame.
 
-        Where one or two pictures are all there is, x265 leaves their times of decoding unset; they are in order.
+        If there are one or two frames only, x265 leaves their decoding times unset; they are in order.
 
-        FFmpeg takes for the end of an MP4 where its last fragment ends. That may hold an earlier picture alone, which
-        is decoded last, and players would leave out what is shown after it. For the length of the track it counts times
-        of decoding, of which the last may lie long before the last picture.
+        FFmpeg ends an MP4 where its last fragment ends. That fragment may hold an earlier frame alone, which is decoded
+        last, and players would skip later frames. For the length of the track FFmpeg counts decoding times, the last
+        of which may lie long before the last frame.
         """
         if max(len(packets), self.num_frames) <= _MAX_UNTIMED_PACKETS:
             for packet in packets:
@@ -348,7 +265,7 @@ class VideoSink:
             self._output.mux_one(packet)
 
     def _finish(self) -> None:
-        """Completes the file; an interrupt on the way only costs what is still in the encoder."""
+        """Complete the file; an interrupt meanwhile costs only the frames still in the encoder."""
         assert self._output is not None
         try:
             if not self._failed:

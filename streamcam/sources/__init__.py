@@ -1,12 +1,11 @@
-"""Where frames come from.
+"""Sources of frames: files and cameras.
 
-A source is opened by `open_source`, which looks at the scheme of the URL (a plain path has none) and
-imports the module that reads it; importing this package loads no media library.
+A source is opened by `open_source`, which chooses the module by the scheme of the URL (a plain path has
+none); importing this package loads no media library.
 
-To add a source, write a class of ``(options, *, stay)`` that fulfils `Source` and enter it in `SOURCES`.
-
-A camera, which may be lost and come back, is a `Camera` made by `open_camera`. To add a kind of camera, write a
-function that says how it is opened and enter it in `CAMERAS`.
+To add a source, write a class of ``(options, *, keep_on_gpu)`` that implements `Source` and enter it in `SOURCES`.
+A camera, which may be lost and come back, is a `Camera` made by `open_camera`; `streamcam.sources.cameras` lists their
+kinds.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
     from .cameras.camera import Camera
-    from .cameras.camera_urls import CameraEndpoint
 
 SOURCES: dict[str, str] = {
     "file": "streamcam.sources.files.file:FileSource",
@@ -34,19 +32,6 @@ SOURCES: dict[str, str] = {
     "webp": "streamcam.sources.files.webp:WebpSource",
 }
 """Scheme of the URL, or kind of file that needs a reader of its own -> ``module:class``."""
-
-CAMERAS: dict[str, str] = {
-    "rtsp": "streamcam.sources.cameras.camera_urls:rtsp",
-    "rtsps": "streamcam.sources.cameras.camera_urls:rtsp",
-    "http": "streamcam.sources.cameras.camera_urls:http",
-    "https": "streamcam.sources.cameras.camera_urls:http",
-    "rtmp": "streamcam.sources.cameras.camera_urls:rtmp",
-    "webcam": "streamcam.sources.cameras.camera_urls:webcam",
-    "lavfi": "streamcam.sources.cameras.camera_urls:lavfi",
-    "file": "streamcam.sources.cameras.camera_urls:file",
-    "-": "streamcam.sources.cameras.camera_urls:standard_input",
-}
-"""Kind of camera, mostly the scheme of its URL -> ``module:function`` of `CameraOptions` that tells its `Address`."""
 
 
 @runtime_checkable
@@ -58,9 +43,9 @@ class Source(Protocol):
     call from two threads.
 
     Attributes:
-        info: what is known of the source, from opening on.
-        decoder: what decodes it, and where, for the user.
-        skipped: frames that could not be decoded and were left out, so far.
+        info: properties of the source, from opening on.
+        decoder: name of the decoder and its device, for the user.
+        skipped: frames so far that could not be decoded.
         notes: one-line announcements for the user; complete once the iteration has ended.
         trailing_packets: packets of copied streams that came after the last frame; valid once the iteration ended.
     """
@@ -78,7 +63,7 @@ class Source(Protocol):
     ) -> None: ...
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields frames without ``pixels``.
+        """Yield frames without ``model_input``.
 
         Raises:
             SourceError: a network peer went away or stayed silent for longer than the timeout.
@@ -87,12 +72,12 @@ class Source(Protocol):
 
 
 def open_source(options: SourceOptions, *, keep_on_gpu: bool = False) -> Source:
-    """Opens what ``options.url`` names and decodes its first frame.
+    """Open a source and decode its first frame.
 
     Args:
-        options: path or URL, and the part of it that is wanted.
-        keep_on_gpu: frames that a card decodes may stay there, where they need nothing but to be shown; `SourceInfo.on_card`
-            tells whether they do.
+        options: path or URL, and the window of it to read.
+        keep_on_gpu: frames that the GPU decodes may stay there, if they need no conversion; `SourceInfo.on_gpu` is True
+            if they do.
 
     Raises:
         SourceError: it is missing, unreachable, empty, not a video, or none of it can be decoded.
@@ -101,7 +86,7 @@ def open_source(options: SourceOptions, *, keep_on_gpu: bool = False) -> Source:
     scheme = scheme.lower() if separator else "file"
     if scheme not in SOURCES:
         raise SourceError(
-            f"{scheme}:// is not a kind of source",
+            f"unknown source {scheme}://",
             expected="a file, or a URL that begins with http:// or https://",
             hint=did_you_mean(scheme, SOURCES),
         )
@@ -116,11 +101,11 @@ def open_camera(
     *,
     wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
 ) -> Camera:
-    """A camera, which is opened when it is iterated over.
+    """Return a camera, which opens when it is iterated over.
 
     Args:
         options: what to open, and how long to try.
-        wait_until_ready: returns when somebody is ready for such pictures; only a file waits for that.
+        wait_until_ready: returns when the pipeline is ready for such frames; only a file waits for that.
 
     Raises:
         SourceError: there is no such kind of camera, or no such file.
@@ -130,31 +115,8 @@ def open_camera(
     return Camera(options, wait_until_ready=wait_until_ready)
 
 
-def camera_endpoint(options: CameraOptions) -> CameraEndpoint:
-    """How a camera is opened.
-
-    Raises:
-        SourceError: there is no such kind of camera, or no such file.
-    """
-    url = options.url
-    scheme, separator, _ = url.partition("://")
-    scheme = scheme.lower() if separator else "file"
-    if url == "-" or url.startswith("lavfi:"):
-        scheme = url.partition(":")[0]
-    elif url == "webcam" or url.startswith(("webcam:", "/dev/video")):
-        scheme = "webcam"
-    if scheme not in CAMERAS:
-        raise SourceError(
-            f"{scheme}:// is not a kind of camera",
-            expected="rtsp://, rtsps://, http://, https://, rtmp://, webcam, lavfi:GRAPH, a file or -",
-            hint=did_you_mean(scheme, CAMERAS),
-        )
-    module, _, name = CAMERAS[scheme].partition(":")
-    return cast("CameraEndpoint", getattr(import_module(module), name)(options))
-
-
 def report_environment() -> dict[str, str | list[str]]:
-    """What can decode, and which cameras are plugged in, for ``streamcam doctor``."""
+    """Return decoders and connected cameras, for ``streamcam doctor``."""
     from .cameras.webcams import list_webcams
     from .container import nvdec_unavailable_reason
 

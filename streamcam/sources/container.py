@@ -1,4 +1,4 @@
-"""Opening a container, and saying in one line what is wrong when that fails."""
+"""Opening a container, and one-line errors if that fails."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from av.video.stream import VideoStream
 
 from ..errors import SourceError, did_you_mean, redact_url
 from ..media import cuda
+from ..media.mp4_boxes import iter_boxes
 from .image_headers import is_animated_png
 
 _TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
-"""Demuxers that draw any text file as a picture."""
+"""Demuxers that render any text file as an image."""
 
 
 def open_container(
     url: str, timeout_seconds: float, *, use_nvdec: bool = False, keep_on_gpu: bool = False
 ) -> InputContainer:
-    """Opens a file or an http(s) URL for demuxing.
+    """Open a file or an http(s) URL for demuxing.
 
     Args:
         url: path, ``file://`` path, or URL.
         timeout_seconds: seconds to wait for a network peer, on opening and on each read.
-        use_nvdec: let a graphics card decode what it can; the processor decodes the rest.
+        use_nvdec: decode on the GPU if it supports the codec, else on the CPU.
         keep_on_gpu: leave its frames there.
 
     Raises:
-        SourceError: what came, for every way in which this is known to fail.
+        SourceError: the file or URL cannot be opened.
     """
     path = check_input(url)
     name = redact_url(path)
@@ -69,16 +70,16 @@ def _open(path: str, name: str, timeout_seconds: float, accelerator: HWAccel | N
 
 
 def nvdec_unavailable_reason() -> str:
-    """Why no graphics card can decode here; empty where one can."""
+    """Return why no GPU can decode here; empty if one can."""
     try:
         HWAccel(device_type="cuda", allow_software_fallback=False).create(av.Codec("h264", "r"))
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
-        return f"no card of Nvidia answers: {getattr(error, 'strerror', None) or error}"
+        return f"no NVIDIA GPU responds: {getattr(error, 'strerror', None) or error}"
     return ""
 
 
 def choose_video(container: InputContainer, name: str) -> VideoStream:
-    """The stream to read: the best video that is not cover art.
+    """Return the stream to read: the best video that is not cover art.
 
     Raises:
         SourceError: there is none, or this build cannot decode it.
@@ -98,7 +99,7 @@ def choose_video(container: InputContainer, name: str) -> VideoStream:
 
 
 def check_input(url: str) -> str:
-    """Path or URL, as FFmpeg takes it.
+    """Check an input and return its path or URL, as FFmpeg takes it.
 
     Raises:
         SourceError: it is a file, and one that cannot be read.
@@ -110,7 +111,7 @@ def check_input(url: str) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Looks at a file before FFmpeg does.
+    """Check a file before FFmpeg opens it.
 
     Raises:
         SourceError: it is missing, empty, a folder, or may not be read.
@@ -133,7 +134,7 @@ def check_file(path: Path) -> None:
 
 
 def image_format(path: str) -> str | None:
-    """The demuxer of an image for which FFmpeg would take another: animations, names like a sequence's pattern."""
+    """Return the demuxer of images that FFmpeg would misdetect: animations, names like a sequence's pattern."""
     if is_animated_png(path):
         return "apng"
     by_suffix = {
@@ -147,13 +148,13 @@ def image_format(path: str) -> str | None:
 
 
 def translate_open_error(error: Exception, path: str, name: str, timeout_seconds: float) -> SourceError:
-    """What is wrong, for the user.
+    """Translate an error of opening into a message for the user.
 
     Args:
-        error: of opening.
+        error: raised by FFmpeg.
         path: file or URL.
-        name: the same, fit for messages.
-        timeout_seconds: seconds that were waited at most.
+        name: the same for messages, credentials masked.
+        timeout_seconds: the timeout that applied.
     """
     if isinstance(error, (av.error.ExitError, TimeoutError)):
         return SourceError(
@@ -184,7 +185,7 @@ def translate_open_error(error: Exception, path: str, name: str, timeout_seconds
 
 
 def _unknown_host_reason(url: str) -> str:
-    """Why the host's name leads nowhere, which FFmpeg keeps to itself; empty where it leads somewhere."""
+    """Return that the host's name does not resolve, which FFmpeg does not report; empty if it resolves."""
     host = urlsplit(url).hostname or ""
     try:
         socket.getaddrinfo(host, None)
@@ -194,18 +195,7 @@ def _unknown_host_reason(url: str) -> str:
 
 
 def _lacks_index(path: Path) -> bool:
-    """True for an MP4 or QuickTime file without a ``moov`` box."""
-    box_types: list[bytes] = []
+    """Return True for an MP4 or QuickTime file without a ``moov`` box."""
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        position = 0
-        while position + 8 <= size:
-            file.seek(position)
-            head = file.read(16)
-            length, box_type = int.from_bytes(head[:4]), head[4:8]
-            length = int.from_bytes(head[8:]) if length == 1 else length or size
-            if length < 8:
-                break
-            box_types.append(box_type)
-            position += length
+        box_types = [box.type for box in iter_boxes(file)]
     return box_types[:1] == [b"ftyp"] and b"moov" not in box_types

@@ -1,4 +1,4 @@
-"""What image files say of themselves that FFmpeg keeps to itself."""
+"""Properties in image headers that FFmpeg does not report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WEBP_ANIMATED = 2
 
 _ORIENTATION = 0x0112
 _MIRRORED = (2, 4, 5, 7)
-"""EXIF orientations of pictures that are to be mirrored, beside being turned."""
+"""EXIF orientations that mirror the image, besides rotating it."""
 
 _NEXT_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 """In the coded data of a JPEG, where FF00 is a byte of it, FFD0 to FFD7 restart it, and FFFF fills."""
@@ -22,13 +22,13 @@ _END, _SCAN = 0xD9, 0xDA
 
 
 def is_animated_webp(path: str) -> bool:
-    """True for a WebP file whose extended header has the animation flag, which FFmpeg does not read."""
+    """Return True for a WebP file whose extended header has the animation flag, which FFmpeg does not read."""
     head = _read_head(path, 21)
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & _WEBP_ANIMATED)
 
 
 def is_animated_png(path: str) -> bool:
-    """True for a PNG file with animation control (`acTL`), which FFmpeg misses where the first picture is large.
+    """Return True for a PNG file with animation control (`acTL`), which FFmpeg misses if the first image is large.
 
     Chunks are laid out as in the PNG specification (W3C, third edition).
     """
@@ -45,7 +45,7 @@ def is_animated_png(path: str) -> bool:
 
 
 def is_mirrored(path: str) -> bool:
-    """True for a picture whose EXIF orientation mirrors it; FFmpeg tells of the turn alone."""
+    """Return True for an image whose EXIF orientation mirrors it; FFmpeg reports the rotation alone."""
     from PIL import Image
 
     if not _read_head(path, 1):
@@ -60,7 +60,7 @@ def is_mirrored(path: str) -> bool:
 
 
 def is_truncated(path: str) -> bool:
-    """True for a JPEG that ends within its picture, which FFmpeg decodes without a word."""
+    """Return True for a JPEG that ends within its image data, which FFmpeg decodes without an error."""
     if _read_head(path, 3) != b"\xff\xd8\xff":
         return False
     data = Path(path).read_bytes()
@@ -82,11 +82,11 @@ def is_truncated(path: str) -> bool:
 
 
 def _read_head(path: str, length: int) -> bytes:
-    """The first bytes; none of what is no regular file, which can be read only once."""
+    """Return the first bytes; none if the path is not a regular file, which can be read only once."""
     if not Path(path).is_file():
         return b""
     try:
         with open(path, "rb") as file:
             return file.read(length)
     except OSError:
-        return b""  # whoever opens it says what is wrong with it
+        return b""  # opening it reports the error

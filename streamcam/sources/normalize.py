@@ -1,4 +1,4 @@
-"""Decoded frames made upright and drawable: rotation, chroma layouts, palettes and alpha end here."""
+"""Conversion of decoded frames to upright working formats: rotation, chroma layouts, palettes and alpha."""
 
 from __future__ import annotations
 
@@ -11,48 +11,49 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from ..frames import WORKING_FORMATS, ColorSpec
 from ..geometry import Size
+from ..media.color import color_tags, set_color_tags
 from ..media.cuda import ON_CARD, is_emulated
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
 SRGB_AS_YUV = ColorSpec(range=1, primaries=1, transfer=13, matrix=1)
-"""What RGB pictures are converted to: BT.709 matrix, limited range; primaries and transfer stay sRGB's."""
+"""Color of converted RGB images: BT.709 matrix, limited range; primaries and transfer stay sRGB's."""
 
 _ROTATION_FILTERS = ("", "transpose=cclock", "hflip,vflip", "transpose=clock")
 """Filters for 0, 90, 180 and 270 degrees counter-clockwise."""
 
 _MIRRORED_ROTATION_FILTERS = ("vflip,copy", "transpose=clock_flip", "hflip", "transpose=cclock_flip")
-"""The same for pictures that are turned upside down in a mirror before; `vflip` alone only counts lines backwards."""
+"""The same after a vertical flip; `vflip` alone only reverses the order of lines, so `copy` follows."""
 
 _NV12_COMPATIBLE = ("nv12", "yuv420p", "yuvj420p")
-"""Formats that hold the samples of NV12, in whatever order."""
+"""Formats that hold the samples of NV12, in any order."""
 
 _EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
 class FrameNormalizer:
-    """Converts decoded frames to what the first of them becomes.
+    """Converts decoded frames to the format of the first converted frame.
 
-    Frames that already are upright and drawable pass through uncopied. One object per thread.
+    Frames that already are upright and in that format pass through uncopied. One object per thread.
 
     Attributes:
-        width, height, pixel_format, color: of every picture returned.
+        width, height, pixel_format, color: of every frame returned.
         num_resized: frames so far whose size differed from the first one's, and that were scaled to it.
-        on_gpu: True where pictures are NV12 and stay where the decoder put them, on a card; a stray one of another
-            size or kind comes as NV12 in the processor's memory.
+        on_gpu: True if frames are NV12 and stay in GPU memory; a stray frame of another size or format comes as NV12
+            in main memory.
     """
 
     def __init__(
         self, first: VideoFrame, time_base: Fraction, *, keep_on_gpu: bool = False, mirrored: bool = False
     ) -> None:
-        """Sets the target.
+        """Choose the format from the first frame.
 
         Args:
             first: any decoded frame of the stream.
             time_base: of the frames.
-            keep_on_gpu: whether pictures may stay on a card, which those that are turned, odd, HDR or not of 8 bits cannot.
-            mirrored: whether the pictures are mirrored, of which frames do not tell.
+            keep_on_gpu: True if frames may stay on the GPU; rotated, odd, HDR or 10-bit frames cannot.
+            mirrored: True if the images are mirrored, which frames do not report.
         """
         self._mirrored = mirrored
         rotation = rotation_filters(first, mirrored=mirrored)
@@ -60,9 +61,9 @@ class FrameNormalizer:
         first = to_host(first)
         self._time_base = time_base
         self._reformatter = VideoReformatter()
-        self._graphs: dict[tuple[str, int, int], Graph] = {}
+        self._graphs: dict[tuple[str, str, int, int], Graph] = {}
         self.pixel_format = WORKING_FORMATS[max(part.bits for part in first.format.components) > 8]
-        self.color = SRGB_AS_YUV if _needs_color_conversion(first) else _color_tags(first)
+        self.color = SRGB_AS_YUV if _needs_color_conversion(first) else color_tags(first)
         width, height = first.width, first.height
         self.width, self.height = (height, width) if "transpose" in rotation else (width, height)
         self.num_resized = 0
@@ -70,7 +71,7 @@ class FrameNormalizer:
         self.on_gpu = keep_on_gpu and is_gpu_frame and is_plain and first.format.name in _NV12_COMPATIBLE
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
-        """The upright picture of one decoded frame, with the pts, and colour tags that are true."""
+        """Convert one decoded frame; keep its pts and set correct color tags."""
         if self.on_gpu:
             return self._normalize_gpu_frame(frame)
         frame = to_host(frame)
@@ -83,6 +84,19 @@ class FrameNormalizer:
             self.num_resized += 1
             frame = self._rescale(frame, (self.width, self.height), self.pixel_format)
         return frame
+
+    def to_rgb(self, frame: VideoFrame) -> VideoFrame | None:
+        """Return the upright image of a decoded frame as ``rgb24``; None if it is YUV."""
+        if not _needs_color_conversion(frame):
+            return None
+        rotation = rotation_filters(frame, mirrored=self._mirrored)
+        if _may_be_transparent(frame):
+            rgb = _blend_over_white(frame, self._reformatter)
+        else:
+            rgb = self._reformatter.reformat(
+                frame, format="rgb24", src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.JPEG, threads=1
+            )
+        return self._rotate(rgb, rotation) if rotation else rgb
 
     def _normalize_gpu_frame(self, frame: VideoFrame) -> VideoFrame:
         is_resized = (frame.width, frame.height) != (self.width, self.height)
@@ -105,13 +119,13 @@ class FrameNormalizer:
             interpolation=_EXACT,
             threads=1,
         )
-        return _set_color_tags(yuv, SRGB_AS_YUV)
+        return set_color_tags(yuv, SRGB_AS_YUV)
 
     def _rescale(self, frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
-        """A YUV picture in another size or layout, its numbers meaning what they did."""
-        tags = _color_tags(frame)
+        """Convert a YUV image to another size or layout without a change of color."""
+        tags = color_tags(frame)
         color_range = tags.range or ColorRange.MPEG
-        # The same matrix before and after is none; the scaler knows few, and fails on the others.
+        # The same matrix before and after means no conversion; the scaler fails on matrices it does not know.
         rescaled = self._reformatter.reformat(
             frame,
             *size,
@@ -123,10 +137,10 @@ class FrameNormalizer:
             interpolation=_EXACT,
             threads=1,
         )
-        return _set_color_tags(rescaled, tags)
+        return set_color_tags(rescaled, tags)
 
     def _rotate(self, frame: VideoFrame, rotation: str) -> VideoFrame:
-        key = (rotation, frame.width, frame.height)
+        key = (rotation, frame.format.name, frame.width, frame.height)
         if key not in self._graphs:
             self._graphs[key] = self._build_graph(frame, rotation)
         graph = self._graphs[key]
@@ -150,54 +164,34 @@ class FrameNormalizer:
 
 
 def to_host(frame: VideoFrame) -> VideoFrame:
-    """A frame in the processor's memory; the same one where it is there already."""
+    """Return a frame in main memory; the same one if it is there already."""
     if frame.format.name != ON_CARD:
         return frame
     assert frame.sw_format is not None
-    return _set_color_tags(
-        VideoReformatter().reformat(frame, format=frame.sw_format.name, threads=1), _color_tags(frame)
-    )
+    return set_color_tags(VideoReformatter().reformat(frame, format=frame.sw_format.name, threads=1), color_tags(frame))
 
 
 def rotation_filters(frame: VideoFrame, *, mirrored: bool = False) -> str:
-    """The filters that show ``frame`` upright, to the nearest quarter turn; ``""`` when it is upright already.
+    """Return the filters that rotate a frame upright, by quarter turns; ``""`` if it is upright.
 
-    The frame's side data, which would also tell of mirroring, is not looked at: doing so keeps its pixels
+    The frame's side data, which also has mirroring, is not read: doing so keeps its pixels
     in memory until the garbage collector runs, and with a colour profile among them PyAV 18.1 crashes there.
     """
     return (_MIRRORED_ROTATION_FILTERS if mirrored else _ROTATION_FILTERS)[round(frame.rotation / 90) % 4]
 
 
-def _color_tags(frame: VideoFrame) -> ColorSpec:
-    full_by_name = frame.format.name.startswith("yuvj")
-    return ColorSpec(
-        range=2 if full_by_name else int(frame.color_range),
-        primaries=int(frame.color_primaries),
-        transfer=int(frame.color_trc),
-        matrix=int(frame.colorspace),
-    )
-
-
-def _set_color_tags(frame: VideoFrame, color: ColorSpec) -> VideoFrame:
-    frame.color_range = color.range
-    frame.color_primaries = color.primaries
-    frame.color_trc = color.transfer
-    frame.colorspace = color.matrix
-    return frame
-
-
 def _needs_color_conversion(frame: VideoFrame) -> bool:
-    """True for pictures that are not YUV: RGB, palettes, grey, and whatever is laid over white."""
+    """Return True for images that are not YUV (RGB, palettes, gray) or have alpha."""
     return frame.format.is_rgb or len(frame.format.components) == 1 or _may_be_transparent(frame)
 
 
 def _may_be_transparent(frame: VideoFrame) -> bool:
-    """True for palettes, and for formats with a second or fourth component, which always is alpha."""
+    """Return True for palettes, and for formats whose second or fourth component is alpha."""
     return frame.format.has_palette or len(frame.format.components) in (2, 4)
 
 
 def _blend_over_white(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:
-    """An RGB picture of one with alpha, as it looks on a white page."""
+    """Blend an image with alpha over white; return ``rgb24``."""
     rgba = reformatter.reformat(frame, format="rgba", dst_color_range=ColorRange.JPEG, threads=1).to_ndarray()
     color, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
     flat = ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

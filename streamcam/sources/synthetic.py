@@ -1,4 +1,4 @@
-"""A moving picture out of thin air, the same one every time."""
+"""A generated moving image, the same one every time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GRAIN_STD = 2.0
 
 
 class SyntheticSource:
-    """Clouds with the spectrum of natural pictures that drift over others, with a camera's noise, at 25 fps.
+    """Clouds with the spectrum of natural images that drift over others, with a camera's noise, at 25 fps.
 
     Args:
         size: ``(width, height)``, even.
@@ -42,7 +42,7 @@ class SyntheticSource:
         self._num_frames = num_frames
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields frames without ``pixels``."""
+        """Yield frames without ``model_input``."""
         random = np.random.default_rng(0)
         width, height = self.info.width, self.info.height
         half = width // 2, height // 2

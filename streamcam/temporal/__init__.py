@@ -1,4 +1,4 @@
-"""What happens between frames: which are explained, the maps of the others, and the scale they are drawn on."""
+"""Selection of frames to explain, interpolation of the other frames' maps, and their scale."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .interpolate import interpolate_maps
 __all__ = ["Normalizer", "frame_selector", "interpolate_maps", "normalize_maps", "peak"]
 
 PERCENTILE = 99.0
-"""Of the pixels of a map, as many are drawn within the scale; a few outliers must not make all others pale."""
+"""Percentage of a map's pixels drawn within the scale, so that a few outliers do not make the others pale."""
 
 
 def peak(heatmap: Heatmap, display: MapKind) -> float:
-    """The evidence of one map that is drawn as full, ≥ 0.
+    """Return the attribution of one map to draw at full strength, ≥ 0.
 
-    The largest of a coarse map (``heat``): evidence below zero speaks against the class and raises no scale. Of a map
-    of pixels the 99th percentile of the absolute values, or the largest where all but a few pixels are zero.
+    The largest value of a coarse map (``heat``): negative attribution is not drawn. Of a map of pixels the 99th
+    percentile of the absolute values, or the largest if all but a few pixels are zero.
     """
     if display == "heat":
         return max(0.0, float(heatmap.max(initial=0.0)))
@@ -31,14 +31,14 @@ def peak(heatmap: Heatmap, display: MapKind) -> float:
 
 
 class Normalizer:
-    """Gives the evidence of each target what is drawn as full, `Evidence.full_scale`; one object a stream.
+    """Sets `Attribution.vmax` of each target; one object a stream.
 
     Args:
-        scale: ``running`` takes the largest `peak` seen so far in the stream: equal evidence looks equal from frame to
-            frame, and a frame with little of it looks pale. ``frame`` takes each frame's own. A number is that.
+        scale: ``running`` takes the largest `peak` of the stream so far: equal attribution is drawn equally in all
+            frames, and a frame with little of it is pale. ``frame`` takes each frame's own peak. A number sets it.
         display: how the maps are shown.
-        half_life_seconds: seconds of the stream in which the largest peak fades to half, so that one strong moment of a stream
-            without end does not pale everything after it; 0 for never.
+        half_life_seconds: seconds of the stream in which the largest peak decays to half, so that one strong moment of
+            an endless stream does not make all later frames pale; 0 for never.
     """
 
     def __init__(self, scale: str | float, display: MapKind = "heat", *, half_life_seconds: float = 0.0) -> None:
@@ -48,7 +48,7 @@ class Normalizer:
         self._running_peaks: dict[int, float] = {}
 
     def __call__(self, item: ExplainedFrame, elapsed_seconds: float = 0.0) -> ExplainedFrame:
-        """The frame with its scale; ``elapsed_seconds`` have passed in the stream since the one before."""
+        """Return the frame with its scale, ``elapsed_seconds`` after the one before."""
         decay = 0.5 ** (elapsed_seconds / self._half_life_seconds) if self._half_life_seconds else 1.0
         return replace(
             item, attributions=tuple(self._normalize(n, one, decay) for n, one in enumerate(item.attributions))
@@ -70,5 +70,5 @@ class Normalizer:
 def normalize_maps(
     items: Iterable[ExplainedFrame], options: TemporalOptions, display: MapKind = "heat"
 ) -> Iterator[ExplainedFrame]:
-    """Gives the evidence of each target what is drawn as full; see `Normalizer`."""
+    """Set the scale of each frame's attributions; see `Normalizer`."""
     return map(Normalizer(options.scale, display), items)

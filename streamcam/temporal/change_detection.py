@@ -1,13 +1,13 @@
-"""How much a picture has changed, and which frames are worth a look for it.
+"""Measuring how much the image has changed, and selecting the frames to explain by it.
 
-Pictures are compared by a few samples: of each plane every s-th of every s-th line, so that about 32 lie along the
-shorter side, in blocks of about 8×8. With p and q the samples of two pictures as parts of the codes' range (0–1):
+Images are compared by a few samples: of each plane every s-th of every s-th line, so that about 32 lie along the
+shorter side, in blocks of about 8×8. With p and q the samples of two images as parts of the codes' range (0–1):
 
     change(p, q) = max over planes and blocks of  mean over the block of |p − q|
 
-A block is about as large as a cell of a classifier's last grid: something small that moves counts as much as the whole
-picture moving. Chroma counts too, for the model sees colours. Comparing takes about a third of the time of
-scaling the picture to the model's input, so a frame that is not explained is not scaled either.
+A block is about as large as a cell of a classifier's last feature map: a small moving object counts as much as the
+whole image moving. Chroma counts too, since the model sees colors. Comparing takes about a third of the time of
+scaling the image to the model's input, so a frame that is not explained is not scaled either.
 
 A frame is compared with the last explained one and not with the one before it, so that slow changes add up.
 """
@@ -22,26 +22,27 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frame, plane_arrays
+from ..frames import Frame
+from ..media.planes import plane_arrays
 from ..options import TemporalOptions
 
 ThumbnailPlanes: TypeAlias = tuple[NDArray[np.float32], ...]
 """Of luma, Cb and Cr: float32 ``(about 32, …)`` each, 0–1."""
 
 MAX_HOLD_FRAMES = 16
-"""Frames that one look may serve where only what changes is explained: a model that looks at one frame of 16 costs less
-than drawing, so a longer hold would save nothing."""
+"""Frames that one explanation may serve with ``--every auto``: explaining one frame of 16 costs less than drawing, so a
+longer hold would save nothing."""
 
 THUMBNAIL_SIDE = 32
 BLOCK_SIZE = 8
 MIN_CORRELATION = 0.5
-"""Correlation of the luma below which two pictures show different things."""
+"""Correlation of the luma below which two images show different scenes."""
 NOISE_STD = 1 / 32
-"""Standard deviation of the luma, ε, that is a picture's noise for all one knows."""
+"""Assumed standard deviation of the luma's noise, ε."""
 
 
 def thumbnail_planes(frame: Frame) -> ThumbnailPlanes:
-    """The few samples by which a frame's picture is compared; copies, so that the picture may go."""
+    """Return the few samples by which a frame is compared; copies, so that the frame can be freed."""
     thumbnails = []
     for plane in plane_arrays(frame.video_frame):
         step = max(1, min(plane.shape) // THUMBNAIL_SIDE)
@@ -51,7 +52,7 @@ def thumbnail_planes(frame: Frame) -> ThumbnailPlanes:
 
 
 def measure_change(before: ThumbnailPlanes, after: ThumbnailPlanes) -> float:
-    """The largest mean difference of a block, 0 (the same samples) to 1 (from one end of the range to the other)."""
+    """Return the largest mean difference of a block, 0 (the same samples) to 1 (the whole range)."""
     largest = 0.0
     for p, q in zip(before, after, strict=True):
         rows, columns = _block_mean_matrix(p.shape[0]), _block_mean_matrix(p.shape[1])
@@ -61,7 +62,7 @@ def measure_change(before: ThumbnailPlanes, after: ThumbnailPlanes) -> float:
 
 @functools.lru_cache(maxsize=16)
 def _block_mean_matrix(length: int) -> NDArray[np.float32]:
-    """The matrix ``(blocks, length)`` that takes the mean of each block."""
+    """Return the matrix ``(blocks, length)`` that takes the mean of each block."""
     blocks = max(1, round(length / BLOCK_SIZE))
     block = np.arange(length) * blocks // length
     ones = block == np.arange(blocks)[:, None]
@@ -70,10 +71,10 @@ def _block_mean_matrix(length: int) -> NDArray[np.float32]:
 
 
 def is_cut(p: NDArray[np.float32], q: NDArray[np.float32]) -> bool:
-    """True for two pictures that show different things, as on both sides of a cut, however dark they are.
+    """Return True if two images show different scenes, as on both sides of a cut, even dark ones.
 
-    That is where the correlation of their luma, ``(h, w)`` and 0–1, is below `MIN_CORRELATION`, the variance of noise added to
-    each part, so that two pictures of nothing but noise are alike:
+    The correlation of their luma, ``(h, w)`` and 0–1, is compared with `MIN_CORRELATION`. The variance of noise
+    is added to each part, so that two images of noise alone count as the same scene:
 
         (cov(p, q) + ε²) / √((var(p) + ε²) · (var(q) + ε²))
     """
@@ -84,10 +85,10 @@ def is_cut(p: NDArray[np.float32], q: NDArray[np.float32]) -> bool:
 
 
 class ChangeDetector:
-    """Says of each frame of one stream, in order, whether it is to be explained.
+    """Selects frames of one stream, given in order, to explain.
 
-    It is where it is the first, where `measure_change` from the last explained frame is more than ``threshold``, where it is
-    `is_cut` that (a cut is explained at once), and where `MAX_HOLD_FRAMES` frames have been served by one look.
+    Explains the first frame, and each one whose `measure_change` from the last explained frame is more than
+    ``threshold``, that `is_cut` from it, or that would be the `MAX_HOLD_FRAMES`-th to hold its map.
 
     Args:
         threshold: the change beyond which a frame is explained, 0–1.
@@ -99,7 +100,7 @@ class ChangeDetector:
         self._last_index = 0
 
     def __call__(self, frame: Frame) -> bool:
-        """True where this frame is to be explained."""
+        """Return True if this frame is to be explained."""
         thumbnails = thumbnail_planes(frame)
         if (
             self._last_explained
@@ -113,7 +114,7 @@ class ChangeDetector:
 
 
 def frame_selector(options: TemporalOptions) -> Callable[[Frame], bool]:
-    """Says of each frame of one stream, in order, whether it is to be explained; the first one always is."""
+    """Return a function that selects the frames of one stream, in order; it always selects the first."""
     match options.every:
         case "auto":
             return ChangeDetector(options.change_threshold)

@@ -1,17 +1,17 @@
-"""The maps of frames that the model did not look at.
+"""The maps of frames that were not explained themselves.
 
 With a the explained frame before, at time tₐ, b the one after, at t_b, and w = (t − tₐ) / (t_b − tₐ) for a frame at t:
 
     hold      map = map_a
     linear    map = (1 − w) · map_a + w · map_b
-    flow      map = (1 − w) · moved(map_a) + w · moved(map_b)         each moved along the optical flow (`Motion`)
+    flow      map = (1 − w) · moved(map_a) + w · moved(map_b)         each moved along the optical flow (`FlowWarper`)
 
 Score and probability are mixed with the same w. Two maps are mixed only where they are of the same target and their
-pictures are not `unlike` (with ``flow``: once they are moved): a mix of the evidence for two classes, or from both
-sides of a cut, would be evidence for nothing. There, and where no later frame was explained, the earlier map stays;
-with ``flow`` it still moves.
+images are not separated by a cut (`is_cut`; with ``flow``: once they are moved): a mix of the attributions of two
+classes or two scenes would explain neither. There, and if no later frame was explained, the earlier map stays; with
+``flow`` it still moves.
 
-At most `LONGEST` frames wait for the next explained one. Where more lie between, those in front go on without it, and
+At most `MAX_HOLD_FRAMES` frames wait for the next explained one. If more lie between, the first go on without it, and
 tₐ is the time of the last of them, so that nothing jumps.
 """
 
@@ -35,15 +35,15 @@ from .optical_flow import FlowWarper
 def interpolate_maps(
     items: Iterable[ExplainedFrame], interpolation: Interpolation, geometry: Geometry, timer: StageTimer | None = None
 ) -> Iterator[ExplainedFrame]:
-    """Gives each frame that holds an earlier map what lies between that and the next.
+    """Interpolate the maps of held frames between the explained frames around them.
 
-    When the source breaks, what was read before still goes on, then the error rises.
+    If the source fails, frames read before are yielded first, then the error is raised.
 
     Args:
-        items: frames in order; those with `Explained.held` come with the evidence before them. The first is explained.
+        items: frames in order, the first explained; with `ExplainedFrame.held` they carry the attributions before them.
         interpolation: ``hold`` passes everything on as it is and waits for nothing.
-        geometry: how the pictures lie in the model's input.
-        timer: told of the time it takes, as ``draw``.
+        geometry: position and scale of the frames in the model's input.
+        timer: gets the time of the work, as ``draw``.
     """
     if interpolation == "hold":
         yield from items
@@ -72,7 +72,7 @@ def interpolate_maps(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Keyed:
-    """An explained frame and what its picture is compared by; the picture itself may go."""
+    """An explained frame and the luma to compare it by; the frame itself can be freed."""
 
     attributions: tuple[Attribution, ...]
     pts: int
@@ -80,11 +80,11 @@ class _Keyed:
 
 
 class MapInterpolator:
-    """Makes the evidence between two explained frames.
+    """Interpolates attributions between two explained frames.
 
     Attributes:
         earlier: the explained frame before.
-        start_pts: the time, in the source's time base, at which its map stands alone for the last time.
+        start_pts: the time, in the source's time base, at which its map has full weight for the last time.
     """
 
     def __init__(self, warper: FlowWarper | None, timer: StageTimer) -> None:
@@ -94,13 +94,13 @@ class MapInterpolator:
         self.start_pts = 0
 
     def make_keyed(self, item: ExplainedFrame) -> _Keyed:
-        """What is needed of an explained frame."""
+        """Return the parts of an explained frame that interpolation needs."""
         with self._timer("draw"):
             luma = self._warper.downscale_luma(item.frame) if self._warper else thumbnail_planes(item.frame)[0]
             return _Keyed(item.attributions, item.frame.pts, luma)
 
     def interpolate(self, item: ExplainedFrame, later: _Keyed | None) -> ExplainedFrame:
-        """The frame with what lies between `earlier` and ``later``, or with the earlier alone where that is None."""
+        """Return a frame with attributions between `earlier` and ``later``, or of the earlier alone if that is None."""
         assert self.earlier is not None
         with self._timer("draw"):
             before, after = self._aligned_maps(item, later)
@@ -123,11 +123,11 @@ class MapInterpolator:
             return replace(item, attributions=attributions)
 
     def _aligned_maps(self, item: ExplainedFrame, later: _Keyed | None) -> tuple[list[Heatmap], list[Heatmap] | None]:
-        """The maps before and after a frame as they lie in its picture; None where there is nothing to mix."""
+        """Return the maps before and after a frame, moved onto it; None if there is no second to mix."""
         earlier = self.earlier
         assert earlier is not None
-        before = [evidence.heatmap for evidence in earlier.attributions]
-        after = [evidence.heatmap for evidence in later.attributions] if later else None
+        before = [attribution.heatmap for attribution in earlier.attributions]
+        after = [attribution.heatmap for attribution in later.attributions] if later else None
         if self._warper is None:
             same_scene = later is not None and not is_cut(earlier.luma, later.luma)
             return before, after if same_scene else None

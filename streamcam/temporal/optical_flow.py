@@ -1,8 +1,8 @@
-"""Maps that move with the picture.
+"""Maps that move with the image.
 
-The optical flow (DIS: Kroeger, Timofte, Dai, Van Gool, ECCV 2016, arXiv:1603.03590) from a picture to an earlier or
-later one says where each point of the first lies in the other; the other's map is read there. Flow is computed between
-luma pictures of half the model's input, laid out like that, so that it lies on the map cell by cell.
+The optical flow (DIS: Kroeger, Timofte, Dai, Van Gool, ECCV 2016, arXiv:1603.03590) from an image to an earlier or
+later one gives the position of each point of the first in the other; the other's map is read there. Flow is computed
+between luma images of half the model's input, fitted like the input, so that it aligns with the map cell by cell.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frame, Heatmap, plane_arrays
+from ..frames import Frame, Heatmap
 from ..geometry import Geometry
+from ..media.letterbox import place
+from ..media.planes import plane_arrays
 from .change_detection import is_cut
 
 Luma: TypeAlias = NDArray[np.uint8]
@@ -23,14 +25,14 @@ FLOW_DOWNSCALE = 2
 """Pixels of the model's input for one of the flow's: the map's cells are much coarser still."""
 BORDER_LUMA = 127
 SAMPLES_PER_FLOW_PIXEL = 3
-"""Of a picture's samples along each side of a pixel of the flow's, as many are read."""
+"""Samples of the image that are read along each side of a pixel of the flow."""
 
 
 class FlowWarper:
     """The optical flow of one stream. One object per thread.
 
     Args:
-        geometry: how the stream's pictures lie in the model's input.
+        geometry: position and scale of the stream's frames in the model's input.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -41,7 +43,7 @@ class FlowWarper:
         self._optical_flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def downscale_luma(self, frame: Frame) -> Luma:
-        """What the flow is computed on: ``uint8 (h, w)``, half the model's input."""
+        """Return the luma for the flow: ``uint8 (h, w)``, half the model's input."""
         plane = plane_arrays(frame.video_frame)[0]
         width, height = (max(1, side // FLOW_DOWNSCALE) for side in self._geometry.scaled)
         # A few samples of each area do for the flow, and reading all of them would take longer than it.
@@ -53,22 +55,21 @@ class FlowWarper:
         columns, rows = (max(1, side // FLOW_DOWNSCALE) for side in self._geometry.input)
         left, top = (offset // FLOW_DOWNSCALE for offset in self._geometry.offset)
         view = np.full((rows, columns), BORDER_LUMA, np.uint8)
-        part = view[self._visible]
-        part[:] = scaled[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
+        place(view, scaled, left, top)
         return view
 
     def warp(self, heatmaps: list[Heatmap], source_luma: Luma, target_luma: Luma) -> list[Heatmap] | None:
-        """The maps of one picture moved to where the same things are in another.
+        """Move the maps of one image along the flow to another.
 
         Args:
-            heatmaps: of the picture ``source_luma``, float32 ``(h, w)`` each.
-            source_luma: the picture they belong to, as from `downscale_luma`.
-            target_luma: the picture they are wanted for, likewise.
+            heatmaps: of the image ``source_luma``, float32 ``(h, w)`` each.
+            source_luma: the image they belong to, as from `downscale_luma`.
+            target_luma: the image to move them to, likewise.
 
         Returns:
-            As many maps, of the same shapes; None where the picture, moved likewise, is `unlike` the other. On the
-            samples, frames that are moved onto one four frames later correlate by 0.97 with it (median; 0.83 at the
-            5th percentile), and pictures of different scenes by less than 0.5.
+            As many maps, of the same shapes; None if a cut separates the moved image and the other (`is_cut`). On the
+            samples, frames that are moved onto one four frames later correlate by 0.97 with it (median; 0.83 at
+            the 5th percentile), and images of different scenes by less than 0.5.
         """
         flow = self._optical_flow.calc(target_luma, source_luma, None)
         warped, actual = (

@@ -61,7 +61,7 @@ class DrawStage:
 
     def item(self, video_frame: VideoFrame, heatmap: Any, vmax: float = 1.0, **more: Any) -> ExplainedFrame:
         frame = Frame(7, 12345, video_frame)
-        values = {"target": 3, "label": "Samoyed", "probability": 0.97, "score": 9.0} | more
+        values = {"class_index": 3, "label": "Samoyed", "probability": 0.97, "score": 9.0} | more
         attribution = Attribution(np.asarray(heatmap, np.float32), vmax=vmax, **values)
         return ExplainedFrame(frame, (attribution,))
 

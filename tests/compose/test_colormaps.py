@@ -5,8 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from streamcam.compose.colormaps import colormap, rgb_to_ycbcr
+from streamcam.compose.colormaps import colormap
 from streamcam.frames import ColorSpec, SourceInfo
+from streamcam.media.color import rgb_to_ycbcr
 
 
 def stream(transfer: int) -> SourceInfo:

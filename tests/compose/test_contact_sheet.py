@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from streamcam.compose import contact_sheet
-from streamcam.compose.contact_sheet import to_rgb
+from streamcam.compose import write_contact_sheet
 from streamcam.errors import SinkError
 from streamcam.frames import ColorSpec
+from streamcam.media.rgb import to_rgb
 
 
 def solid_image(controller, size, codes, color):
@@ -36,7 +36,7 @@ def test_pictures_in_rows(stage_type, tmp_path):
     red, green, blue = [(81, 90, 240), (145, 54, 34), (41, 240, 110)]
     frames = [solid_image(stage_type, (64, 36), codes, color) for codes in (red, green)]
     frames.append(solid_image(stage_type, (128, 72), blue, color))
-    contact_sheet(frames, 2, tmp_path / "sheet.png")
+    write_contact_sheet(frames, 2, tmp_path / "sheet.png")
     sheet = cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1]
     height, width = sheet.shape[:2]
     assert height > 2 * 36
@@ -49,4 +49,4 @@ def test_pictures_in_rows(stage_type, tmp_path):
 def test_a_place_that_cannot_be_written(stage_type, tmp_path):
     frame = solid_image(stage_type, (64, 36), (81, 90, 240), ColorSpec())
     with pytest.raises(SinkError, match="missing"):
-        contact_sheet([frame], 1, tmp_path / "missing" / "sheet.png")
+        write_contact_sheet([frame], 1, tmp_path / "missing" / "sheet.png")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from streamcam.compose import overlay
+from streamcam.compose import overlay_image
 from streamcam.frames import Attribution, ExplainedFrame, Frame
 from streamcam.geometry import fit_to_input
 from streamcam.options import DrawOptions
@@ -97,15 +97,15 @@ def test_an_overlay_on_a_still_equals_its_formula(evidence: float) -> None:
     before = image.copy()
     heatmap = np.full((3, 2), evidence, np.float32)
     geometry = fit_to_input("stretch", (7, 9), (32, 32))
-    drawn = overlay(image, heatmap, geometry, DrawOptions(alpha=0.5, colormap="viridis"), vmax=1.0)
+    drawn = overlay_image(image, heatmap, geometry, DrawOptions(alpha=0.5, colormap="viridis"), vmax=1.0)
     np.testing.assert_array_equal(image, before)
     part = min(evidence, 1.0)
     opaque = 0.5 * part**2 * (3 - 2 * part)
-    color = overlay(image, heatmap, geometry, DrawOptions(layout="heatmap", colormap="viridis"), vmax=1.0)
+    color = overlay_image(image, heatmap, geometry, DrawOptions(layout="heatmap", colormap="viridis"), vmax=1.0)
     assert np.ptp(color.astype(int), axis=(0, 1)).max() <= 1
     expected = image * (1 - opaque) + color * opaque
     np.testing.assert_allclose(drawn, expected, atol=0 if evidence == 0 else 1.0)
-    beside = overlay(image, heatmap, geometry, DrawOptions(alpha=0.5, layout="side-by-side"), vmax=1.0)
+    beside = overlay_image(image, heatmap, geometry, DrawOptions(alpha=0.5, layout="side-by-side"), vmax=1.0)
     assert beside.shape == (9, 14, 3)
     np.testing.assert_array_equal(beside[:, :7], image)
 
@@ -117,7 +117,7 @@ def test_a_still_and_a_video_agree_where_the_evidence_is(stage_type, planes, mod
     heatmap[2, 3] = 1
     grey = np.full((180, 320, 3), 126, np.uint8)
     options = DrawOptions(colormap="viridis", layout="heatmap")
-    image = overlay(grey, heatmap, stage.geometry, options, vmax=1.0)[..., 1].astype(float)
+    image = overlay_image(grey, heatmap, stage.geometry, options, vmax=1.0)[..., 1].astype(float)
     video = planes(replace(stage, fit=mode).draw(stage.noise_frame(), heatmap, layout="heatmap", colormap="viridis"))[0]
     centres = []
     for frame in (image, video.astype(float)):

@@ -373,7 +373,7 @@ def test_an_encoder_on_a_card_that_does_not_open_says_so(tmp_path: Path, monkeyp
     out = tmp_path / "o.mp4"
     with open_sink(SinkOptions(path=out), info) as sink:
         sink._encoder_options = {"preset": "no such preset"}
-        with pytest.raises(SinkError, match="h264 cannot encode pictures of 160x96"):
+        with pytest.raises(SinkError, match="h264 cannot encode frames of 160x96"):
             sink.write(as_nv12(gradient_frame(160, 96)), 0)
 
 

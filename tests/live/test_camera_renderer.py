@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from streamcam.concurrency.group import StageGroup
-from streamcam.frames import plane_arrays
 from streamcam.live.pending_frame import PendingFrame
 from streamcam.live.renderer import CameraRenderer
 from streamcam.live.stats import FrameStats
+from streamcam.media.planes import plane_arrays
 from streamcam.options import DrawOptions
 
 from .live_fixtures import explain_frame, frame, info, model_binding

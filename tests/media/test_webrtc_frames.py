@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from streamcam.frames import plane_arrays
 from streamcam.media.image_bytes import encode_png
+from streamcam.media.planes import plane_arrays
 from streamcam.media.webrtc_frames import WebRtcConverter
 from tests.media_helpers import COLORS, color_patches, gradient_frame
 

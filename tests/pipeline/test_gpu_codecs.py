@@ -23,9 +23,9 @@ def test_without_a_gpu_the_cpu_does_it(
     out = tmp_path / "o.mp4"
     summary = streamcam.process(clip, out, decoder="nvdec", encoder="nvenc", codec=codec, **BUILD)
     assert (summary.decoder, summary.encoder, summary.frames_out) == ("h264", name, 50)
-    assert [note for note in summary.notes if "--decoder nvdec: the processor decodes (none here)" in note]
+    assert [note for note in summary.notes if "--decoder nvdec: frames are decoded on the CPU (none here)" in note]
     why = "cards do not encode vp9" if codec == "vp9" else "none here"
-    assert [note for note in summary.notes if f"--encoder nvenc: the processor encodes ({why})" in note]
+    assert [note for note in summary.notes if f"--encoder nvenc: frames are encoded on the CPU ({why})" in note]
     with av.open(str(out)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 50
 

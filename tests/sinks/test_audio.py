@@ -70,7 +70,7 @@ def test_plain_samples_without_a_layout_are_copied(tmp_path: Path, source: str, 
 
 def test_sound_that_mp4_cannot_hold_is_left_out_before_anything_is_written(tmp_path: Path) -> None:
     out, sink = make_output(record(tmp_path / "a.mkv", "pcm_s16le", layout="hexadecagonal"))
-    assert [note for note in sink.notes if note == "audio stream in pcm_s16le left out: .mp4 cannot hold it"]
+    assert [note for note in sink.notes if note == "audio stream in pcm_s16le is dropped: .mp4 cannot hold it"]
     assert len(packets(out, "video")) == 50
 
 
@@ -94,9 +94,9 @@ class TestDescribedByPackets:
     )
     def test_sound_that_does_not_come_is_left_out(self, tmp_path: Path, seconds, sound, options) -> None:
         out, sink = make_output(record(tmp_path / "a.mkv", "ac3", seconds=seconds, sound=sound), **options)
-        assert [note for note in sink.notes if note.startswith("audio stream in ac3 left out: none of it comes")]
+        assert [note for note in sink.notes if note.startswith("audio stream in ac3 is dropped: no packet in 10 s")]
         assert packets(out, "audio") == []
-        assert len(packets(out, "video")) == sink.frames == (seconds - options.get("start", 0)) * RATE
+        assert len(packets(out, "video")) == sink.num_frames == (seconds - options.get("start", 0)) * RATE
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -150,7 +150,7 @@ def test_a_picture_of_days_is_refused_and_not_the_end_of_the_process(tmp_path: P
     with pytest.raises(SinkError, match=r"shown for 38\.9 hours; choose a name that ends in \.mkv"):
         make_output(path)
     out, sink = make_output(path, ".mkv")
-    assert sink.frames == 4
+    assert sink.num_frames == 4
     with av.open(str(out)) as container:
         assert [round(float(frame.time), 3) for frame in container.decode(video=0)] == [0, 0.04, 0.08, 140_000]
 

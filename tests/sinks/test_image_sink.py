@@ -43,7 +43,7 @@ def test_odd_still_through_source_and_sink(tmp_path: Path) -> None:
 
 
 def test_video_is_refused_before_anything_is_written(clip: Path, tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match=r"video of about 50 frames, but \.png holds a single picture; use \.mp4"):
+    with pytest.raises(SinkError, match=r"video of about 50 frames, but \.png holds a single image; use \.mp4"):
         transcode(clip, tmp_path / "o.png")
     assert list(tmp_path.iterdir()) == []
 
@@ -51,7 +51,7 @@ def test_video_is_refused_before_anything_is_written(clip: Path, tmp_path: Path)
 def test_second_picture_is_refused(tmp_path: Path) -> None:
     with open_sink(SinkOptions(path=tmp_path / "o.png"), IMAGE_INFO) as sink:
         sink.write(gradient_frame(96, 64), 0)
-        with pytest.raises(SinkError, match="second picture"):
+        with pytest.raises(SinkError, match="second frame"):
             sink.write(gradient_frame(96, 64), 1)
 
 

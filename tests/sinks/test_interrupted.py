@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.media_helpers import boxes, frame_times, gradient_frame, write_clip
+from tests.media_helpers import box_types, frame_times, gradient_frame, write_clip
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +68,7 @@ def test_interrupt_leaves_every_frame_playable(small_clip: Path, tmp_path: Path,
     assert (code, errors) == (130, "")
     assert len(frame_times(target)) == 100
     if suffix in (".mp4", ".mov"):
-        assert boxes(target).index("moov") < boxes(target).index("mdat")
+        assert box_types(target).index("moov") < box_types(target).index("mdat")
     assert [entry.name for entry in tmp_path.iterdir()] == [target.name]
 
 

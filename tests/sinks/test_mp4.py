@@ -7,17 +7,16 @@ from pathlib import Path
 import av
 import pytest
 
-from streamcam.sinks import mp4 as boxes
-from tests.media_helpers import boxes as kinds
-from tests.media_helpers import frame_times, packets_of, transcode
+from streamcam.sinks import mp4
+from tests.media_helpers import box_types, frame_times, packets_of, transcode
 
 
 def test_index_moves_and_nothing_else_changes(clip: Path, tmp_path: Path) -> None:
     copy = tmp_path / "c.mp4"
     copy.write_bytes(clip.read_bytes())
-    assert kinds(copy).index("moov") > kinds(copy).index("mdat")
-    boxes.faststart(copy)
-    assert kinds(copy).index("moov") < kinds(copy).index("mdat")
+    assert box_types(copy).index("moov") > box_types(copy).index("mdat")
+    mp4.faststart(copy)
+    assert box_types(copy).index("moov") < box_types(copy).index("mdat")
     assert copy.stat().st_size == clip.stat().st_size
     for kind in ("video", "audio"):
         assert packets_of(copy, kind) == packets_of(clip, kind)
@@ -27,9 +26,9 @@ def test_index_moves_and_nothing_else_changes(clip: Path, tmp_path: Path) -> Non
 def test_index_in_front_stays(clip: Path, tmp_path: Path) -> None:
     copy = tmp_path / "c.mp4"
     copy.write_bytes(clip.read_bytes())
-    boxes.faststart(copy)
+    mp4.faststart(copy)
     once = copy.read_bytes()
-    boxes.faststart(copy)
+    mp4.faststart(copy)
     assert copy.read_bytes() == once
 
 
@@ -45,11 +44,11 @@ def test_wide_offsets(clip: Path, tmp_path: Path) -> None:
     moov = bytearray((len(table) + 8).to_bytes(4, "big") + b"moov" + table)
     path = tmp_path / "w.mp4"
     path.write_bytes(b"\x00\x00\x00\x0cftypisom" + b"\x00\x00\x00\x0amdat\x01\x02" + bytes(moov))
-    boxes.faststart(path)
+    mp4.faststart(path)
     result = path.read_bytes()
     start = result.index(b"co64") + 12
     assert int.from_bytes(result[start : start + 8], "big") == (5 << 32) + len(moov)
-    assert kinds(path) == ["ftyp", "moov", "mdat"]
+    assert box_types(path) == ["ftyp", "moov", "mdat"]
 
 
 def test_failure_leaves_the_file_as_it_was(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +58,9 @@ def test_failure_leaves_the_file_as_it_was(clip: Path, tmp_path: Path, monkeypat
     def fail_disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(boxes, "_copy_packets", fail_disk_full)
+    monkeypatch.setattr(mp4, "_copy", fail_disk_full)
     with pytest.raises(OSError, match="No space left"):
-        boxes.faststart(copy)
+        mp4.faststart(copy)
     assert copy.read_bytes() == clip.read_bytes()
     assert [entry.name for entry in tmp_path.iterdir()] == ["c.mp4"]
 
@@ -69,7 +68,7 @@ def test_failure_leaves_the_file_as_it_was(clip: Path, tmp_path: Path, monkeypat
 def test_file_without_index(tmp_path: Path) -> None:
     (tmp_path / "n.mp4").write_bytes(b"\x00\x00\x00\x0cftypisom")
     with pytest.raises(ValueError, match="no complete index"):
-        boxes.faststart(tmp_path / "n.mp4")
+        mp4.faststart(tmp_path / "n.mp4")
 
 
 def test_file_that_keeps_its_index_at_the_end_is_announced(
@@ -78,7 +77,7 @@ def test_file_that_keeps_its_index_at_the_end_is_announced(
     def fail_disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(boxes, "_copy_packets", fail_disk_full)
+    monkeypatch.setattr(mp4, "_copy", fail_disk_full)
     _, writer = transcode(clip, tmp_path / "o.mp4")
     assert writer.notes == [f"{tmp_path / 'o.mp4'} keeps its index at the end: No space left on device"]
     with av.open(str(tmp_path / "o.mp4")) as container:
@@ -93,5 +92,5 @@ def test_torn_end_is_cut_to_the_last_whole_fragment(tmp_path: Path) -> None:
     path = tmp_path / "t.mp4"
     for torn in (box(b"moof", 12)[:9], box(b"moof", 12), box(b"moof", 12) + box(b"mdat", 30)[:20], b"", b"\x00\x00"):
         path.write_bytes(whole + torn)
-        boxes.truncate_to_last_fragment(path)
+        mp4.truncate_to_last_fragment(path)
         assert path.read_bytes() == whole

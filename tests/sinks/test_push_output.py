@@ -17,7 +17,7 @@ import pytest
 from streamcam.errors import StreamcamError
 from streamcam.options import OutputOptions
 from streamcam.sinks.push.output import PushOutput
-from tests.media_helpers import COLORS, boxes, color_patches, frame_times, patch_codes, planes, to_rgb
+from tests.media_helpers import COLORS, box_types, color_patches, frame_times, patch_codes, planes, to_rgb
 
 from .output_helpers import (
     MOVING_FRAMES,
@@ -69,7 +69,7 @@ def test_every_picture_is_in_the_file_at_its_time(tmp_path: Path, name: str, opt
     if not name.endswith(".m3u8"):
         assert times[0] == 0
     if name.endswith((".mp4", ".mov")):
-        assert boxes(target).index("moov") < boxes(target).index("mdat")
+        assert box_types(target).index("moov") < box_types(target).index("mdat")
 
 
 def test_encoder_of_a_stream_holds_no_picture_back(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_list_goes_on_when_its_process_was_killed(tmp_path: Path) -> None:
 
 
 def test_segments_lose_no_picture_and_begin_anew_at_another_size(tmp_path: Path) -> None:
-    with run_output(tmp_path / "door.mp4", segment=1) as output:
+    with run_output(tmp_path / "door.mp4", segment_seconds=1) as output:
         push_frames(output, 110)
         for index in range(110, 130):
             output.submit(solid_frame(320, 192, 81, 90, 240), 12_345 + index * TICKS_PER_FRAME)
@@ -136,12 +136,12 @@ def test_segments_lose_no_picture_and_begin_anew_at_another_size(tmp_path: Path)
     for path in paths:
         assert path.match("door-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]-[0-9][0-9][0-9][0-9][0-9][0-9]*.mp4")
         assert frame_times(path)[0] == 0
-        assert boxes(path).index("moov") < boxes(path).index("mdat")
+        assert box_types(path).index("moov") < box_types(path).index("mdat")
     assert sorted(frames_of(path)[0].width for path in paths) == [160] * 5 + [320]
 
 
 def test_segments_go_on_when_their_process_was_killed(tmp_path: Path) -> None:
-    with run_output(tmp_path / "door.mkv", segment=60) as output:
+    with run_output(tmp_path / "door.mkv", segment_seconds=60) as output:
         push_frames(output, 250)
         wait_until(lambda: output.num_frames == 250)
         os.kill(*worker_pids(), signal.SIGKILL)
@@ -202,7 +202,7 @@ def test_offer_drops_the_oldest_and_never_waits(tmp_path: Path) -> None:
     assert (output.num_frames, output.dropped, output.state) == (12, 14, "ended")
 
 
-@pytest.mark.parametrize(("name", "options"), [("o.mp4", ()), ("o.mkv", ("segment=100",)), ("o.m3u8", ())])
+@pytest.mark.parametrize(("name", "options"), [("o.mp4", ()), ("o.mkv", ("segment_seconds=100",)), ("o.m3u8", ())])
 def test_file_that_may_not_grow_further_is_the_end_and_what_was_written_plays(
     tmp_path: Path, name: str, options: tuple[str, ...]
 ) -> None:

@@ -18,7 +18,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.media_helpers import boxes, frame_times, gradient_frame, planes
+from tests.media_helpers import box_types, frame_times, gradient_frame, planes
 
 from .output_helpers import (
     MOVING_FRAMES,
@@ -61,7 +61,7 @@ def test_reader_of_standard_output_that_goes_is_the_end(to: str) -> None:
     process.stdout.close()
     _, errors = process.communicate(timeout=60)
     state, frames, last_error = errors.decode().strip().split("|")
-    assert (state, last_error) == ("ended", "nobody reads standard output any more")
+    assert (state, last_error) == ("ended", "the reader of standard output has closed it")
     assert 0 < int(frames) < 100_000
 
 
@@ -82,7 +82,7 @@ def test_parent_that_is_killed_leaves_a_whole_file_and_no_process(tmp_path: Path
     parent.kill()
     parent.communicate()
     wait_until(lambda: not is_alive(pid))
-    assert boxes(target).index("moov") < boxes(target).index("mdat")
+    assert box_types(target).index("moov") < box_types(target).index("mdat")
     assert len(frame_times(target)) > 50
 
 
@@ -91,7 +91,7 @@ def test_parent_that_is_killed_leaves_no_process_at_a_mute_peer(kind: str) -> No
     with socket.create_server(("127.0.0.1", 0)) as mute:
         mute.settimeout(60)
         url = f"{kind}://127.0.0.1:{mute.getsockname()[1]}/live/x"
-        parent = start_pusher(url, 100_000, 160, 96, "yuv420p", "timeout=4")
+        parent = start_pusher(url, 100_000, 160, 96, "yuv420p", "timeout_seconds=4")
         with mute.accept()[0]:
             (pid,) = worker_pids(parent.pid)
             parent.kill()

@@ -41,7 +41,7 @@ def test_peer_sees_what_is_pushed_and_another_one_after_it(kind: str, codec: str
     messages: list[str] = []
     with (
         Listener(url) as first,
-        run_output(url, messages.append, codec=codec, timeout=3, live=True) as output,
+        run_output(url, messages.append, codec=codec, timeout_seconds=3, live=True) as output,
         push_in_thread(output, solid_frame(160, 96, *RED)),
     ):
         wait_until(lambda: len(first.lines) > 20)
@@ -61,7 +61,7 @@ def test_peer_sees_what_is_pushed_and_another_one_after_it(kind: str, codec: str
 
 def test_pictures_of_another_size_go_into_the_first_ones_size() -> None:
     url = url_of("rtsp")
-    with Listener(url) as peer, run_output(url, timeout=3, live=True) as output:
+    with Listener(url) as peer, run_output(url, timeout_seconds=3, live=True) as output:
         with push_in_thread(output, solid_frame(160, 96, *RED)):
             wait_until(lambda: len(peer.lines) > 5)
         with push_in_thread(output, solid_frame(320, 192, *BLUE), start=1000 * TICKS_PER_SECOND):
@@ -70,7 +70,7 @@ def test_pictures_of_another_size_go_into_the_first_ones_size() -> None:
 
 def test_process_that_is_killed_is_replaced() -> None:
     url = url_of("rtmp")
-    with run_output(url, timeout=3, live=True) as output, push_in_thread(output, solid_frame(160, 96, *RED)):
+    with run_output(url, timeout_seconds=3, live=True) as output, push_in_thread(output, solid_frame(160, 96, *RED)):
         with Listener(url) as peer:
             wait_until(lambda: output.state == "running" and len(peer.lines) > 5)
             before = output.restarts
@@ -88,7 +88,7 @@ def test_mute_peer_keeps_nobody_waiting(kind: str) -> None:
         url = f"{kind}://user:secret@127.0.0.1:{mute.getsockname()[1]}/live/key"
         messages: list[str] = []
         with (
-            run_output(url, messages.append, timeout=0.5, live=True) as output,
+            run_output(url, messages.append, timeout_seconds=0.5, live=True) as output,
             push_in_thread(output, solid_frame(160, 96, *RED)) as longest,
         ):
             wait_until(lambda: output.restarts >= 2)
@@ -114,7 +114,7 @@ def test_frozen_peer_is_given_up_and_pushed_to_again() -> None:
         busy.append(frame)
     url = url_of("rtsp")
     with (
-        run_output(url, timeout=1, crf=4, preset="ultrafast", live=True) as output,
+        run_output(url, timeout_seconds=1, crf=4, preset="ultrafast", live=True) as output,
         push_in_thread(output, *busy) as longest,
     ):
         with Listener(url) as peer:
@@ -132,7 +132,7 @@ def test_process_that_is_frozen_is_ended() -> None:
     url = url_of("rtsp")
     with (
         Listener(url) as peer,
-        run_output(url, timeout=0.5, live=True) as output,
+        run_output(url, timeout_seconds=0.5, live=True) as output,
         push_in_thread(output, solid_frame(160, 96, *RED)),
     ):
         wait_until(lambda: len(peer.lines) > 5)

@@ -10,9 +10,10 @@ import av
 import numpy as np
 import pytest
 
+from streamcam.media.color import color_tags
+from streamcam.media.letterbox import Letterboxer
 from streamcam.options import OutputOptions
-from streamcam.sinks.push.letterbox import Letterboxer
-from streamcam.sinks.push.protocol import WorkerConfig, color_tags, pack_frame, read_frames, write_available
+from streamcam.sinks.push.protocol import WorkerConfig, pack_frame, read_frames, write_available
 from tests.media_helpers import COLORS, color_patches, gradient_frame, patch_codes, planes, to_rgb
 
 from .output_helpers import solid_frame

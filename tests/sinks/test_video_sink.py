@@ -19,7 +19,7 @@ from streamcam.options import SourceOptions
 from streamcam.sources import open_source
 from tests.media_helpers import (
     COLORS,
-    boxes,
+    box_types,
     color_patches,
     frame_times,
     gradient_frame,
@@ -48,7 +48,7 @@ def test_every_codec_in_every_container_keeps_times_sound_and_size(
 ) -> None:
     target = tmp_path / f"out{suffix}"
     _, writer = transcode(clip, target, codec=codec)
-    assert writer.frames == 50
+    assert writer.num_frames == 50
     before, after = frame_times(clip), frame_times(target)
     assert len(after) == 50
     assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= (
@@ -61,7 +61,7 @@ def test_every_codec_in_every_container_keeps_times_sound_and_size(
         if codec == "hevc" and suffix != ".mkv":
             assert stream.codec_context.codec_tag == "hvc1"
     if suffix == ".webm":
-        assert writer.notes == ["audio stream (deu) in aac left out: .webm cannot hold it"]
+        assert writer.notes == ["audio stream (deu) in aac is dropped: .webm cannot hold it"]
     else:
         assert writer.notes == []
         sound, copy = packets_of(clip, "audio"), packets_of(target, "audio")
@@ -91,7 +91,7 @@ def test_sound_and_subtitles_travel_byte_for_byte_with_their_offset(tmp_path: Pa
         assert packets_of(target, "subtitle") == packets_of(source, "subtitle")
         assert writer.notes == []
     else:
-        assert writer.notes == ["subtitle stream in subrip left out: .mp4 cannot hold it"]
+        assert writer.notes == ["subtitle stream in subrip is dropped: .mp4 cannot hold it"]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -123,7 +123,7 @@ def test_rotation_is_shown_once(tmp_path: Path) -> None:
 def test_plays_in_a_browser(clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     transcode(clip, target)
-    order = boxes(target)
+    order = box_types(target)
     assert order.index("moov") < order.index("mdat")
     assert "moof" not in order
     with av.open(str(target)) as container:
@@ -142,7 +142,7 @@ def test_odd_sizes_where_the_codec_has_them(tmp_path: Path, codec: str) -> None:
 
 def test_odd_sizes_where_it_has_not_are_refused_without_a_file(tmp_path: Path) -> None:
     with (
-        pytest.raises(SinkError, match="h264 cannot hold pictures of 853x481; expected even sides"),
+        pytest.raises(SinkError, match="h264 cannot hold frames of 853x481; expected even sides"),
         open_test_sink(tmp_path / "o.mp4") as writer,
     ):
         writer.write(gradient_frame(853, 481), 0)
@@ -193,7 +193,7 @@ def test_ten_bit_becomes_eight_where_the_codec_has_no_more(tmp_path: Path) -> No
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 @pytest.mark.parametrize("codec", ["h264", "vp9"])
 def test_hdr_is_refused_by_eight_bit_codecs(tmp_path: Path, transfer: int, name: str, codec: str) -> None:
-    about = source_info(pixel_format="yuv420p10le", colour=ColorSpec(1, 9, transfer, 9))
+    about = source_info(pixel_format="yuv420p10le", color=ColorSpec(1, 9, transfer, 9))
     with pytest.raises(SinkError, match=rf"is HDR \({name}\), which {codec} cannot keep; use --codec hevc or av1"):
         open_test_sink(tmp_path / "o.mp4", about, codec=codec)
 
@@ -244,8 +244,8 @@ def test_second_interrupt_costs_only_what_was_in_the_encoder(
 def test_encoders_print_nothing(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path[:0] = sys.argv[1:2]\n"
-        "from pathlib import Path; from tests.media_helpers import picture, transcode, write_clip\n"
-        "d = Path(sys.argv[2]); c = write_clip(d / 'c.mp4', [picture(96, 64, i) for i in range(5)])\n"
+        "from pathlib import Path; from tests.media_helpers import gradient_frame, transcode, write_clip\n"
+        "d = Path(sys.argv[2]); c = write_clip(d / 'c.mp4', [gradient_frame(96, 64, i) for i in range(5)])\n"
         "[transcode(c, d / f'{k}.mkv', codec=k) for k in ('h264', 'hevc', 'av1', 'vp9', 'ffv1')]\n"
     )
     root = Path(__file__).parents[2]
@@ -356,7 +356,7 @@ class TestPlaces:
 
     def test_pictures_that_change_their_size(self, tmp_path: Path) -> None:
         with (
-            pytest.raises(SinkError, match="picture 1 has 64x64; expected 96x64"),
+            pytest.raises(SinkError, match="frame 1 has 64x64; expected 96x64"),
             open_test_sink(tmp_path / "o.mp4") as writer,
         ):
             writer.write(gradient_frame(96, 64), 0)

@@ -23,7 +23,7 @@ def test_variable_rate_and_late_start_are_exact(tmp_path: Path, suffix: str, bas
         1 if base > TIME_BASE else max(1, int(TIME_BASE / base)) * 20
     )
     stamps = [int(step) for step in 7 + np.cumsum(steps)]
-    about = source_info(time_base=base, rate=Fraction(20))
+    about = source_info(time_base=base, average_fps=Fraction(20))
     with open_test_sink(tmp_path / f"o{suffix}", about) as writer:
         for index, stamp in enumerate(stamps):
             writer.write(gradient_frame(96, 64, index), stamp)
@@ -39,7 +39,9 @@ def test_pictures_of_a_burst_have_times_of_their_own(tmp_path: Path, suffix: str
     calm = [n * round(Fraction(1, 25) / base) for n in range(6)]
     burst = [calm[3] + n for n in range(1, 6)]
     stamps = sorted({*calm, *burst})
-    with open_test_sink(tmp_path / f"o{suffix}", source_info(time_base=base, rate=Fraction(25)), codec=codec) as writer:
+    with open_test_sink(
+        tmp_path / f"o{suffix}", source_info(time_base=base, average_fps=Fraction(25)), codec=codec
+    ) as writer:
         for index, stamp in enumerate(stamps):
             writer.write(gradient_frame(96, 64, index), stamp)
     back = frame_times(tmp_path / f"o{suffix}")
@@ -54,7 +56,7 @@ def test_pictures_of_a_burst_have_times_of_their_own(tmp_path: Path, suffix: str
 
 @pytest.mark.parametrize("rate", [Fraction(1, 2), Fraction(25), None])
 def test_pictures_far_apart_are_all_in_the_file(tmp_path: Path, rate: Fraction | None) -> None:
-    about = source_info(time_base=Fraction(1, 1000), rate=rate)
+    about = source_info(time_base=Fraction(1, 1000), average_fps=rate)
     for suffix, options in ((".mp4", {}), (".mov", {"preset": "medium"}), (".mp4", {"codec": "hevc"}), (".mkv", {})):
         for count in range(1, 15):
             target = tmp_path / f"{count}{suffix}"
@@ -67,7 +69,7 @@ def test_pictures_far_apart_are_all_in_the_file(tmp_path: Path, rate: Fraction |
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_or_two_pictures_in_hevc_after_longer_streams(tmp_path: Path, count: int) -> None:
     """x265 leaves their times of decoding as they happen to be in memory: those of an encoder before, for example."""
-    about = source_info(time_base=Fraction(1, 1000), rate=Fraction(25))
+    about = source_info(time_base=Fraction(1, 1000), average_fps=Fraction(25))
     for length in (3, count, 5, count, 2, count, 4, count) * 3:
         target = tmp_path / "o.mp4"
         with open_test_sink(target, about, codec="hevc", overwrite=True) as writer:

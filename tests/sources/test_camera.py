@@ -41,7 +41,7 @@ def mute() -> Iterator[int]:
 
 def test_frames_of_a_camera(server: RtspServer) -> None:
     begin = time.monotonic()
-    with read_camera(server.url, timeout=5.0) as door:
+    with read_camera(server.url, timeout_seconds=5.0) as door:
         door.wait_for_frames(40)
         assert door.camera.state == "live"
     info = door.infos[0]
@@ -56,7 +56,7 @@ def test_frames_of_a_camera(server: RtspServer) -> None:
 
 
 def test_killed_and_started_again_with_another_picture(server: RtspServer) -> None:
-    with read_camera(server.url, timeout=2.0, name="door") as door:
+    with read_camera(server.url, timeout_seconds=2.0, name="door") as door:
         door.wait_for_frames(10)
         server.kill()
         door.wait_until(lambda: door.camera.state == "lost", "loss")
@@ -74,7 +74,7 @@ def test_killed_and_started_again_with_another_picture(server: RtspServer) -> No
 
 
 def test_the_same_camera_again_is_no_news(server: RtspServer) -> None:
-    with read_camera(server.url, timeout=2.0) as door:
+    with read_camera(server.url, timeout_seconds=2.0) as door:
         door.wait_for_frames(5)
         server.kill()
         server.start((160, 96), 25)
@@ -84,7 +84,7 @@ def test_the_same_camera_again_is_no_news(server: RtspServer) -> None:
 
 
 def test_frozen_and_thawed(server: RtspServer) -> None:
-    with read_camera(server.url, timeout=0.6) as door:
+    with read_camera(server.url, timeout_seconds=0.6) as door:
         door.wait_for_frames(5)
         frozen = time.monotonic()
         server.freeze()
@@ -101,7 +101,7 @@ def test_frozen_and_thawed(server: RtspServer) -> None:
 def test_a_mute_peer(scheme: str) -> None:
     with mute() as port:
         begin = time.monotonic()
-        message = error_of(f"{scheme}://me:s3cret@127.0.0.1:{port}/live/cam", timeout=0.4)
+        message = error_of(f"{scheme}://me:s3cret@127.0.0.1:{port}/live/cam", timeout_seconds=0.4)
     assert time.monotonic() - begin < 2 * 0.4 + 2
     name = "***" if scheme == "rtmp" else "cam"  # which may be a key there
     assert message.startswith(f"{scheme}://***@127.0.0.1:{port}/live/{name} did not answer within 0.4 s")
@@ -155,7 +155,7 @@ def test_given_up(server: RtspServer, reconnect: object, tries: int, monkeypatch
     tried: list[int] = []
     lost = camera.Camera._report_loss
     monkeypatch.setattr(camera.Camera, "_report_loss", lambda self, row: (tried.append(1), lost(self, row)))
-    with read_camera(server.url, timeout=2.0, reconnect=reconnect) as door:
+    with read_camera(server.url, timeout_seconds=2.0, reconnect=reconnect) as door:
         door.wait_for_frames(3)
         server.kill()
         door.wait_until(lambda: door.error is not None, "end")
@@ -167,7 +167,7 @@ def test_given_up(server: RtspServer, reconnect: object, tries: int, monkeypatch
 def test_the_first_connection_is_waited_for_and_its_lack_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[int] = []
     monkeypatch.setattr(camera, "wait_random_exponential", lambda **_: lambda row: waits.append(1) or 0.1)
-    with RtspServer() as later, read_camera(later.url, timeout=2.0, reconnect="forever") as door:
+    with RtspServer() as later, read_camera(later.url, timeout_seconds=2.0, reconnect="forever") as door:
         door.wait_until(lambda: len(waits) >= 3, "tries")
         assert door.camera.state == "lost"
         assert len(door.messages) == 1
@@ -211,7 +211,7 @@ def test_stopping_ends_a_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stopping_ends_a_read_within_the_timeout(server: RtspServer) -> None:
-    with read_camera(server.url, timeout=1.0) as door:
+    with read_camera(server.url, timeout_seconds=1.0) as door:
         door.wait_for_frames(3)
         server.freeze()
         begin = time.monotonic()
@@ -247,7 +247,7 @@ def test_a_slow_decoder_gets_less_and_its_delay_does_not_grow(server: RtspServer
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("rtps://host/cam", r"^rtps:// is not a kind of camera; expected rtsp://.*; did you mean 'rtsps', 'rtsp'"),
+        ("rtps://host/cam", r"^unknown camera rtps://; expected rtsp://.*; did you mean 'rtsps', 'rtsp'"),
         ("missing.mp4", r"^missing\.mp4 does not exist"),
         ("/", r"^/ is a folder"),
     ],

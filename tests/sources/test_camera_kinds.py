@@ -33,7 +33,7 @@ def stream(tmp_path: Path) -> Path:
 
 def test_sizes_that_change_on_the_way_are_told() -> None:
     sizes = [(160, 96)] * 10 + [(320, 240)] * 10 + [(160, 96)] * 200
-    with mjpeg_camera(sizes, rate=50) as url, read_camera(url, timeout=5.0) as door:
+    with mjpeg_camera(sizes, rate=50) as url, read_camera(url, timeout_seconds=5.0) as door:
         door.wait_for_frames(40)
     assert [(info.width, info.height) for info in door.infos] == [(160, 96), (320, 240), (160, 96)]
     assert door.infos[0].pixel_format == "yuv420p"
@@ -41,7 +41,7 @@ def test_sizes_that_change_on_the_way_are_told() -> None:
 
 
 def test_a_stream_without_time_is_placed_by_arrival() -> None:
-    with mjpeg_camera([(160, 96)] * 100, rate=10) as url, read_camera(url, timeout=5.0) as door:
+    with mjpeg_camera([(160, 96)] * 100, rate=10) as url, read_camera(url, timeout_seconds=5.0) as door:
         door.wait_for_frames(15)
     late = door.frames[5:]  # those before were analysed first
     assert [b.pts - a.pts for a, b in pairwise(late)] == pytest.approx(
@@ -50,7 +50,7 @@ def test_a_stream_without_time_is_placed_by_arrival() -> None:
 
 
 def test_what_cannot_be_decoded_for_too_long_is_lost() -> None:
-    with mjpeg_camera([(160, 96)] * 5 + [None] * 500, rate=50) as url, read_camera(url, timeout=0.5) as door:
+    with mjpeg_camera([(160, 96)] * 5 + [None] * 500, rate=50) as url, read_camera(url, timeout_seconds=0.5) as door:
         door.wait_until(lambda: door.camera.state == "lost", "loss")
         assert "sent nothing that can be decoded for 0.5 s" in door.camera.last_error
         assert door.camera.skipped > 0
@@ -60,7 +60,7 @@ def test_what_cannot_be_decoded_for_too_long_is_lost() -> None:
 def test_two_hundred_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "_FIRST_RETRY_SECONDS", 0.001)
     monkeypatch.setattr(camera, "_MAX_RETRY_SECONDS", 0.001)
-    with mjpeg_camera([(160, 96)] * 3) as url, read_camera(url, timeout=5.0) as door:
+    with mjpeg_camera([(160, 96)] * 3) as url, read_camera(url, timeout_seconds=5.0) as door:
 
         def count_descriptors() -> tuple[int, int, int]:
             door.wait_until(lambda: door.camera.state == "live", "frame")
@@ -150,7 +150,7 @@ def test_hls_comes_in_segments_and_goes_on_in_real_time(stream: Path) -> None:
         head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"
         live = stream.with_name("live.m3u8")
         live.write_text(head + f"#EXTINF:1.0,\n{stream.name}\n")
-        with read_camera(f"{base}/{live.name}", timeout=1.0) as door:
+        with read_camera(f"{base}/{live.name}", timeout_seconds=1.0) as door:
             door.wait_until(lambda: len(door.frames) >= 20, "frames")
             assert door.frames[19].arrival_time - door.frames[0].arrival_time > 0.6
             assert door.camera.state != "ended"

@@ -49,7 +49,7 @@ def test_info_and_frames_of_an_ordinary_clip(clip: Path) -> None:
     assert (info.width, info.height, info.pixel_format) == (160, 96, "yuv420p")
     assert (info.average_fps, info.num_frames, info.is_image, info.live) == (25, 50, False, False)
     assert info.duration_seconds == pytest.approx(2, abs=0.05)
-    assert "copied" not in repr(info)  # streams of a closed container must not be touched
+    assert "passthrough_streams" not in repr(info)  # streams of a closed container must not be touched
     assert info.metadata["title"] == "made for a test"
     assert [frame.index for frame in frames] == list(range(50))
     assert all(frame.model_input is None for frame in frames)
@@ -202,7 +202,7 @@ def test_start_and_end_cut_to_the_frame_and_shift_to_zero(tmp_path: Path, suffix
     assert len(frames) == 25
     assert frames[0].pts * source.info.time_base < Fraction(1, 25)
     np.testing.assert_array_equal(luma(frames[0]), luma(every[13]))
-    packets = [*(p for f in frames for p in f.passthrough_packets), *source.tail]
+    packets = [*(p for f in frames for p in f.passthrough_packets), *source.trailing_packets]
     times = [float(packet.pts * packet.time_base) for packet in packets]
     assert 0 <= min(times) < 0.03
     assert 0.95 < max(times) < 1
@@ -382,7 +382,7 @@ class TestRefusals:
         assert "can be decoded" in self.refuse(tmp_path / "n.mp4")
 
     def test_unknown_scheme(self) -> None:
-        assert "gopher:// is not a kind of source" in self.refuse("gopher://host/clip.mp4")
+        assert "unknown source gopher://" in self.refuse("gopher://host/clip.mp4")
 
     def test_unreachable_host_hides_credentials(self) -> None:
         message = self.refuse("http://anna:secret@127.0.0.1:9/clip.mp4?token=hidden")

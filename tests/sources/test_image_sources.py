@@ -70,6 +70,33 @@ def test_pictures_are_upright_as_their_exif_says(tmp_path: Path, suffix: str, or
     assert is_mirrored(str(path)) == (orientation in (2, 4, 5, 7))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_an_rgb_still_keeps_its_pixels_for_the_model(tmp_path: Path, mode: str, orientation: int) -> None:
+    path = tmp_path / "a.png"
+    made = noise(97, 63).convert(mode)
+    made.getexif()[0x0112] = orientation
+    made.save(path, exif=made.getexif())
+    ((frame,), expected) = read(path)[1], ImageOps.exif_transpose(made).convert("RGB")
+    assert frame.rgb_frame.format.name == "rgb24"
+    np.testing.assert_array_equal(frame.rgb_frame.to_ndarray(), np.asarray(expected))
+
+
+def test_a_transparent_still_lies_on_white_for_the_model(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[:8] = (200, 100, 0, 255)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    rgb = read(tmp_path / "a.png")[1][0].rgb_frame.to_ndarray()
+    assert (rgb[:8] == (200, 100, 0)).all()
+    assert (rgb[8:] == 255).all()
+
+
+def test_yuv_stills_and_animations_have_no_rgb_frame(tmp_path: Path) -> None:
+    noise().save(tmp_path / "a.jpg")
+    noise().save(tmp_path / "b.png", save_all=True, append_images=[noise(seed=2)], duration=100)
+    assert [frame.rgb_frame for name in ("a.jpg", "b.png") for frame in read(tmp_path / name)[1]] == [None] * 3
+
+
 def jpeg(**options):
     buffer = io.BytesIO()
     noise().save(buffer, "JPEG", **options)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streamcam.frames import ColorSpec
 from streamcam.geometry import FITS, fit_to_input
+from streamcam.media.rgb import from_rgb
 from streamcam.sources.resize import LETTERBOX_GRAY, InputResizer
 from streamcam.sources.tone_mapping import tone_map
 from tests.media_helpers import COLORS, color_patches, planes
@@ -46,6 +47,15 @@ def test_scaling_down_averages_and_does_not_alias() -> None:
     error = view.mean(-1) - area(rings, 112, 112)
     assert np.sqrt((error**2).mean()) < 3
     assert rings.std() > 60
+
+
+def test_rgb_images_are_averaged_in_full_color() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (180, 320, 3), np.uint8)
+    view = InputResizer(fit_to_input("stretch", (320, 180), (64, 64)), ColorSpec())(from_rgb(rgb))
+    for channel in range(3):
+        assert np.abs(view[..., channel] - area(rgb[..., channel], 64, 64)).max() <= 1
+    same = InputResizer(fit_to_input("stretch", (320, 180), (320, 180)), ColorSpec())(from_rgb(rgb))
+    np.testing.assert_array_equal(same, rgb)
 
 
 @pytest.mark.parametrize("mode", FITS)

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
-from streamcam.frames import plane_arrays
 from streamcam.live.latest_value import LatestValue
+from streamcam.media.planes import plane_arrays
 from streamcam.options import ServerOptions
 from streamcam.web import serve, webrtc
 from streamcam.web.server import Page

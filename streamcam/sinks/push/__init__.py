@@ -1,5 +1,5 @@
-"""What runs in an outlet's process: ``python -m streamcam.sinks.push`` takes pictures from its standard input.
+"""Pushing frames to a live output from a worker process: ``python -m streamcam.sinks.push``.
 
-FFmpeg opens, heads and ends an output while it holds Python's lock, and without a limit of time. Whoever pushes
-to a peer that may fall silent therefore does it in a process of its own, which can be killed.
+FFmpeg opens, starts and ends an output while it holds Python's GIL, and without a timeout. Each push to a peer that may
+stall therefore runs in its own process, which can be killed. The process reads frames from its standard input.
 """

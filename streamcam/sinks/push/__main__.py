@@ -1,4 +1,4 @@
-"""An outlet's process, from its first line to its end."""
+"""The worker process of a live output."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class _Writer(Protocol):
 
 
 def main() -> int:
-    """Writes what comes in on standard input until that ends.
+    """Write the frames from standard input until it ends.
 
     Returns:
         0, or one of the codes in `streamcam.sinks.push.protocol`.
     """
-    # Ctrl-C is for whoever feeds it; it ends when that does.
+    # Ctrl-C is for the parent process; this one ends when its input does.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     # Default action: ends the process without Python, whose lock may be held by a call that never returns.
@@ -80,7 +80,7 @@ def _write(config: WorkerConfig, destination: Destination, file: BufferedReader)
 
 
 def _drop_unordered(frames: Iterator[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
-    """Without pictures whose time is not after the one before."""
+    """Drop frames whose time is not after the one before."""
     last_pts: int | None = None
     for frame, pts in frames:
         if last_pts is None or pts > last_pts:
@@ -89,7 +89,7 @@ def _drop_unordered(frames: Iterator[tuple[VideoFrame, int]]) -> Iterator[tuple[
 
 
 def _exit_if_orphaned(timeout_seconds: float) -> None:
-    """Ends the process so many seconds after nobody feeds it any more, should its reader not take what is left."""
+    """End the process a number of seconds after its input ends, if the reader of its output stalls."""
     stdin_poll = select.poll()
     stdin_poll.register(0, 0)
     orphaned_seconds = 0.0

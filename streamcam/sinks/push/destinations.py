@@ -1,4 +1,4 @@
-"""Where an outlet may lead, and what can be checked of it beforehand."""
+"""Destinations of live outputs, and their checks before anything is pushed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from urllib.parse import urlsplit
 
 from ...errors import OptionError, SinkError
 from ...options import OutputOptions, SinkOptions
-from .. import check_directory, check_not_input, check_output_path
 from ..codecs import CONTAINERS, choose_encoder, choose_live_encoder
+from ..paths import check_directory, check_not_input, check_output_path
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A way in which pictures leave.
+    """A kind of live output.
 
     Attributes:
         name: of it; one of `streamcam.sinks.codecs.STREAMS` where it is one.
-        restart_policy: when a writer that failed gets a successor: ``always``, where it was ``killed``, or ``never``.
-        shutdown_timeout_seconds: seconds a writer has for coming to its end.
-        queue_depth: how many pictures may wait for it: whoever watches wants the newest, a file wants all.
-        network: there is a peer that may fall silent.
-        stdout: pictures go to standard output.
+        restart_policy: when a failed worker is replaced: ``always``, if it was ``killed``, or ``never``.
+        shutdown_timeout_seconds: seconds a worker has to finish.
+        queue_depth: how many frames may wait: viewers need the newest, a file needs all.
+        network: has a peer that may stall.
+        stdout: frames go to standard output.
     """
 
     name: Literal["rtsp", "rtmp", "HLS", "MPEG-TS", "YUV4MPEG2", "file", "segments"]
@@ -50,7 +50,7 @@ _SEGMENTS = Destination("segments", "killed", 60.0, 12)
 
 
 def resolve_destination(options: OutputOptions) -> Destination:
-    """The way in which an outlet leads.
+    """Return the destination of an output.
 
     Raises:
         SinkError: there is none.
@@ -82,14 +82,14 @@ def _host(url: str) -> str | None:
 
 
 def sink_options(options: OutputOptions, path: Path) -> SinkOptions:
-    """What `streamcam.sinks.open_sink` is told for one file of an outlet."""
+    """Return the options of `streamcam.sinks.open_sink` for one file of an output."""
     return SinkOptions(
         path=path, codec=options.codec, crf=options.crf, preset=options.preset, overwrite=options.overwrite
     )
 
 
 def destination_key(url: str) -> tuple[int, int] | str:
-    """What two outputs cannot have in common, however each is spelt."""
+    """Return a key that two outputs must not share, however each is spelled."""
     if url in ("-", "y4m:-") or "://" in url:
         return url
     try:
@@ -100,17 +100,17 @@ def destination_key(url: str) -> tuple[int, int] | str:
 
 
 def check_destination(options: OutputOptions, fps: Fraction, inputs: Sequence[str] = ()) -> Destination:
-    """Checks all that can be checked before the first picture; creates nothing.
+    """Check an output before the first frame; create no file.
 
     Args:
-        options: where to and how.
+        options: of the output.
         fps: frames a second.
-        inputs: what is read meanwhile, files and others.
+        inputs: paths and URLs of the inputs.
 
     Raises:
         SinkError: nothing can be pushed there, an existing file, an input, a folder that is missing or cannot be
             written to, a codec that does not fit.
-        OptionError: a quality or speed that the codec does not have, ``--segment-time`` for what is no file.
+        OptionError: a quality or speed that the codec does not have, or ``--segment-time`` without a file.
     """
     destination = resolve_destination(options)
     if options.segment_seconds is not None and destination is not _SEGMENTS:

@@ -18,9 +18,9 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...errors import SinkError, redact_url
+from ...media.letterbox import Letterboxer
 from ..codecs import choose_live_encoder
 from .destinations import Destination
-from .letterbox import Letterboxer
 from .protocol import TIME_BASE, WorkerConfig
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ _WRITE_ERRORS = (av.error.FFmpegError, OSError, ValueError)
 
 
 class StreamEncoder:
-    """Encodes pictures of one size into one stream; the first is at time 0.
+    """Encodes frames of one size into one stream; the first is at time 0.
 
     Args:
-        config: what is to be written.
-        destination: where to.
+        config: of the worker.
+        destination: of the stream.
 
     Raises:
         SinkError, OptionError: see `choose_live_encoder`.
@@ -59,15 +59,15 @@ class StreamEncoder:
         self._reformatter = VideoReformatter()
 
     def write(self, frame: VideoFrame, pts: int) -> None:
-        """Sends a picture.
+        """Encode and send a frame.
 
         Args:
-            frame: in a drawable format.
+            frame: in a working format.
             pts: in 1/90000 s, greater than the one before.
 
         Raises:
             LostError: the peer cannot be reached, or is gone.
-            SinkError: it cannot be encoded, the disk is full, or nobody reads standard output any more.
+            SinkError: it cannot be encoded, the disk is full, or standard output was closed.
         """
         if self._output is None:
             self._output = self._open(frame, pts)
@@ -84,7 +84,7 @@ class StreamEncoder:
         self._send(frame)
 
     def close(self) -> None:
-        """Sends what the encoder holds, and the end; see `write` for errors."""
+        """Send the encoder's remaining packets and end the stream; see `write` for errors."""
         if self._output is None:
             return
         self._send(None)
@@ -140,7 +140,7 @@ class StreamEncoder:
         context.time_base = TIME_BASE
         context.color_range, context.color_primaries = color.range, color.primaries
         context.color_trc, context.colorspace = color.transfer, color.matrix
-        # Longer than the distance of the key pictures asked for, of which it must make no more.
+        # Longer than the requested keyframe interval, so that no further keyframes are added.
         context.gop_size = round(10 * max(self._config.fps, Fraction(1)))
         try:
             context.open()
@@ -160,11 +160,11 @@ class StreamEncoder:
 
     def _encode_error(self, error: Exception) -> SinkError:
         size = f"{self._letterboxer.width}x{self._letterboxer.height}"
-        return SinkError(f"{self._codec} cannot encode the pictures of {size} for {self._name}: {_reason(error)}")
+        return SinkError(f"{self._codec} cannot encode frames of {size} for {self._name}: {_reason(error)}")
 
     @contextlib.contextmanager
     def _limit_time(self) -> Iterator[None]:
-        """The process dies within its timeout, whatever it is in; Python's lock may be held."""
+        """End the process after its timeout, even during a call that holds Python's GIL."""
         if not self._destination.network:
             yield
             return
@@ -180,7 +180,7 @@ class StreamEncoder:
             yield
         except _WRITE_ERRORS as error:
             if self._destination.stdout and isinstance(error, BrokenPipeError):
-                raise SinkError("nobody reads standard output any more") from error
+                raise SinkError("the reader of standard output has closed it") from error
             if not self._destination.network:
                 raise SinkError(f"{self._name} cannot be written: {_reason(error)}") from error
             # The chain of a URL would show the credentials that the message masks.
@@ -210,14 +210,14 @@ class _UnbufferedFile:
         self._descriptor = descriptor
 
     def write(self, data: bytes) -> int:
-        """Writes all of it."""
+        """Write all of the data."""
         view = memoryview(data)
         while view:
             view = view[os.write(self._descriptor, view) :]
         return len(data)
 
     def close(self) -> None:
-        """Closes what was opened for it."""
+        """Close the descriptor if it was opened here."""
         os.close(self._descriptor)
 
 

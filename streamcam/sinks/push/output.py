@@ -1,4 +1,4 @@
-"""Pictures that are pushed to where they are wanted, by a process of its own for each place."""
+"""Live outputs, each pushed by its own worker process."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _MIN_RETRY_SECONDS, _FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.1, 0.5, 10.0
 
 
 class PushOutput:
-    """Pushes one camera's pictures to one place, from a process of its own that is replaced when it fails.
+    """Pushes one camera's frames to one output, from a worker process that is replaced when it fails.
 
     A place in the network is tried again for as long as it takes; HLS and files that follow one another go on where
     their process was killed. Any other failure is the end, and what was written is kept.
 
     Args:
-        options: where to and how. HLS with ``overwrite`` goes on with the list there is.
-        fps: frames a second, as far as is known.
-        live: `submit` drops the oldest picture instead of waiting for room.
-        inputs: what is read meanwhile, and must not be written to.
+        options: of the output. HLS with ``overwrite`` continues an existing playlist.
+        fps: nominal frames per second.
+        live: `submit` drops the oldest frame instead of waiting for space.
+        inputs: paths and URLs of the inputs, which must not be written to.
 
     Attributes:
         url: where to, without credentials.
@@ -44,8 +44,8 @@ class PushOutput:
         last_error: what was wrong last, in one line; it may be well again.
         failed: it ended by a failure. That a peer is lost once the end is asked for is none; a file that cannot be
             completed then is one.
-        num_frames: pictures handed to a process.
-        dropped: pictures for which there was no room.
+        num_frames: frames handed to a worker.
+        dropped: frames dropped because the queue was full.
         restarts: processes that were replaced.
         shutdown_timeout_seconds: seconds after `close` within which `run` returns.
     """
@@ -58,10 +58,10 @@ class PushOutput:
         live: bool = True,
         inputs: Sequence[str] = (),
     ) -> None:
-        """Checks all that can be checked before the first picture; creates nothing.
+        """Check the output before the first frame; create no file.
 
         Raises:
-            SinkError, OptionError: see `streamcam.sinks.push.destinations.check`.
+            SinkError, OptionError: see `streamcam.sinks.push.destinations.check_destination`.
         """
         self._destination = check_destination(options, fps, inputs)
         self._config = WorkerConfig(options, fps)
@@ -79,10 +79,10 @@ class PushOutput:
         self._running_since = float("inf")
 
     def submit(self, video_frame: VideoFrame, pts: int) -> None:
-        """Leaves a picture to be pushed, to be called from one thread. Nothing happens after the end.
+        """Queue a frame to be pushed; call it from one thread. Does nothing after the end.
 
         Args:
-            video_frame: in a drawable format, of even sides. It is read later, and must not change any more.
+            video_frame: in a working format, of even sides. It is read later, and must not change.
             pts: in 1/90000 s, greater than the one before.
         """
         with self._condition:
@@ -98,7 +98,7 @@ class PushOutput:
                 self._worker.wake()
 
     def close(self) -> None:
-        """Asks `run` to come to an end; what was offered is still pushed, as far as that is done within `shutdown_timeout_seconds`.
+        """Ask `run` to end; queued frames are still pushed, within `shutdown_timeout_seconds`.
 
         Returns at once. Callable from any thread, and more than once.
         """
@@ -109,7 +109,7 @@ class PushOutput:
                 self._worker.wake()
 
     def run(self) -> None:
-        """Pushes until `close`, or a failure that is the end. No process is left when it returns."""
+        """Push until `close` or a final failure. No process is left when it returns."""
         attempts = Retrying(
             retry=retry_if_exception(self._may_recover),
             wait=wait_random_exponential(
@@ -157,7 +157,7 @@ class PushOutput:
             logger.warning("%s; it is tried again", self.last_error)
 
     def _run_worker(self) -> None:
-        """The life of one process."""
+        """Run one worker process until it ends."""
         self.state, self._running_since = "starting", float("inf")
         with WorkerProcess(self._config, self._destination, self._pop_frame, self._on_running, self._closing) as worker:
             with self._condition:

@@ -17,8 +17,9 @@ from io import BufferedReader
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ...frames import ColorSpec, plane_arrays
 from ...job import options_from_dict, options_to_dict
+from ...media.color import color_tags
+from ...media.planes import plane_arrays
 from ...options import OutputOptions
 
 TIME_BASE = Fraction(1, 90_000)
@@ -49,11 +50,6 @@ class WorkerConfig:
     def from_json_line(cls, line: bytes) -> WorkerConfig:
         """Build the configuration that `to_json_line` described."""
         return options_from_dict(cls, json.loads(line))
-
-
-def color_tags(frame: VideoFrame) -> ColorSpec:
-    """Return the color tags of a frame."""
-    return ColorSpec(int(frame.color_range), int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace))
 
 
 def plane_bytes(frame: VideoFrame) -> list[memoryview]:

@@ -1,4 +1,4 @@
-"""An outlet's process, as whoever feeds it sees it."""
+"""The parent's side of a worker process."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _NEVER = float("inf")
 
 
 class WorkerError(SinkError):
-    """The process failed.
+    """The worker process failed.
 
     Attributes:
-        lost: its peer could not be reached or is gone, or fell silent.
-        killed: by somebody else.
+        lost: its peer could not be reached, closed the connection, or stalled.
+        killed: by another process.
     """
 
     def __init__(self, problem: str, *, hint: str = "", lost: bool = False, killed: bool = False) -> None:
@@ -42,16 +42,16 @@ class WorkerError(SinkError):
 
 
 class WorkerProcess:
-    """A process that writes what it is fed; ended with its ``with`` block, whatever it is in.
+    """A process that writes frames; it ends with its ``with`` block, even during a call.
 
     One thread uses it; `wake` may be called from others meanwhile.
 
     Args:
-        config: what it is to write.
-        destination: where to.
-        pop_frame: the next picture and its time; None where there is none at the moment.
-        on_running: called once it has written the first picture.
-        closing: set, before `wake`, where no more pictures follow those there are.
+        config: of the worker.
+        destination: of the output.
+        pop_frame: returns the next frame and its pts; None if the queue is empty.
+        on_running: called once the first frame is written.
+        closing: set, before `wake`, when no more frames follow.
 
     Raises:
         ChildError: it cannot be started.
@@ -108,16 +108,16 @@ class WorkerProcess:
         os.close(self._wake_w)
 
     def wake(self) -> None:
-        """Says that there is something to take, or that no more follows."""
+        """Signal that a frame is queued, or that no more follow."""
         # A full one is heard as well.
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_w, b"\0")
 
     def serve(self) -> None:
-        """Feeds it until no more pictures follow, and waits for its end.
+        """Send frames until no more follow, and wait for the end of the process.
 
         Raises:
-            ChildError: it failed, or did not come to its end in time.
+            WorkerError: it failed, or did not end in time.
         """
         replies_open = True
         while replies_open:
@@ -137,10 +137,10 @@ class WorkerProcess:
             raise self._exit_error(code)
 
     def _next_frame(self) -> None:
-        """Takes the next picture where the one before is handed on."""
+        """Take the next frame if the one before was sent."""
         if not self._is_feeding or self._unsent:
             return
-        # Looked at before: a picture offered ahead of the closing is not missed.
+        # Read before the queue, so that a frame queued ahead of closing is not missed.
         closing = self._closing.is_set()
         item = self._pop_frame()
         if item is not None:
@@ -160,11 +160,11 @@ class WorkerProcess:
         except BlockingIOError:
             pass
         except OSError:
-            # It is gone, of which more is about to be heard; whoever goes on feeding it would do so in vain.
+            # The worker exited; its error arrives on stderr. Stop writing.
             self._unsent, self._pop_frame = [], lambda: None
 
     def _poll(self) -> set[int]:
-        """Waits for something to do; ends the process where it is overdue."""
+        """Wait for an event; kill the process if it is overdue."""
         now = time.monotonic()
         if self._closing.is_set():
             self._exit_deadline = min(self._exit_deadline, now + self._destination.shutdown_timeout_seconds)
@@ -186,7 +186,7 @@ class WorkerProcess:
         return {descriptor for descriptor, _ in poll.poll(wait_ms)}
 
     def _read_replies(self) -> bool:
-        """Takes in what it says; False where it says no more."""
+        """Read the worker's messages; return False at their end."""
         received = os.read(self._stderr_fd, 1 << 16)
         *lines, self._reply_buffer = (self._reply_buffer + received).split(b"\n")
         for line in lines:
@@ -228,7 +228,7 @@ def _start_process(destination: Destination) -> subprocess.Popen[bytes]:
 
 
 def _parse_reply(line: bytes) -> dict[str, str] | None:
-    """What the process says in its own words, in which libraries do not speak."""
+    """Parse a message of the worker; other lines come from libraries."""
     try:
         reply = json.loads(line)
     except ValueError:

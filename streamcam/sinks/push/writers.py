@@ -12,10 +12,11 @@ from av.video.frame import VideoFrame
 from ...concurrency.group import StageGroup
 from ...errors import SinkError
 from ...frames import SourceInfo
+from ...media.color import color_tags
+from ...media.letterbox import Letterboxer
 from .. import Sink, open_sink
 from .destinations import sink_options
-from .letterbox import Letterboxer
-from .protocol import TIME_BASE, WorkerConfig, color_tags, plane_bytes, write_available
+from .protocol import TIME_BASE, WorkerConfig, plane_bytes, write_available
 
 _CLOSE_QUEUE_DEPTH = 2
 
@@ -35,10 +36,10 @@ def _open_sink(config: WorkerConfig, path: Path, frame: VideoFrame) -> Sink:
 
 
 class FileWriter:
-    """One file, of the first picture's size.
+    """One file, of the first frame's size.
 
     Args:
-        config: what is to be written.
+        config: of the worker.
     """
 
     def __init__(self, config: WorkerConfig) -> None:
@@ -46,7 +47,7 @@ class FileWriter:
         self._sink: Sink | None = None
 
     def write(self, frame: VideoFrame, pts: int) -> None:
-        """Writes a picture; the first is at time 0.
+        """Write a frame; the first is at time 0.
 
         Raises:
             SinkError: see `streamcam.sinks.Sink.write`.
@@ -61,7 +62,7 @@ class FileWriter:
             raise
 
     def close(self) -> None:
-        """Completes the file; see `streamcam.sinks.Sink.__exit__`."""
+        """Complete the file; see `streamcam.sinks.Sink.__exit__`."""
         if self._sink is not None:
             self._sink.__exit__(None, None, None)
 
@@ -69,14 +70,14 @@ class FileWriter:
 def write_segments(
     config: WorkerConfig, frames: Iterable[tuple[VideoFrame, int]], on_frame_written: Callable[[], None]
 ) -> None:
-    """Writes files one after another; each is completed while the next is written, so that no picture waits.
+    """Write files one after another; each is completed while the next is written, so that no frame waits.
 
-    A new one begins where the time is over, and where the pictures change.
+    A new one begins after the segment time, or when the frames' format changes.
 
     Args:
-        config: what is to be written.
-        frames: pictures and their times.
-        on_frame_written: called after the first picture.
+        config: of the worker.
+        frames: with their pts.
+        on_frame_written: called after the first frame.
 
     Raises:
         SinkError: see `streamcam.sinks.Sink`.
@@ -91,7 +92,7 @@ def write_segments(
 def _fill_segments(
     config: WorkerConfig, frames: Iterable[tuple[VideoFrame, int]], on_frame_written: Callable[[], None]
 ) -> Iterator[Sink]:
-    """Sinks into which nothing more is to be written."""
+    """Sinks that are complete, to be closed."""
     assert config.options.segment_seconds is not None
     max_ticks = round(config.options.segment_seconds / TIME_BASE)
     sink: Sink | None = None
@@ -114,17 +115,17 @@ def _fill_segments(
 
 
 def _free_path(path: Path) -> Path:
-    """``stem-YYYYMMDD-HHMMSS.suffix`` by this place's time; with a number behind where there is one already."""
+    """Return ``stem-YYYYMMDD-HHMMSS.suffix`` in local time, with a number appended if it exists."""
     stem = f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     names = (f"{stem}{f'-{number}' if number else ''}{path.suffix}" for number in itertools.count())
     return next(free for name in names if not (free := path.with_name(name)).exists())
 
 
 class Y4mWriter:
-    """YUV4MPEG2 on standard output, of the first picture's size.
+    """YUV4MPEG2 on standard output, of the first frame's size.
 
     Args:
-        config: what is to be written.
+        config: of the worker.
     """
 
     def __init__(self, config: WorkerConfig) -> None:
@@ -132,10 +133,10 @@ class Y4mWriter:
         self._letterboxer: Letterboxer | None = None
 
     def write(self, frame: VideoFrame, pts: int) -> None:
-        """Writes a picture; the format has no time stamps.
+        """Write a frame; the format has no timestamps.
 
         Raises:
-            SinkError: nobody reads any more.
+            SinkError: the reader has closed standard output.
         """
         views = [memoryview(b"FRAME\n")]
         if self._letterboxer is None:
@@ -146,12 +147,12 @@ class Y4mWriter:
             while views:
                 views = write_available(1, views)
         except BrokenPipeError as error:
-            raise SinkError("nobody reads standard output any more") from error
+            raise SinkError("the reader of standard output has closed it") from error
         except OSError as error:
             raise SinkError(f"standard output cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no frames are delayed."""
 
     def _header(self) -> bytes:
         assert self._letterboxer is not None

@@ -1,4 +1,4 @@
-"""A live source that is opened again whenever it is lost."""
+"""A live source that is reopened whenever it is lost."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from ...errors import SourceError
 from ...frames import Frame, SourceInfo
 from ...options import CameraOptions
-from .. import camera_endpoint
 from ..normalize import FrameNormalizer, rotation_filters
+from . import camera_endpoint
 from .clocks import TICKS_PER_SECOND, LiveClock
 from .connection import Connection
 
@@ -42,9 +42,9 @@ class Camera:
         name: its name.
         source: URL without credentials, or path.
         state: ``opening`` until the first frame, ``live``, ``lost`` (it is tried again), or ``ended``.
-        last_error: what was wrong last, in one line; empty while all is well.
-        reconnects: how often it came back.
-        dropped: packets that were left out without being decoded, because decoding was late.
+        last_error: the last error, in one line; empty while frames arrive.
+        reconnects: how often it was reopened.
+        dropped: packets that were not decoded, because decoding was late.
         skipped: packets that could not be decoded.
     """
 
@@ -54,11 +54,12 @@ class Camera:
         *,
         wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
     ) -> None:
-        """Opens nothing yet.
+        """Create the camera without opening it.
 
         Args:
             options: what to open, and how long to try.
-            wait_until_ready: returns when somebody is ready for such pictures; a file can wait for that, and would be over before.
+            wait_until_ready: returns when the pipeline is ready for such frames; only a file waits, since it would
+                end before.
 
         Raises:
             SourceError: there is no such kind of source, or no such file.
@@ -80,13 +81,13 @@ class Camera:
         self._codec = ""
 
     def stop(self) -> None:
-        """Ends the iteration, from any thread: a wait at once, a read within twice the timeout."""
+        """End the iteration, from any thread: a wait at once, a read within twice the timeout."""
         self._stopping.set()
 
     def __iter__(self) -> Iterator[tuple[SourceInfo, Frame]]:
-        """Yields each frame, without ``pixels``, and what is known of the source.
+        """Yield the source's properties and each frame, without ``model_input``.
 
-        That is the same object for as long as nothing has changed. Frames are counted, and time goes on, over all
+        The properties are the same object until they change. Frames are counted, and time goes on, over all
         connections.
 
         Raises:
@@ -117,7 +118,7 @@ class Camera:
         self._stopping.wait(seconds)
 
     def _should_give_up(self, retry_state: RetryCallState) -> bool:
-        """Whether a source is not tried again, as far as the tries in a row so far tell."""
+        """Return True if the source is not to be opened again, by the failed attempts in a row so far."""
         reconnect = self._options.reconnect
         if self._endpoint.is_finite or reconnect == "never" or self._stopping.is_set():
             return True
@@ -146,7 +147,7 @@ class Camera:
         self.last_error = ""
 
     def _read_connection(self, retry_state: RetryCallState) -> Iterator[tuple[SourceInfo, Frame]]:
-        """Frames of one connection, from its opening to its end.
+        """Yield the frames of one connection, from its opening to its end.
 
         Raises:
             SourceError: it could not be opened, or was lost.
@@ -184,7 +185,7 @@ class Camera:
             connection.close()
 
     def _source_info(self, connection: Connection, normalizer: FrameNormalizer, frame: VideoFrame) -> SourceInfo:
-        """What is known; the same object as before where that has not changed."""
+        """Return the source's properties; the same object as before if they have not changed."""
         info = SourceInfo(
             name=self.source,
             width=normalizer.width,
@@ -204,7 +205,7 @@ class Camera:
 
 
 def _normalizer_key(frame: VideoFrame) -> tuple[object, ...]:
-    """All of a frame that `Upright` goes by."""
+    """Return all properties of a frame that `FrameNormalizer` depends on."""
     return (
         frame.width,
         frame.height,

@@ -1,4 +1,4 @@
-"""How each kind of camera is opened; see `streamcam.sources.CAMERAS`."""
+"""The FFmpeg input of each kind of camera; see `streamcam.sources.cameras.CAMERAS`."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from ..container import check_file, image_format, translate_open_error
 from .webcams import CAPTURE_FORMATS, list_webcams
 
 _MAX_ANALYSIS_SECONDS = 0.5
-"""Most seconds of a stream that are looked at to find its format and rate."""
+"""Seconds of a stream to analyze at most for its format and rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraEndpoint:
-    """What FFmpeg is to open, and what to expect of it.
+    """An input for FFmpeg, and its properties.
 
     Attributes:
-        name: fit for messages.
-        url: what is opened; empty for standard input.
-        translate_error: what is wrong, for the user, where that fails.
-        format: name of FFmpeg's format; None lets it find out.
+        name: for messages, without credentials.
+        url: to open; empty for standard input.
+        translate_error: from an error of opening to a message for the user.
+        format: name of FFmpeg's format; None to detect it.
         options: of FFmpeg.
-        is_finite: True where the end of the stream is meant, and nothing can be opened again; elsewhere the connection was
-            lost.
-        is_recording: True for what waits to be read, and comes faster than in real time.
-        can_wait: True where the first frame may wait until somebody is ready for it; a stand-in for a camera does not.
-        may_be_recording: True where what has a known length is recorded.
+        is_finite: True if the stream's end is final; otherwise its end means a lost connection.
+        is_recording: True if the source waits to be read and delivers faster than in real time.
+        can_wait: True if the first frame may wait until the pipeline is ready; a simulated camera does not wait.
+        may_be_recording: True if a stream of known length is a recording.
     """
 
     name: str
@@ -47,7 +46,7 @@ class CameraEndpoint:
 
 
 def rtsp(options: CameraOptions) -> CameraEndpoint:
-    """``rtsp://`` and ``rtsps://``, over TCP: a lost UDP packet would spoil pictures until the next key frame."""
+    """Return the input of ``rtsp://`` and ``rtsps://``, over TCP: a lost UDP packet damages many frames."""
     # No fflags=nobuffer: it throws the analysed packets away, and with them the first key frame.
     protocol_options = {
         "rtsp_transport": "tcp",
@@ -58,13 +57,13 @@ def rtsp(options: CameraOptions) -> CameraEndpoint:
 
 
 def rtmp(options: CameraOptions) -> CameraEndpoint:
-    """``rtmp://``."""
-    # Its "timeout" would make FFmpeg wait for somebody to connect.
+    """Return the input of ``rtmp://``."""
+    # Its "timeout" would make FFmpeg listen for a connection.
     return _remote(options, {"rw_timeout": _microseconds(options.timeout_seconds)})
 
 
 def http(options: CameraOptions) -> CameraEndpoint:
-    """``http(s)://``: MJPEG, HLS, transport streams, files."""
+    """Return the input of ``http(s)://``: MJPEG, HLS, transport streams, files."""
     protocol_options = {
         "rw_timeout": _microseconds(options.timeout_seconds),
         "timeout": _microseconds(options.timeout_seconds),
@@ -90,7 +89,7 @@ def _remote(
 
 
 def webcam(options: CameraOptions) -> CameraEndpoint:
-    """``webcam``, ``webcam:N`` and ``/dev/videoN``."""
+    """Return the input of ``webcam``, ``webcam:N`` and ``/dev/videoN``."""
     name = options.url
     number = name.removeprefix("/dev/video").removeprefix("webcam").removeprefix(":") or "0"
     if not number.isdecimal():
@@ -114,7 +113,7 @@ def webcam(options: CameraOptions) -> CameraEndpoint:
 
 
 def lavfi(options: CameraOptions) -> CameraEndpoint:
-    """``lavfi:GRAPH``, pictures that FFmpeg's filters make: a stand-in for a camera."""
+    """Return the input of ``lavfi:GRAPH``, frames that FFmpeg's filters generate: a simulated camera."""
 
     def translate_error(error: Exception) -> SourceError:
         reason = getattr(error, "strerror", None) or str(error)
@@ -126,7 +125,7 @@ def lavfi(options: CameraOptions) -> CameraEndpoint:
 
 
 def file(options: CameraOptions) -> CameraEndpoint:
-    """A file.
+    """Return the input of a file.
 
     Raises:
         SourceError: it is missing, empty, a folder, or may not be read.
@@ -150,7 +149,7 @@ def file(options: CameraOptions) -> CameraEndpoint:
 
 
 def standard_input(options: CameraOptions) -> CameraEndpoint:
-    """``-``: whatever is written there, as fast as it comes; it is not known to be a recording."""
+    """Return the input of ``-``, standard input, read as fast as it arrives."""
 
     def translate_error(error: Exception) -> SourceError:
         if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):

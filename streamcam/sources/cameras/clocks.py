@@ -28,14 +28,14 @@ class LiveClock:
         self._last_pts = -1
 
     def start_connection(self) -> None:
-        """A new connection begins: its first frame stands where it arrives."""
+        """Begin a new connection: its first frame gets the time of its arrival."""
         self._shift_ticks = None
 
     def assign_pts(self, stream_seconds: Fraction | None, arrival_seconds: float) -> int:
-        """The pts of the next frame, in ticks, greater than every one before.
+        """Return the pts of the next frame, in ticks, greater than every one before.
 
         Args:
-            stream_seconds: the frame's time in its stream, in seconds; None where the stream does not tell.
+            stream_seconds: the frame's time in its stream, in seconds; None if the stream has none.
             arrival_seconds: seconds on the clock that goes on.
         """
         now = round(arrival_seconds * TICKS_PER_SECOND)
@@ -67,7 +67,7 @@ class RealtimePacer:
         self._begin_time: float | None = None
 
     def wait_until_due(self, stream_seconds: Fraction) -> None:
-        """Waits until a frame is due, whose time in its stream is ``stream_seconds`` seconds."""
+        """Wait until the frame at ``stream_seconds`` of its stream is due."""
         now = time.monotonic()
         early_seconds = None if self._begin_time is None else self._begin_time + float(stream_seconds) - now
         if early_seconds is None or not -self._max_latency_seconds <= early_seconds <= _MAX_GAP_SECONDS:

@@ -29,12 +29,12 @@ _NO_TIMESTAMPS = 128  # AVFMT_NOTIMESTAMPS of a format
 _MAX_FPS = 1000
 _DEFAULT_FPS = Fraction(25)
 _LENIENT_DECODERS = {"flv", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4"}
-"""Decoders that make a picture up before the first key frame; the others wait for it."""
+"""Decoders that output an invented frame before the first keyframe; the others wait for it."""
 _MAX_CONSECUTIVE_ERRORS = 100
 _STDIN_FD = 0
 """Standard input's."""
 _POLL_SECONDS = 0.1
-"""Seconds after which a wait for standard input looks whether it is to end."""
+"""Seconds between checks for the end while waiting for standard input."""
 
 
 class Connection:
@@ -44,7 +44,7 @@ class Connection:
         fps: frames a second as announced, None where they are not.
         pixel_aspect: width of a stored pixel over its height.
         codec: its name.
-        dropped: packets that were left out because decoding was late, so far.
+        dropped: packets so far that were not decoded because decoding was late.
         skipped: packets that could not be decoded, so far.
     """
 
@@ -55,11 +55,11 @@ class Connection:
         stopping: threading.Event,
         on_silence: Callable[[str], None],
     ) -> None:
-        """Opens it, which takes twice the timeout at most.
+        """Open the connection, within twice the timeout.
 
         Args:
-            endpoint: what is opened.
-            options: timeout and bound of the age.
+            endpoint: the input to open.
+            options: timeout and latency bound.
             stopping: ends every wait that can be ended from here.
             on_silence: told in one line, where a source that cannot be opened again says nothing for longer than the
                 timeout.
@@ -99,11 +99,11 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Closes it."""
+        """Close the connection."""
         self._container.close()
 
     def __iter__(self) -> Iterator[tuple[VideoFrame, Fraction | None, float]]:
-        """Yields a frame, its time in the stream in seconds where that tells, and when it came (`time.monotonic`).
+        """Yield a frame, its time in the stream in seconds or None, and its arrival (`time.monotonic`).
 
         Raises:
             SourceError: it was lost, or nothing that could be decoded came for longer than the timeout.
@@ -178,7 +178,7 @@ class Connection:
             yield packet
 
     def _drop_late(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any] | None]:
-        """The packets; None in place of one that a late decoder leaves out, or that it would invent a picture for."""
+        """Yield the packets; None for one to skip, because decoding is late or waits for a keyframe."""
         previous_seconds: Fraction | None = None
         has_keyframe, is_late = self.codec not in _LENIENT_DECODERS, False
         done_time = request_time = time.monotonic()

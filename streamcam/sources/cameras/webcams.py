@@ -33,7 +33,7 @@ class Webcam:
 
 
 def list_webcams() -> list[Webcam]:
-    """The cameras there are, by number; empty also where this system does not tell."""
+    """Return the connected cameras, by number; empty if this system cannot list them."""
     if sys.platform == "linux":
         return list_linux_webcams(Path("/dev"), Path("/sys/class/video4linux"))
     try:
@@ -47,7 +47,7 @@ def list_webcams() -> list[Webcam]:
 
 
 def list_linux_webcams(device_directory: Path, names_directory: Path) -> list[Webcam]:
-    """The cameras that Linux shows.
+    """Return the cameras that Linux lists.
 
     Args:
         device_directory: where ``videoN`` are.

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
-from math import ceil
 from types import TracebackType
 from typing import Any, Self
 
 import av.error
 from av.codec.context import ThreadType
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.video.frame import VideoFrame
 
 from ...errors import SourceError, redact_url
-from ...frames import Chapter, Frame, SourceInfo
+from ...frames import Frame, SourceInfo
 from ...options import SourceOptions
 from ..container import choose_video, nvdec_unavailable_reason, open_container
 from ..image_headers import is_mirrored, is_truncated
 from ..normalize import FrameNormalizer
+from .describe import (
+    clipped_chapters,
+    clipped_duration_seconds,
+    early_end_notes,
+    expected_frames,
+    ignored_stream_notes,
+    irregularity_notes,
+    no_frame_error,
+    nominal_fps,
+    read_error,
+    upright_pixel_aspect,
+)
+from .packet_reader import PacketReader
 from .passthrough import PassthroughQueue
 from .timeline import FORWARD_JUMP_SECONDS, Timeline
 
@@ -30,41 +41,35 @@ _GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS of a container
 _NO_TIMESTAMPS = 128  # AVFMT_NOTIMESTAMPS of a format
 _TS_DISCONTINUOUS = 512  # AVFMT_TS_DISCONT of a format
 _DEFAULT_FPS = Fraction(25)
-_MAX_FPS = 1000
 _SEEK_BACK_SECONDS = (0, 2, 10)
-"""Seconds before the start at which a keyframe is looked for, one after the other."""
-_MAX_CONSECUTIVE_ERRORS = 100
+"""Seconds before the start at which to seek a keyframe, tried in this order."""
 _MIN_SHOWN_SECONDS = Fraction(1)
-"""A picture that was there before the start is a part of the window when it is shown for longer than this in it."""
+"""A frame from before the start belongs to the window if it is shown for longer than this in it."""
 _READ_PAST_END_SECONDS = Fraction(2)
-"""Seconds beyond the end that are still read for packets interleaved late."""
+"""Seconds to read beyond the end for packets interleaved late."""
 
 
 class FileSource:
     """Frames of one video or image; see `streamcam.sources.Source`.
 
-    Packets that cannot be decoded are skipped and counted; so are damaged stretches of the container.
+    Skips and counts packets that cannot be decoded, and damaged stretches of the container.
     """
 
     def __init__(self, options: SourceOptions, *, keep_on_gpu: bool = False) -> None:
-        """Opens and decodes the first frame; ``keep_on_gpu`` as in `streamcam.sources.open_source`.
+        """Open the file and decode the first frame; ``keep_on_gpu`` as in `streamcam.sources.open_source`.
 
         Raises:
             SourceError: see `streamcam.sources.open_source`.
         """
         self._options, self._keep_on_gpu = options, keep_on_gpu
-        self._name = redact_url(options.url.removeprefix("file://"))
-        self._lock = threading.Lock()
-        self._closed = False
-        self.skipped = 0
+        self._path = options.url.removeprefix("file://")
+        self._name = redact_url(self._path)
         self.notes: list[str] = []
         self.trailing_packets: tuple[Packet[Any], ...] = ()
         self._reached_seconds = Fraction(0)
-        self._num_frames = 0
+        self._num_frames = self._num_untimed = 0
         self._earliest_seconds: Fraction | None = None
         self._last_raw_pts: int | None = None
-        self._num_untimed = 0
-        self._path = options.url.removeprefix("file://")
         self._container = open_container(
             options.url, options.timeout_seconds, use_nvdec=self._use_nvdec(), keep_on_gpu=keep_on_gpu
         )
@@ -84,47 +89,48 @@ class FileSource:
         for stream in container.streams:
             if stream is not video and stream not in self._passthrough_streams:
                 stream.discard = Discard.all
-        others = sum(not s.disposition & Disposition.attached_pic for s in container.streams.video) - 1
-        if others > 0:
-            self.notes.append(f"{self._name}: {others} further video stream{'s' * (others > 1)} ignored")
-
-        # Broadcast and other streamed formats start at any time of day; files start at zero, and what they put
-        # later is meant.
-        start = container.start_time or 0
-        # Kept, as the container may be closed by the time that the iteration ends.
-        self._start_seconds = Fraction(start, 1_000_000)
+        self._reader = PacketReader(container, video, self._passthrough_streams, self._translate_error)
+        self.notes += ignored_stream_notes(self._name, container)
+        # Copied, as the container may be closed when the iteration ends.
+        self._start_seconds = Fraction(container.start_time or 0, 1_000_000)
         self._duration_seconds = None if container.duration is None else Fraction(container.duration, 1_000_000)
         self._declared_frames = video.frames
+        # Streamed formats start at any time of day; files start at zero, and a later first frame is intended.
         is_streamed = int(container.format.flags) & _TS_DISCONTINUOUS
-        origin_seconds = Fraction(start, 1_000_000) if is_streamed else Fraction(0)
+        origin_seconds = self._start_seconds if is_streamed else Fraction(0)
         time_base = video.time_base or Fraction(1, 90_000)
-        fps = video.average_rate or video.guessed_rate
-        fps = Fraction(fps) if fps and 0 < fps <= _MAX_FPS else None
+        fps = nominal_fps(video)
         step_ticks = max(1, round(1 / ((fps or _DEFAULT_FPS) * time_base)))
         self._begin_seconds = origin_seconds + (self._options.start or 0)
         self._end_seconds = None if self._options.end is None else origin_seconds + self._options.end
-        max_gap_seconds = FORWARD_JUMP_SECONDS if is_streamed else None
-        self._timeline = Timeline(time_base, step_ticks, self._begin_seconds, max_gap_seconds)
+        self._timeline = Timeline(
+            time_base, step_ticks, self._begin_seconds, FORWARD_JUMP_SECONDS if is_streamed else None
+        )
         self._passthrough = PassthroughQueue(self._timeline)
         first, rest = self._find_first_frame()
         if first is None:
-            raise self._no_frame_error()
+            raise no_frame_error(self._name, container, self._options, self.skipped)
         self._frames = chain([first], rest)
         self._normalizer = FrameNormalizer(
             first, time_base, keep_on_gpu=self._keep_on_gpu, mirrored=self._is_image and is_mirrored(self._path)
         )
         if self._is_image and is_truncated(self._path):
-            self.notes.append(f"{self._name} was cut short: the end of its picture is missing")
+            self.notes.append(f"{self._name} was cut short: the end of its image is missing")
         self.info = self._build_info(fps, time_base)
 
     def _use_nvdec(self) -> bool:
-        """Whether a graphics card is to decode; says so where it cannot."""
+        """Return True if the GPU decodes; add a note if it was requested and cannot."""
         if self._options.decoder == "cpu":
             return False
         reason = nvdec_unavailable_reason()
         if reason:
-            self.notes.append(f"--decoder nvdec: the processor decodes ({reason})")
+            self.notes.append(f"--decoder nvdec: frames are decoded on the CPU ({reason})")
         return not reason
+
+    @property
+    def skipped(self) -> int:
+        """See `streamcam.sources.Source`."""
+        return self._reader.skipped
 
     @property
     def decoder(self) -> str:
@@ -138,17 +144,8 @@ class FileSource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the file; a read under way in another thread is waited for, at most about the timeout.
-
-        If even that is not enough the file stays open until the process ends, as closing it under a
-        read would crash.
-        """
-        self._closed = True
-        if self._lock.acquire(timeout=self._options.timeout_seconds + 1):
-            try:
-                self._container.close()
-            finally:
-                self._lock.release()
+        """Close the file, after a read in progress in another thread or about the timeout."""
+        self._reader.close(self._options.timeout_seconds + 1)
 
     def __iter__(self) -> Iterator[Frame]:
         """See `streamcam.sources.Source`."""
@@ -156,32 +153,39 @@ class FileSource:
             assert frame.pts is not None
             pts = self._timeline.assign_pts(frame.pts)
             yield Frame(
-                self._num_frames, pts, self._normalizer(frame), passthrough_packets=self._passthrough.pop_ready()
+                self._num_frames,
+                pts,
+                self._normalizer(frame),
+                passthrough_packets=self._passthrough.pop_ready(),
+                rgb_frame=self._normalizer.to_rgb(frame) if self._is_image else None,
             )
             self._num_frames += 1
         self.trailing_packets = self._passthrough.pop_ready(flush=True)
         self._add_notes()
 
     def _decode_window(self) -> Iterator[VideoFrame]:
-        """Decoded frames of the window, in order of presentation; copied packets are put aside on the way.
+        """Yield decoded frames of the window, in order of presentation; queue copied packets on the way.
 
-        Where the first of them comes late, the picture that is shown at the window's beginning comes before it.
+        If the first of them comes late, the frame on screen at the window's beginning comes before it.
         """
         finished = False
         shown_frame: VideoFrame | None = None
-        for packet in self._packets():
+        for packet in self._reader.packets():
             if packet.stream is not self._video:
                 if packet.size:
                     self._queue_passthrough(packet)
             elif not finished:
-                for frame in self._decode(packet):
+                self._update_reached(packet)
+                for frame in self._reader.decode(packet):
                     frame_seconds = self._set_raw_pts(frame) * self._timeline.time_base
                     self._earliest_seconds = frame_seconds if self._earliest_seconds is None else self._earliest_seconds
                     if self._options.start and frame_seconds < self._begin_seconds:
                         shown_frame = frame
                         continue
                     if shown_frame is not None and frame_seconds - self._begin_seconds > _MIN_SHOWN_SECONDS:
-                        yield self._clip_to_begin(shown_frame, until_seconds=frame_seconds)
+                        until = frame_seconds if self._end_seconds is None else min(frame_seconds, self._end_seconds)
+                        shown_frame.pts, shown_frame.duration = self._timeline.span_ticks(self._begin_seconds, until)
+                        yield shown_frame
                     shown_frame = None
                     if self._end_seconds is not None and frame_seconds >= self._end_seconds:
                         finished = True
@@ -190,16 +194,8 @@ class FileSource:
             if finished and self._is_past_end(packet):
                 return
 
-    def _clip_to_begin(self, frame: VideoFrame, until_seconds: Fraction) -> VideoFrame:
-        """A picture as though it came when the window begins."""
-        time_base = self._timeline.time_base
-        frame.pts = ceil(self._begin_seconds / time_base)
-        until_seconds = until_seconds if self._end_seconds is None else min(until_seconds, self._end_seconds)
-        frame.duration = max(1, int(until_seconds / time_base) - frame.pts)
-        return frame
-
     def _set_raw_pts(self, frame: VideoFrame) -> int:
-        """The picture's pts; where the file has none it is given one at the stream's rate."""
+        """Return the frame's pts, or assign one at the stream's rate if the file has none."""
         pts = frame.pts if frame.pts is not None else frame.dts
         if pts is None:
             pts = 0 if self._last_raw_pts is None else self._last_raw_pts + self._timeline.step_ticks
@@ -207,46 +203,8 @@ class FileSource:
         frame.pts = self._last_raw_pts = pts
         return pts
 
-    def _packets(self) -> Iterator[Packet[Any]]:
-        """Everything the container holds; ends with an empty packet for each stream."""
-        streams = [self._video, *self._passthrough_streams]
-        packets = self._container.demux(streams)
-        errors = 0
-        while True:
-            with self._lock:
-                if self._closed:
-                    return
-                try:
-                    packet = next(packets, None)
-                    errors = 0
-                except av.error.InvalidDataError:
-                    errors += 1
-                    self.skipped += 1
-                    packets = self._container.demux(streams)
-                    if errors >= _MAX_CONSECUTIVE_ERRORS:
-                        return
-                    continue
-                except (av.error.FFmpegError, OSError) as error:
-                    raise self._read_error(error) from None
-            if packet is None:
-                return
-            yield packet
-
-    def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
-        self._update_reached(packet)
-        with self._lock:
-            if self._closed:
-                return []
-            try:
-                return self._video.decode(packet)
-            except av.error.EOFError:
-                return []
-            except av.error.FFmpegError:
-                self.skipped += 1
-                return []
-
     def _queue_passthrough(self, packet: Packet[Any]) -> None:
-        """Keeps a packet of a copied stream that lies in the window, on the output's time."""
+        """Queue a packet of a copied stream that lies in the window."""
         self._update_reached(packet)
         if packet.dts is None:
             packet.dts = packet.pts
@@ -275,15 +233,15 @@ class FileSource:
             self._reached_seconds = max(self._reached_seconds, ticks * Fraction(packet.time_base))
 
     def _find_first_frame(self) -> tuple[VideoFrame | None, Iterator[VideoFrame]]:
-        """The first picture of the window, and those after it."""
+        """Return the first frame of the window, and an iterator over the rest."""
         has_timestamps = not int(self._container.format.flags) & _NO_TIMESTAMPS
         if self._options.start and has_timestamps and self._video.codec_context.name == "h264":
-            # Which version of x264 wrote a stream stands before its first frame only, and the decoder must know it:
-            # some wrote 4:4:4 in a way of their own. Without it all of the picture is wrong.
+            # The decoder must know the version of x264, which is stored before the first frame only: some versions
+            # wrote 4:4:4 differently, and decode to a wrong image without it.
             with contextlib.suppress(av.error.FFmpegError, StopIteration):
                 next(self._container.decode(self._video))
         for seek_back_seconds in _SEEK_BACK_SECONDS if self._options.start and has_timestamps else ():
-            # Some formats are searched by time alone: what follows cannot be decoded until the next keyframe.
+            # Some formats seek by time alone: frames cannot be decoded until the next keyframe.
             if not self._seek(max(self._begin_seconds - seek_back_seconds, Fraction(0))):
                 break
             frames = self._decode_window()
@@ -296,9 +254,9 @@ class FileSource:
         return next(frames, None), frames
 
     def _seek(self, seconds: Fraction) -> bool:
-        """Goes to the keyframe before ``seconds`` and forgets what was read; False if that is not possible."""
+        """Seek to the keyframe before ``seconds`` and reset; return False if that is not possible."""
         self._passthrough.reset()
-        self._earliest_seconds, self.skipped, self._num_untimed, self._last_raw_pts = None, 0, 0, None
+        self._earliest_seconds, self._reader.skipped, self._num_untimed, self._last_raw_pts = None, 0, 0, None
         try:
             self._container.seek(int(seconds / self._timeline.time_base), stream=self._video)
         except av.error.FFmpegError:
@@ -306,20 +264,8 @@ class FileSource:
         return True
 
     def _build_info(self, fps: Fraction | None, time_base: Fraction) -> SourceInfo:
-        normalizer, container = self._normalizer, self._container
-        pixel_aspect = Fraction(self._video.sample_aspect_ratio or 1) or Fraction(1)
-        if normalizer.width != self._video.width and normalizer.width == self._video.height:
-            pixel_aspect = 1 / pixel_aspect
-        is_image = self._is_image
-        duration_seconds = None if container.duration is None or is_image else container.duration / 1_000_000
-        if duration_seconds is not None:
-            duration_seconds = min(duration_seconds, float(self._options.end or duration_seconds)) - float(
-                self._options.start or 0
-            )
-        is_whole = self._options.start is None and self._options.end is None
-        num_frames = self._video.frames if is_whole and self._video.frames else None
-        if num_frames is None and duration_seconds is not None and fps is not None:
-            num_frames = max(1, round(duration_seconds * fps))
+        normalizer, container, options, is_image = self._normalizer, self._container, self._options, self._is_image
+        duration_seconds = None if is_image else clipped_duration_seconds(container, options)
         return SourceInfo(
             name=self._name,
             width=normalizer.width,
@@ -327,78 +273,25 @@ class FileSource:
             pixel_format=normalizer.pixel_format,
             time_base=time_base,
             color=normalizer.color,
-            pixel_aspect=pixel_aspect,
+            pixel_aspect=upright_pixel_aspect(self._video, normalizer.width),
             average_fps=None if is_image else fps,
-            num_frames=1 if is_image else num_frames,
+            num_frames=1 if is_image else expected_frames(self._video, options, duration_seconds, fps),
             duration_seconds=duration_seconds,
             is_image=is_image,
             on_gpu=normalizer.on_gpu,
             passthrough_streams=self._passthrough_streams,
             metadata=dict(container.metadata),
-            chapters=self._chapters(),
+            chapters=clipped_chapters(container, self._begin_seconds, self._end_seconds),
         )
-
-    def _chapters(self) -> tuple[Chapter, ...]:
-        found = []
-        for raw_chapter in self._container.chapters():
-            begin, end = (raw_chapter[edge] * Fraction(raw_chapter["time_base"] or 1) for edge in ("start", "end"))
-            begin, end = (
-                max(begin, self._begin_seconds),
-                end if self._end_seconds is None else min(end, self._end_seconds),
-            )
-            if begin < end:
-                found.append(
-                    Chapter(begin - self._begin_seconds, end - self._begin_seconds, dict(raw_chapter["metadata"]))
-                )
-        return tuple(found)
 
     def _add_notes(self) -> None:
-        """Announces what was odd about the input, once all of it was read."""
-        if self._timeline.num_corrected:
-            count = self._timeline.num_corrected
-            self.notes.append(f"{self._name}: {count} timestamp{'s' * (count > 1)} did not increase, moved")
-        if self._timeline.num_jumps:
-            count = self._timeline.num_jumps
-            self.notes.append(
-                f"{self._name}: its clock leaps ahead {count} time{'s' * (count > 1)}, taken for a new start"
-            )
-        if self._num_untimed:
-            fps = float(1 / (self._timeline.step_ticks * self._timeline.time_base))
-            self.notes.append(f"{self._name}: {self._num_untimed} frames without a timestamp, {fps:g} a second assumed")
-        if self._normalizer.num_resized:
-            size = f"{self.info.width}x{self.info.height}"
-            self.notes.append(
-                f"{self._name}: {self._normalizer.num_resized} frames of another size were scaled to {size}"
-            )
-        if self._closed or self._end_seconds is not None or self.info.is_image or self._duration_seconds is None:
+        """Add notes about irregularities of the input, once all of it was read."""
+        self.notes += irregularity_notes(self._name, self._timeline, self._num_untimed, self._normalizer)
+        if self._reader.closed or self._end_seconds is not None or self.info.is_image:
             return
-        reached_seconds = self._reached_seconds - self._start_seconds
-        if self._duration_seconds - reached_seconds > max(Fraction(1, 2), self._duration_seconds / 50):
-            self.notes.append(
-                f"{self._name} ends early: {self._num_frames} of {self._declared_frames} frames"
-                if self._declared_frames and not self._options.start
-                else f"{self._name} ends early: {float(reached_seconds):.1f} of {float(self._duration_seconds):.1f} s"
-            )
+        declared_frames = 0 if self._options.start else self._declared_frames
+        reached = self._reached_seconds - self._start_seconds
+        self.notes += early_end_notes(self._name, self._duration_seconds, reached, self._num_frames, declared_frames)
 
-    def _no_frame_error(self) -> SourceError:
-        if self._options.start and not self.skipped:
-            end, duration_seconds = self._options.end, (self._container.duration or 0) / 1_000_000
-            until = "on" if end is None else f"to --end {float(end):g}"
-            within = end is not None and float(end) <= duration_seconds
-            return SourceError(
-                f"{self._name} has no frame from --start {float(self._options.start):g} {until}",
-                hint="none begins in so short a time" if within else f"it is {duration_seconds:.1f} s long",
-            )
-        if self._options.end and not self.skipped:
-            return SourceError(f"{self._name} has no frame before --end {float(self._options.end):g}")
-        return SourceError(
-            f"none of the frames of {self._name} can be decoded: it is damaged or was cut short",
-            hint="copy or record it again",
-        )
-
-    def _read_error(self, error: Exception) -> SourceError:
-        if isinstance(error, (av.error.ExitError, TimeoutError)):
-            reason = f"stayed silent for {self._options.timeout_seconds:g} s"
-        else:
-            reason = f"could not be read further: {getattr(error, 'strerror', None) or error}"
-        return SourceError(f"{self._name} {reason}, after {self._num_frames} frames")
+    def _translate_error(self, error: Exception) -> SourceError:
+        return read_error(self._name, error, self._options, self._num_frames)

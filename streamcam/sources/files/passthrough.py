@@ -41,13 +41,13 @@ class PassthroughQueue:
         self.reset()
 
     def reset(self) -> None:
-        """Starts anew, somewhere else in the file."""
+        """Reset after a seek."""
         self._positions: dict[int, _StreamPosition] = {}
         self._pending: list[tuple[int, Fraction, Packet[Any]]] = []
         self._ready: list[Packet[Any]] = []
 
     def add(self, packet: Packet[Any], dts_seconds: Fraction) -> None:
-        """Takes a packet.
+        """Add a packet.
 
         Args:
             packet: with a dts and a time base.
@@ -62,7 +62,7 @@ class PassthroughQueue:
             self._release_pending(flush=True)
 
     def pop_ready(self, *, flush: bool = False) -> tuple[Packet[Any], ...]:
-        """What came since the last call; of new recordings only what the frames have reached, or ``flush``."""
+        """Return the packets since the last call; without ``flush``, of a new recording only up to the last frame."""
         self._release_pending(flush=flush)
         ready, self._ready = self._ready, []
         return tuple(ready)
@@ -98,7 +98,7 @@ class PassthroughQueue:
 
 
 def _shift_packet(packet: Packet[Any], shift_seconds: Fraction, time_base: Fraction) -> None:
-    """Takes seconds off a packet's times, in ticks so fine that it stays where it was beside the frames."""
+    """Shift a packet's times earlier, in ticks so fine that it stays aligned with the frames."""
     assert packet.dts is not None
     assert packet.time_base is not None
     old = Fraction(packet.time_base)

@@ -1,16 +1,16 @@
-"""Where frames and packets stand in time: shifted to the output's zero, never standing still or running back."""
+"""Timestamps of frames and packets: shifted to the output's zero, strictly increasing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 
 BACKWARD_JUMP_SECONDS = Fraction(1)
-"""A step back by more seconds than this is a new recording that starts over, not a wrong stamp."""
+"""A step back by more seconds than this is a new recording, not a wrong timestamp."""
 
 FORWARD_JUMP_SECONDS = Fraction(3600)
-"""So is a step ahead by more than this, where clocks wrap around: FFmpeg takes some steps back for that."""
+"""So is a step ahead by more than this: FFmpeg takes some steps back for a clock that wraps around."""
 
 
 @dataclass(slots=True)
@@ -19,13 +19,13 @@ class Timeline:
 
     Attributes:
         time_base: seconds per tick.
-        step_ticks: ticks from one frame to the next, where the file does not say.
-        shift_seconds: seconds that are taken off the times of the first recording.
-        max_gap_seconds: seconds ahead that are a new recording; None where gaps may be of any length.
-        shift_ticks: ticks that are taken off the times of each recording so far; as seconds in `recording_shift_seconds`.
-        last_pts: pts given out last, None before the first.
-        num_corrected: how many time stamps did not increase.
-        num_jumps: how many were far ahead.
+        step_ticks: ticks from one frame to the next, for files without times.
+        shift_seconds: seconds to subtract from the times of the first recording.
+        max_gap_seconds: seconds ahead that begin a new recording; None if gaps may have any length.
+        shift_ticks: ticks subtracted from the times of each recording so far.
+        last_pts: pts assigned last, None before the first.
+        num_corrected: timestamps that did not increase.
+        num_jumps: timestamps that were far ahead.
     """
 
     time_base: Fraction
@@ -40,8 +40,13 @@ class Timeline:
     def __post_init__(self) -> None:
         self.shift_ticks = [floor(self.shift_seconds / self.time_base)]
 
+    def span_ticks(self, begin_seconds: Fraction, end_seconds: Fraction) -> tuple[int, int]:
+        """Return pts and duration in ticks of a frame shown from one time to another."""
+        pts = ceil(begin_seconds / self.time_base)
+        return pts, max(1, int(end_seconds / self.time_base) - pts)
+
     def assign_pts(self, pts: int) -> int:
-        """The output's pts of the next frame, greater than every one before.
+        """Return the output's pts of the next frame, greater than every one before.
 
         Args:
             pts: of the decoded frame.

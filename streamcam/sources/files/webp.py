@@ -26,7 +26,7 @@ class WebpSource:
     """Frames of an animated WebP, laid over white; see `streamcam.sources.Source`."""
 
     def __init__(self, options: SourceOptions, *, keep_on_gpu: bool = False) -> None:
-        """Opens the file; ``keep_on_gpu`` is for what a card decodes.
+        """Open the file; ``keep_on_gpu`` has no effect, as no GPU decodes WebP.
 
         Raises:
             SourceError: it cannot be decoded.

@@ -1,4 +1,4 @@
-"""Pictures that come as arrays, made to fit the model's input."""
+"""Images that a caller passes as arrays."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import numpy as np
 
 from ..errors import OptionError
 from ..frames import RgbImage
-from ..geometry import Geometry
-from ..tf import tf
 
-_GREY = 127
 _EXPECTED = "uint8 RGB, (H, W, 3) for one image, (N, H, W, 3) or a list for many"
 
 
 def as_images(images: Any) -> tuple[list[RgbImage], bool]:
-    """Images as a list of ``uint8 (H, W, 3)``, and whether it was one alone.
+    """Return images as a list of ``uint8 (H, W, 3)``, and whether it was a single one.
 
     Args:
         images: array or tensor ``(H, W, 3)`` or ``(N, H, W, 3)``, or a list of the former.
@@ -45,21 +42,3 @@ def as_images(images: Any) -> tuple[list[RgbImage], bool]:
                 hint="scale it to 0-255 and convert it with astype('uint8')",
             )
     return arrays, is_single
-
-
-def fit_image(image: RgbImage, geometry: Geometry) -> RgbImage:
-    """A picture as the model's input, ``uint8 (height, width, 3)``; untouched where it has that size already."""
-    width, height = geometry.input
-    scaled = image
-    if geometry.scaled != geometry.source:
-        across, down = geometry.scaled
-        # Antialiased, so that a large picture is averaged and not sampled.
-        resized = tf.image.resize(image.astype(np.float32), (down, across), antialias=True).numpy()
-        scaled = np.clip(np.rint(resized), 0, 255).astype(np.uint8)
-    left, top = geometry.offset
-    if (left, top) == (0, 0) and scaled.shape[:2] == (height, width):
-        return scaled
-    canvas = np.full((height, width, 3), _GREY, np.uint8)
-    target = canvas[max(top, 0) : top + scaled.shape[0], max(left, 0) : left + scaled.shape[1]]
-    target[:] = scaled[max(-top, 0) :, max(-left, 0) :][: target.shape[0], : target.shape[1]]
-    return canvas

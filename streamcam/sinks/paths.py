@@ -1,0 +1,74 @@
+"""Checks of output paths before anything is written, and names of temporary files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import SinkError
+
+
+def check_not_input(path: Path, inputs: Iterable[str], option: str) -> None:
+    """Check that a file is not also an input, compared by inode.
+
+    Args:
+        path: of the file.
+        inputs: paths and URLs of the inputs.
+        option: that names the file, for messages.
+
+    Raises:
+        SinkError: it is one of them.
+    """
+    for input_name in inputs:
+        with contextlib.suppress(OSError, ValueError):
+            if os.path.samefile(input_name, path):
+                raise SinkError(f"{path} is the input itself", hint=f"choose another name with {option}")
+
+
+def check_output_path(path: Path, *, overwrite: bool, option: str = "-o", inputs: Iterable[str] = ()) -> None:
+    """Check that a file can be created, and is not also an input.
+
+    Raises:
+        SinkError: it is an input, a folder, exists already, or its folder is missing or cannot be written to.
+    """
+    check_not_input(path, inputs, option)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise SinkError(
+            f"{path} cannot be written: {error.strerror}", hint=f"choose another name with {option}"
+        ) from error
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder", expected="a file name")
+    if path.exists() and not overwrite:
+        raise SinkError(
+            f"{path} exists already", hint=f"use --overwrite to replace it, or choose another name with {option}"
+        )
+    check_directory(path.parent, option)
+
+
+def check_directory(directory: Path, option: str) -> None:
+    """Check that files can be created in a folder.
+
+    Raises:
+        SinkError: it is missing, or cannot be written to.
+    """
+    if not directory.is_dir():
+        raise SinkError(f"the folder {directory} does not exist", hint="create it first")
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise SinkError(
+            f"the folder {directory} cannot be written to: {error.strerror}", hint=f"choose another one with {option}"
+        ) from error
+
+
+def temp_path(path: Path) -> Path:
+    """Return the name of a temporary file in the same folder, of a length that any folder allows."""
+    return path.with_name(f".streamcam-{os.getpid()}-{path.stat().st_ino if path.exists() else 0}")

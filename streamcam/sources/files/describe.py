@@ -1,0 +1,147 @@
+"""Properties of an opened file, and messages about it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av.error
+from av.stream import Disposition
+
+from ...errors import SourceError
+from ...frames import Chapter
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from ...options import SourceOptions
+    from ..normalize import FrameNormalizer
+    from .timeline import Timeline
+
+
+_MAX_FPS = 1000
+
+
+def clipped_duration_seconds(container: InputContainer, options: SourceOptions) -> float | None:
+    """Return the expected length of the window from --start to --end; None if unknown."""
+    if container.duration is None:
+        return None
+    seconds = container.duration / 1_000_000
+    return min(seconds, float(options.end or seconds)) - float(options.start or 0)
+
+
+def expected_frames(
+    video: VideoStream, options: SourceOptions, duration_seconds: float | None, fps: Fraction | None
+) -> int | None:
+    """Return how many frames to expect: declared, or estimated from the length; None if unknown."""
+    if options.start is None and options.end is None and video.frames:
+        return video.frames
+    return None if duration_seconds is None or fps is None else max(1, round(duration_seconds * fps))
+
+
+def nominal_fps(video: VideoStream) -> Fraction | None:
+    """Return the frame rate of a stream; None if it is unknown or implausible."""
+    fps = video.average_rate or video.guessed_rate
+    return Fraction(fps) if fps and 0 < fps <= _MAX_FPS else None
+
+
+def upright_pixel_aspect(video: VideoStream, width: int) -> Fraction:
+    """Return the pixel aspect ratio of upright frames of this width."""
+    pixel_aspect = Fraction(video.sample_aspect_ratio or 1) or Fraction(1)
+    is_rotated = width != video.width and width == video.height
+    return 1 / pixel_aspect if is_rotated else pixel_aspect
+
+
+def clipped_chapters(
+    container: InputContainer, begin_seconds: Fraction, end_seconds: Fraction | None
+) -> tuple[Chapter, ...]:
+    """Return the chapters of a window, in seconds from its beginning."""
+    chapters = []
+    for raw in container.chapters():
+        begin, end = (raw[edge] * Fraction(raw["time_base"] or 1) for edge in ("start", "end"))
+        begin, end = max(begin, begin_seconds), end if end_seconds is None else min(end, end_seconds)
+        if begin < end:
+            chapters.append(Chapter(begin - begin_seconds, end - begin_seconds, dict(raw["metadata"])))
+    return tuple(chapters)
+
+
+def ignored_stream_notes(name: str, container: InputContainer) -> list[str]:
+    """Return a note if the container has further video streams, besides cover art."""
+    others = sum(not s.disposition & Disposition.attached_pic for s in container.streams.video) - 1
+    return [f"{name}: {others} further video stream{'s' * (others > 1)} ignored"] if others > 0 else []
+
+
+def irregularity_notes(name: str, timeline: Timeline, num_untimed: int, normalizer: FrameNormalizer) -> list[str]:
+    """Return one note for each kind of irregularity that was corrected.
+
+    Args:
+        name: of the source.
+        timeline: after the last frame.
+        num_untimed: frames without a timestamp.
+        normalizer: after the last frame.
+    """
+    notes = []
+    if count := timeline.num_corrected:
+        notes.append(f"{name}: {count} timestamp{'s' * (count > 1)} did not increase, moved")
+    if count := timeline.num_jumps:
+        notes.append(f"{name}: its clock leaps ahead {count} time{'s' * (count > 1)}, taken for a new start")
+    if num_untimed:
+        fps = float(1 / (timeline.step_ticks * timeline.time_base))
+        notes.append(f"{name}: {num_untimed} frames without a timestamp, {fps:g} a second assumed")
+    if count := normalizer.num_resized:
+        notes.append(f"{name}: {count} frames of another size were scaled to {normalizer.width}x{normalizer.height}")
+    return notes
+
+
+def early_end_notes(
+    name: str, duration_seconds: Fraction | None, reached_seconds: Fraction, num_frames: int, declared_frames: int
+) -> list[str]:
+    """Return a note if the source ends early.
+
+    Args:
+        name: of the source.
+        duration_seconds: as the container declares it.
+        reached_seconds: end of the last packet.
+        num_frames: frames delivered.
+        declared_frames: as the container declares them; 0 if unknown.
+    """
+    if duration_seconds is None or duration_seconds - reached_seconds <= max(Fraction(1, 2), duration_seconds / 50):
+        return []
+    if declared_frames:
+        return [f"{name} ends early: {num_frames} of {declared_frames} frames"]
+    return [f"{name} ends early: {float(reached_seconds):.1f} of {float(duration_seconds):.1f} s"]
+
+
+def no_frame_error(name: str, container: InputContainer, options: SourceOptions, skipped: int) -> SourceError:
+    """Return the error of a source without a frame to deliver.
+
+    Args:
+        name: of the source.
+        container: the opened file.
+        options: with the requested window.
+        skipped: packets that could not be decoded.
+    """
+    if options.start and not skipped:
+        end, duration_seconds = options.end, (container.duration or 0) / 1_000_000
+        until = "on" if end is None else f"to --end {float(end):g}"
+        within = end is not None and float(end) <= duration_seconds
+        return SourceError(
+            f"{name} has no frame from --start {float(options.start):g} {until}",
+            hint="none begins in so short a time" if within else f"it is {duration_seconds:.1f} s long",
+        )
+    if options.end and not skipped:
+        return SourceError(f"{name} has no frame before --end {float(options.end):g}")
+    return SourceError(
+        f"none of the frames of {name} can be decoded: it is damaged or was cut short",
+        hint="copy or record it again",
+    )
+
+
+def read_error(name: str, error: Exception, options: SourceOptions, num_frames: int) -> SourceError:
+    """Return the error of a source that failed after a number of frames."""
+    if isinstance(error, (av.error.ExitError, TimeoutError)):
+        reason = f"stayed silent for {options.timeout_seconds:g} s"
+    else:
+        reason = f"could not be read further: {getattr(error, 'strerror', None) or error}"
+    return SourceError(f"{name} {reason}, after {num_frames} frames")

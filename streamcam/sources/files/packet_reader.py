@@ -1,0 +1,95 @@
+"""Demuxing and decoding that another thread may end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+_MAX_CONSECUTIVE_ERRORS = 100
+
+
+class PacketReader:
+    """Demuxes a container and decodes its video. One thread reads; any thread may close.
+
+    Packets that cannot be decoded are skipped and counted; so are damaged stretches of the container.
+
+    Args:
+        container: open, with its streams chosen.
+        video: the stream to decode.
+        other_streams: further streams to demux.
+        translate_error: from an error of reading to the error to raise.
+
+    Attributes:
+        skipped: packets skipped so far.
+        closed: True once `close` was called.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        video: VideoStream,
+        other_streams: tuple[Any, ...],
+        translate_error: Callable[[Exception], Exception],
+    ) -> None:
+        self._container, self._video = container, video
+        self._streams = [video, *other_streams]
+        self._translate_error = translate_error
+        self._lock = threading.Lock()
+        self.skipped = 0
+        self.closed = False
+
+    def packets(self) -> Iterator[Packet[Any]]:
+        """Yield the container's packets, then an empty one for each stream."""
+        packets = self._container.demux(self._streams)
+        errors = 0
+        while True:
+            with self._lock:
+                if self.closed:
+                    return
+                try:
+                    packet = next(packets, None)
+                    errors = 0
+                except av.error.InvalidDataError:
+                    errors += 1
+                    self.skipped += 1
+                    packets = self._container.demux(self._streams)
+                    if errors >= _MAX_CONSECUTIVE_ERRORS:
+                        return
+                    continue
+                except (av.error.FFmpegError, OSError) as error:
+                    raise self._translate_error(error) from None
+            if packet is None:
+                return
+            yield packet
+
+    def decode(self, packet: Packet[Any]) -> list[VideoFrame]:
+        """Decode a packet of the video; return no frames after `close`."""
+        with self._lock:
+            if self.closed:
+                return []
+            try:
+                return self._video.decode(packet)
+            except av.error.EOFError:
+                return []
+            except av.error.FFmpegError:
+                self.skipped += 1
+                return []
+
+    def close(self, timeout_seconds: float) -> None:
+        """Close the container once a read in progress returns.
+
+        If it does not return in time, the file stays open until the process ends: closing it during a read would crash.
+        """
+        self.closed = True
+        if self._lock.acquire(timeout=timeout_seconds):
+            try:
+                self._container.close()
+            finally:
+                self._lock.release()
