@@ -15,8 +15,8 @@ from PIL import Image
 import streamcam
 from streamcam.tf import keras, tf
 from tests.engine import models
+from tests.engine.executables import build_executable, random_images, scale
 from tests.engine.models import HEIGHT, MAP_SIZE, WIDTH
-from tests.engine.test_compiled_method import build_executable, random_images, scale
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 

@@ -11,23 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from streamcam.cli.app import app
 from tests.pipeline import clips
 
+from .runner import cli, one_line
+
 SMALL = ["--model", "tests.road.models:brightness", "--preprocess", "none"]
-
-
-def cli(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def one_line(text: str) -> str:
-    assert text.endswith("\n")
-    assert text.count("\n") == 1
-    assert "Traceback" not in text
-    return text
 
 
 @pytest.fixture(scope="module")

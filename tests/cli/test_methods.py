@@ -13,7 +13,7 @@ from streamcam.methods import METHODS
 from tests.engine import models
 from tests.pipeline import clips
 
-from .test_commands import cli, one_line
+from .runner import cli, one_line
 
 FUNCTIONAL = ["--model", "tests.engine.models:functional", "--preprocess", "0..1", "--precision", "float32"]
 

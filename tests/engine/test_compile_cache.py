@@ -26,8 +26,8 @@ from streamcam.options import ExplainOptions, ModelOptions
 from streamcam.tf import keras
 
 from . import models
+from .executables import random_images
 from .models import HEIGHT, WIDTH
-from .test_compiled_method import random_images
 
 INFO = SourceInfo("x", WIDTH, HEIGHT, "yuv420p", Fraction(1, 25), num_frames=2)
 

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from streamcam.engine.compiler.freeze import freeze
-from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.errors import ModelError
 from streamcam.tf import convert_variables_to_constants_v2, keras, tf
 
+from .executables import build_executable, random_images, scale
+from .graphs import operations, run, trace
 from .models import HEIGHT, WIDTH, L, randomize_weights
-from .test_compiled_method import build_executable, random_images, scale
-from .test_freeze import operations, trace
 
 
 def operations_before(function: Any) -> Counter[str]:
@@ -24,10 +23,6 @@ def operations_before(function: Any) -> Counter[str]:
         function.graph.as_graph_def(), [tensor.op.name for tensor in function.outputs]
     )
     return Counter(node.op for node in pruned.node)
-
-
-def run(program: FrozenGraph, images: Any) -> list[Any]:
-    return program.load("cpu")(images.numpy())
 
 
 class Wrapped(keras.Model):

@@ -12,9 +12,9 @@ from streamcam.engine.compiler.freeze import freeze
 from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.tf import keras, tf
 
+from .executables import random_images
+from .graphs import executed_ops, trace
 from .models import HEIGHT, WIDTH, L
-from .test_compiled_method import random_images
-from .test_freeze import executed_ops, trace
 
 
 def convolution(x: Any, filters: int, size: int = 1) -> Any:

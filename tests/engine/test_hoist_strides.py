@@ -11,10 +11,9 @@ from streamcam.engine.compiler.freeze import freeze
 from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.tf import keras, tf
 
+from .executables import random_images
+from .graphs import run, trace
 from .models import HEIGHT, WIDTH, L, randomize_weights
-from .test_compiled_method import random_images
-from .test_compiler_passes import run
-from .test_freeze import trace
 
 
 def strides(program: FrozenGraph) -> list[int]:

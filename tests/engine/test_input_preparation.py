@@ -12,10 +12,9 @@ from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.models.zoo.applications import preprocessing
 from streamcam.tf import tf
 
+from .executables import random_images
+from .graphs import operations, run, trace
 from .models import HEIGHT, WIDTH
-from .test_compiled_method import random_images
-from .test_compiler_passes import run
-from .test_freeze import operations, trace
 
 CAFFE = np.array([103.939, 116.779, 123.68], np.float32)
 

@@ -15,8 +15,8 @@ from streamcam.options import ModelOptions
 from streamcam.tf import keras, tf
 
 from . import models
+from .executables import build_executable, load, outputs_of, random_images, scale
 from .models import CLASSES, HEIGHT, MAP_SIZE, WIDTH
-from .test_compiled_method import build_executable, load, outputs_of, random_images, scale
 
 L = keras.layers
 MAP_SIZE = MAP_SIZE[0] * MAP_SIZE[1]

@@ -12,8 +12,8 @@ import pytest
 from streamcam.engine.graph.logits import probe_output
 from streamcam.tf import keras, tf
 
+from .executables import build_executable, first_target, random_images, scale
 from .models import CLASSES, HEIGHT, WIDTH, features, randomize_weights
-from .test_compiled_method import build_executable, first_target, random_images, scale
 
 L, ops = keras.layers, keras.ops
 

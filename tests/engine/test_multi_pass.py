@@ -10,7 +10,7 @@ import pytest
 from streamcam.engine import multi_pass as steps
 
 from . import models
-from .test_compiled_method import build_executable, random_images
+from .executables import build_executable, random_images
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from streamcam.engine.runtime.precision import choose_precision, cosine, load_pr
 from streamcam.errors import DeviceError, OptionError
 from streamcam.tf import keras
 
+from .executables import build_executable, random_images, scale
 from .models import CLASSES, HEIGHT, WIDTH, functional, mixed_precision
-from .test_compiled_method import build_executable, random_images, scale
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from streamcam.options import ExplainOptions, ModelOptions, make_job
 from streamcam.pipeline import RunCallbacks, run
 from streamcam.tf import tf
 
+from .executables import build_executable, random_images
 from .models import HEIGHT, WIDTH, functional
-from .test_compiled_method import build_executable, random_images
 
 BUILD = "tests.engine.models:functional"
 INFO = SourceInfo("x", 64, 64, "yuv420p", Fraction(1, 25), num_frames=60)

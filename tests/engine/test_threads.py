@@ -16,8 +16,8 @@ from streamcam.options import ModelOptions
 from streamcam.tf import keras
 
 from . import models
+from .executables import random_images, scale
 from .models import CLASSES, HEIGHT, WIDTH
-from .test_compiled_method import random_images, scale
 
 THREADS = 4
 

@@ -12,8 +12,8 @@ from streamcam.engine.compiled_method import BatchResult, Executable
 from streamcam.errors import MethodError, OptionError
 from streamcam.methods import METHODS, Maps, MethodContext, MultiPass, load_method, method_display, parameters
 from streamcam.tf import keras, tf
+from tests.engine.executables import build_executable, random_images
 from tests.engine.models import EVERY_BUILD, HEIGHT, MAP_SIZE, WIDTH
-from tests.engine.test_compiled_method import build_executable, random_images
 
 SMALL: dict[str, dict[str, Any]] = {
     "scorecam": {"channels": 3},

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.errors import ModelError, OptionError, StreamcamError
+from streamcam.errors import ModelError, OptionError
 from streamcam.models import list_models, load_model
 from streamcam.models.zoo.applications import APPLICATIONS, FAMILIES, find, recognise
 from streamcam.options import ModelOptions
 from streamcam.tf import keras, tf
+
+from .error_message import message
 
 layers = keras.layers
 Build = Callable[[], Any]
@@ -35,12 +37,6 @@ def classifier(shape: tuple[int | None, ...] = (20, 30, 3), classes: int = 4, **
 def save_model(model: Any, path: Path) -> str:
     model.save(path)
     return str(path)
-
-
-def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    return text
 
 
 class CustomModel(keras.Model):

@@ -18,6 +18,7 @@ from streamcam.errors import StreamcamError
 from streamcam.options import OutputOptions
 from streamcam.sinks.push.output import PushOutput
 from tests.media_helpers import COLORS, boxes, color_patches, frame_times, patch_codes, planes, to_rgb
+from tests.waiting import wait_until
 
 from .output_helpers import (
     MOVING_FRAMES,
@@ -27,7 +28,6 @@ from .output_helpers import (
     run_output,
     solid_frame,
     start_pusher,
-    wait_until,
     worker_pids,
 )
 

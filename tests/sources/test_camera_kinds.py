@@ -21,7 +21,7 @@ from streamcam.sources.cameras import camera
 from ..media_helpers import gradient_frame, write_audio, write_clip
 from ..mjpeg_server import mjpeg_camera
 from .camera_reader import TIMEOUT_SECONDS, error_of, read_camera
-from .test_http_source import serve_folder
+from .http_folder import serve_folder
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from streamcam.options import COLORMAPS, ServerOptions
 from streamcam.web import Page, serve
 
 from ..live.fake_controller import FakeController
-from ..live.http_client import wait_until
+from ..waiting import wait_until
 from .browser import BrowserPage
 
 
@@ -95,7 +95,9 @@ def test_compiling_is_told_and_opacity_acts_meanwhile(
     assert browser.console_errors() == []
 
 
-def test_a_refused_target_is_told_and_taken_back(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_a_refused_target_is_told_and_taken_back(
+    browser: BrowserPage, server: Page, controller: FakeController
+) -> None:
     target = browser.find("#target")
     wait_until(lambda: target.get_property("value") == "top")
     target.send_keys(Keys.CONTROL, "a", Keys.NULL, "tabbi", Keys.ENTER)
@@ -152,7 +154,9 @@ def test_snapshot(browser: BrowserPage, server: Page) -> None:
     assert browser.console_errors() == []
 
 
-def test_an_old_picture_is_not_taken_for_a_live_one(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_an_old_picture_is_not_taken_for_a_live_one(
+    browser: BrowserPage, server: Page, controller: FakeController
+) -> None:
     wait_until(browser.shows_image)
     camera = controller.cameras["cam1"]
     camera.state, camera.last_error = "lost", "the server does not answer"

@@ -12,8 +12,8 @@ from selenium.webdriver.support.ui import Select
 from streamcam.options import ServerOptions
 from streamcam.web import Page, serve
 
-from ..live.http_client import wait_until as soon
 from ..live.live_runs import Run, job, run_in_thread
+from ..waiting import wait_until as soon
 from .browser import BrowserPage
 
 MOVING = "yard=lavfi:testsrc2=size=320x240:rate=25"

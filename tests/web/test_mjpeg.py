@@ -25,25 +25,8 @@ from streamcam.web import Page, serve
 from streamcam.web import mjpeg as watching
 
 from ..live.fake_controller import FakeController
-from ..live.http_client import open_stream, read_jpegs, wait_until
-
-
-@pytest.fixture
-def controller() -> Iterator[FakeController]:
-    with FakeController("cam1", "cam2", size=(160, 96)) as controller:
-        yield controller
-
-
-@pytest.fixture
-def server(controller: FakeController) -> Iterator[Page]:
-    with serve(controller, ServerOptions(port=0)) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Page) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=20) as client:
-        yield client
+from ..live.http_client import open_stream, read_jpegs
+from ..waiting import wait_until
 
 
 def test_a_stream_is_jpegs_that_move(server: Page, controller: FakeController) -> None:
@@ -76,7 +59,9 @@ def test_one_picture(client: httpx.Client, controller: FakeController) -> None:
     wait_until(lambda: controller.cameras["cam1"].jpegs.num_subscribers == 0)
 
 
-def test_a_paused_camera_shows_what_stands_and_no_older_picture(client: httpx.Client, controller: FakeController) -> None:
+def test_a_paused_camera_shows_what_stands_and_no_older_picture(
+    client: httpx.Client, controller: FakeController
+) -> None:
     camera = controller.cameras["cam1"]
     old = client.get("/cameras/cam1/picture.jpg").content
     begun = camera.shown
@@ -183,7 +168,9 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def test_who_stalls_for_long_is_sent_away(manual_camera: tuple[ManualCamera, Page], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_stalls_for_long_is_sent_away(
+    manual_camera: tuple[ManualCamera, Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(watching, "_STALL_TIMEOUT_SECONDS", 0.5)
     camera, server = manual_camera
     with open_stream(server.url, small=True):

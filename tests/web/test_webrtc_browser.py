@@ -17,7 +17,7 @@ from streamcam.web import Page, app, serve
 from streamcam.web import webrtc as peers
 
 from ..live.fake_controller import FakeController
-from ..live.http_client import wait_until
+from ..waiting import wait_until
 from .browser import BrowserPage
 
 pytest.importorskip("aiortc", reason="needs aiortc: pip install 'streamcam[webrtc]'")
@@ -182,7 +182,9 @@ def test_pause(browser: BrowserPage, server: Page, controller: FakeController) -
     assert shows_webrtc(browser)
 
 
-def test_an_old_picture_is_not_taken_for_a_live_one(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_an_old_picture_is_not_taken_for_a_live_one(
+    browser: BrowserPage, server: Page, controller: FakeController
+) -> None:
     wait_until(lambda: shows_webrtc(browser))
     controller.cameras["cam1"].state = "lost"
     wait_until(lambda: browser.text(".badge") == "Reconnecting")
