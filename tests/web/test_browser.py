@@ -25,6 +25,8 @@ from ..live.fake_controller import FakeController
 from ..waiting import wait_until
 from .browser import BrowserPage
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture
 def controller() -> Iterator[FakeController]:

@@ -16,6 +16,8 @@ from ..live.live_runs import Run, job, run_in_thread
 from ..waiting import wait_until as soon
 from .browser import BrowserPage
 
+pytestmark = pytest.mark.browser
+
 MOVING = "yard=lavfi:testsrc2=size=320x240:rate=25"
 
 

@@ -20,6 +20,8 @@ from ..live.fake_controller import FakeController
 from ..waiting import wait_until
 from .browser import BrowserPage
 
+pytestmark = pytest.mark.browser
+
 pytest.importorskip("aiortc", reason="needs aiortc: pip install 'streamcam[webrtc]'")
 if not pytest.importorskip("aioice.ice").get_host_addresses(True, True):
     pytest.skip("needs a network address beside that of this machine alone", allow_module_level=True)
