@@ -203,6 +203,7 @@ def test_long_names(clip: Path, tmp_path: Path, name: str) -> None:
         assert data.index(b"moov") < data.index(b"mdat")
 
 
+@pytest.mark.slow
 def test_a_full_standard_output_is_one_line() -> None:
     with open("/dev/full", "w") as full:
         code = "from streamcam.cli import main; import sys; sys.argv = ['streamcam', 'methods', '--json']; main()"
@@ -237,6 +238,7 @@ def test_tables_for_people() -> None:
     assert "h264" in doctor
 
 
+@pytest.mark.slow
 def test_doctor_in_json() -> None:
     found = json.loads(cli("doctor", "--json").stdout)
     assert found["devices"][0] == "cpu"
@@ -249,6 +251,7 @@ def run_in_new_process(code: str) -> Any:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_heavy() -> None:
     code = """
 import sys, streamcam.cli.app

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from streamcam.engine.compiled_method import survey_model
+from streamcam.engine.compiled_method import Executable, survey_model
 from streamcam.errors import LayerError, ModelError
 from streamcam.tf import keras, tf
 
@@ -69,12 +70,19 @@ def test_flattened_head_behind_max_pooling_equals_a_finite_difference() -> None:
     np.testing.assert_allclose(executable(images).maps[0, 0], expected, atol=2e-3)
 
 
+@cache
+def build_and_compile(build: Any) -> tuple[Any, Executable]:
+    """Return a model and its executable, one for all tests of this module."""
+    keras.utils.set_random_seed(7)  # independent of earlier tests in this process
+    model = build()
+    return model, build_executable(model)
+
+
 @pytest.mark.parametrize("build", models.BUILDS.values(), ids=models.BUILDS)
 class TestEveryBuild:
     def test_maps_and_scores_are_those_of_the_model(self, build: Any) -> None:
-        keras.utils.set_random_seed(7)  # whatever ran before in this process
-        model, images = build(), random_images(4)
-        result = first_target(build_executable(model)(images))
+        (model, executable), images = build_and_compile(build), random_images(4)
+        result = first_target(executable(images))
         output = np.asarray(model(scale(images.astype(np.float32)), training=False))
         if output.shape[1] == 1:
             output = np.concatenate([1 - output, output], axis=1)
@@ -88,7 +96,7 @@ class TestEveryBuild:
         assert (result.maps > 0).any()
 
     def test_a_map_never_depends_on_its_neighbours(self, build: Any) -> None:
-        executable, images = build_executable(build()), random_images(4)
+        (_, executable), images = build_and_compile(build), random_images(4)
         together = executable(images)
         alone = executable(images[2:3])
         assert len(alone.maps) == 1

@@ -167,6 +167,7 @@ def test_a_branch_that_does_not_see_the_picture_is_refused() -> None:
     assert rows["of_right"].reason == "does not depend on the picture"
 
 
+@pytest.mark.slow
 def test_layer_norm_nets_and_nets_of_keras_applications() -> None:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.LayerNormalization(epsilon=1e-6)(L.Conv2D(8, 4, strides=4)(x))
@@ -179,6 +180,7 @@ def test_layer_norm_nets_and_nets_of_keras_applications() -> None:
     assert (executable(random_images(1)).maps != 0).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetV2B0"])
 def test_applications(name: str) -> None:
     model = getattr(keras.applications, name)(weights=None, input_shape=(64, 96, 3), classes=CLASSES)

@@ -47,6 +47,7 @@ def explain_frames(model: Path, device: str, *, batch: int = 4) -> list[Any]:
         return list(explainer.explain(flow.map_ordered(batches, workers, depth=6, threads=view.concurrency)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_results_are_those_of_one_device_in_the_same_order(tmp_path: Path) -> None:
     model = tmp_path / "model.keras"
@@ -58,6 +59,7 @@ def test_results_are_those_of_one_device_in_the_same_order(tmp_path: Path) -> No
         assert (single.evidence[0].label, single.top) == (several.evidence[0].label, several.top)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_each_replica_runs_on_its_own_device() -> None:
     explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(device="cpu:2,cpu:0", precision="float32"))
@@ -75,6 +77,7 @@ def test_a_number_of_devices_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tex
         FrameExplainer(ModelOptions(model=BUILD), ExplainOptions())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     """The road from end to end; one of three devices fails with its second batch."""
@@ -178,6 +181,7 @@ def test_what_tensorflow_raises_is_translated(raised: Exception, expected: type[
         executable(random_images(1))
 
 
+@pytest.mark.slow
 def test_what_fails_on_the_only_device_is_said_as_it_is(clip: Path, tmp_path: Path) -> None:
     job = make_job(str(clip), str(tmp_path / "o.mp4"), model=BUILD, batch=2, precision="float32")
     explainer = FrameExplainer(job.model, job.explain)

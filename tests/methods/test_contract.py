@@ -14,6 +14,7 @@ from streamcam.methods import METHODS, Maps, MethodContext, MultiPass, load_meth
 from streamcam.tf import keras, tf
 from tests.engine.executables import build_executable, random_images
 from tests.engine.models import EVERY_BUILD, HEIGHT, MAP_SIZE, WIDTH
+from tests.marks import slow_except
 
 SMALL: dict[str, dict[str, Any]] = {
     "scorecam": {"channels": 3},
@@ -51,7 +52,7 @@ def rounding(result: BatchResult) -> float:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("build", EVERY_BUILD)
+@pytest.mark.parametrize("build", slow_except(("functional", "subclassed"), EVERY_BUILD))
 class TestEveryMethodOnEveryBuild:
     def test_maps_are_finite_and_of_their_shape(self, build: str, method: str) -> None:
         _, executable, result, _ = build_and_explain(build, method)
@@ -85,6 +86,7 @@ class TestEveryMethodOnEveryBuild:
         np.testing.assert_allclose(swapped.maps[::-1], explained.maps, atol=rounding(explained))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_several_targets_at_once_are_those_of_each_alone(method: str) -> None:
     model, _, together, _ = build_and_explain("functional", method)
@@ -96,6 +98,7 @@ def test_several_targets_at_once_are_those_of_each_alone(method: str) -> None:
         np.testing.assert_allclose(alone.scores[:, 0], together.scores[:, number], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_two_kernels_of_one_model_agree_bit_for_bit(method: str) -> None:
     model, _, result, _ = build_and_explain("sequential", method)
@@ -103,6 +106,7 @@ def test_two_kernels_of_one_model_agree_bit_for_bit(method: str) -> None:
     np.testing.assert_array_equal(executable(random_images(BATCH)).maps, result.maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("build", ["functional", "subclassed", "one_sigmoid"])
 def test_no_evidence_is_a_zero_map(method: str, build: str) -> None:

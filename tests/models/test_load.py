@@ -63,6 +63,7 @@ def test_embedded(name: str) -> None:
     assert float(loaded.preprocess(tf.constant(255.0))) == 1.0
 
 
+@pytest.mark.slow
 def test_importing_and_listing_load_no_tensorflow() -> None:
     code = (
         "import sys; from streamcam.models import list_models, parse_target; list_models(); parse_target(('a',), 'a');"
@@ -72,6 +73,7 @@ def test_importing_and_listing_load_no_tensorflow() -> None:
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_importing_tensorflow_leaves_frozen_what_the_program_has_frozen() -> None:
     code = (
         "import gc; gc.freeze(); before = gc.get_freeze_count(); import streamcam.tf;"
@@ -81,6 +83,7 @@ def test_importing_tensorflow_leaves_frozen_what_the_program_has_frozen() -> Non
     assert result.stdout.split() == ["True", "True"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("enabled", [True, False])
 def test_importing_tensorflow_collects_no_garbage_and_leaves_the_collector_as_it_was(*, enabled: bool) -> None:
     code = (
@@ -112,6 +115,7 @@ def test_spellings_of_an_application(name: str) -> None:
     assert (found.name, found.family) == ("MobileNetV2", "mobilenet_v2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "Xception"])
 def test_an_application_with_its_own_preprocessing_and_labels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = find(name)

@@ -32,6 +32,8 @@ from .output_helpers import (
     worker_pids,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("to", ["-", "y4m:-"])
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])

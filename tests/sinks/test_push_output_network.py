@@ -17,6 +17,8 @@ from tests.waiting import wait_until
 
 from .output_helpers import TICKS_PER_SECOND, Listener, push_in_thread, run_output, solid_frame, worker_pids
 
+pytestmark = pytest.mark.slow
+
 RED, BLUE = (81, 90, 240), (41, 240, 110)
 
 

@@ -136,6 +136,7 @@ def test_missing_packages_name_the_command(monkeypatch: pytest.MonkeyPatch) -> N
         serve(FakeController(), ServerOptions(port=0))
 
 
+@pytest.mark.slow
 def test_serving_loads_nothing_heavy() -> None:
     code = (
         "import sys; from streamcam.web import server; "

@@ -26,6 +26,8 @@ from ..live.fake_controller import FakeController
 from ..live.live_runs import job, run_in_thread
 from ..waiting import wait_until as wait_in_thread
 
+pytestmark = pytest.mark.slow
+
 aiortc = pytest.importorskip("aiortc", reason="needs aiortc: pip install 'streamcam[webrtc]'")
 ice = pytest.importorskip("aioice.ice")
 if not ice.get_host_addresses(True, True):
