@@ -11,7 +11,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from streamcam.options import ServerOptions
-from streamcam.web import Page, serve
+from streamcam.web import serve
+from streamcam.web.server import Page
 
 from ..live.fake_controller import FakeController
 from .browser import BrowserPage
@@ -44,7 +45,7 @@ def client(server: Page) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     if not (_CHROMIUM and _DRIVER):
-        pytest.skip("needs the programs chromium and chromedriver")
+        pytest.skip("needs chromium and chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = _CHROMIUM
     for argument in _CHROMIUM_FLAGS.split():
