@@ -73,6 +73,7 @@ def test_images_of_any_size_and_of_several_at_once() -> None:
         fixed.explain([wide, tall])
 
 
+@pytest.mark.slow
 def test_several_targets_have_an_axis_of_their_own(model: Any) -> None:
     explainer = streamcam.Explainer(model, target=["top", 2, "1 - 0"], preprocess=scale, precision="float32")
     found = explainer.explain(random_images(2))
@@ -141,6 +142,7 @@ def test_overlays_on_other_images_must_have_their_sizes(explainer: streamcam.Exp
         found.overlay(alpha=2)
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_no_number_is_a_zero_map_and_told() -> None:
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = keras.layers.Conv2D(4, 3, strides=8, padding="same", activation="relu")(inputs)
@@ -178,6 +180,7 @@ def test_what_progress_raises_ends_it(model: Any) -> None:
     assert explainer.explain(random_images(1)).maps.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradcam", "guided-backprop", "occlusion"])
 def test_what_is_dropped_is_gone(model: Any, method: str) -> None:
     explainer = streamcam.Explainer(model, method, preprocess=scale)
@@ -191,6 +194,7 @@ def test_what_is_dropped_is_gone(model: Any, method: str) -> None:
     assert [graph() for graph in graphs] == [None] * len(graphs)
 
 
+@pytest.mark.slow
 def test_the_readme_shows_what_works() -> None:
     explainer = streamcam.Explainer("efficientnet-lite0", method="gradcam", target=["top", "tabby - tiger cat"])
     explanation = explainer.explain(Image.open(SAMPLES / "chelsea.png").convert("RGB"))

@@ -38,6 +38,7 @@ def test_pooled_head_equals_the_closed_form() -> None:
     np.testing.assert_array_equal(result.top_classes, (-probabilities).argsort(1)[:, :5])
 
 
+@pytest.mark.slow
 def test_flattened_head_behind_max_pooling_equals_a_finite_difference() -> None:
     """α_k is the mean derivative of the logit: move one channel everywhere by ε and see what the logit does."""
     model, images = models.sequential(), random_images(1)
@@ -141,6 +142,7 @@ def test_a_named_target_is_explained_whatever_is_on_top() -> None:
     np.testing.assert_allclose(result.maps, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_both_sides_of_one_sigmoid() -> None:
     model, images = models.one_sigmoid(), random_images(4)
     positive = np.asarray(model(scale(images.astype(np.float32)), training=False))[:, 0]
@@ -221,6 +223,7 @@ def test_a_wrong_size_is_refused_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end",
     [lambda p: keras.ops.clip(p, 0.001, 0.999), lambda p: keras.layers.Average()([p, p]), lambda p: p * 1.0],

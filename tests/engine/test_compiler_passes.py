@@ -67,6 +67,7 @@ def padded_layers(pads: Any, kernel: int, strides: int, depthwise: bool) -> Any:
     return layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depthwise", [True, False], ids=["depthwise", "ordinary"])
 @pytest.mark.parametrize(
     ("pads", "kernel", "strides", "same"),

@@ -94,6 +94,7 @@ def test_what_was_read_before_an_error_still_goes_on() -> None:
     assert seen == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_short_sources_and_strides_make_small_batches() -> None:
     explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions())
     assert explainer.prepare(info(frames=1)).executable.batch == 1
@@ -132,6 +133,7 @@ def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: FrameE
     assert [line.partition(":")[0] for line in explainer.frame_errors] == ["frame 1", "frame 2"]
 
 
+@pytest.mark.slow
 def test_only_a_few_kernels_are_kept() -> None:
     explainer = FrameExplainer(ModelOptions(model="tests.engine.models:any_size"), ExplainOptions())
     shapes = [(64, 64), (128, 64), (64, 128)]

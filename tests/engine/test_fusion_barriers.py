@@ -58,6 +58,7 @@ def build_graph(block: Any, *, within: bool = False) -> FrozenGraph:
     return freeze(trace(forward))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", [False, True], ids=["end", "within"])
 @pytest.mark.parametrize("block", [with_itself, padded_block, reshaped_block, bottleneck, projected_block])
 def test_runs_at_once_do_not_disturb_each_other(block: Any, within: bool) -> None:

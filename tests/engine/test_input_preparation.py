@@ -66,6 +66,7 @@ def test_the_order_of_channels_goes_into_the_kernel(function: Any) -> None:
     assert not {"Pack", "ReverseV2", "StridedSlice"} & operations(freeze_and_check(function)).keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "function",
     [
@@ -154,6 +155,7 @@ def test_gradients_to_pictures_keep_their_order() -> None:
         np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "shapes"),
     [

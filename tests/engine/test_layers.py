@@ -55,6 +55,7 @@ def test_auto_takes_what_a_call_makes_behind_its_last_layer() -> None:
     )
 
 
+@pytest.mark.slow
 def test_each_call_of_a_shared_layer_can_be_named() -> None:
     model, images = models.shared_backbone(), random_images(2)
     rows = {row.path: row for row in survey_model(load(model), (WIDTH, HEIGHT))}
@@ -97,6 +98,7 @@ def transformer(*, class_token: bool) -> Any:
     return keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x))
 
 
+@pytest.mark.slow
 def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() -> None:
     model, images = transformer(class_token=True), random_images(2)
     executable = build_executable(model, "hirescam")
@@ -113,6 +115,7 @@ def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() ->
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_end", [(False,), (True,), (True, False), (False, True), (True, True), (False, False)])
 def test_other_tokens_may_lie_on_either_side(at_end: tuple[bool, ...]) -> None:
     keras.utils.set_random_seed(2)
@@ -131,6 +134,7 @@ def test_other_tokens_may_lie_on_either_side(at_end: tuple[bool, ...]) -> None:
     np.testing.assert_allclose(executable(images).maps[:, 0], expected.reshape(2, *MAP_SIZE), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_averaged_tokens_are_taken_to_the_end() -> None:
     executable = build_executable(transformer(class_token=False))
     assert executable.layer == "after"
@@ -190,6 +194,7 @@ def test_applications(name: str) -> None:
     assert np.isfinite(result.maps).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradcam", "saliency", "guided-backprop", "occlusion"])
 @pytest.mark.parametrize("build", [models.functional, late], ids=["functional", "subclassed"])
 def test_a_saved_model_is_explained_like_the_model_it_was(tmp_path: Path, method: str, build: Any) -> None:
