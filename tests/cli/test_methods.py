@@ -66,7 +66,7 @@ def test_a_method_of_the_users_names_the_output_by_its_function(
 ) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
     monkeypatch.chdir(tmp_path)
-    method = "tests.methods.test_contract:its_own"
+    method = "tests.methods.custom_methods:custom_method"
     assert cli("process", clip, *FUNCTIONAL, "--method", method, "-q").exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["clip.custom_method.mp4"]
 

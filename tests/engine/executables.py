@@ -26,7 +26,7 @@ def random_images(count: int, seed: int = 1) -> Any:
 
 
 def load(model: Any) -> LoadedModel:
-    """A model with the preprocessing that these tests write out themselves."""
+    """Load a model with the preprocessing `scale`."""
     feed = {"numbers": [1.0, -1.0, 0.5, 2.0]} if len(getattr(model, "inputs", None) or ()) == 2 else {}
     return replace(load_model(ModelOptions(model=model, extra_input=feed)), preprocess=scale)
 
@@ -45,7 +45,7 @@ def build_executable(model: Any, method: str = "gradcam", target: Any = "top", *
 
 
 def first_target(result: BatchResult) -> Any:
-    """What a look says of its first target."""
+    """Return the results for the first target."""
     return SimpleNamespace(
         maps=result.maps[:, 0],
         targets=result.classes[:, 0],

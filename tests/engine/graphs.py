@@ -22,7 +22,7 @@ def operations(program: FrozenGraph) -> Counter[str]:
 
 
 def executed_ops(program: FrozenGraph, images: Any) -> Counter[str]:
-    """What a session really runs, once TensorFlow has fused what it can."""
+    """Return the operations that a session runs, after TensorFlow's fusion."""
     running = program.load("cpu")
     run_metadata = tf.compat.v1.RunMetadata()
     options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
