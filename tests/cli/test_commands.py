@@ -151,6 +151,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert "Usage" in result.stderr
 
 
+@pytest.mark.slow
 def test_several_inputs_go_on_after_a_broken_one(clip: Path, tmp_path: Path) -> None:
     inputs = tmp_path / "in"
     inputs.mkdir()
@@ -182,6 +183,7 @@ def test_an_image_becomes_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert clips.read_rgb(tmp_path / "coffee.gradcam.png")[0].shape == clips.read_rgb(sample)[0].shape
 
 
+@pytest.mark.slow
 def test_an_image_keeps_its_odd_sides(tmp_path: Path) -> None:
     odd = tmp_path / "odd.png"
     Image.fromarray(np.full((33, 51, 3), 128, np.uint8)).save(odd)
@@ -191,6 +193,7 @@ def test_an_image_keeps_its_odd_sides(tmp_path: Path) -> None:
         assert clips.read_rgb(out)[0].shape == (33, width, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x" * 251 + ".mp4", "x" * 300 + ".mp4"])
 def test_long_names(clip: Path, tmp_path: Path, name: str) -> None:
     result = cli("process", clip, "-o", tmp_path / name, *SMALL, "-q")

@@ -45,6 +45,7 @@ def test_several_targets_are_drawn_in_panels_and_told(clip: Path, tmp_path: Path
     assert [frame.shape for frame in clips.read_rgb(out)] == [(96, 128, 3)] * 3
 
 
+@pytest.mark.slow
 def test_a_method_tells_how_good_its_maps_are(clip: Path, tmp_path: Path) -> None:
     method = ["--method", "integrated-gradients", "--param", "steps=4"]
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *FUNCTIONAL, *method, "--json")
@@ -55,6 +56,7 @@ def test_a_method_tells_how_good_its_maps_are(clip: Path, tmp_path: Path) -> Non
     assert "integrated-gradients: completeness gap at most" in result.stderr
 
 
+@pytest.mark.slow
 def test_guided_relus_are_counted_aloud(clip: Path, tmp_path: Path) -> None:
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *FUNCTIONAL, "--method", "guided-backprop")
     assert result.exit_code == 0, result.output
@@ -71,6 +73,7 @@ def test_a_method_of_the_users_names_the_output_by_its_function(
     assert [path.name for path in tmp_path.iterdir()] == ["clip.custom_method.mp4"]
 
 
+@pytest.mark.slow
 def test_a_second_input_is_fed(clip: Path, tmp_path: Path) -> None:
     model = ["--model", "tests.engine.models:two_inputs", "--preprocess", "0..1"]
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *model, "--extra-input", "numbers=[1, 2, 3, 4]")
@@ -84,6 +87,7 @@ def test_a_second_input_is_fed(clip: Path, tmp_path: Path) -> None:
     assert [(layer["path"], layer["grid"], layer["stride"]) for layer in auto] == [("last", [4, 6], [8, 8])]
 
 
+@pytest.mark.slow
 def test_a_saved_model_folder_is_a_model(clip: Path, tmp_path: Path) -> None:
     models.functional().export(tmp_path / "saved", verbose=False)
     result = cli("process", clip, "-o", tmp_path / "out.mp4", "--model", tmp_path / "saved", "--preprocess", "0..1")

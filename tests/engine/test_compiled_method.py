@@ -132,6 +132,7 @@ def test_no_evidence_is_a_zero_map() -> None:
     assert (result.maps == 0).all()
 
 
+@pytest.mark.slow
 def test_a_named_target_is_explained_whatever_is_on_top() -> None:
     model, images = models.functional(), random_images(4)
     result = first_target(build_executable(model, target="3")(images))
@@ -154,6 +155,7 @@ def test_both_sides_of_one_sigmoid() -> None:
     )
 
 
+@pytest.mark.slow
 def test_layers_of_a_nested_model_have_paths() -> None:
     model = models.nested_model()
     rows = survey_model(load(model), (WIDTH, HEIGHT))
@@ -260,6 +262,7 @@ def test_the_last_grid_may_be_an_operation_that_is_no_layer() -> None:
     assert executable(random_images(1)).maps.shape == (1, 1, *MAP_SIZE)
 
 
+@pytest.mark.slow
 def test_tokens_are_put_back_on_their_grid_and_heads_are_none() -> None:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = models.features(x)

@@ -149,6 +149,7 @@ def block(x: Any, width: int) -> Any:
     return L.Add()([before, x])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [32, 1200], ids=["bias in the graph", "bias large enough to lie beside it"])
 def test_a_block_of_dense_layers_on_a_feature_map(width: int) -> None:
     for model in both(lambda x: block(x, width)):

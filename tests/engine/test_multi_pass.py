@@ -13,6 +13,7 @@ from . import models
 from .executables import build_executable, random_images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "params"), [("occlusion", {"patch": 16, "stride": 8}), ("integrated-gradients", {"steps": 5})]
 )

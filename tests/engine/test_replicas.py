@@ -112,6 +112,7 @@ def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     assert summary.device == "cpu:0,cpu:2"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 @pytest.mark.parametrize("error", [DeviceError("gone"), ModelError("gone")])
 def test_a_device_that_does_not_start_is_left_out(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +130,7 @@ def test_a_device_that_does_not_start_is_left_out(error: Exception, monkeypatch:
     assert [note for note in view.notes if "is out" in note] == ["cpu:0 is out: gone", "cpu:2 is out: gone"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_where_no_device_starts_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(self: DeviceReplica, log: Any) -> None:
@@ -140,6 +142,7 @@ def test_where_no_device_starts_it_is_said_why(monkeypatch: pytest.MonkeyPatch) 
         explainer.prepare(INFO)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each replica waits until another one is at work, too."""
@@ -162,6 +165,7 @@ def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.targets == expected.targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("raised", "expected", "told"),
     [
@@ -218,6 +222,7 @@ def limit_batch(limit: int, executable: Any) -> Any:
     return replace(executable, first=first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "expected"), [(4, 4), (3, 2), (1, 1)])
 def test_out_of_memory_halves_the_batch_and_says_so(limit: int, expected: int) -> None:
     model, images = functional(), random_images(8)
@@ -244,6 +249,7 @@ def test_no_room_for_a_single_picture_is_an_error() -> None:
         replica(random_images(2))
 
 
+@pytest.mark.slow
 def test_two_threads_halve_it_once() -> None:
     model = functional()
     made: list[int] = []

@@ -53,7 +53,7 @@ def rounding(result: BatchResult) -> float:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("build", slow_except(("functional", "subclassed"), EVERY_BUILD))
+@pytest.mark.parametrize("build", slow_except(["functional"], EVERY_BUILD))
 class TestEveryMethodOnEveryBuild:
     def test_maps_are_finite_and_of_their_shape(self, build: str, method: str) -> None:
         _, executable, result, _ = build_and_explain(build, method)

@@ -107,6 +107,7 @@ SPELLINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("index", [0, 1])
 def test_each_spelling_equals_the_rule(spelling: str, index: int) -> None:
