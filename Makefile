@@ -2,13 +2,16 @@
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 python3.11 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
 BIN := .venv/bin
 
-.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-forward bench-faithfulness bench-leaks bench-every bench-startup bench-stages bench-devices bench-long bench-latency bench-presets bench clean
+.PHONY: demo test test-fast check methods-sheet bench-peers bench-memory bench-methods bench-forward bench-faithfulness bench-leaks bench-every bench-startup bench-stages bench-devices bench-long bench-latency bench-presets bench clean
 
 demo: .venv/installed  ## annotates a sample clip; prints where the video and a contact sheet are
 	@$(BIN)/python scripts/demo.py
 
 test: .venv/installed-dev  ## the demo's installation and the tests
 	$(BIN)/python -m pytest
+
+test-fast: .venv/installed-dev  ## the tests for the inner loop: no slow ones, no browser, no GPU pipeline; under 90 s on 2 cores
+	$(BIN)/python -m pytest -m "not slow and not browser and not gpu"
 
 check: .venv/installed-dev  ## lint, format, types, import contract
 	$(BIN)/ruff check .

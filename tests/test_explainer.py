@@ -16,8 +16,8 @@ import streamcam
 from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.tf import keras, tf
 from tests.engine import models
+from tests.engine.executables import build_executable, random_images, scale
 from tests.engine.models import HEIGHT, MAP_SIZE, WIDTH
-from tests.engine.test_compiled_method import build_executable, random_images, scale
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
@@ -74,6 +74,7 @@ def test_images_of_any_size_and_of_several_at_once() -> None:
         fixed.explain([wide, tall])
 
 
+@pytest.mark.slow
 def test_several_targets_have_an_axis_of_their_own(model: Any) -> None:
     explainer = streamcam.Explainer(model, target=["top", 2, "1 - 0"], preprocess=scale, precision="float32")
     found = explainer.explain(random_images(2))
@@ -170,6 +171,7 @@ def test_overlays_on_other_images_must_have_their_sizes(explainer: streamcam.Exp
         found.overlay(alpha=2)
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_no_number_is_a_zero_map_and_told() -> None:
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = keras.layers.Conv2D(4, 3, strides=8, padding="same", activation="relu")(inputs)
@@ -207,6 +209,7 @@ def test_what_progress_raises_ends_it(model: Any) -> None:
     assert explainer.explain(random_images(1)).maps.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradcam", "guided-backprop", "occlusion"])
 def test_what_is_dropped_is_gone(model: Any, method: str) -> None:
     explainer = streamcam.Explainer(model, method, preprocess=scale)
@@ -220,6 +223,7 @@ def test_what_is_dropped_is_gone(model: Any, method: str) -> None:
     assert [graph() for graph in graphs] == [None] * len(graphs)
 
 
+@pytest.mark.slow
 def test_the_readme_shows_what_works() -> None:
     explainer = streamcam.Explainer("efficientnet-lite0", method="gradcam", target=["top", "tabby - tiger cat"])
     explanation = explainer.explain(Image.open(SAMPLES / "chelsea.png").convert("RGB"))

@@ -18,6 +18,8 @@ from streamcam.bench.compare import check_comparable, load
 
 from . import bench_helpers as runs
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Run:

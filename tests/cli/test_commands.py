@@ -11,23 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from streamcam.cli.app import app
 from tests.pipeline import clips
 
+from .runner import cli, one_line
+
 SMALL = ["--model", "tests.pipeline.models:brightness", "--preprocess", "none"]
-
-
-def cli(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def one_line(text: str) -> str:
-    assert text.endswith("\n")
-    assert text.count("\n") == 1
-    assert "Traceback" not in text
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +151,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert "Usage" in result.stderr
 
 
+@pytest.mark.slow
 def test_several_inputs_go_on_after_a_broken_one(clip: Path, tmp_path: Path) -> None:
     inputs = tmp_path / "in"
     inputs.mkdir()
@@ -193,6 +183,7 @@ def test_an_image_becomes_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert clips.read_rgb(tmp_path / "coffee.gradcam.png")[0].shape == clips.read_rgb(sample)[0].shape
 
 
+@pytest.mark.slow
 def test_an_image_keeps_its_odd_sides(tmp_path: Path) -> None:
     odd = tmp_path / "odd.png"
     Image.fromarray(np.full((33, 51, 3), 128, np.uint8)).save(odd)
@@ -202,6 +193,7 @@ def test_an_image_keeps_its_odd_sides(tmp_path: Path) -> None:
         assert clips.read_rgb(out)[0].shape == (33, width, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x" * 251 + ".mp4", "x" * 300 + ".mp4"])
 def test_long_names(clip: Path, tmp_path: Path, name: str) -> None:
     result = cli("process", clip, "-o", tmp_path / name, *SMALL, "-q")
@@ -214,6 +206,7 @@ def test_long_names(clip: Path, tmp_path: Path, name: str) -> None:
         assert data.index(b"moov") < data.index(b"mdat")
 
 
+@pytest.mark.slow
 def test_a_full_standard_output_is_one_line() -> None:
     with open("/dev/full", "w") as full:
         code = "from streamcam.cli import main; import sys; sys.argv = ['streamcam', 'methods', '--json']; main()"
@@ -248,6 +241,7 @@ def test_tables() -> None:
     assert "h264" in doctor
 
 
+@pytest.mark.slow
 def test_doctor_in_json() -> None:
     found = json.loads(cli("doctor", "--json").stdout)
     assert found["devices"][0] == "cpu"
@@ -261,6 +255,7 @@ def run_in_new_process(code: str) -> Any:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_heavy() -> None:
     code = """
 import sys, streamcam.cli.app

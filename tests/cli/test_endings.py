@@ -27,6 +27,8 @@ from streamcam.pipeline import run as run_job
 from streamcam.sinks.video import VideoSink
 from tests.pipeline import clips
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FRAMES = 6000
 SMALL = ["--model", "tests.pipeline.models:brightness", "--preprocess", "none"]

@@ -54,6 +54,7 @@ def test_json_names_what_the_contract_names() -> None:
     assert report["interrupted"] is False
 
 
+@pytest.mark.slow
 def test_without_json_there_is_a_line_a_camera() -> None:
     result = cli("yard=" + PATTERN, "--no-page", "--duration", "1")
     assert result.exit_code == 0
@@ -81,6 +82,7 @@ def test_a_wrong_login() -> None:
     assert "secret" not in line
 
 
+@pytest.mark.slow
 def test_a_mute_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
@@ -216,6 +218,8 @@ class Run:
 
 
 def test_an_error_while_tensorflow_is_imported_is_printed() -> None:
+@pytest.mark.slow
+def test_what_fails_while_tensorflow_is_imported_is_told() -> None:
     run = Run("webcam:77", "--http", "off")
     report, errors = run.process.communicate(timeout=120)
     assert run.process.returncode == 1
@@ -227,6 +231,7 @@ def test_an_error_while_tensorflow_is_imported_is_printed() -> None:
     assert len(errors.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_thread_that_cannot_be_ended_does_not_change_the_exit_code() -> None:
     code = (
         "import threading, sys; from streamcam import cli; from streamcam.cli import app; "
@@ -252,6 +257,7 @@ def start() -> Iterator[Callable[..., Run]]:
         run.process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, number: signal.Signals) -> None:
@@ -272,6 +278,7 @@ def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, numbe
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_whose_peer_is_lost_has_its_summary(start: Any) -> None:
     run = start(PATTERN, "--to", f"rtsp://127.0.0.1:{free_port()}/cam", "--json")
     assert any("it is tried again" in line for line in run.process.stderr)
@@ -282,6 +289,7 @@ def test_an_interrupted_run_whose_peer_is_lost_has_its_summary(start: Any) -> No
     assert "127.0.0.1" in output["last_error"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_a_killed_run_leaves_no_process(start: Any, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
@@ -306,6 +314,7 @@ def _alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_stream_on_standard_output(start: Any) -> None:
     run = start(PATTERN, "--to", "-", "--duration", "4", text=False)
     with av.open(run.process.stdout) as container:
@@ -315,6 +324,7 @@ def test_a_stream_on_standard_output(start: Any) -> None:
     assert count > 20
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_killed_frozen_and_comes_back_with_another_size(start: Any, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     with RtspServer() as server, log.open("w") as errors:

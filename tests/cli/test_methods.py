@@ -13,7 +13,7 @@ from streamcam.methods import METHODS
 from tests.engine import models
 from tests.pipeline import clips
 
-from .test_commands import cli, one_line
+from .runner import cli, one_line
 
 FUNCTIONAL = ["--model", "tests.engine.models:functional", "--preprocess", "0..1", "--precision", "float32"]
 
@@ -45,6 +45,7 @@ def test_several_targets_are_drawn_in_panels_and_reported(clip: Path, tmp_path: 
     assert [frame.shape for frame in clips.read_rgb(out)] == [(96, 128, 3)] * 3
 
 
+@pytest.mark.slow
 def test_a_method_reports_the_quality_of_its_maps(clip: Path, tmp_path: Path) -> None:
     method = ["--method", "integrated-gradients", "--param", "steps=4"]
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *FUNCTIONAL, *method, "--json")
@@ -55,6 +56,7 @@ def test_a_method_reports_the_quality_of_its_maps(clip: Path, tmp_path: Path) ->
     assert "integrated-gradients: completeness gap at most" in result.stderr
 
 
+@pytest.mark.slow
 def test_guided_relus_are_counted_in_a_note(clip: Path, tmp_path: Path) -> None:
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *FUNCTIONAL, "--method", "guided-backprop")
     assert result.exit_code == 0, result.output
@@ -66,11 +68,12 @@ def test_a_method_of_the_users_names_the_output_by_its_function(
 ) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
     monkeypatch.chdir(tmp_path)
-    method = "tests.methods.test_contract:custom_method"
+    method = "tests.methods.custom_methods:custom_method"
     assert cli("process", clip, *FUNCTIONAL, "--method", method, "-q").exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["clip.custom_method.mp4"]
 
 
+@pytest.mark.slow
 def test_a_second_input_is_fed(clip: Path, tmp_path: Path) -> None:
     model = ["--model", "tests.engine.models:two_inputs", "--preprocess", "0..1"]
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *model, "--extra-input", "numbers=[1, 2, 3, 4]")
@@ -84,6 +87,7 @@ def test_a_second_input_is_fed(clip: Path, tmp_path: Path) -> None:
     assert [(layer["path"], layer["grid"], layer["stride"]) for layer in auto] == [("last", [4, 6], [8, 8])]
 
 
+@pytest.mark.slow
 def test_a_saved_model_folder_is_a_model(clip: Path, tmp_path: Path) -> None:
     models.functional().export(tmp_path / "saved", verbose=False)
     result = cli("process", clip, "-o", tmp_path / "out.mp4", "--model", tmp_path / "saved", "--preprocess", "0..1")

@@ -27,8 +27,8 @@ from streamcam.options import ExplainOptions, ModelOptions
 from streamcam.tf import keras
 
 from . import models
+from .executables import random_images
 from .models import HEIGHT, WIDTH
-from .test_compiled_method import random_images
 
 INFO = SourceInfo("x", WIDTH, HEIGHT, "yuv420p", Fraction(1, 25), num_frames=2)
 
@@ -95,6 +95,7 @@ def test_a_model_that_was_trained_on_is_seen_anew(tmp_path: Path, file: Path, lo
     assert not np.allclose(before.scores, after.scores)
 
 
+@pytest.mark.slow
 def test_a_model_that_changes_while_it_is_used_never_gets_the_name_of_the_new_one(
     tmp_path: Path, file: Path, loads: list[Any]
 ) -> None:
@@ -183,6 +184,7 @@ def test_a_saved_model_is_its_files_also_behind_links(tmp_path: Path) -> None:
     assert store.cache_key(str(folder)) != before
 
 
+@pytest.mark.slow
 def test_a_plan_with_an_empty_graph_is_made_anew(tmp_path: Path, file: Path, loads: list[Any]) -> None:
     result = make_explainer(CompileCache(tmp_path), file).prepare(INFO).executable(random_images(2))
     for entry in tmp_path.glob("*.zip"):
@@ -196,6 +198,7 @@ def test_a_plan_with_an_empty_graph_is_made_anew(tmp_path: Path, file: Path, loa
     assert len(loads) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"method": "hirescam"}, {"layer": "linear"}, {"target": ("1",)}, {"batch": 1}])
 def test_other_options_are_other_entries(tmp_path: Path, file: Path, loads: list[Any], other: Any) -> None:
     make_explainer(CompileCache(tmp_path), file).prepare(INFO)
@@ -203,6 +206,7 @@ def test_other_options_are_other_entries(tmp_path: Path, file: Path, loads: list
     assert len(loads) == 2
 
 
+@pytest.mark.slow
 def test_other_software_is_another_entry(
     tmp_path: Path, file: Path, loads: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +224,7 @@ def test_another_processor_is_another_entry(tmp_path: Path, monkeypatch: pytest.
     assert store.cache_key("x") != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [b"", b"PK\x03\x04 torn", None], ids=["empty", "torn", "damaged inside"])
 def test_a_damaged_entry_is_made_anew(tmp_path: Path, file: Path, loads: list[Any], wrong: bytes | None) -> None:
     result = make_explainer(CompileCache(tmp_path), file).prepare(INFO).executable(random_images(2))
@@ -247,6 +252,7 @@ def damaged_headers(entry: bytes) -> Iterator[tuple[str, bytes]]:
             yield f"bit {bit} of byte {place}", bytes(wrong)
 
 
+@pytest.mark.slow
 def test_whatever_bit_of_an_entry_is_wrong_it_is_right_or_gone(tmp_path: Path) -> None:
     store = CompileCache(tmp_path)
     store.put_text(store.cache_key("x"), "all well")
@@ -257,6 +263,7 @@ def test_whatever_bit_of_an_entry_is_wrong_it_is_right_or_gone(tmp_path: Path) -
         assert found == "all well" or (found is None and not path.exists()), where
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed_as", [1, 8, 12, 14, 99])
 def test_what_is_said_to_be_packed_otherwise_is_made_anew(
     tmp_path: Path, file: Path, loads: list[Any], packed_as: int
@@ -271,6 +278,7 @@ def test_what_is_said_to_be_packed_otherwise_is_made_anew(
     assert len(loads) == 2
 
 
+@pytest.mark.slow
 def test_what_cannot_be_changed_is_read(
     tmp_path: Path, file: Path, loads: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +316,7 @@ def test_an_entry_that_may_not_be_read_is_left_alone(tmp_path: Path, monkeypatch
     assert store.get_text(key) == "theirs"
 
 
+@pytest.mark.slow
 def test_what_lives_in_this_process_only_is_not_kept(tmp_path: Path) -> None:
     store = CompileCache(tmp_path)
     model = models.functional()
@@ -317,6 +326,7 @@ def test_what_lives_in_this_process_only_is_not_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path, file: Path) -> None:
     (tmp_path / "file").touch()
     assert (

@@ -2,65 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from types import SimpleNamespace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from streamcam.engine.compiled_method import BatchResult, Executable, compile_method, survey_model
+from streamcam.engine.compiled_method import Executable, survey_model
 from streamcam.errors import LayerError, ModelError
-from streamcam.methods import load_method
-from streamcam.models import LoadedModel, load_model, parse_target
-from streamcam.options import ModelOptions, normalize_targets
 from streamcam.tf import keras, tf
 
 from . import models
+from .executables import build_executable, first_target, load, outputs_of, random_images, scale
 from .models import CLASSES, HEIGHT, MAP_SIZE, WIDTH
-
-
-def scale(images: Any) -> Any:
-    return images / 127.5 - 1.0
-
-
-def random_images(count: int, seed: int = 1) -> Any:
-    return np.random.default_rng(seed).integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
-
-
-def load(model: Any) -> LoadedModel:
-    """A model with the preprocessing that these tests write out themselves."""
-    feed = {"numbers": [1.0, -1.0, 0.5, 2.0]} if len(getattr(model, "inputs", None) or ()) == 2 else {}
-    return replace(load_model(ModelOptions(model=model, extra_input=feed)), preprocess=scale)
-
-
-def build_executable(model: Any, method: str = "gradcam", target: Any = "top", **options: Any) -> Executable:
-    known = load(model)
-    settings: dict[str, Any] = {
-        "layer": "auto",
-        "targets": tuple(parse_target(known.labels, one) for one in normalize_targets(target)),
-        "size": (WIDTH, HEIGHT),
-        "batch": 4,
-    }
-    params = options.pop("params", {})
-    precision = options.pop("precision", "float32")
-    return compile_method(known, load_method(method, params), **(settings | options)).load("cpu", precision)
-
-
-def first_target(result: BatchResult) -> Any:
-    """Return the results for the first target."""
-    return SimpleNamespace(
-        maps=result.maps[:, 0],
-        targets=result.classes[:, 0],
-        logits=result.scores[:, 0],
-        probabilities=result.probabilities[:, 0],
-        top_classes=result.top_classes,
-        top_probabilities=result.top_probabilities,
-    )
-
-
-def outputs_of(model: Any, layer: Any, images: Any) -> Any:
-    return keras.Model(model.inputs, layer.output).predict(scale(images.astype(np.float32)), verbose=0)
 
 
 def test_pooled_head_equals_the_closed_form() -> None:
@@ -84,6 +38,7 @@ def test_pooled_head_equals_the_closed_form() -> None:
     np.testing.assert_array_equal(result.top_classes, (-probabilities).argsort(1)[:, :5])
 
 
+@pytest.mark.slow
 def test_flattened_head_behind_max_pooling_equals_a_finite_difference() -> None:
     """α_k is the mean derivative of the logit: move one channel everywhere by ε and compare the logit."""
     model, images = models.sequential(), random_images(1)
@@ -116,12 +71,19 @@ def test_flattened_head_behind_max_pooling_equals_a_finite_difference() -> None:
     np.testing.assert_allclose(executable(images).maps[0, 0], expected, atol=2e-3)
 
 
+@cache
+def build_and_compile(build: Any) -> tuple[Any, Executable]:
+    """Return a model and its executable, one for all tests of this module."""
+    keras.utils.set_random_seed(7)  # independent of earlier tests in this process
+    model = build()
+    return model, build_executable(model)
+
+
 @pytest.mark.parametrize("build", models.BUILDS.values(), ids=models.BUILDS)
 class TestEveryBuild:
     def test_maps_and_scores_are_those_of_the_model(self, build: Any) -> None:
-        keras.utils.set_random_seed(7)  # whatever ran before in this process
-        model, images = build(), random_images(4)
-        result = first_target(build_executable(model)(images))
+        (model, executable), images = build_and_compile(build), random_images(4)
+        result = first_target(executable(images))
         output = np.asarray(model(scale(images.astype(np.float32)), training=False))
         if output.shape[1] == 1:
             output = np.concatenate([1 - output, output], axis=1)
@@ -135,7 +97,7 @@ class TestEveryBuild:
         assert (result.maps > 0).any()
 
     def test_a_map_never_depends_on_its_neighbours(self, build: Any) -> None:
-        executable, images = build_executable(build()), random_images(4)
+        (_, executable), images = build_and_compile(build), random_images(4)
         together = executable(images)
         alone = executable(images[2:3])
         assert len(alone.maps) == 1
@@ -170,6 +132,7 @@ def test_no_evidence_is_a_zero_map() -> None:
     assert (result.maps == 0).all()
 
 
+@pytest.mark.slow
 def test_a_named_target_is_explained_whatever_is_on_top() -> None:
     model, images = models.functional(), random_images(4)
     result = first_target(build_executable(model, target="3")(images))
@@ -180,6 +143,7 @@ def test_a_named_target_is_explained_whatever_is_on_top() -> None:
     np.testing.assert_allclose(result.maps, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_both_sides_of_one_sigmoid() -> None:
     model, images = models.one_sigmoid(), random_images(4)
     positive = np.asarray(model(scale(images.astype(np.float32)), training=False))[:, 0]
@@ -191,6 +155,7 @@ def test_both_sides_of_one_sigmoid() -> None:
     )
 
 
+@pytest.mark.slow
 def test_layers_of_a_nested_model_have_paths() -> None:
     model = models.nested_model()
     rows = survey_model(load(model), (WIDTH, HEIGHT))
@@ -260,6 +225,7 @@ def test_a_wrong_size_is_refused_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end",
     [lambda p: keras.ops.clip(p, 0.001, 0.999), lambda p: keras.layers.Average()([p, p]), lambda p: p * 1.0],
@@ -296,6 +262,7 @@ def test_the_last_grid_may_be_an_operation_that_is_no_layer() -> None:
     assert executable(random_images(1)).maps.shape == (1, 1, *MAP_SIZE)
 
 
+@pytest.mark.slow
 def test_tokens_are_put_back_on_their_grid_and_heads_are_none() -> None:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = models.features(x)

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from streamcam.engine.compiler.freeze import freeze
-from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.errors import ModelError
 from streamcam.tf import convert_variables_to_constants_v2, keras, tf
 
+from .executables import build_executable, random_images, scale
+from .graphs import operations, run, trace
 from .models import HEIGHT, WIDTH, L, randomize_weights
-from .test_compiled_method import build_executable, random_images, scale
-from .test_freeze import operations, trace
 
 
 def operations_before(function: Any) -> Counter[str]:
@@ -24,10 +23,6 @@ def operations_before(function: Any) -> Counter[str]:
         function.graph.as_graph_def(), [tensor.op.name for tensor in function.outputs]
     )
     return Counter(node.op for node in pruned.node)
-
-
-def run(program: FrozenGraph, images: Any) -> list[Any]:
-    return program.load("cpu")(images.numpy())
 
 
 class Wrapped(keras.Model):
@@ -72,6 +67,7 @@ def padded_layers(pads: Any, kernel: int, strides: int, depthwise: bool) -> Any:
     return layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depthwise", [True, False], ids=["depthwise", "ordinary"])
 @pytest.mark.parametrize(
     ("pads", "kernel", "strides", "same"),
@@ -153,6 +149,7 @@ def block(x: Any, width: int) -> Any:
     return L.Add()([before, x])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [32, 1200], ids=["bias in the graph", "bias large enough to lie beside it"])
 def test_a_block_of_dense_layers_on_a_feature_map(width: int) -> None:
     for model in both(lambda x: block(x, width)):

@@ -99,6 +99,7 @@ def test_what_was_read_before_an_error_still_goes_on() -> None:
     assert seen == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_short_sources_and_strides_make_small_batches() -> None:
     explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions())
     assert explainer.prepare(info(frames=1)).executable.batch == 1
@@ -139,6 +140,7 @@ def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: FrameE
     assert errors == {1: ("the method's map is not a number",), 2: ("the model's answer is not a number",)}
 
 
+@pytest.mark.slow
 def test_only_a_few_kernels_are_kept() -> None:
     explainer = FrameExplainer(ModelOptions(model="tests.engine.models:any_size"), ExplainOptions())
     shapes = [(64, 64), (128, 64), (64, 128)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -11,23 +10,13 @@ import pytest
 from streamcam.engine.compiler.freeze import freeze
 from streamcam.engine.compiler.graph_editor import PassContext
 from streamcam.engine.compiler.passes import fold_batch_norm
-from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.errors import ModelError
 from streamcam.tf import keras, tf
 
 from . import models
+from .executables import build_executable, random_images
+from .graphs import executed_ops, operations, trace
 from .models import HEIGHT, WIDTH
-from .test_compiled_method import build_executable, random_images
-
-INPUT_SPEC = tf.TensorSpec((2, HEIGHT, WIDTH, 3), tf.uint8)
-
-
-def trace(function: Any) -> Any:
-    return tf.function(function, autograph=False).get_concrete_function(INPUT_SPEC)
-
-
-def operations(program: FrozenGraph) -> Counter[str]:
-    return Counter(node.op for node in program.graph_def.node)
 
 
 def run_frozen(function: Any, images: Any) -> list[Any]:
@@ -52,17 +41,6 @@ def test_every_batch_norm_goes_into_its_convolution() -> None:
     assert found["BiasAdd"] == 4 + 1  # one a convolution, one of the dense layer
     assert found["Rsqrt"] == 0
     assert found["Mul"] == 0
-
-
-def executed_ops(program: FrozenGraph, images: Any) -> Counter[str]:
-    """What a session really runs, once TensorFlow has fused what it can."""
-    running = program.load("cpu")
-    run_metadata = tf.compat.v1.RunMetadata()
-    options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
-    feed = {program.inputs[0]: images}
-    running._session.run(list(program.outputs), feed, options=options, run_metadata=run_metadata)
-    labels = [node.timeline_label for device in run_metadata.step_stats.dev_stats for node in device.node_stats]
-    return Counter(label.partition(" = ")[2].partition("(")[0] for label in labels)
 
 
 def test_residual_sums_are_fused() -> None:

@@ -12,9 +12,9 @@ from streamcam.engine.compiler.freeze import freeze
 from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.tf import keras, tf
 
+from .executables import random_images
+from .graphs import executed_ops, trace
 from .models import HEIGHT, WIDTH, L
-from .test_compiled_method import random_images
-from .test_freeze import executed_ops, trace
 
 
 def convolution(x: Any, filters: int, size: int = 1) -> Any:
@@ -58,6 +58,7 @@ def build_graph(block: Any, *, within: bool = False) -> FrozenGraph:
     return freeze(trace(forward))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", [False, True], ids=["end", "within"])
 @pytest.mark.parametrize("block", [with_itself, padded_block, reshaped_block, bottleneck, projected_block])
 def test_runs_at_once_do_not_disturb_each_other(block: Any, within: bool) -> None:

@@ -11,10 +11,9 @@ from streamcam.engine.compiler.freeze import freeze
 from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.tf import keras, tf
 
+from .executables import random_images
+from .graphs import run, trace
 from .models import HEIGHT, WIDTH, L, randomize_weights
-from .test_compiled_method import random_images
-from .test_compiler_passes import run
-from .test_freeze import trace
 
 
 def strides(program: FrozenGraph) -> list[int]:
@@ -49,6 +48,7 @@ def halving(x: Any, step: int = 2) -> list[Any]:
     return [L.Conv2D(6, 1, strides=step, name="e")(x), L.Conv2D(16, 1, strides=step, name="f")(x)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 4], ids=["even", "odd"])
 @pytest.mark.parametrize("step", [2, 3])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5])
@@ -80,6 +80,7 @@ def squeeze_excite(x: Any) -> Any:
     return L.Multiply()([y, L.Conv2D(8, 1)(L.GlobalAveragePooling2D(keepdims=True)(x))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [
@@ -140,6 +141,7 @@ def grouped_points(x: Any) -> list[Any]:
     return halving(L.ReLU()(L.Conv2D(8, 1)(L.ReLU()(L.Add()([y, L.Conv2D(8, 3, padding="same")(x)])))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [grouped_conv, grouped_points], ids=["three-by-three", "points"])
 def test_what_an_earlier_rewrite_has_made_is_left(build: Any) -> None:
     freeze_and_check(build)
@@ -198,6 +200,7 @@ def of_integers(x: Any) -> list[Any]:
     return [conv(y, tf.cast(conv_weights(1, 1, 3, 4) * 5, tf.int32), 2) * 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "function",
     [

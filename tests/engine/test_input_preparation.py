@@ -12,10 +12,9 @@ from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.models.zoo.applications import preprocessing
 from streamcam.tf import tf
 
+from .executables import random_images
+from .graphs import operations, run, trace
 from .models import HEIGHT, WIDTH
-from .test_compiled_method import random_images
-from .test_compiler_passes import run
-from .test_freeze import operations, trace
 
 CAFFE = np.array([103.939, 116.779, 123.68], np.float32)
 
@@ -67,6 +66,7 @@ def test_the_order_of_channels_goes_into_the_kernel(function: Any) -> None:
     assert not {"Pack", "ReverseV2", "StridedSlice"} & operations(freeze_and_check(function)).keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "function",
     [
@@ -155,6 +155,7 @@ def test_gradients_to_images_keep_their_order() -> None:
         np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "shapes"),
     [

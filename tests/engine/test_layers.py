@@ -15,8 +15,8 @@ from streamcam.options import ModelOptions
 from streamcam.tf import keras, tf
 
 from . import models
+from .executables import build_executable, load, outputs_of, random_images, scale
 from .models import CLASSES, HEIGHT, MAP_SIZE, WIDTH
-from .test_compiled_method import build_executable, load, outputs_of, random_images, scale
 
 L = keras.layers
 MAP_SIZE = MAP_SIZE[0] * MAP_SIZE[1]
@@ -55,6 +55,7 @@ def test_auto_takes_what_a_call_makes_behind_its_last_layer() -> None:
     )
 
 
+@pytest.mark.slow
 def test_each_call_of_a_shared_layer_can_be_named() -> None:
     model, images = models.shared_backbone(), random_images(2)
     rows = {row.path: row for row in survey_model(load(model), (WIDTH, HEIGHT))}
@@ -97,6 +98,7 @@ def transformer(*, class_token: bool) -> Any:
     return keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x))
 
 
+@pytest.mark.slow
 def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() -> None:
     model, images = transformer(class_token=True), random_images(2)
     executable = build_executable(model, "hirescam")
@@ -113,6 +115,7 @@ def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() ->
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_end", [(False,), (True,), (True, False), (False, True), (True, True), (False, False)])
 def test_other_tokens_may_lie_on_either_side(at_end: tuple[bool, ...]) -> None:
     keras.utils.set_random_seed(2)
@@ -131,6 +134,7 @@ def test_other_tokens_may_lie_on_either_side(at_end: tuple[bool, ...]) -> None:
     np.testing.assert_allclose(executable(images).maps[:, 0], expected.reshape(2, *MAP_SIZE), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_averaged_tokens_are_taken_to_the_end() -> None:
     executable = build_executable(transformer(class_token=False))
     assert executable.layer == "after"
@@ -167,6 +171,7 @@ def test_a_branch_that_does_not_see_the_image_is_refused() -> None:
     assert rows["of_right"].reason == "does not depend on the image"
 
 
+@pytest.mark.slow
 def test_layer_norm_nets_and_nets_of_keras_applications() -> None:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.LayerNormalization(epsilon=1e-6)(L.Conv2D(8, 4, strides=4)(x))
@@ -179,6 +184,7 @@ def test_layer_norm_nets_and_nets_of_keras_applications() -> None:
     assert (executable(random_images(1)).maps != 0).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetV2B0"])
 def test_applications(name: str) -> None:
     model = getattr(keras.applications, name)(weights=None, input_shape=(64, 96, 3), classes=CLASSES)
@@ -188,6 +194,7 @@ def test_applications(name: str) -> None:
     assert np.isfinite(result.maps).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradcam", "saliency", "guided-backprop", "occlusion"])
 @pytest.mark.parametrize("build", [models.functional, late], ids=["functional", "subclassed"])
 def test_a_saved_model_is_explained_like_the_model_it_was(tmp_path: Path, method: str, build: Any) -> None:

@@ -12,8 +12,8 @@ import pytest
 from streamcam.engine.graph.logits import probe_output
 from streamcam.tf import keras, tf
 
+from .executables import build_executable, first_target, random_images, scale
 from .models import CLASSES, HEIGHT, WIDTH, features, randomize_weights
-from .test_compiled_method import build_executable, first_target, random_images, scale
 
 L, ops = keras.layers, keras.ops
 
@@ -78,6 +78,7 @@ LOGITS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", LOGITS.values(), ids=LOGITS)
 def test_logits_behind_a_gate_are_logits(head: Any) -> None:
     model, images = build_model(head), random_images(4)
@@ -128,6 +129,7 @@ COMPUTED: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPUTED)
 def test_probabilities_are_those_of_the_model(name: str) -> None:
     head, fraction = COMPUTED[name]
@@ -146,6 +148,7 @@ def test_probabilities_are_those_of_the_model(name: str) -> None:
     np.testing.assert_allclose(result.maps, gradcam(model, score, images), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "head",
     [
@@ -200,6 +203,7 @@ class Enclosed(L.Layer):
         return self.run(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"jit_compile": True}], ids=["function", "XLA"])
 @pytest.mark.parametrize("method", ["gradcam", "scorecam"])
 def test_a_softmax_inside_a_function_has_logits(options: Any, method: str) -> None:
@@ -220,6 +224,7 @@ def test_a_softmax_inside_a_function_has_logits(options: Any, method: str) -> No
         np.testing.assert_allclose(result.maps, expected, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_softmax_inside_a_saved_model_that_is_a_layer_has_logits(tmp_path: Path) -> None:
     logits, images = build_model(dense), random_images(4)
     keras.Model(logits.input, L.Softmax()(logits.output)).export(tmp_path / "saved", verbose=False)
@@ -231,6 +236,7 @@ def test_a_softmax_inside_a_saved_model_that_is_a_layer_has_logits(tmp_path: Pat
     np.testing.assert_allclose(result.logits, expected[:, 1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_function_with_a_gradient_of_its_own_is_left_closed_and_told_right() -> None:
     custom_softmax = tf.custom_gradient(lambda x: (tf.nn.softmax(x), lambda above: above))
     model, images = build_model(lambda x: Enclosed([custom_softmax])(dense(x))), random_images(4)

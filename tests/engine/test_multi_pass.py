@@ -10,9 +10,10 @@ import pytest
 from streamcam.engine import multi_pass as steps
 
 from . import models
-from .test_compiled_method import build_executable, random_images
+from .executables import build_executable, random_images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "params"), [("occlusion", {"patch": 16, "stride": 8}), ("integrated-gradients", {"steps": 5})]
 )

@@ -14,8 +14,8 @@ from streamcam.engine.runtime.precision import choose_precision, cosine, load_pr
 from streamcam.errors import DeviceError, OptionError
 from streamcam.tf import keras
 
+from .executables import build_executable, random_images, scale
 from .models import CLASSES, HEIGHT, WIDTH, functional, mixed_precision
-from .test_compiled_method import build_executable, random_images, scale
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,7 @@ def test_auto_takes_bfloat16_only_where_the_maps_agree(
     assert choose_precision("float32", ("cpu",), builds.__getitem__) == ("float32", [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["saliency", "guided-gradcam", "smoothgrad"])
 def test_auto_goes_back_to_the_input_in_float32(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setattr(engine_devices, "cpu_has_bfloat16", lambda: True)
@@ -141,6 +142,7 @@ def of_layers(convolution: str, head: str) -> Any:
     return keras.Model(inputs, end(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["auto", "float32"])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_one_layer_of_another_precision_leaves_the_others_in_float32(policy: str, precision: Any) -> None:
@@ -155,6 +157,7 @@ def test_one_layer_of_another_precision_leaves_the_others_in_float32(policy: str
     np.testing.assert_allclose(found.maps, expected, atol=2e-3 * expected.max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradcam", "scorecam", "occlusion", "smoothgrad"])
 def test_the_precision_told_is_the_models_own_with_every_method(method: str) -> None:
     images = random_images(1)
@@ -165,6 +168,7 @@ def test_the_precision_told_is_the_models_own_with_every_method(method: str) -> 
     assert "precision bfloat16: the model's own, and its layers keep theirs" in found.notes
 
 
+@pytest.mark.slow
 def test_a_head_in_float32_behind_layers_in_bfloat16_is_computed_in_float32() -> None:
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")

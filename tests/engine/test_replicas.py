@@ -25,8 +25,8 @@ from streamcam.pipeline import RunCallbacks, run
 from streamcam.stages import batched
 from streamcam.tf import tf
 
+from .executables import build_executable, random_images
 from .models import HEIGHT, WIDTH, functional
-from .test_compiled_method import build_executable, random_images
 
 BUILD = "tests.engine.models:functional"
 INFO = SourceInfo("x", 64, 64, "yuv420p", Fraction(1, 25), num_frames=60)
@@ -51,6 +51,7 @@ def explain_frames(model: Path, device: str, *, batch: int = 4) -> list[Any]:
         return list(hold_between(group.map_ordered(batches, workers, depth=6, threads=prepared.concurrency)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_results_are_those_of_one_device_in_the_same_order(tmp_path: Path) -> None:
     model = tmp_path / "model.keras"
@@ -62,6 +63,7 @@ def test_results_are_those_of_one_device_in_the_same_order(tmp_path: Path) -> No
         assert (single.attributions[0].label, single.top) == (several.attributions[0].label, several.top)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_each_replica_runs_on_its_own_device() -> None:
     explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(device="cpu:2,cpu:0", precision="float32"))
@@ -79,6 +81,7 @@ def test_a_number_of_devices_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tex
         FrameExplainer(ModelOptions(model=BUILD), ExplainOptions())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     """The pipeline end to end; one of three devices fails with its second batch."""
@@ -113,6 +116,7 @@ def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     assert summary.device == "cpu:0,cpu:2"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 @pytest.mark.parametrize("error", [DeviceError("gone"), ModelError("gone")])
 def test_a_device_that_does_not_start_is_left_out(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +136,7 @@ def test_a_device_that_does_not_start_is_left_out(error: Exception, monkeypatch:
     assert notes == ["cpu:0 failed and is disabled: gone", "cpu:2 failed and is disabled: gone"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_where_no_device_starts_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(self: DeviceReplica) -> None:
@@ -143,6 +148,7 @@ def test_where_no_device_starts_it_is_said_why(monkeypatch: pytest.MonkeyPatch) 
         explainer.prepare(INFO)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_devices")
 def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each replica waits until another one is at work, too."""
@@ -165,6 +171,7 @@ def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.targets == expected.targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("raised", "expected", "told"),
     [
@@ -184,6 +191,7 @@ def test_what_tensorflow_raises_is_translated(raised: Exception, expected: type[
         executable(random_images(1))
 
 
+@pytest.mark.slow
 def test_what_fails_on_the_only_device_is_said_as_it_is(clip: Path, tmp_path: Path) -> None:
     job = Job.from_options(str(clip), str(tmp_path / "o.mp4"), model=BUILD, batch=2, precision="float32")
     explainer = FrameExplainer(job.model, job.explain)
@@ -222,6 +230,7 @@ def limit_batch(limit: int, executable: Any) -> Any:
     return replace(executable, first=first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "expected"), [(4, 4), (3, 2), (1, 1)])
 def test_out_of_memory_halves_the_batch_and_says_so(limit: int, expected: int) -> None:
     model, images = functional(), random_images(8)
@@ -248,6 +257,7 @@ def test_no_room_for_a_single_picture_is_an_error() -> None:
         replica(random_images(2))
 
 
+@pytest.mark.slow
 def test_two_threads_halve_it_once() -> None:
     model = functional()
     made: list[int] = []

@@ -68,6 +68,7 @@ def hirescam_of(model: Any, images: Any, target: int) -> Any:
     return np.sum(feature_map * tape.gradient(score, feature_map), axis=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", BUILDS)
 def test_auto_takes_the_last_feature_map_of_any_aspect(build: Any) -> None:
     keras.utils.set_random_seed(5)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pytest
 
 import streamcam
 from streamcam.engine.graph.layer_trace import layer_paths, record_layer_calls
@@ -16,8 +17,10 @@ from streamcam.options import ModelOptions
 from streamcam.tf import keras
 
 from . import models
+from .executables import random_images, scale
 from .models import CLASSES, HEIGHT, WIDTH
-from .test_compiled_method import random_images, scale
+
+pytestmark = pytest.mark.slow
 
 THREADS = 4
 

@@ -57,6 +57,7 @@ def test_a_file_as_fast_as_it_can_be_read(clip):
     assert summary.total["frames_in"] == 50
 
 
+@pytest.mark.slow
 def test_a_slow_model_holds_nobody_up(monkeypatch):
     slow = replicas.DeviceReplica.__call__
 
@@ -77,6 +78,7 @@ def test_a_slow_model_holds_nobody_up(monkeypatch):
     assert summary.total["latency_ms"]["max"] <= 501
 
 
+@pytest.mark.slow
 def test_no_more_explained_than_wished():
     with run_in_thread(job(PATTERN, max_explain_fps=5)) as run:
         run.wait_for_explained(1)
@@ -88,6 +90,7 @@ def test_no_more_explained_than_wished():
     assert rate < 6.5
 
 
+@pytest.mark.slow
 def test_several_cameras_of_several_sizes_each_with_a_fair_share():
     urls = [f"c{n}=lavfi:testsrc2=size={size}:rate=25" for n, size in enumerate(("128x96", "96x128", "128x96"))]
     with run_in_thread(job(*urls, max_explain_fps=15)) as run:
@@ -110,6 +113,7 @@ def test_a_dead_camera_leaves_the_others_alone():
     assert summary.sources[1]["frames_explained"] >= 10
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_given_up_is_told_and_its_outputs_are_closed(clip, tmp_path):
     out = tmp_path / "short.mkv"
     outputs = (("short", OutputOptions(url=str(out))),)
@@ -122,6 +126,7 @@ def test_a_camera_that_is_given_up_is_told_and_its_outputs_are_closed(clip, tmp_
         assert sum(1 for _ in container.decode(video=0)) == summary.outputs[0]["frames"] > 0
 
 
+@pytest.mark.slow
 def test_it_ends_when_no_output_is_left(tmp_path):
     out = tmp_path / "out.mp4"
 
@@ -135,6 +140,7 @@ def test_it_ends_when_no_output_is_left(tmp_path):
             run.result()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["once, and found again", "still when the end is asked for"])
 def test_a_peer_that_was_lost_does_not_spoil_a_run_that_ends(monkeypatch, lost):
     again, server = threading.Event(), []
@@ -157,6 +163,7 @@ def test_a_peer_that_was_lost_does_not_spoil_a_run_that_ends(monkeypatch, lost):
     assert output["restarts"] == 1
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_completed_is_a_failure(monkeypatch, tmp_path):
     begun = threading.Event()
 
@@ -173,6 +180,7 @@ def test_a_file_that_cannot_be_completed_is_a_failure(monkeypatch, tmp_path):
             run.stop()
 
 
+@pytest.mark.slow
 def test_the_look_changes_while_something_is_compiled(monkeypatch):
     compiled, result = threading.Event(), InferenceService.change
 
@@ -200,6 +208,7 @@ def test_the_first_connection_must_succeed():
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "error"),
     [
@@ -240,6 +249,7 @@ def test_controls_act_at_once_and_what_cannot_be_had_changes_nothing():
         assert controller.labels()
 
 
+@pytest.mark.slow
 def test_a_change_that_waits_ends_with_the_run():
     with run_in_thread(job(PATTERN)) as run:
         run.wait_for_explained(1)
@@ -302,6 +312,7 @@ def test_a_model_that_fails_ends_it(monkeypatch):
         run.result()
 
 
+@pytest.mark.slow
 def test_a_device_that_fails_is_disabled_and_its_frames_go_to_the_others(monkeypatch):
     monkeypatch.setenv("STREAMCAM_CPU_DEVICES", "2")
     failed, explained = [], []
@@ -329,6 +340,7 @@ def test_a_device_that_fails_is_disabled_and_its_frames_go_to_the_others(monkeyp
     assert summary.device == "cpu:0"
 
 
+@pytest.mark.slow
 def test_no_thread_is_left():
     before = {thread.name for thread in threading.enumerate()}
     with run_in_thread(job(PATTERN, f"b={PATTERN}")) as run:
@@ -338,6 +350,7 @@ def test_no_thread_is_left():
     assert left == []
 
 
+@pytest.mark.slow
 def test_a_file_is_shown_and_explained_to_its_last_frame(clip):
     with run_in_thread(job(str(clip))) as run:
         summary = run.result()

@@ -10,11 +10,13 @@ import pytest
 
 from streamcam.engine.compiled_method import BatchResult, Executable
 from streamcam.errors import MethodError, OptionError
-from streamcam.methods import METHODS, Maps, MethodContext, MultiPass, load_method, method_display, parameters
-from streamcam.tf import keras, tf
+from streamcam.methods import METHODS, MethodContext, load_method, method_display, parameters
+from streamcam.tf import keras
+from tests.engine.executables import build_executable, random_images
 from tests.engine.models import EVERY_BUILD, HEIGHT, MAP_SIZE, WIDTH
-from tests.engine.test_compiled_method import build_executable, random_images
+from tests.marks import slow_except
 
+CUSTOM = "tests.methods.custom_methods"
 SMALL: dict[str, dict[str, Any]] = {
     "scorecam": {"channels": 3},
     "smoothgrad": {"steps": 2},
@@ -51,7 +53,7 @@ def rounding(result: BatchResult) -> float:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("build", EVERY_BUILD)
+@pytest.mark.parametrize("build", slow_except(["functional"], EVERY_BUILD))
 class TestEveryMethodOnEveryBuild:
     def test_maps_are_finite_and_of_their_shape(self, build: str, method: str) -> None:
         _, executable, result, _ = build_and_explain(build, method)
@@ -85,6 +87,7 @@ class TestEveryMethodOnEveryBuild:
         np.testing.assert_allclose(swapped.maps[::-1], explained.maps, atol=rounding(explained))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_several_targets_at_once_are_those_of_each_alone(method: str) -> None:
     model, _, together, _ = build_and_explain("functional", method)
@@ -96,6 +99,7 @@ def test_several_targets_at_once_are_those_of_each_alone(method: str) -> None:
         np.testing.assert_allclose(alone.scores[:, 0], together.scores[:, number], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_two_kernels_of_one_model_agree_bit_for_bit(method: str) -> None:
     model, _, result, _ = build_and_explain("sequential", method)
@@ -103,6 +107,7 @@ def test_two_kernels_of_one_model_agree_bit_for_bit(method: str) -> None:
     np.testing.assert_array_equal(executable(random_images(BATCH)).maps, result.maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("build", ["functional", "subclassed", "one_sigmoid"])
 def test_zero_attribution_is_a_zero_map(method: str, build: str) -> None:
@@ -123,45 +128,21 @@ def test_channels_without_activation_are_a_zero_map_of_scorecam() -> None:
     assert (build_executable(model, "scorecam")(random_images(1)).maps == 0).all()
 
 
-def custom_method(context: MethodContext, *, scale: float = 1.0) -> Any:
-    return scale * tf.reduce_sum(context.activations, axis=3)
-
-
-def custom_maps(context: MethodContext) -> Maps:
-    return Maps(
-        tf.reduce_sum(context.activations, axis=3), {"mean": tf.reduce_mean(context.activations, axis=(1, 2, 3))}
-    )
-
-
-def custom_steps(context: MethodContext, *, steps: int = 2) -> MultiPass:
-    return MultiPass(
-        count=steps,
-        shared_state=(context.input,),
-        perturb=lambda state, step: state[0] * (1.0 + tf.cast(step, tf.float32))[:, None, None, None],
-        measure=lambda seen: tf.reduce_sum(seen.activations, axis=3),
-        reduce="mean",
-        maps=lambda state, own, values: values,
-    )
-
-
-custom_steps.display = "signed"  # type: ignore[attr-defined]
-
-
 def test_a_function_of_the_users_is_a_method() -> None:
     model = EVERY_BUILD["functional"]()
-    plain = build_executable(model, f"{__name__}:its_own")(random_images(2)).maps
+    plain = build_executable(model, f"{CUSTOM}:custom_method")(random_images(2)).maps
     assert plain.shape == (2, 1, *MAP_SIZE)
-    twice = build_executable(model, f"{__name__}:its_own", params={"scale": "2"})(random_images(2)).maps
+    twice = build_executable(model, f"{CUSTOM}:custom_method", params={"scale": "2"})(random_images(2)).maps
     np.testing.assert_allclose(twice, 2 * plain, rtol=1e-6)
-    result = build_executable(model, f"{__name__}:its_own_maps")(random_images(2))
+    result = build_executable(model, f"{CUSTOM}:custom_maps")(random_images(2))
     np.testing.assert_array_equal(result.maps, plain)
     np.testing.assert_allclose(result.quality_metrics["mean"], plain.mean(axis=(2, 3)) / 12, rtol=1e-5)
-    one = build_executable(model, f"{__name__}:its_own_steps", params={"steps": 1})(random_images(2)).maps
+    one = build_executable(model, f"{CUSTOM}:custom_steps", params={"steps": 1})(random_images(2)).maps
     np.testing.assert_allclose(one, plain, rtol=1e-4, atol=1e-4)
-    assert build_executable(model, f"{__name__}:its_own_steps")(random_images(2)).maps.shape == plain.shape
-    assert method_display(f"{__name__}:its_own_steps") == "signed"
-    assert method_display(f"{__name__}:its_own") == "heat"
-    assert parameters(f"{__name__}:its_own") == {"scale": 1.0}
+    assert build_executable(model, f"{CUSTOM}:custom_steps")(random_images(2)).maps.shape == plain.shape
+    assert method_display(f"{CUSTOM}:custom_steps") == "signed"
+    assert method_display(f"{CUSTOM}:custom_method") == "heat"
+    assert parameters(f"{CUSTOM}:custom_method") == {"scale": 1.0}
 
 
 def no_maps(context: MethodContext) -> Any:

@@ -10,8 +10,8 @@ import pytest
 
 from streamcam.errors import MethodError
 from streamcam.tf import keras, tf
+from tests.engine.executables import build_executable, random_images, scale
 from tests.engine.models import HEIGHT, WIDTH
-from tests.engine.test_compiled_method import build_executable, random_images, scale
 
 L = keras.layers
 UNITS = np.array([[1.0, -2.0, 3.0, -1.0, 8.0, 1.0], [0.5, 1.0, -1.0, 2.0, 0.3, -4.0], [0.2, 0.1, 1.5, -0.5, -6.0, 2.0]])
@@ -107,6 +107,7 @@ SPELLINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("index", [0, 1])
 def test_each_spelling_equals_the_rule(spelling: str, index: int) -> None:

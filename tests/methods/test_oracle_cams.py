@@ -13,26 +13,12 @@ from streamcam.engine.compiled_method import compile_method
 from streamcam.methods import load_method
 from streamcam.models import load_model, parse_target
 from streamcam.options import ModelOptions
+from tests.engine.executables import build_executable, random_images, scale
 from tests.engine.models import HEIGHT, WIDTH
-from tests.engine.test_compiled_method import build_executable, random_images, scale
 
 from . import tiny_models as nets
+from .oracles import INDEX, close, maps_of, relu, upsample
 from .tiny_models import MAP_SIZE, reference_gradients, weights_of
-
-INDEX = 1
-
-
-def maps_of(model: Any, method: str, images: Any, **options: Any) -> Any:
-    return build_executable(model, method, target=str(INDEX), **options)(images).maps[:, 0].astype(np.float64)
-
-
-def relu(values: Any) -> Any:
-    return np.maximum(values, 0)
-
-
-def close(got: Any, expected: Any) -> None:
-    np.testing.assert_allclose(got, expected, atol=2e-5 * np.abs(expected).max())
-    assert np.abs(expected).max() > 0
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -72,21 +58,6 @@ def test_layercam() -> None:
     model, images = nets.net(flat=True), random_images(3)
     _, feature_map, gradient, _ = reference_gradients(model, scale(images), INDEX)
     close(maps_of(model, "layercam", images), relu((relu(gradient) * feature_map).sum(3)))
-
-
-def upsample(heatmap: Any, height: int, width: int) -> Any:
-    """Half-pixel bilinear, one pixel after the other."""
-    rows, columns = heatmap.shape
-    out = np.zeros((height, width))
-    for y in range(height):
-        for x in range(width):
-            v = min(max((y + 0.5) * rows / height - 0.5, 0), rows - 1)
-            u = min(max((x + 0.5) * columns / width - 0.5, 0), columns - 1)
-            top, left = min(int(v), rows - 2), min(int(u), columns - 2)
-            b, a = v - top, u - left
-            block = heatmap[top : top + 2, left : left + 2]
-            out[y, x] = np.array([1 - b, b]) @ block @ np.array([1 - a, a])
-    return out
 
 
 def scorecam(model: Any, inputs: Any, channels: int) -> Any:

@@ -12,11 +12,11 @@ from streamcam.engine.compiled_method import compile_method
 from streamcam.methods import load_method
 from streamcam.models import load_model, parse_target
 from streamcam.options import ModelOptions
+from tests.engine.executables import build_executable, random_images, scale
 from tests.engine.models import HEIGHT, WIDTH
-from tests.engine.test_compiled_method import build_executable, random_images, scale
 
 from . import tiny_models as nets
-from .test_oracle_cams import INDEX, close, maps_of, relu, upsample
+from .oracles import INDEX, close, maps_of, relu, upsample
 from .tiny_models import reference_gradients, weights_of
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,6 +19,8 @@ from streamcam.engine.compiled_method import compile_method
 from streamcam.methods import load_method
 from streamcam.models import load_model, parse_target
 from streamcam.options import ModelOptions
+
+pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 STAGES = ("predictions", "top_", "block15_", "block14_", "block13_", "block12_", "block11_")

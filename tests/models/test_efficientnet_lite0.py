@@ -75,6 +75,7 @@ def test_stills_are_recognised(model: Any, name: str, index: int, label: str) ->
     assert imagenet_labels()[index] == label
 
 
+@pytest.mark.slow
 def test_samoyed_is_recognised_in_every_frame(model: Any) -> None:
     with av.open(str(SAMPLES / "samoyed_640_nogps.mp4")) as container:
         frames = [frame for n, frame in enumerate(container.decode(video=0)) if n % 10 == 0]
@@ -93,6 +94,7 @@ def test_parameters_and_outputs(model: Any) -> None:
     np.testing.assert_allclose(probabilities(model, random).sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
@@ -120,6 +122,7 @@ def test_every_stored_weight_is_used_and_is_float16(model: Any) -> None:
             np.testing.assert_array_equal(variable.numpy(), stored[variable.path].astype(np.float32))
 
 
+@pytest.mark.slow
 def test_saves_and_loads_as_an_ordinary_keras_file(model: Any, tmp_path: Path) -> None:
     model.save(tmp_path / "copy.keras")
     again = keras.saving.load_model(tmp_path / "copy.keras")

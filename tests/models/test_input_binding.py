@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.errors import ModelError, OptionError, StreamcamError
+from streamcam.errors import ModelError, OptionError
 from streamcam.models import LoadedModel, load_model
 from streamcam.options import ModelOptions
 from streamcam.tf import keras, tf
+
+from .error_message import message
 
 layers = keras.layers
 
@@ -19,12 +21,6 @@ AGE, MODE = [0.5, -2.0, 3.0, 1.5], 2
 AGES = np.array([AGE] * 3, np.float32)
 MODES = np.full((3, 1), MODE, np.int32)
 EXTRA_INPUTS = {"age": AGE, "mode": MODE}
-
-
-def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    return text
 
 
 def model_of(structure: Callable[[Any, Any, Any], Any], *, second: tuple[int, ...] = (4,)) -> Any:

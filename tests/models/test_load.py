@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.errors import ModelError, OptionError, StreamcamError
+from streamcam.errors import ModelError, OptionError
 from streamcam.models import MODELS, load_model
 from streamcam.models.zoo.applications import APPLICATIONS, FAMILIES, find, recognise
 from streamcam.options import ModelOptions
 from streamcam.tf import keras, tf
+
+from .error_message import message
 
 layers = keras.layers
 Build = Callable[[], Any]
@@ -35,12 +37,6 @@ def classifier(shape: tuple[int | None, ...] = (20, 30, 3), classes: int = 4, **
 def save_model(model: Any, path: Path) -> str:
     model.save(path)
     return str(path)
-
-
-def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    return text
 
 
 class CustomModel(keras.Model):
@@ -67,6 +63,7 @@ def test_embedded(name: str) -> None:
     assert float(loaded.preprocess(tf.constant(255.0))) == 1.0
 
 
+@pytest.mark.slow
 def test_importing_and_listing_load_no_tensorflow() -> None:
     code = (
         "import sys; from streamcam.models import MODELS, parse_target; list(MODELS); parse_target(('a',), 'a');"
@@ -76,6 +73,7 @@ def test_importing_and_listing_load_no_tensorflow() -> None:
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_importing_tensorflow_leaves_frozen_what_the_program_has_frozen() -> None:
     code = (
         "import gc; gc.freeze(); before = gc.get_freeze_count(); import streamcam.tf;"
@@ -85,6 +83,7 @@ def test_importing_tensorflow_leaves_frozen_what_the_program_has_frozen() -> Non
     assert result.stdout.split() == ["True", "True"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("enabled", [True, False])
 def test_importing_tensorflow_collects_no_garbage_and_leaves_the_collector_as_it_was(*, enabled: bool) -> None:
     code = (
@@ -117,6 +116,7 @@ def test_spellings_of_an_application(name: str) -> None:
     assert (found.name, found.family) == ("MobileNetV2", "mobilenet_v2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "Xception"])
 def test_an_application_with_its_own_preprocessing_and_labels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = find(name)

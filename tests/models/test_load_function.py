@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
-from streamcam.errors import ModelError, StreamcamError
+from streamcam.errors import ModelError
 from streamcam.models import load_model
 from streamcam.options import ModelOptions
 from streamcam.tf import keras
 
-
-def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    return text
+from .error_message import message
 
 
 @pytest.fixture

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.errors import ModelError, StreamcamError
+from streamcam.errors import ModelError
 from streamcam.models import load_model
 from streamcam.options import ModelOptions
 from streamcam.tf import keras, tf
 
+from .error_message import message
+
 layers = keras.layers
-
-
-def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    return text
 
 
 def head(classes: int, activation: str = "softmax") -> list[Any]:

@@ -11,6 +11,7 @@ import streamcam
 from streamcam.geometry import FITS
 from streamcam.job import Job
 from streamcam.pipeline import run
+from tests.marks import slow_except
 
 from . import clips
 from .models import INPUT_SIZE, STRIDE
@@ -40,7 +41,7 @@ def half_stride(fit: str, width: int, height: int) -> tuple[float, float]:
     )
 
 
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("rotation", slow_except([90], [0, 90, 180, 270]))
 @pytest.mark.parametrize("fit", FITS)
 def test_the_peak_lies_on_the_object(tmp_path: Path, fit: str, rotation: int) -> None:
     width, height = (WIDTH, HEIGHT) if rotation % 180 == 0 else (HEIGHT, WIDTH)
@@ -75,6 +76,7 @@ def test_the_peak_lies_on_the_object(tmp_path: Path, fit: str, rotation: int) ->
         assert abs(peak[1] - y * height) <= half[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["overlay", "side-by-side"])
 def test_where_there_is_no_evidence_the_picture_is_untouched(tmp_path: Path, layout: str) -> None:
     """Lossless in and out: outside the object's surroundings every sample is that of the source."""

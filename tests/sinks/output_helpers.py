@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -28,26 +27,12 @@ TICKS_PER_FRAME = TICKS_PER_SECOND // 25
 MOVING_FRAMES = [gradient_frame(160, 96, index) for index in range(10)]
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30) -> None:
-    """Returns when it holds; fails where it does not within so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
-
-
 def solid_frame(width: int, height: int, *codes: int, pixel_format: str = "yuv420p") -> VideoFrame:
     """A picture of one colour, given as Y, Cb, Cr."""
     frame = VideoFrame(width, height, pixel_format)
     for plane, code in zip(planes(frame), codes, strict=True):
         plane[:] = code
     return frame
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def worker_pids(parent: int | None = None) -> list[int]:

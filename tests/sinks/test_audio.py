@@ -99,6 +99,7 @@ class TestDescribedByPackets:
         assert len(packets(out, "video")) == sink.num_frames == (seconds - options.get("start", 0)) * RATE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("begins", [(0, 0), (100, 0), (0, 100), (30_000, 7)])
 @pytest.mark.parametrize("codec", ["aac", "mp2"])

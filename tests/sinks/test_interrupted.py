@@ -14,6 +14,8 @@ import pytest
 
 from tests.media_helpers import box_types, frame_times, gradient_frame, write_clip
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -18,6 +18,7 @@ from streamcam.errors import StreamcamError
 from streamcam.options import OutputOptions
 from streamcam.sinks.push.output import PushOutput
 from tests.media_helpers import COLORS, box_types, color_patches, frame_times, patch_codes, planes, to_rgb
+from tests.waiting import wait_until
 
 from .output_helpers import (
     MOVING_FRAMES,
@@ -27,7 +28,6 @@ from .output_helpers import (
     run_output,
     solid_frame,
     start_pusher,
-    wait_until,
     worker_pids,
 )
 
@@ -107,6 +107,7 @@ def test_list_is_a_window_of_segments_that_begin_with_key_pictures_whatever_the_
     assert len(frames_of(target, options={"live_start_index": "0"})) == 60
 
 
+@pytest.mark.slow
 def test_list_goes_on_when_its_process_was_killed(tmp_path: Path) -> None:
     target = tmp_path / "live.m3u8"
     messages: list[str] = []
@@ -140,6 +141,7 @@ def test_segments_lose_no_picture_and_begin_anew_at_another_size(tmp_path: Path)
     assert sorted(frames_of(path)[0].width for path in paths) == [160] * 5 + [320]
 
 
+@pytest.mark.slow
 def test_segments_go_on_when_their_process_was_killed(tmp_path: Path) -> None:
     with run_output(tmp_path / "door.mkv", segment_seconds=60) as output:
         push_frames(output, 250)
@@ -202,6 +204,7 @@ def test_offer_drops_the_oldest_and_never_waits(tmp_path: Path) -> None:
     assert (output.num_frames, output.dropped, output.state) == (12, 14, "ended")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), [("o.mp4", ()), ("o.mkv", ("segment_seconds=100",)), ("o.m3u8", ())])
 def test_file_that_may_not_grow_further_is_the_end_and_what_was_written_plays(
     tmp_path: Path, name: str, options: tuple[str, ...]

@@ -19,18 +19,20 @@ import numpy as np
 import pytest
 
 from tests.media_helpers import box_types, frame_times, gradient_frame, planes
+from tests.rtsp_server import free_port
+from tests.waiting import wait_until
 
 from .output_helpers import (
     MOVING_FRAMES,
-    free_port,
     is_alive,
     push_frames,
     push_in_thread,
     run_output,
     start_pusher,
-    wait_until,
     worker_pids,
 )
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("to", ["-", "y4m:-"])

@@ -12,17 +12,12 @@ import pytest
 from av.video.frame import VideoFrame
 
 from tests.media_helpers import planes
+from tests.rtsp_server import free_port
+from tests.waiting import wait_until
 
-from .output_helpers import (
-    TICKS_PER_SECOND,
-    Listener,
-    free_port,
-    push_in_thread,
-    run_output,
-    solid_frame,
-    wait_until,
-    worker_pids,
-)
+from .output_helpers import TICKS_PER_SECOND, Listener, push_in_thread, run_output, solid_frame, worker_pids
+
+pytestmark = pytest.mark.slow
 
 RED, BLUE = (81, 90, 240), (41, 240, 110)
 

@@ -241,6 +241,7 @@ def test_second_interrupt_costs_only_what_was_in_the_encoder(
     assert 100 < len(frame_times(tmp_path / f"o{suffix}")) < 200
 
 
+@pytest.mark.slow
 def test_encoders_print_nothing(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path[:0] = sys.argv[1:2]\n"

@@ -54,6 +54,7 @@ def test_pictures_of_a_burst_have_times_of_their_own(tmp_path: Path, suffix: str
     assert abs(late[-1]) <= tick / 2  # what comes after the burst is where it was
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [Fraction(1, 2), Fraction(25), None])
 def test_pictures_far_apart_are_all_in_the_file(tmp_path: Path, rate: Fraction | None) -> None:
     about = source_info(time_base=Fraction(1, 1000), average_fps=rate)

@@ -21,7 +21,7 @@ from streamcam.sources.cameras import camera
 from ..media_helpers import gradient_frame, write_audio, write_clip
 from ..mjpeg_server import mjpeg_camera
 from .camera_reader import TIMEOUT_SECONDS, error_of, read_camera
-from .test_http_source import serve_folder
+from .http_folder import serve_folder
 
 
 @pytest.fixture
@@ -57,6 +57,7 @@ def test_what_cannot_be_decoded_for_too_long_is_lost() -> None:
         door.wait_until(lambda: door.camera.reconnects, "return")
 
 
+@pytest.mark.slow
 def test_two_hundred_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "_FIRST_RETRY_SECONDS", 0.001)
     monkeypatch.setattr(camera, "_MAX_RETRY_SECONDS", 0.001)
@@ -78,6 +79,7 @@ def test_two_hundred_connections_leave_nothing_behind(monkeypatch: pytest.Monkey
     assert memory_then < memory * 1.05
 
 
+@pytest.mark.slow
 def test_a_file_at_its_own_rate(stream: Path) -> None:
     begin = time.monotonic()
     with read_camera(str(stream)) as door:
@@ -145,6 +147,7 @@ def test_a_recording_over_http_ends(clip: Path) -> None:
     assert door.error is None
 
 
+@pytest.mark.slow
 def test_hls_comes_in_segments_and_goes_on_in_real_time(stream: Path) -> None:
     with serve_folder(stream.parent) as base:
         head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"
@@ -174,12 +177,14 @@ def reader() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", READ], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root)
 
 
+@pytest.mark.slow
 def test_standard_input(stream: Path) -> None:
     with reader() as process:
         out, _ = process.communicate(stream.read_bytes(), timeout=TIMEOUT_SECONDS)
     assert out.decode().split() == ["25", "ended", "0"]
 
 
+@pytest.mark.slow
 def test_standard_input_that_is_silent_for_a_while(stream: Path) -> None:
     with reader() as process:
         assert process.stdin is not None

@@ -18,7 +18,7 @@ from streamcam import process
 from streamcam.errors import SourceError
 from streamcam.frames import WORKING_FORMATS, Frame
 from streamcam.options import SourceOptions
-from streamcam.sources import Source, open_source
+from streamcam.sources import open_source
 from tests.media_helpers import (
     COLORS,
     color_patches,
@@ -33,10 +33,7 @@ from tests.media_helpers import (
     write_image,
 )
 
-
-def read(path: Path | str, **options: Any) -> tuple[Source, list[Frame]]:
-    with open_source(SourceOptions(url=str(path), **options)) as source:
-        return source, list(source)
+from .reading import read
 
 
 def luma(frame: Frame) -> np.ndarray[Any, Any]:

@@ -12,15 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from streamcam.options import SourceOptions
-from streamcam.sources import open_source
 from streamcam.sources.image_headers import is_animated_png, is_mirrored, is_truncated
 from tests.media_helpers import gradient_frame, planes, write_clip
 
-
-def read(path):
-    with open_source(SourceOptions(url=str(path))) as source:
-        return source, list(source)
+from .reading import read
 
 
 def noise(width=96, height=64, seed=1):

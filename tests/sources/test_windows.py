@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from streamcam.errors import SourceError
-from streamcam.frames import Frame
-from streamcam.options import SourceOptions
-from streamcam.sources import Source, open_source
 from tests.media_helpers import gradient_frame, planes, write_clip
 
+from .reading import read
+
 STAMPS = [0, 40, 80, 9000, 9040, 31000]
-
-
-def read(path: Path, **options: Any) -> tuple[Source, list[Frame]]:
-    with open_source(SourceOptions(url=str(path), **options)) as source:
-        return source, list(source)
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "ffv1"), (".mp4", "libx264")])

@@ -1,14 +1,20 @@
-"""The browser fixtures."""
+"""A page over a fake controller, and a browser for the tests that need one."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from streamcam.options import ServerOptions
+from streamcam.web import serve
+from streamcam.web.server import Page
+
+from ..live.fake_controller import FakeController
 from .browser import BrowserPage
 
 _CHROMIUM, _DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -16,6 +22,24 @@ _CHROMIUM_FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --window-size=1280,800"
 )
+
+
+@pytest.fixture
+def controller() -> Iterator[FakeController]:
+    with FakeController("cam1", "cam2", size=(160, 96)) as controller:
+        yield controller
+
+
+@pytest.fixture
+def server(controller: FakeController) -> Iterator[Page]:
+    with serve(controller, ServerOptions(port=0)) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Page) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

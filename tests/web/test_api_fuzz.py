@@ -15,6 +15,8 @@ from streamcam.web.webrtc import WebRtcManager
 
 from ..live.fake_controller import FakeController
 
+pytestmark = pytest.mark.slow
+
 # A camera name that the fuzzer is likely to generate.
 _CONTROLLER = FakeController("0", "cam1", fps=10, size=(160, 96))
 _APP = make_app(_CONTROLLER, "", asyncio.Event(), WebRtcManager())

@@ -22,24 +22,6 @@ TOKEN = "a token; with ümlaut"
 
 
 @pytest.fixture
-def controller() -> Iterator[FakeController]:
-    with FakeController("cam1", "cam2", size=(160, 96)) as controller:
-        yield controller
-
-
-@pytest.fixture
-def server(controller: FakeController) -> Iterator[Page]:
-    with serve(controller, ServerOptions(port=0)) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Page) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture
 def guarded_server(controller: FakeController) -> Iterator[httpx.Client]:
     with (
         serve(controller, ServerOptions(port=0, token=TOKEN)) as server,
@@ -155,6 +137,7 @@ def test_missing_packages_name_the_command(monkeypatch: pytest.MonkeyPatch) -> N
         serve(FakeController(), ServerOptions(port=0))
 
 
+@pytest.mark.slow
 def test_serving_loads_nothing_heavy() -> None:
     code = (
         "import sys; from streamcam.web import server; "

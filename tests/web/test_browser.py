@@ -23,8 +23,10 @@ from streamcam.web import serve
 from streamcam.web.server import Page
 
 from ..live.fake_controller import FakeController
-from ..live.http_client import wait_until
+from ..waiting import wait_until
 from .browser import BrowserPage
+
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ from streamcam.options import ServerOptions
 from streamcam.web import serve
 from streamcam.web.server import Page
 
-from ..live.http_client import wait_until as soon
 from ..live.live_runs import Run, job, run_in_thread
+from ..waiting import wait_until as soon
 from .browser import BrowserPage
+
+pytestmark = pytest.mark.browser
 
 MOVING = "yard=lavfi:testsrc2=size=320x240:rate=25"
 

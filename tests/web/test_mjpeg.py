@@ -25,25 +25,8 @@ from streamcam.web import mjpeg, serve
 from streamcam.web.server import Page
 
 from ..live.fake_controller import FakeController
-from ..live.http_client import open_stream, read_jpegs, wait_until
-
-
-@pytest.fixture
-def controller() -> Iterator[FakeController]:
-    with FakeController("cam1", "cam2", size=(160, 96)) as controller:
-        yield controller
-
-
-@pytest.fixture
-def server(controller: FakeController) -> Iterator[Page]:
-    with serve(controller, ServerOptions(port=0)) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Page) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=20) as client:
-        yield client
+from ..live.http_client import open_stream, read_jpegs
+from ..waiting import wait_until
 
 
 def test_a_stream_is_jpegs_that_move(server: Page, controller: FakeController) -> None:

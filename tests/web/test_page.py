@@ -18,10 +18,9 @@ from streamcam import web as page
 from streamcam.live.status import OutputStatus
 from streamcam.options import ServerOptions
 from streamcam.web import serve
-from streamcam.web.server import Page
 
 from ..live.fake_controller import LABELS, LAYERS, METHODS, FakeController
-from ..live.http_client import wait_until
+from ..waiting import wait_until
 
 
 @pytest.fixture
@@ -29,18 +28,6 @@ def controller() -> Iterator[FakeController]:
     outputs = (OutputStatus("cam1", 'a "quoted" \\ place', "waiting", "no", 7, 2, 1),)
     with FakeController("cam1", "cam2", size=(160, 96), outputs=outputs) as controller:
         yield controller
-
-
-@pytest.fixture
-def server(controller: FakeController) -> Iterator[Page]:
-    with serve(controller, ServerOptions(port=0)) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Page) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=20) as client:
-        yield client
 
 
 def test_page_and_its_files_are_served(client: httpx.Client) -> None:

@@ -23,8 +23,10 @@ from streamcam.web import serve, webrtc
 from streamcam.web.server import Page
 
 from ..live.fake_controller import FakeController
-from ..live.http_client import wait_until as wait_in_thread
 from ..live.live_runs import job, run_in_thread
+from ..waiting import wait_until as wait_in_thread
+
+pytestmark = pytest.mark.slow
 
 aiortc = pytest.importorskip("aiortc", reason="needs aiortc: pip install 'streamcam[webrtc]'")
 ice = pytest.importorskip("aioice.ice")

@@ -17,7 +17,7 @@ from streamcam.web import app, serve, webrtc
 from streamcam.web.server import Page
 
 from ..live.fake_controller import FakeController
-from ..live.http_client import wait_until
+from ..waiting import wait_until
 from .browser import BrowserPage
 
 pytest.importorskip("aiortc", reason="needs aiortc: pip install 'streamcam[webrtc]'")
@@ -25,6 +25,8 @@ if not pytest.importorskip("aioice.ice").get_host_addresses(True, True):
     pytest.skip("needs a network address beside that of this machine alone", allow_module_level=True)
 
 from streamcam.web import webrtc_session
+
+pytestmark = pytest.mark.browser
 
 VIDEO = ".view video"
 
