@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 python3.11 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
 BIN := .venv/bin
 
-.PHONY: demo test check methods-sheet bench-peers bench-memory bench-methods bench-forward bench-faithfulness bench-leaks bench-every bench-startup bench-stages bench-devices bench-long bench-latency bench-presets bench clean
+.PHONY: demo test check docs gallery methods-sheet bench-peers bench-memory bench-methods bench-forward bench-faithfulness bench-leaks bench-every bench-startup bench-stages bench-devices bench-long bench-latency bench-presets bench clean
 
 demo: .venv/installed  ## annotates a sample clip; prints where the video and a contact sheet are
 	@$(BIN)/python scripts/demo.py
@@ -15,6 +15,12 @@ check: .venv/installed-dev  ## lint, format, types, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/installed-docs  ## the documentation site, in site/
+	$(BIN)/mkdocs build --strict --quiet
+
+gallery: .venv/installed  ## the pictures of the documentation's gallery
+	$(BIN)/python scripts/gallery.py
 
 methods-sheet: .venv/installed  ## the README's picture of all methods
 	@mkdir -p docs
@@ -36,6 +42,10 @@ bench-memory: .venv/installed  ## peak memory on one minute and on ten
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
 	@touch $@
 
 bench-methods: .venv/installed  ## what each method costs, and Grad-CAM against other libraries by itself
@@ -74,4 +84,4 @@ bench-presets: .venv/installed  ## what H.264's presets cost and what they make 
 bench: bench-forward bench-stages bench-presets bench-peers bench-methods bench-every bench-devices bench-startup bench-long bench-memory bench-latency  ## all of RESULTS.md that depends on speed; two hours on a quiet machine
 
 clean:
-	rm -rf .venv demo benchmarks/work .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	rm -rf .venv demo site benchmarks/work .mypy_cache .pytest_cache .ruff_cache build *.egg-info
