@@ -17,10 +17,11 @@ check: .venv/installed-dev  ## lint, format, types, import contract
 	$(BIN)/lint-imports
 
 docs: .venv/installed-docs  ## the documentation site, in site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 gallery: .venv/installed  ## the pictures of the documentation's gallery
 	$(BIN)/python scripts/gallery.py
+	$(BIN)/python scripts/tutorial_clip.py
 
 methods-sheet: .venv/installed  ## the README's picture of all methods
 	@mkdir -p docs

@@ -12,7 +12,7 @@ from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
-import docs_reference  # noqa: E402
+import docs_reference
 
 _COMMANDS = "reference/cli.md"
 _DECISIONS = "decisions/"

@@ -86,7 +86,9 @@ def command_parameters(callback: Callable[..., Any]) -> list[CommandParameter]:
 
 
 def _parameter(name: str, kind: Any, info: OptionInfo | ArgumentInfo, default: Any) -> CommandParameter:
-    kinds = [one for one in (get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)) if one is not NoneType]
+    kinds = [
+        one for one in (get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)) if one is not NoneType
+    ]
     repeatable = get_origin(kinds[0]) is list
     if repeatable:
         kinds = list(get_args(kinds[0]))
@@ -101,7 +103,9 @@ def _parameter(name: str, kind: Any, info: OptionInfo | ArgumentInfo, default: A
         long = f"--{name.replace('_', '-')}"
         names = given or ((long, f"--no-{long[2:]}") if kinds == [bool] else (long,))
         names = tuple(sorted(names, key=lambda one: not one.startswith("--")))
-    value = "switch" if kinds == [bool] else ", ".join(f"`{one}`" for one in (*choices, *([metavar] if metavar else [])))
+    value = (
+        "switch" if kinds == [bool] else ", ".join(f"`{one}`" for one in (*choices, *([metavar] if metavar else [])))
+    )
     return CommandParameter(info, names, value, _default(default, info, switch=kinds == [bool]), repeatable)
 
 

@@ -41,6 +41,7 @@ def clip(method: str, folder: Path) -> list[Image.Image]:
         target=TARGET,
         start=START,
         end=START + SECONDS,
+        every=KEEP_EVERY,
         caption=False,
         alpha=0.75,
         codec="ffv1",

@@ -100,9 +100,7 @@ def test_languages_are_known(page: str) -> None:
         ("streamcam proces holiday.mp4", "No such command"),
     ],
 )
-def test_a_wrong_command_is_noticed(
-    line: str, message: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_command_is_noticed(line: str, message: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     block = Block("a page", 1, "console", "", f"$ {line}\n")
     (command,) = commands(block)
     with pytest.raises(AssertionError, match=message):

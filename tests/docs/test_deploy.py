@@ -62,8 +62,8 @@ def test_image_builds_and_runs(name: str, tmp_path: Path) -> None:
     run = ["docker", "run", "--rm", "--volume", f"{tmp_path}:/data", tag]
     subprocess.run([*run, "process", "chelsea.png"], check=True)
     assert (tmp_path / "chelsea.gradcam.png").stat().st_size > 1000
-    told = subprocess.run([*run, "doctor"], check=True, capture_output=True, text=True).stdout
-    assert "no C compiler" not in told
+    report = subprocess.run([*run, "doctor"], check=True, capture_output=True, text=True).stdout
+    assert "no C compiler" not in report
 
 
 def test_unit_is_valid(tmp_path: Path) -> None:
