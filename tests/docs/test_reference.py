@@ -54,7 +54,8 @@ def test_json_example_has_the_keys_of_a_run(tmp_path: Path, clip: Path) -> None:
 
 def test_docstring_entries_document_each_of_their_names() -> None:
     split_names = pytest.importorskip("scripts.griffe_names", reason="needs the extra docs").split_names
-    text = "Summary.\n\nAttributes:\n    width, height: of a frame;\n        0 before.\n    fps: rate, a second.\n\nA, b: text."
+    entries = ["    width, height: of a frame;", "        0 before.", "    fps: rate, a second."]
+    text = "\n".join(["Summary.", "", "Attributes:", *entries, "", "A, b: text."])
     assert split_names(text).splitlines() == [
         "Summary.",
         "",
