@@ -86,7 +86,7 @@ def test_unit_and_environment_make_a_valid_command(monkeypatch: pytest.MonkeyPat
         line.split("=", 1) for line in (DEPLOY / "camera.env").read_text().splitlines() if line and line[0] != "#"
     )
     unit = (DEPLOY / "streamcam@.service").read_text()
-    (command,) = re.findall(r"^ExecStart=\S+ (.+)$", unit, re.MULTILINE)
+    (command,) = re.findall(r"^ExecStart=\S+ (.+)$", unit.replace("\\\n", " "), re.MULTILINE)
     line = command.replace("%i", "door")
     for name, value in environment.items():
         line = line.replace(f"${{{name}}}", shlex.quote(value)).replace(f"${name}", value)
