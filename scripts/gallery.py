@@ -22,7 +22,7 @@ START, SECONDS, FPS = 11.2, 2.4, 20
 """The part of the clip in which the bird turns and walks away."""
 
 KEEP_EVERY = 2
-WIDTH, QUALITY, CLIP_QUALITY = 300, 72, 45
+WIDTH, QUALITY, CLIP_QUALITY = 300, 72, 52
 
 
 def still(name: str) -> NDArray[np.uint8]:
@@ -42,6 +42,7 @@ def clip(method: str, folder: Path) -> list[Image.Image]:
         start=START,
         end=START + SECONDS,
         every=KEEP_EVERY,
+        scale="frame",
         caption=False,
         alpha=0.75,
         codec="ffv1",

@@ -39,7 +39,7 @@ def main() -> None:
         for column, overlay in enumerate(overlays):
             image.paste(Image.fromarray(overlay).resize((width, height)), (column * (width + GAP), 0))
         images.append(image)
-    images[0].save(CLIP, save_all=True, append_images=images[1:], duration=MILLISECONDS, loop=0, quality=60, method=6)
+    images[0].save(CLIP, save_all=True, append_images=images[1:], duration=MILLISECONDS, loop=0, quality=45, method=6)
     print(f"{CLIP}: {CLIP.stat().st_size / 2**10:.0f} KiB")
 
 
