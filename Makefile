@@ -37,7 +37,7 @@ bench-memory: .venv/installed  ## peak memory on one minute and on ten
 	@test -n "$(PYTHON)" || { echo "streamcam needs Python 3.11, 3.12 or 3.13 (make PYTHON=/path/to/python)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/installed: .venv/bin/python pyproject.toml streamcam/compose/lay.c
+.venv/installed: .venv/bin/python pyproject.toml streamcam/compose/blend.c
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
