@@ -184,27 +184,27 @@ def metrics_reference() -> str:
 
 def collected_metrics() -> list[Any]:
     """Return the metrics of a made-up run with one camera and one output."""
-    from streamcam.live.page.metrics import registry_of
-    from streamcam.live.status import CameraStatus, OutletStatus, Settings, Status
+    from streamcam.web.metrics import make_registry
+    from streamcam.live.status import CameraStatus, OutputStatus, Settings, Status
 
     settings = Settings("gradcam", "auto", ("top",), 0.6, "turbo", True)
     camera = CameraStatus("door", "rtsp://192.0.2.7/stream", "live")
-    output = OutletStatus("door", "door.mp4", "running")
+    output = OutputStatus("door", "door.mp4", "running")
     status = Status((camera,), (output,), settings)
 
     class Run:
         def status(self) -> Status:
             return status
 
-    return list(registry_of(Run()).collect())  # type: ignore[arg-type]
+    return list(make_registry(Run()).collect())  # type: ignore[arg-type]
 
 
 def routes_reference() -> str:
     """Return a table of the dashboard's addresses, read from its OpenAPI description."""
     from fastapi import FastAPI
 
-    from streamcam.live.page import api
-    from streamcam.live.page import app as page
+    from streamcam.web import api
+    from streamcam.web import app as page
 
     application = FastAPI()
     application.include_router(page.router)

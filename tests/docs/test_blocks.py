@@ -165,7 +165,7 @@ def begin_no_run(patch: pytest.MonkeyPatch) -> None:
         raise typer.Exit(PARSED)
 
     patch.setattr("streamcam.pipeline.run", parsed)
-    patch.setattr("streamcam.live.road.run_live", parsed)
+    patch.setattr("streamcam.live.pipeline.run_live", parsed)
     patch.setattr("streamcam.bench.result.bench", parsed)
 
 

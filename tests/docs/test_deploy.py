@@ -91,7 +91,7 @@ def test_unit_and_environment_make_a_valid_command(monkeypatch: pytest.MonkeyPat
     for name, value in environment.items():
         line = line.replace(f"${{{name}}}", shlex.quote(value)).replace(f"${name}", value)
     seen = []
-    monkeypatch.setattr("streamcam.live.road.run_live", lambda job, **_: seen.append(job) or sys.exit(0))
+    monkeypatch.setattr("streamcam.live.pipeline.run_live", lambda job, **_: seen.append(job) or sys.exit(0))
     monkeypatch.setenv("STREAMCAM_TOKEN", environment["STREAMCAM_TOKEN"])
     result = CliRunner().invoke(app, shlex.split(line))
     assert result.exit_code == 0, result.output
