@@ -29,6 +29,7 @@ format: .venv/installed-dev  ## Format the code and apply safe lint fixes
 	$(BIN)/ruff format .
 
 wheels: .venv/bin/python  ## Build the wheel of this platform, for all Pythons, into dist/
+	rm -rf build  # files of earlier builds would be in the wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 

@@ -61,7 +61,7 @@ def titled_sheet(images: Sequence[Pixels], titles: Sequence[str], columns: int, 
 def _write(images: Sequence[Pixels], titles: Sequence[str] | None, columns: int, path: Path) -> None:
     height, width = images[0].shape[:2]
     gap = max(2, min(width, height) // 60)
-    text = max(11, height // 16)
+    text = max(11, height // 11)
     head = 0 if titles is None else round(text * 1.5)
     rows = -(-len(images) // columns)
     sheet = np.full((rows * (head + height + gap) + gap, columns * (width + gap) + gap, 3), _DARK, np.uint8)
