@@ -54,7 +54,7 @@ include benchmarks/targets.mk
 	@test -n "$(PYTHON)" || { echo "streamcam needs Python 3.11, 3.12 or 3.13 (make PYTHON=/path/to/python)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/installed: .venv/bin/python pyproject.toml setup.py streamcam/compose/lay.c
+.venv/installed: .venv/bin/python pyproject.toml setup.py streamcam/compose/blend.c
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 

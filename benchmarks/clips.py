@@ -24,22 +24,22 @@ UNIT_SECONDS = 20
 
 def encode(seconds: int, out: Path) -> None:
     """Encodes the sample, repeated until the clip is full, each tick showing the last frame due by then."""
-    pictures = list(_pictures())
-    length = pictures[-1][0] + Fraction(1, RATE)
+    frames = list(_sample_frames())
+    length = frames[-1][0] + Fraction(1, RATE)
     with av.open(str(out), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"preset": "veryfast", "crf": "20"})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         for tick in range(seconds * RATE):
             due = Fraction(tick, RATE) % length
-            picture = next(picture for time, picture in reversed(pictures) if time <= due)
-            picture.pts, picture.time_base = tick, Fraction(1, RATE)
-            picture.pict_type = PictureType.NONE
-            container.mux(stream.encode(picture))
+            image = next(picture for time, picture in reversed(frames) if time <= due)
+            image.pts, image.time_base = tick, Fraction(1, RATE)
+            image.pict_type = PictureType.NONE
+            container.mux(stream.encode(image))
         container.mux(stream.encode())
 
 
-def _pictures() -> Iterator[tuple[Fraction, VideoFrame]]:
+def _sample_frames() -> Iterator[tuple[Fraction, VideoFrame]]:
     """The sample's frames at the clip's size with their time in seconds from the first one."""
     reformatter = VideoReformatter()
     with av.open(str(SAMPLE)) as container:

@@ -26,22 +26,22 @@ RESULTS = BENCHMARKS / "RESULTS.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ProcessMeasurement:
     """One process from its start to its end.
 
     Attributes:
-        wall, cpu: seconds; cpu is user and system time of the process and of the children it waited for.
-        peak: largest resident memory of any one of these processes, MiB.
+        wall_seconds, cpu_seconds: seconds; cpu is user and system time of the process and of the children it waited for.
+        peak_memory_mib: largest resident memory of any one of these processes, MiB.
         report: the JSON object on its last line of standard output.
     """
 
-    wall: float
-    cpu: float
-    peak: float
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_mib: float
     report: dict[str, Any]
 
 
-def measure(command: Sequence[str | Path]) -> Measured:
+def measure(command: Sequence[str | Path]) -> ProcessMeasurement:
     """Runs a command and reads its last line of output as JSON; ends the benchmark where the command fails."""
     arguments = [str(part) for part in command]
     with tempfile.TemporaryFile("w+") as errors:
@@ -58,21 +58,21 @@ def measure(command: Sequence[str | Path]) -> Measured:
             tail = "\n".join((output + errors.read()).splitlines()[-20:])
             sys.exit(f"{' '.join(arguments)}\nended with {process.returncode}:\n{tail}")
     report = json.loads(output.splitlines()[-1])
-    return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, report)
+    return ProcessMeasurement(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, report)
 
 
-def streamcam(clip: Path, out: Path) -> list[str | Path]:
+def streamcam_command(clip: Path, out: Path) -> list[str | Path]:
     """The command of streamcam's case: what a user types, but for the fit, which gives all cases the same 224x224."""
     command = [sys.executable, "-m", "streamcam", "process", clip, "-o", out, "--fit", "stretch"]
     return [*command, "--overwrite", "--json", "--quiet"]
 
 
-def say(line: str) -> None:
+def log_progress(line: str) -> None:
     """Tells the one who waits how far it is."""
     print(line, file=sys.stderr, flush=True)
 
 
-def spread(values: Sequence[float], digits: int = 1) -> str:
+def format_median(values: Sequence[float], digits: int = 1) -> str:
     """``median (smallest–largest)``; the median alone of a single value."""
     median = f"{statistics.median(values):,.{digits}f}"
     if len(values) == 1:
@@ -86,12 +86,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
-def cores() -> int:
+def usable_cores() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def machine() -> str:
+def machine_summary() -> str:
     """Processor, cores, memory and date in one line, without names or places."""
     fields = dict(_field(line) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
     memory = dict(_field(line) for line in Path("/proc/meminfo").read_text().splitlines())["MemTotal"]
@@ -99,7 +99,7 @@ def machine() -> str:
     has = [flag for flag in known if flag in fields.get("flags", "").split()]
     return (
         f"{fields.get('model name', platform.machine())} ({', '.join(has) or 'no vector extension told'}), "
-        f"{cores()} cores, {int(memory.split()[0]) / 2**20:.0f} GiB, "
+        f"{usable_cores()} cores, {int(memory.split()[0]) / 2**20:.0f} GiB, "
         f"{platform.system()}, Python {platform.python_version()}; {time.strftime('%Y-%m-%d')}"
     )
 

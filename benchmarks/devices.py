@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 
-from common import BENCHMARKS, REPOSITORY, machine, say, spread, table, write_section
+from common import BENCHMARKS, REPOSITORY, format_median, log_progress, machine_summary, table, write_section
 
 CASE = BENCHMARKS / "cases" / "replicas.py"
 CLIP = REPOSITORY / "samples" / "cockatoo.mp4"
@@ -29,12 +29,12 @@ def main() -> None:
     found: dict[tuple[int, str], list[dict[str, float]]] = {case: [] for case in cases}
     for number in range(rounds):
         for count, failing in cases:
-            say(f"round {number + 1} of {rounds}: {count} {failing}")
-            found[count, failing].append(measured(count, failing))
-    write_section("devices", written(found))
+            log_progress(f"round {number + 1} of {rounds}: {count} {failing}")
+            found[count, failing].append(measure_case(count, failing))
+    write_section("devices", format_section(found))
 
 
-def measured(count: int, failing: str) -> dict[str, float]:
+def measure_case(count: int, failing: str) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, CASE, CLIP, *([failing] if failing else [])],
         env={**os.environ, "STREAMCAM_CPU_DEVICES": str(count)},
@@ -46,7 +46,7 @@ def measured(count: int, failing: str) -> dict[str, float]:
     return result
 
 
-def written(found: dict[tuple[int, str], list[dict[str, float]]]) -> str:
+def format_section(found: dict[tuple[int, str], list[dict[str, float]]]) -> str:
     alone = found[1, ""]
     rows = []
     for (count, failing), measured in found.items():
@@ -57,8 +57,8 @@ def written(found: dict[tuple[int, str], list[dict[str, float]]]) -> str:
                 f"{measured[0]['frames']}",
                 "yes" if all(one["ordered"] for one in measured) else "NO",
                 "yes" if {one["digest"] for one in measured} == {alone[0]["digest"]} else "NO",
-                spread([1000 * one["cpu"] for one in measured]),
-                spread(ratios, 2),
+                format_median([1000 * one["cpu"] for one in measured]),
+                format_median(ratios, 2),
             )
         )
     head = ("replicas", "frames out", "in order", "maps bit for bit those of one", "CPU, ms a frame", "÷ one, CPU")
@@ -68,7 +68,7 @@ The cockatoo sample (280 frames), embedded model, Grad-CAM in float32, `--device
 several devices; each case a fresh process. On real devices each has its own arithmetic units: here they share two
 cores, so this shows that nothing is lost, mixed up or made dearer. Made by `make bench-devices`.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {table(head, rows)}"""
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import WORK, say
+from common import WORK, log_progress
 
 REQUIREMENTS = {
     "keras": (
@@ -50,15 +50,15 @@ def make(name: str) -> None:
     """Makes an environment unless it was finished before with the same requirements."""
     folder = WORK / f"env-{name}"
     stamp = folder / "requirements.txt"
-    wanted = "\n".join(" ".join(call) for call in REQUIREMENTS[name])
-    if stamp.exists() and stamp.read_text() == wanted:
+    requirements = "\n".join(" ".join(call) for call in REQUIREMENTS[name])
+    if stamp.exists() and stamp.read_text() == requirements:
         return
-    say(f"making the {name} environment (some minutes, 1–3 GB)")
+    log_progress(f"making the {name} environment (some minutes, 1–3 GB)")
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     for call in REQUIREMENTS[name]:
         subprocess.run([python(name), "-m", "pip", "install", "--quiet", *call], check=True)
-    stamp.write_text(wanted)
+    stamp.write_text(requirements)
 
 
 if __name__ == "__main__":

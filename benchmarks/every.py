@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import REPOSITORY, machine, say, table, write_section
+from common import REPOSITORY, log_progress, machine_summary, table, write_section
 from numpy.typing import NDArray
 
-from streamcam.config import DEFAULT_CHANGE, ExplainOptions, ModelOptions, make_job
 from streamcam.engine import load_explainer
-from streamcam.frames import Explained
-from streamcam.pipeline import Summary, Watcher, run
+from streamcam.frames import ExplainedFrame
+from streamcam.options import DEFAULT_CHANGE_THRESHOLD, ExplainOptions, ModelOptions, make_job
+from streamcam.pipeline import RunCallbacks, Summary, run
 
 CLIPS = ("cockatoo.mp4", "samoyed_640_nogps.mp4", "samoyed_1080p_nogps.mp4")
-BETWEEN = ("hold", "linear", "flow")
+INTERPOLATIONS = ("hold", "linear", "flow")
 EVERY: tuple[Any, ...] = (2, 4, 8, "auto")
-CHANGES = (0.06, 0.10, 0.14, 0.18, 0.22)
+CHANGE_THRESHOLDS = (0.06, 0.10, 0.14, 0.18, 0.22)
 """Bounds of the second table."""
 
 
@@ -35,27 +35,27 @@ class Run:
     summary: Summary
     maps: NDArray[np.float64]
     classes: NDArray[np.int64]
-    cpu: float
+    cpu_seconds: float
 
 
-def explained(clip: str, explainer: Any, **options: Any) -> Run:
+def process_clip(clip: str, explainer: Any, **options: Any) -> Run:
     """Takes a clip through the road."""
-    say(f"{clip} {options}")
+    log_progress(f"{clip} {options}")
     maps: list[NDArray[np.float32]] = []
     classes: list[int | None] = []
     began = 0.0
 
-    def ready() -> None:
+    def on_ready() -> None:
         nonlocal began
         began = time.process_time()
 
-    def frame(item: Explained) -> None:
-        maps.append(item.evidence[0].heatmap.ravel())
-        classes.append(item.evidence[0].target)
+    def on_frame(item: ExplainedFrame) -> None:
+        maps.append(item.attributions[0].heatmap.ravel())
+        classes.append(item.attributions[0].class_index)
 
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(str(REPOSITORY / "samples" / clip), str(Path(folder, "out.mp4")), **options)
-        summary = run(job, explainer=explainer, watcher=Watcher(ready=ready, frame=frame))
+        summary = run(job, explainer=explainer, callbacks=RunCallbacks(on_ready=on_ready, on_frame=on_frame))
     assert summary.frames_explained + summary.frames_held == summary.frames_out == len(maps)
     return Run(summary, np.stack(maps).astype(np.float64), np.array(classes), time.process_time() - began)
 
@@ -68,7 +68,7 @@ def cosines(maps: NDArray[np.float64], dense: NDArray[np.float64]) -> NDArray[np
     return np.where((norms[0] == 0) & (norms[1] == 0), 1.0, cosine)
 
 
-def told_by_class(run_: Run, dense: Run) -> str:
+def summarize_by_class(run_: Run, dense: Run) -> str:
     """How the error of a run is shared out between frames of the class that is explained and frames of another."""
     cosine = cosines(run_.maps, dense.maps)
     same = run_.classes == dense.classes
@@ -85,13 +85,13 @@ def main() -> None:
     bounds: dict[str, list[list[str]]] = {clip: [] for clip in CLIPS}
     shares: list[str] = []
     explainer = load_explainer(ModelOptions(), ExplainOptions())
-    explained(CLIPS[-1], explainer)  # the first run warms the caches
-    dense = {clip: explained(clip, explainer) for clip in CLIPS}
+    process_clip(CLIPS[-1], explainer)  # the first run warms the caches
+    dense = {clip: process_clip(clip, explainer) for clip in CLIPS}
 
-    def measured(clip: str, name: str, explainer: Any, **options: Any) -> list[str]:
-        done = explained(clip, explainer, **options)
+    def measure_row(clip: str, name: str, explainer: Any, **options: Any) -> list[str]:
+        done = process_clip(clip, explainer, **options)
         if (clip, name) == (CLIPS[0], "auto, hold"):
-            shares.append(told_by_class(done, dense[clip]))
+            shares.append(summarize_by_class(done, dense[clip]))
         summary, cosine = done.summary, cosines(done.maps, dense[clip].maps)
         return [
             f"{clip}, {name}",
@@ -99,30 +99,34 @@ def main() -> None:
             f"{summary.frames_out / summary.frames_explained:.1f}",
             f"{cosine.mean():.4f}",
             f"{cosine.min():.3f}",
-            f"{done.cpu / dense[clip].cpu:.2f}",
+            f"{done.cpu_seconds / dense[clip].cpu_seconds:.2f}",
         ]
 
     for every in EVERY:
         explainer = load_explainer(ModelOptions(), ExplainOptions())
         for clip in CLIPS:
-            for between in BETWEEN:
-                rows[clip].append(measured(clip, f"{every}, {between}", explainer, every=every, between=between))
+            for interpolation in INTERPOLATIONS:
+                rows[clip].append(
+                    measure_row(clip, f"{every}, {interpolation}", explainer, every=every, interpolation=interpolation)
+                )
             if every == "auto":
-                bounds[clip] = [measured(clip, f"{c:.2f}", explainer, every=every, change=c) for c in CHANGES]
+                bounds[clip] = [
+                    measure_row(clip, f"{c:.2f}", explainer, every=every, change_threshold=c) for c in CHANGE_THRESHOLDS
+                ]
     head = ["explained", "times fewer", "mean cosine", "smallest", "CPU time"]
     write_section(
         "every",
         f"""## Fewer frames explained
 
-`streamcam process --every … --between …`, embedded model, Grad-CAM of the most probable class: cosine of each frame's
+`streamcam process --every … --interpolation …`, embedded model, Grad-CAM of the most probable class: cosine of each frame's
 map to the one of `--every 1`, and the CPU time of the whole road (decoding, drawing and encoding too) as a part of that
 of `--every 1`, from a single run each. Made by `make bench-every`.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {table(["clip, every, between", *head], [row for clip in CLIPS for row in rows[clip]])}
 
-`--every auto --between hold` by its bound (`--change`; {DEFAULT_CHANGE:g} is the default):
+`--every auto --interpolation hold` by its bound (`--change-threshold`; {DEFAULT_CHANGE_THRESHOLD:g} is the default):
 
 {table(["clip, change", *head], [row for clip in CLIPS for row in bounds[clip]])}
 

@@ -14,7 +14,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from common import REPOSITORY, machine, say, table, write_section
+from common import REPOSITORY, log_progress, machine_summary, table, write_section
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,85 +30,86 @@ RANDOM = 3
 """Random maps that are averaged over."""
 CLIPS = {"samoyed_640_nogps.mp4": (258, 5), "cockatoo.mp4": (89, 8)}
 """Class, and how many frames are taken."""
-STILLS = {"chelsea.png": 285, "coffee.png": 967}
-LEAST = 0.3
+IMAGES = {"chelsea.png": 285, "coffee.png": 967}
+MIN_PROBABILITY = 0.3
 CHANCE, MIDDLE = "random", "Gaussian in the middle"
 
 
 def main() -> None:
     """Scores everything and writes the section."""
-    pictures, classes, names = samples()
+    images, classes, names = samples()
     areas: dict[str, list[tuple[float, float]]] = {}
     for method in METHODS:
-        say(method)
+        log_progress(method)
         areas[method] = [
-            score(picture, ranking(method, picture, target), target)
-            for picture, target in zip(pictures, classes, strict=True)
+            score(image, ranking(method, image, target), target) for image, target in zip(images, classes, strict=True)
         ]
     rng = np.random.default_rng(0)
     chance = [
         [score(picture, rng.random((SIDE, SIDE)), target) for _ in range(RANDOM)]
-        for picture, target in zip(pictures, classes, strict=True)
+        for picture, target in zip(images, classes, strict=True)
     ]
     areas[CHANCE] = [tuple(np.mean(runs, axis=0)) for runs in chance]  # type: ignore[misc]
     rows, columns = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
     middle = np.exp(-(rows**2 + columns**2) / (2 * (SIDE / 4) ** 2))
-    areas[MIDDLE] = [score(picture, middle, target) for picture, target in zip(pictures, classes, strict=True)]
+    areas[MIDDLE] = [score(picture, middle, target) for picture, target in zip(images, classes, strict=True)]
     write_section("faithfulness", report(areas, names))
 
 
 def samples() -> tuple[list[NDArray[np.uint8]], list[int], list[str]]:
     """Pictures of 224×224 on which the model sees the class that is in them."""
     found = []
-    for name, target in STILLS.items():
+    for name, target in IMAGES.items():
         found.append((np.asarray(Image.open(REPOSITORY / "samples" / name).convert("RGB")), target, name))
     for name, (target, count) in CLIPS.items():
         with av.open(str(REPOSITORY / "samples" / name)) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-        seen = classified(frames, target)
+        seen = frames_of_class(frames, target)
         chosen = [seen[n] for n in np.linspace(0, len(seen) - 1, min(count, len(seen))).astype(int)]
         found += [(frames[n], target, name) for n in chosen]
-    pictures = [cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture, _, _ in found]
-    return pictures, [target for _, target, _ in found], [name for _, _, name in found]
+    images = [cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image, _, _ in found]
+    return images, [target for _, target, _ in found], [name for _, _, name in found]
 
 
-CLASSES = [*STILLS.values(), *(target for target, _ in CLIPS.values())]
-_MADE: dict[str, streamcam.Explainer] = {}
+CLASSES = [*IMAGES.values(), *(target for target, _ in CLIPS.values())]
+_EXPLAINERS: dict[str, streamcam.Explainer] = {}
 
 
-def explained(method: str, pictures: Any, target: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def explain(method: str, images: Any, target: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Maps and probabilities for a class."""
-    if method not in _MADE:
-        _MADE[method] = streamcam.Explainer(method=method, target=CLASSES, fit="stretch", precision="float32")
-    found = _MADE[method].explain(pictures)
+    if method not in _EXPLAINERS:
+        _EXPLAINERS[method] = streamcam.Explainer(method=method, target=CLASSES, fit="stretch", precision="float32")
+    found = _EXPLAINERS[method].explain(images)
     return found.maps[:, CLASSES.index(target)], found.probabilities[:, CLASSES.index(target)]
 
 
-def probabilities(pictures: NDArray[np.uint8], target: int) -> NDArray[np.float32]:
+def probabilities(images: NDArray[np.uint8], target: int) -> NDArray[np.float32]:
     """Of a class; the cheapest method tells it along with its maps."""
-    return explained("activations", pictures, target)[1]
+    return explain("activations", images, target)[1]
 
 
-def classified(frames: list[NDArray[np.uint8]], target: int) -> list[int]:
+def frames_of_class(frames: list[NDArray[np.uint8]], target: int) -> list[int]:
     """Every eighth frame on which the class is more probable than not."""
     numbers = list(range(0, len(frames), 8))
     small = np.stack([cv2.resize(frames[n], (SIDE, SIDE), interpolation=cv2.INTER_AREA) for n in numbers])
-    return [n for n, probability in zip(numbers, probabilities(small, target), strict=True) if probability > LEAST]
+    return [
+        n for n, probability in zip(numbers, probabilities(small, target), strict=True) if probability > MIN_PROBABILITY
+    ]
 
 
-def ranking(method: str, picture: NDArray[np.uint8], target: int) -> NDArray[np.float64]:
+def ranking(method: str, image: NDArray[np.uint8], target: int) -> NDArray[np.float64]:
     """A map as large as the picture (half-pixel bilinear), in its own order: of signed ones what is for the class."""
-    heatmap = explained(method, picture, target)[0][0]
-    rows, columns = Geometry((SIDE, SIDE), (SIDE, SIDE), (SIDE, SIDE)).undo(heatmap.shape[::-1])
+    heatmap = explain(method, image, target)[0][0]
+    rows, columns = Geometry((SIDE, SIDE), (SIDE, SIDE), (SIDE, SIDE)).upsample_matrices(heatmap.shape[::-1])
     return np.asarray(rows @ heatmap @ columns.T, np.float64)
 
 
-def score(picture: NDArray[np.uint8], importance: NDArray[Any], target: int) -> tuple[float, float]:
+def score(image: NDArray[np.uint8], importance: NDArray[Any], target: int) -> tuple[float, float]:
     """Deletion and insertion area, 0–1, by trapezoids."""
     order = np.argsort(-importance.ravel(), kind="stable")
-    flat = picture.reshape(-1, 3)
+    flat = image.reshape(-1, 3)
     grey = np.broadcast_to(np.rint(flat.mean(0)).astype(np.uint8), flat.shape)
-    blurred = cv2.GaussianBlur(picture, (0, 0), BLUR).reshape(-1, 3)
+    blurred = cv2.GaussianBlur(image, (0, 0), BLUR).reshape(-1, 3)
     curves = []
     for start, end in ((flat, grey), (blurred, flat)):
         stages = []
@@ -116,7 +117,7 @@ def score(picture: NDArray[np.uint8], importance: NDArray[Any], target: int) -> 
             now = start.copy()
             changed = order[: round(step / STEPS * len(order))]
             now[changed] = end[changed]
-            stages.append(now.reshape(picture.shape))
+            stages.append(now.reshape(image.shape))
         curves.append(probabilities(np.stack(stages), target))
     deletion, insertion = (float(np.trapezoid(curve, dx=1 / STEPS)) for curve in curves)
     return deletion, insertion
@@ -129,12 +130,12 @@ def report(areas: dict[str, list[tuple[float, float]]], names: list[str]) -> str
     for method in sorted(areas, key=lambda method: -statistics.fmean(gains[method])):
         deletions, insertions = zip(*areas[method], strict=True)
         better = [
-            sum(own > other for own, other in zip(gains[method], gains[rival], strict=True))
+            sum(gain > other for gain, other in zip(gains[method], gains[rival], strict=True))
             for rival in (CHANCE, MIDDLE)
         ]
         values = (deletions, insertions, gains[method])
-        told = (f"{statistics.fmean(value):.3f} ± {statistics.pstdev(value):.3f}" for value in values)
-        rows.append([method, *told, *(f"{count} of {len(names)}" for count in better)])
+        columns = (f"{statistics.fmean(value):.3f} ± {statistics.pstdev(value):.3f}" for value in values)
+        rows.append([method, *columns, *(f"{count} of {len(names)}" for count in better)])
     head = ["method", "deletion ↓", "insertion ↑", "insertion − deletion", "beats random", "beats the middle"]
     counted = ", ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
     return f"""## Faithfulness
@@ -145,7 +146,7 @@ large is good), {STEPS} steps, embedded model, 224×224, mean ± standard deviat
 middle has a standard deviation of a quarter of the side: the objects of these samples lie there. Made by
 `make bench-faithfulness`; no figure depends on the machine's speed.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {table(head, rows)}"""
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import environments
-from common import BENCHMARKS, WORK, machine, measure, say, spread, table, write_section
+from common import BENCHMARKS, WORK, format_median, log_progress, machine_summary, measure, table, write_section
 
 CASES = BENCHMARKS / "cases"
 GRAPHS = WORK / "forward"
 MODELS = ("efficientnet-lite0", "MobileNetV2", "ResNet50", "EfficientNetB0", "ConvNeXtTiny")
 BATCHES = (16, 8, 1)
 ROUNDS = 3
-WANTED = dict.fromkeys(MODELS[:3], "≤ 1.10")
+LIMITS = dict.fromkeys(MODELS[:3], "≤ 1.10")
 
 
 def main() -> None:
@@ -28,26 +28,34 @@ def main() -> None:
     rows, agreement, versions = [], [], {}
     for model in MODELS:
         for precision in precisions:
-            found = _taken_in_turns(model, precision)
+            found = _measure_in_turns(model, precision)
             versions.update({side: runs[0]["version"] for side, runs in found.items()})
             for batch in map(str, BATCHES):
                 ours, theirs = ([run["cpu"][batch] for run in found[side]] for side in ("streamcam", "openvino"))
                 ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-                wanted = WANTED.get(model, "–")
-                rows.append([f"{model}, {precision}, {batch}", spread(ours), spread(theirs), spread(ratios, 2), wanted])
+                limit = LIMITS.get(model, "–")
+                rows.append(
+                    [
+                        f"{model}, {precision}, {batch}",
+                        format_median(ours),
+                        format_median(theirs),
+                        format_median(ratios, 2),
+                        limit,
+                    ]
+                )
             freezing = statistics.median(run["freezing"] for run in found["streamcam"])
-            agreement.append([f"{model}, {precision}", *_compared(), f"{freezing:.1f}"])
+            agreement.append([f"{model}, {precision}", *_compare_logits(), f"{freezing:.1f}"])
     head = ["model, precision, batch", "streamcam, ms", "OpenVINO, ms", "streamcam ÷ OpenVINO", "wanted"]
-    told = ["model, precision", "largest difference", "largest logit", "cosine", "freezing, CPU s"]
-    write_section("forward", _text(table(head, rows), table(told, agreement), versions))
+    agreement_head = ["model, precision", "largest difference", "largest logit", "cosine", "freezing, CPU s"]
+    write_section("forward", _text(table(head, rows), table(agreement_head, agreement), versions))
 
 
-def _taken_in_turns(model: str, precision: str) -> dict[str, list[dict[str, Any]]]:
+def _measure_in_turns(model: str, precision: str) -> dict[str, list[dict[str, Any]]]:
     pythons = {"streamcam": (sys.executable, "forward_tensorflow.py"), "openvino": (_openvino(), "forward_openvino.py")}
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in pythons}
     for number in range(ROUNDS):
         for side, (python, case) in pythons.items():
-            say(f"{model}, {precision}, round {number + 1}: {side}")
+            log_progress(f"{model}, {precision}, round {number + 1}: {side}")
             out = GRAPHS / f"logits-{side}.bin"
             found[side].append(
                 measure([python, CASES / case, GRAPHS, model, precision, out, *map(str, BATCHES)]).report
@@ -59,7 +67,7 @@ def _openvino() -> Path:
     return environments.python("openvino")
 
 
-def _compared() -> list[str]:
+def _compare_logits() -> list[str]:
     report = measure([sys.executable, CASES / "forward_agreement.py", *sorted(GRAPHS.glob("logits-*.bin"))]).report
     return [f"{report['difference']:.1e}", f"{report['largest']:.1f}", f"{report['cosine']:.6f}"]
 
@@ -73,7 +81,7 @@ precision as its hint. Medians of {ROUNDS} rounds of fresh processes in turns, s
 within a round. All but the embedded model have random weights. TensorFlow {versions["streamcam"]}, OpenVINO
 {versions["openvino"].partition("-")[0]}. Made by `make bench-forward`.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {times}
 

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import REPOSITORY, machine, say, table, write_section
+from common import REPOSITORY, log_progress, machine_summary, table, write_section
 
 sys.path.insert(0, str(REPOSITORY))
 from tests.rtsp_server import RtspServer, free_port
 
 SIZE = 640, 360
 RATE = 25
-SETTLING = 20
+WARM_UP_SECONDS = 20
 """Seconds at the beginning that are not looked at: the model is compiled in them."""
 
 
@@ -48,7 +48,7 @@ class Live:
         command = [sys.executable, "-m", "streamcam", "live", *(camera.url for camera in cameras), "--json", "--quiet"]
         command += ["--http", f"127.0.0.1:{self.port}", "--duration", str(seconds), *options]
         self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-        self._began = time.monotonic()
+        self._start_time = time.monotonic()
 
     def status(self) -> dict[str, Any] | None:
         """What the API says; None before it answers."""
@@ -58,7 +58,7 @@ class Live:
         except OSError:
             return None
 
-    def until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
         """Waits until something is explained, and then until that has settled."""
         while True:
             status = self.status()
@@ -67,9 +67,9 @@ class Live:
             if self._process.poll() is not None:
                 sys.exit("streamcam live ended early")
             time.sleep(0.2)
-        time.sleep(SETTLING)
+        time.sleep(WARM_UP_SECONDS)
 
-    def watch(self, seconds: float) -> None:
+    def sample(self, seconds: float) -> None:
         """Takes samples for so long, or until the run ends."""
         until = time.monotonic() + seconds
         process = Path(f"/proc/{self._process.pid}")
@@ -80,7 +80,7 @@ class Live:
                 memory, threads = int(fields["VmRSS"].split()[0]) / 1024, int(fields["Threads"])
                 descriptors = len(list((process / "fd").iterdir()))
                 if status:
-                    now = time.monotonic() - self._began
+                    now = time.monotonic() - self._start_time
                     self.samples.append((now, memory, threads, descriptors, status))
             time.sleep(1)
 
@@ -96,7 +96,7 @@ class Live:
         self._process.kill()
         self._process.communicate()
 
-    def of(self, camera: int, name: str) -> list[float]:
+    def values(self, camera: int, name: str) -> list[float]:
         """A figure of one camera over all samples."""
         return [sample[4]["cameras"][camera][name] for sample in self.samples]
 
@@ -120,7 +120,7 @@ def live(servers: list[RtspServer], seconds: float, *options: str) -> Iterator[L
         run.kill()
 
 
-class Watchers:
+class Viewers:
     """Browsers' stand-ins: each reads a camera's stream and counts its pictures; idle ones read nothing."""
 
     def __init__(self, port: int, reading: int, idle: int = 0) -> None:
@@ -145,26 +145,26 @@ class Watchers:
             connection.close()
 
 
-def slope(times: list[float], ages: list[float]) -> tuple[float, float]:
+def slope(times: list[float], latencies_ms: list[float]) -> tuple[float, float]:
     """Growth of the age in ms a minute by least squares, and twice its standard error."""
-    x, y = np.array(times) / 60, np.array(ages)
+    x, y = np.array(times) / 60, np.array(latencies_ms)
     fitted, covariance = np.polyfit(x, y, 1, cov=True)
     return float(fitted[0]), 2 * float(covariance[0, 0] ** 0.5)
 
 
 def slow_model(seconds: float) -> list[tuple[str, ...]]:
     rows = []
-    held = ("--explain-fps", "5")
+    held = ("--max-explain-fps", "5")
     for name, options in (("held to 5 fps", held), ("Score-CAM, as fast as it gets", ("--method", "scorecam"))):
         with cameras() as servers, live(servers, seconds + 120, *options) as run:
-            run.until_ready()
-            run.watch(seconds)
-        growth, doubt = slope([s[0] for s in run.samples], [a["p50"] for a in run.of(0, "ages")])
+            run.wait_until_ready()
+            run.sample(seconds)
+        growth, doubt = slope([s[0] for s in run.samples], [a["p50"] for a in run.values(0, "latency")])
         memory = [sample[1] for sample in run.samples]
         rows += [
-            (name, "explained fps", f"{statistics.median(run.of(0, 'explained_fps')):.1f}", ""),
-            (name, "shown fps", f"{statistics.median(run.of(0, 'fps')):.1f}", ""),
-            (name, "age, largest p99 of 10 s", f"{max(a['p99'] for a in run.of(0, 'ages')):.0f} ms", "≤ 500 ms"),
+            (name, "explained fps", f"{statistics.median(run.values(0, 'explained_fps')):.1f}", ""),
+            (name, "shown fps", f"{statistics.median(run.values(0, 'fps')):.1f}", ""),
+            (name, "latency, largest p99 of 10 s", f"{max(a['p99'] for a in run.values(0, "latency")):.0f} ms", "≤ 500 ms"),
             (name, "growth of the median age", f"{growth:+.2f} ± {doubt:.2f} ms a minute", "0 within noise"),
             (name, "memory, least to most", f"{min(memory):.0f}–{max(memory):.0f} MiB", "± 5 %"),
         ]
@@ -173,37 +173,37 @@ def slow_model(seconds: float) -> list[tuple[str, ...]]:
 
 def one_camera(seconds: float) -> list[tuple[str, ...]]:
     with cameras() as servers, live(servers, seconds + 120) as run:
-        run.until_ready()
-        watchers = Watchers(run.port, 1)
-        run.watch(5)
+        run.wait_until_ready()
+        viewers = Viewers(run.port, 1)
+        run.sample(5)
         run.samples = []
-        run.watch(seconds)
-        watchers.close()
+        run.sample(seconds)
+        viewers.close()
     name = "embedded model, page watched"
     return [
-        (name, "explained fps", f"{statistics.median(run.of(0, 'explained_fps')):.1f}", "≥ 20"),
-        (name, "age, median p50", f"{statistics.median(a['p50'] for a in run.of(0, 'ages')):.0f} ms", ""),
-        (name, "age, median p99 of 10 s", f"{statistics.median(a['p99'] for a in run.of(0, 'ages')):.0f} ms", ""),
-        (name, "age, largest p99 of 10 s", f"{max(a['p99'] for a in run.of(0, 'ages')):.0f} ms", "≤ 200 ms"),
+        (name, "explained fps", f"{statistics.median(run.values(0, 'explained_fps')):.1f}", "≥ 20"),
+        (name, "latency, median p50", f"{statistics.median(a['p50'] for a in run.values(0, "latency")):.0f} ms", ""),
+        (name, "latency, median p99 of 10 s", f"{statistics.median(a['p99'] for a in run.values(0, "latency")):.0f} ms", ""),
+        (name, "latency, largest p99 of 10 s", f"{max(a['p99'] for a in run.values(0, "latency")):.0f} ms", "≤ 200 ms"),
     ]
 
 
 def four_cameras(seconds: float) -> list[tuple[str, ...]]:
     with cameras(4) as servers, live(servers, 3 * seconds + 180) as run:
-        run.until_ready()
-        run.watch(seconds)
+        run.wait_until_ready()
+        run.sample(seconds)
         before = run.samples
         servers[3].freeze()
         run.samples = []
-        run.watch(30)
+        run.sample(30)
         frozen = run.samples[5:]
-        servers[3].thaw()
+        servers[3].unfreeze()
     name, rows = "four cameras", []
-    explained = _counted(before, "frames_explained")
+    explained = _rates(before, "frames_explained")
     share = sum(explained) / 4
     rows.append((name, "explained fps, each", ", ".join(f"{count:.1f}" for count in explained), "± 20 % of a quarter"))
     rows.append((name, "furthest from a fair share", f"{max(abs(c / share - 1) for c in explained):.1%}", "≤ 20 %"))
-    shown = _counted(before, "frames_shown"), _counted(frozen, "frames_shown")
+    shown = _rates(before, "frames_shown"), _rates(frozen, "frames_shown")
     rows.append((name, "shown fps before", ", ".join(f"{count:.1f}" for count in shown[0]), ""))
     rows.append((name, "shown fps, the fourth frozen for 30 s", ", ".join(f"{count:.1f}" for count in shown[1]), ""))
     change = min(after / before - 1 for before, after in zip(shown[0][:3], shown[1][:3], strict=True))
@@ -211,25 +211,25 @@ def four_cameras(seconds: float) -> list[tuple[str, ...]]:
     return rows
 
 
-def _counted(samples: list[tuple[float, float, int, int, dict[str, Any]]], name: str) -> list[float]:
+def _rates(samples: list[tuple[float, float, int, int, dict[str, Any]]], name: str) -> list[float]:
     """Of each camera, how many a second between the first and the last sample."""
     (first, *_, begin), (last, *_, end) = samples[0], samples[-1]
     pairs = zip(begin["cameras"], end["cameras"], strict=True)
     return [(after[name] - before[name]) / (last - first) for before, after in pairs]
 
 
-def watchers(seconds: float) -> list[tuple[str, ...]]:
+def many_viewers(seconds: float) -> list[tuple[str, ...]]:
     name, rows, rates = "20 watchers, one reads nothing", [], []
     with cameras() as servers, live(servers, 4 * seconds + 180) as run:
-        run.until_ready()
+        run.wait_until_ready()
         for reading, idle in ((1, 0), (19, 1), (1, 0), (19, 1)):
-            group = Watchers(run.port, reading, idle)
+            group = Viewers(run.port, reading, idle)
             time.sleep(5)
             run.samples, group.counts = [], [0] * reading
             began = time.monotonic()
-            run.watch(seconds)
+            run.sample(seconds)
             received = min(group.counts) / (time.monotonic() - began)
-            rates.append((_counted(run.samples, "frames_shown")[0], _counted(run.samples, "frames_explained")[0]))
+            rates.append((_rates(run.samples, "frames_shown")[0], _rates(run.samples, "frames_explained")[0]))
             group.close()
             rows.append((name, f"{reading + idle} watching: shown, explained, received fps",
                          f"{rates[-1][0]:.1f}, {rates[-1][1]:.1f}, {received:.1f}", ""))  # fmt: skip
@@ -239,7 +239,7 @@ def watchers(seconds: float) -> list[tuple[str, ...]]:
 
 
 RECONNECTS = 200
-BOTH_SEEN = 20
+WARM_UP_RECONNECTS = 20
 """Reconnects after which the memory before is taken."""
 
 
@@ -247,7 +247,7 @@ def reconnects(seconds: float) -> list[tuple[str, ...]]:
     name = "server killed and started again, 640x360 and 320x240 in turn"
     waits = []
     with cameras() as servers, live(servers, 3600) as run:
-        run.until_ready()
+        run.wait_until_ready()
         server, sizes = servers[0], [(320, 240), SIZE]
         while len(waits) < RECONNECTS * seconds / SECONDS["reconnects"]:
             server.kill()
@@ -261,9 +261,9 @@ def reconnects(seconds: float) -> list[tuple[str, ...]]:
                     break
                 time.sleep(0.05)
             waits.append(time.monotonic() - began)
-            run.watch(0.5)
+            run.sample(0.5)
     # Each size has kernels of its own, which are compiled when it is first seen.
-    first, last = run.samples[BOTH_SEEN - 3 : BOTH_SEEN], run.samples[-3:]
+    first, last = run.samples[WARM_UP_RECONNECTS - 3 : WARM_UP_RECONNECTS], run.samples[-3:]
     (memory, threads, descriptors), after = (
         [statistics.median(sample[n] for sample in part) for n in (1, 2, 3)] for part in (first, last)
     )
@@ -280,7 +280,7 @@ SCENES: dict[str, Callable[[float], list[tuple[str, ...]]]] = {
     "slow": slow_model,
     "one": one_camera,
     "four": four_cameras,
-    "watchers": watchers,
+    "watchers": many_viewers,
     "reconnects": reconnects,
 }
 SECONDS = {"slow": 300, "one": 120, "four": 40, "watchers": 30, "reconnects": 600}
@@ -293,18 +293,18 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[tuple[str, ...]] = []
     for name in options.only:
-        say(name)
+        log_progress(name)
         for row in SCENES[name](options.seconds or SECONDS[name]):
-            say(" | ".join(row))
+            log_progress(" | ".join(row))
             rows.append(row)
     head = ("scene", "figure", "measured", "wanted")
     text = f"""## Live: the age of what is shown
 
 `streamcam live` with its page, looked at from outside once a second. Cameras are RTSP servers of {SIZE[0]}x{SIZE[1]} at
 {RATE} fps that encode on the same cores. Ages are from a frame's arrival until its picture has gone to the outputs. The
-first {SETTLING} s after the first map are left out. Made by `make bench-latency`.
+first {WARM_UP_SECONDS} s after the first map are left out. Made by `make bench-latency`.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {table(head, rows)}"""
     write_section("live", text)

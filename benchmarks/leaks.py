@@ -12,7 +12,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from common import machine, measure, say, spread, table, write_section
+from common import format_median, log_progress, machine_summary, measure, table, write_section
 
 EXPLAINERS = 1000
 EVERY = 50
@@ -20,18 +20,18 @@ METHODS = ("gradcam", "guided-backprop", "eigencam", "occlusion", "smoothgrad")
 PARAMS = {"occlusion": {"patch": 16}, "smoothgrad": {"steps": 2}}
 
 
-def resident() -> float:
+def resident_mib() -> float:
     """Resident memory of this process, MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def case() -> None:
+def run_case() -> None:
     """Makes the explainers in this process; prints what the memory was on the way."""
     import numpy as np
 
     import streamcam
-    from streamcam.models.backend import keras
+    from streamcam.tf import keras
 
     layers = keras.layers
     x = inputs = keras.Input((32, 48, 3))
@@ -48,8 +48,8 @@ def case() -> None:
         if number % EVERY == 0:
             del explainer
             gc.collect()
-            memory.append(round(resident(), 1))
-            say(f"{number}: {memory[-1]} MiB")
+            memory.append(round(resident_mib(), 1))
+            log_progress(f"{number}: {memory[-1]} MiB")
     print(json.dumps({"memory": memory}))
 
 
@@ -60,8 +60,8 @@ def main() -> None:
     made = [EVERY * (number + 1) for number in range(len(memory))]
     slope = statistics.linear_regression(made[1:], memory[1:]).slope
     rows = [
-        ["first half", spread(memory[:half]), f"{memory[0]:,.1f}", f"{memory[half - 1]:,.1f}"],
-        ["second half", spread(memory[half:]), f"{memory[half]:,.1f}", f"{memory[-1]:,.1f}"],
+        ["first half", format_median(memory[:half]), f"{memory[0]:,.1f}", f"{memory[half - 1]:,.1f}"],
+        ["second half", format_median(memory[half:]), f"{memory[half]:,.1f}", f"{memory[-1]:,.1f}"],
     ]
     write_section(
         "leaks",
@@ -70,7 +70,7 @@ def main() -> None:
 {EXPLAINERS:,} of `streamcam.Explainer` on one small model, each used on one image; {", ".join(METHODS)}
 take turns. Resident memory after every {EVERY}, with the collector run before. Made by `make bench-leaks`.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {table(["MiB", "median (smallest–largest)", "begin", "end"], rows)}
 
@@ -79,4 +79,4 @@ The straight line through all but the first changes by {slope * 1024:+.1f} KiB a
 
 
 if __name__ == "__main__":
-    case() if sys.argv[1:] == ["case"] else main()
+    run_case() if sys.argv[1:] == ["case"] else main()

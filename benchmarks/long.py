@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 
-from common import BENCHMARKS, WORK, machine, say, spread, table, write_section
+from common import BENCHMARKS, WORK, format_median, log_progress, machine_summary, table, write_section
 
 CASE = BENCHMARKS / "cases" / "along.py"
 PARTS = 10
@@ -26,15 +26,15 @@ def main() -> None:
     WORK.mkdir(exist_ok=True)
     clip = WORK / f"{minutes}min.mp4"
     if not clip.exists():
-        say("making the clip")
+        log_progress("making the clip")
         subprocess.run([sys.executable, BENCHMARKS / "clips.py", str(minutes * 60), clip], check=True)
     command = [sys.executable, CASE, clip, WORK / "along.mp4", str(PARTS)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    write_section("long", written(json.loads(done.stdout.splitlines()[-1]), minutes))
+    write_section("long", format_section(json.loads(done.stdout.splitlines()[-1]), minutes))
     (WORK / "along.mp4").unlink()
 
 
-def written(found: dict[str, list[float]], minutes: int) -> str:
+def format_section(found: dict[str, list[float]], minutes: int) -> str:
     cpu, wall, memory, frames = (found[name] for name in ("cpu", "wall", "memory", "frames"))
     rows = [
         (
@@ -54,11 +54,11 @@ def written(found: dict[str, list[float]], minutes: int) -> str:
 The 720p clip of the peers (25 frames a second) repeated to {minutes} minutes, embedded
 model, Grad-CAM, in one process. Made by `make bench-long`.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {table(("part", "frames", "CPU, ms a frame", "frames a second", "resident memory at its end, MiB"), rows)}
 
-CPU time of a frame: {spread([1000 * one for one in cpu], 2)} ms; second half ÷ first half {ratio:.3f}. Memory changes
+CPU time of a frame: {format_median([1000 * one for one in cpu], 2)} ms; second half ÷ first half {ratio:.3f}. Memory changes
 by {slope:+.1f} MiB a part after the first."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import environments
-from common import BENCHMARKS, WORK, machine, measure, say, spread, table, write_section
+from common import BENCHMARKS, WORK, format_median, log_progress, machine_summary, measure, table, write_section
 
 CASES = BENCHMARKS / "cases"
 ONE_PASS, MANY, ROUNDS_ALONE = 5, 3, 3
@@ -18,7 +18,7 @@ ONE_PASS, MANY, ROUNDS_ALONE = 5, 3, 3
 CAMS = ("gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "activations")
 PIXELS = ("saliency", "gradient-x-input", "guided-backprop", "guided-gradcam")
 STEPPED = ("smoothgrad", "integrated-gradients", "occlusion", "scorecam")
-WANTED = {
+MAX_RATIO = {
     **dict.fromkeys(CAMS[:5], 1.10),
     **dict.fromkeys(PIXELS[:3], 3.5),
     **dict.fromkeys(STEPPED[:3], 1.15),
@@ -33,16 +33,16 @@ def main() -> None:
     precisions = ["float32"] + ["bfloat16"] * ("avx512_bf16" in flags or "amx_bf16" in flags)
     rows = []
     for method in (*CAMS, *PIXELS, *STEPPED):
-        cells = [method, _unit(method)]
+        row = [method, _unit(method)]
         for precision in precisions:
             if method in STEPPED and precision != "float32":
-                cells += ["–", "–"]
+                row += ["–", "–"]
                 continue
-            say(f"{method}, {precision}")
+            log_progress(f"{method}, {precision}")
             rounds = MANY if method in STEPPED else ONE_PASS
             found = measure([sys.executable, CASES / "method_costs.py", method, precision, rounds]).report
-            cells += [spread(found["ratios"], 2), _judged(method, found)]
-        rows.append([*cells, f"≤ {WANTED[method]}" if method in WANTED else "–"])
+            row += [format_median(found["ratios"], 2), _verdict(method, found)]
+        rows.append([*row, f"≤ {MAX_RATIO[method]}" if method in MAX_RATIO else "–"])
     head = ["method", "unit of the second figure"]
     for precision in precisions:
         head += [f"forward passes, {precision}", f"in its unit, {precision}"]
@@ -55,12 +55,12 @@ def _unit(method: str) -> str:
     return {"occlusion": "patches", "scorecam": "channels"}.get(method, "forward passes")
 
 
-def _judged(method: str, found: dict[str, Any]) -> str:
+def _verdict(method: str, found: dict[str, Any]) -> str:
     if method in STEPPED[:2]:
         values = [r / (found["passes"] * g) for r, g in zip(found["ratios"], found["gradient"], strict=True)]
     else:
         values = [ratio / (found["passes"] or 1) for ratio in found["ratios"]]
-    return spread(values, 2)
+    return format_median(values, 2)
 
 
 def _alone() -> tuple[str, str]:
@@ -82,18 +82,18 @@ def _alone() -> tuple[str, str]:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for number in range(ROUNDS_ALONE):
         for name, command in commands.items():
-            say(f"round {number + 1}: {name}")
+            log_progress(f"round {number + 1}: {name}")
             found[name].append(measure(command).report)
     times = table(
         ["Grad-CAM by itself", "wall, ms a picture", "CPU, ms a picture"],
-        [[name, *(spread([r[kind] for r in runs]) for kind in ("wall", "cpu"))] for name, runs in found.items()],
+        [[name, *(format_median([r[kind] for r in runs]) for kind in ("wall", "cpu"))] for name, runs in found.items()],
     )
     rows = []
-    for other, wanted in (("pytorch-grad-cam", 6), ("tf-keras-vis", 8)):
-        for own in ("streamcam, auto", "streamcam, float32"):
-            pairs = list(zip(found[other], found[own], strict=True))
-            values = [spread([a[kind] / b[kind] for a, b in pairs]) for kind in ("wall", "cpu")]
-            rows.append([f"{other} ÷ {own} ({found[own][0]['precision']})", *values, f"≥ {wanted}"])
+    for other, libraries in (("pytorch-grad-cam", 6), ("tf-keras-vis", 8)):
+        for ours in ("streamcam, auto", "streamcam, float32"):
+            pairs = list(zip(found[other], found[ours], strict=True))
+            values = [format_median([a[kind] / b[kind] for a, b in pairs]) for kind in ("wall", "cpu")]
+            rows.append([f"{other} ÷ {ours} ({found[ours][0]['precision']})", *values, f"≥ {libraries}"])
     return times, table(["ratio within a round", "wall", "CPU", "wanted"], rows)
 
 
@@ -106,7 +106,7 @@ medians of {ONE_PASS} rounds ({MANY} for methods of many passes, which run with 
 and largest in brackets. What `--precision auto` never takes bfloat16 for is not timed in it, but for gradients
 to the input, to show why. Made by `make bench-methods`.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {costs}
 

@@ -24,18 +24,18 @@ from common import (
     BENCHMARKS,
     REPOSITORY,
     WORK,
-    Measured,
-    cores,
-    machine,
+    ProcessMeasurement,
+    format_median,
+    log_progress,
+    machine_summary,
     measure,
-    say,
-    spread,
-    streamcam,
+    streamcam_command,
     table,
+    usable_cores,
     write_section,
 )
 
-from streamcam.config import SinkOptions
+from streamcam.options import SinkOptions
 from streamcam.sinks.codecs import choose_encoder
 
 CASES = BENCHMARKS / "cases"
@@ -77,7 +77,7 @@ class Case:
         out.unlink(missing_ok=True)
         script, *flags = self.script
         if self.ours:
-            return [*streamcam(clip, out), *flags]
+            return [*streamcam_command(clip, out), *flags]
         command: list[str | Path] = [
             self.python,
             CASES / script,
@@ -132,39 +132,39 @@ ALL = (
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class RunPair:
     """A case on the short and on the long clip, and bytes a second of what it wrote of the long one."""
 
-    short: Measured
-    long: Measured
-    rate: float
+    short: ProcessMeasurement
+    long: ProcessMeasurement
+    bytes_per_second: float
 
     @property
     def frames(self) -> int:
         return frames(self.long) - frames(self.short)
 
     @property
-    def wall(self) -> float:
+    def wall_ms(self) -> float:
         """Milliseconds a frame."""
-        return 1000 * (self.long.wall - self.short.wall) / self.frames
+        return 1000 * (self.long.wall_seconds - self.short.wall_seconds) / self.frames
 
     @property
-    def cpu(self) -> float:
+    def cpu_ms(self) -> float:
         """Milliseconds a frame."""
-        return 1000 * (self.long.cpu - self.short.cpu) / self.frames
+        return 1000 * (self.long.cpu_seconds - self.short.cpu_seconds) / self.frames
 
     @property
-    def startup(self) -> float:
+    def startup_seconds(self) -> float:
         """Seconds of wall time that do not grow with the clip."""
-        return self.short.wall - frames(self.short) * self.wall / 1000
+        return self.short.wall_seconds - frames(self.short) * self.wall_ms / 1000
 
-    def stage(self, name: str) -> float:
+    def stage_cpu_ms(self, name: str) -> float:
         """CPU milliseconds a frame of one part of the bound."""
         short, long = (float(run.report["stage_cpu"][name]) for run in (self.short, self.long))
         return 1000 * (long - short) / self.frames
 
 
-def frames(run: Measured) -> int:
+def frames(run: ProcessMeasurement) -> int:
     return int(run.report["frames_out"] if "frames_out" in run.report else run.report["frames"])
 
 
@@ -185,7 +185,7 @@ def main() -> None:
     for seconds in {WARM, *SLOW, *USUAL}:
         subprocess.run([THIS, BENCHMARKS / "clips.py", str(seconds), clip(seconds)], check=True)
     cosines = check(ALL)
-    say(f"smallest cosine with the closed form: {cosines}")
+    log_progress(f"smallest cosine with the closed form: {cosines}")
 
     pairs = run_all(cases, repeats)
     text = report(cases, pairs, cosines)
@@ -212,24 +212,26 @@ def check(cases: Sequence[Case]) -> dict[str, float]:
     return measure([THIS, CASES / "agreement.py", CLOSED_FORM, *named]).report
 
 
-def run_all(cases: Sequence[Case], repeats: int) -> dict[str, list[Pair]]:
+def run_all(cases: Sequence[Case], repeats: int) -> dict[str, list[RunPair]]:
     """Each case so many times, every round beginning with another one."""
-    pairs: dict[str, list[Pair]] = {case.name: [] for case in cases}
+    pairs: dict[str, list[RunPair]] = {case.name: [] for case in cases}
     with (WORK / "peers.jsonl").open("w") as log:
         for repeat in range(repeats):
             turn = repeat * len(cases) // repeats
             for case in (*cases[turn:], *cases[:turn]):
                 measure(case.command(clip(WARM)))
                 short, long = (measure(case.command(clip(seconds))) for seconds in case.seconds)
-                pair = Pair(short, long, case.out.stat().st_size / max(case.seconds))
+                pair = RunPair(short, long, case.out.stat().st_size / max(case.seconds))
                 for run in (pair.short, pair.long):
                     log.write(json.dumps({"case": case.name, "repeat": repeat, **asdict(run)}) + "\n")
-                say(f"{repeat + 1}/{repeats} {case.name}: wall {pair.wall:.1f}, CPU {pair.cpu:.1f} ms a frame")
+                log_progress(
+                    f"{repeat + 1}/{repeats} {case.name}: wall {pair.wall_ms:.1f}, CPU {pair.cpu_ms:.1f} ms a frame"
+                )
                 pairs[case.name].append(pair)
     return pairs
 
 
-def report(cases: Sequence[Case], pairs: dict[str, list[Pair]], cosines: dict[str, float]) -> str:
+def report(cases: Sequence[Case], pairs: dict[str, list[RunPair]], cosines: dict[str, float]) -> str:
     """The section's Markdown."""
     head = (
         "case",
@@ -246,10 +248,10 @@ def report(cases: Sequence[Case], pairs: dict[str, list[Pair]], cosines: dict[st
     parts = [
         "## Peers",
         _PREFACE,
-        f"Machine: {machine()}. Packages: {_packages(pairs)}.",
+        f"Machine: {machine_summary()}. Packages: {_packages(pairs)}.",
         table(head, rows),
         _ratios(cases, pairs) if "streamcam" in pairs else "",
-        _bound(pairs["bound"]) if "bound" in pairs else "",
+        _bound_summary(pairs["bound"]) if "bound" in pairs else "",
         f"All cases see the same top class. Smallest cosine of each one's map with the closed form: {agreed}.",
     ]
     return "\n\n".join(part for part in parts if part)
@@ -272,58 +274,75 @@ freezing the weights before it. (d) is what streamcam does by default and what t
 much of it is H.264's, whose fastest preset makes larger files at the same quality; "possible here" is told of (d)."""
 
 
-def _row(case: Case, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    def column(value: Callable[[Pair], float], digits: int = 1) -> str:
-        return spread([value(pair) for pair in pairs], digits)
+def _row(case: Case, pairs: Sequence[RunPair]) -> tuple[str, ...]:
+    def column(value: Callable[[RunPair], float], digits: int = 1) -> str:
+        return format_median([value(pair) for pair in pairs], digits)
 
     return (
         case.title,
-        column(lambda pair: pair.wall),
-        column(lambda pair: 1000 / pair.wall),
-        column(lambda pair: pair.cpu),
-        column(lambda pair: pair.startup),
-        column(lambda pair: pair.long.peak, 0),
-        f"{8e-6 * pairs[0].rate:.1f}",
+        column(lambda pair: pair.wall_ms),
+        column(lambda pair: 1000 / pair.wall_ms),
+        column(lambda pair: pair.cpu_ms),
+        column(lambda pair: pair.startup_seconds),
+        column(lambda pair: pair.long.peak_memory_mib, 0),
+        f"{8e-6 * pairs[0].bytes_per_second:.1f}",
         f"{frames(pairs[0].long)} − {frames(pairs[0].short)}",
     )
 
 
-def _ratios(cases: Sequence[Case], pairs: dict[str, list[Pair]]) -> str:
+def _ratios(cases: Sequence[Case], pairs: dict[str, list[RunPair]]) -> str:
     ours, fastest = pairs["streamcam"], pairs.get(FASTEST, [])
-    floors = [_floor(pair) for pair in pairs.get("bound", [])]
+    floors = [_min_wall_ms(pair) for pair in pairs.get("bound", [])]
     rows = []
     for case in cases:
         theirs = pairs[case.name]
-        wall = [their.wall / our.wall for their, our in zip(theirs, ours, strict=True)]
-        cpu = [their.cpu / our.cpu for their, our in zip(theirs, ours, strict=True)]
-        fast = [their.wall / our.wall for their, our in zip(theirs, fastest, strict=False)]
-        most = spread([pair.wall / floor for pair, floor in zip(theirs, floors, strict=False)]) if floors else "–"
+        wall = [their.wall_ms / our.wall_ms for their, our in zip(theirs, ours, strict=True)]
+        cpu = [their.cpu_ms / our.cpu_ms for their, our in zip(theirs, ours, strict=True)]
+        fast = [their.wall_ms / our.wall_ms for their, our in zip(theirs, fastest, strict=False)]
+        largest_possible = (
+            format_median([pair.wall_ms / floor for pair, floor in zip(theirs, floors, strict=False)])
+            if floors
+            else "–"
+        )
         if case.name == "bound":
-            rows.append(("streamcam ÷ bound", "–", "–", spread([1 / ratio for ratio in cpu], 2), "CPU ≤ 1.10", "–"))
+            rows.append(
+                ("streamcam ÷ bound", "–", "–", format_median([1 / ratio for ratio in cpu], 2), "CPU ≤ 1.10", "–")
+            )
         elif not case.ours:
-            wanted = f"wall ≥ {case.target:g}" if case.target else "–"
-            told = spread(fast) if fast else "–"
-            rows.append((f"{case.title} ÷ streamcam", spread(wall), told, spread(cpu), wanted, most))
+            target = f"wall ≥ {case.target:g}" if case.target else "–"
+            to_fastest = format_median(fast) if fast else "–"
+            rows.append(
+                (
+                    f"{case.title} ÷ streamcam",
+                    format_median(wall),
+                    to_fastest,
+                    format_median(cpu),
+                    target,
+                    largest_possible,
+                )
+            )
     head = ("ratio within a round", "wall", "wall, to (d′)", "CPU", "wanted", "largest wall ratio possible here")
     return table(head, rows)
 
 
-def _bound(pairs: Sequence[Pair]) -> str:
-    transcode, forward = (spread([pair.stage(name) for pair in pairs]) for name in ("transcode", "forward"))
+def _bound_summary(pairs: Sequence[RunPair]) -> str:
+    transcode, forward = (
+        format_median([pair.stage_cpu_ms(name) for pair in pairs]) for name in ("transcode", "forward")
+    )
     return (
         f"The bound's CPU time is {transcode} ms for the transcode and {forward} ms for the forward pass "
         f"({pairs[0].long.report['precision']}). Its two parts run one after the other, so its own wall time bounds "
-        f"nothing; its CPU time spread evenly over {cores()} cores, {spread([_floor(pair) for pair in pairs])} ms a "
+        f"nothing; its CPU time spread evenly over {usable_cores()} cores, {format_median([_min_wall_ms(pair) for pair in pairs])} ms a "
         "frame, does, and the last column of the ratios is against that."
     )
 
 
-def _floor(bound: Pair) -> float:
+def _min_wall_ms(bound: RunPair) -> float:
     """The least wall time of a frame there can be, milliseconds: the bound's work spread evenly over all cores."""
-    return bound.cpu / cores()
+    return bound.cpu_ms / usable_cores()
 
 
-def _packages(pairs: dict[str, list[Pair]]) -> str:
+def _packages(pairs: dict[str, list[RunPair]]) -> str:
     found: dict[str, set[str]] = {}
     for measured in pairs.values():
         for name, version in measured[0].long.report.get("packages", {}).items():

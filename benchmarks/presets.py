@@ -17,13 +17,22 @@ import av
 import cv2
 import numpy as np
 from av.video.frame import PictureType, VideoFrame
-from common import REPOSITORY, machine, measure, say, spread, streamcam, table, write_section
+from common import (
+    REPOSITORY,
+    format_median,
+    log_progress,
+    machine_summary,
+    measure,
+    streamcam_command,
+    table,
+    write_section,
+)
 from numpy.typing import NDArray
 
 from streamcam.sinks.codecs import ENCODERS
 
 CLIPS = ("samoyed_1080p_nogps.mp4", "cockatoo.mp4", "samoyed_640_nogps.mp4")
-PICTURE, SIZE = "coffee.png", (1280, 720)
+PHOTOGRAPH, SIZE = "coffee.png", (1280, 720)
 PANS = {"coffee.png, panned": 2, "coffee.png, still": 0}
 """Clips made of a photograph, larger than the window that moves over it by so many pixels a frame."""
 FRAMES = 60
@@ -32,15 +41,15 @@ SCORED = 3
 QUALITIES = (17, 20, 24, 28)
 ROUNDS = 5
 X264 = ENCODERS["h264"]
-OWN = f"{X264.preset}, as streamcam has it"
+DEFAULT = f"{X264.default_preset}, as streamcam has it"
 REFERENCE = "veryfast"
 SETTINGS = {
-    "ultrafast": X264.options(0, "ultrafast"),
-    "superfast": X264.options(0, "superfast"),
-    "superfast with tree, rc-lookahead=20": X264.options(0, "superfast") | {"mbtree": "1", "rc-lookahead": "20"},
-    OWN: X264.options(0, X264.preset) | X264.ahead[X264.preset],
-    REFERENCE: X264.options(0, REFERENCE),
-    "faster": X264.options(0, "faster"),
+    "ultrafast": X264.make_options(0, "ultrafast"),
+    "superfast": X264.make_options(0, "superfast"),
+    "superfast with tree, rc-lookahead=20": X264.make_options(0, "superfast") | {"mbtree": "1", "rc-lookahead": "20"},
+    DEFAULT: X264.make_options(0, X264.default_preset) | X264.lookahead_options[X264.default_preset],
+    REFERENCE: X264.make_options(0, REFERENCE),
+    "faster": X264.make_options(0, "faster"),
 }
 
 Floats = NDArray[np.float32]
@@ -55,19 +64,19 @@ class Encoded:
     ssim: float
 
 
-def drawn(clip: str, folder: Path) -> list[VideoFrame]:
+def draw_frames(clip: str, folder: Path) -> list[VideoFrame]:
     """What streamcam draws on the first frames of a clip."""
     out = folder / "drawn.mkv"
-    source = panned(PANS[clip], folder / "panned.mkv") if clip in PANS else REPOSITORY / "samples" / clip
-    measure([*streamcam(source, out), "--codec", "ffv1", "--end", "4"])
+    source = write_panned_clip(PANS[clip], folder / "panned.mkv") if clip in PANS else REPOSITORY / "samples" / clip
+    measure([*streamcam_command(source, out), "--codec", "ffv1", "--end", "4"])
     with av.open(str(out)) as container:
         return [frame for frame, _ in zip(container.decode(video=0), range(FRAMES), strict=False)]
 
 
-def panned(pixels: int, out: Path) -> Path:
+def write_panned_clip(pixels: int, out: Path) -> Path:
     """Writes a clip of the photograph, without loss."""
     (width, height), distance = SIZE, pixels * FRAMES
-    photograph = cv2.imread(str(REPOSITORY / "samples" / PICTURE))
+    photograph = cv2.imread(str(REPOSITORY / "samples" / PHOTOGRAPH))
     assert photograph is not None
     whole = cv2.resize(photograph, (width + distance, height + distance), interpolation=cv2.INTER_CUBIC)
     with av.open(str(out), "w") as container:
@@ -99,7 +108,7 @@ def encode(frames: Sequence[VideoFrame], options: dict[str, str], out: Path) -> 
     return time.process_time() - began, size
 
 
-def structure(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+def mean_ssim(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     """Mean SSIM of two planes (Wang et al. 2004: Gaussian of 1.5 pixels, 11 wide)."""
 
     def blur(plane: Floats) -> Floats:
@@ -108,10 +117,12 @@ def structure(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
     a, b = one.astype(np.float32), other.astype(np.float32)
     mean_a, mean_b = blur(a), blur(b)
-    spread_a, spread_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
     common = blur(a * b) - mean_a * mean_b
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    score = (2 * mean_a * mean_b + c1) * (2 * common + c2) / ((mean_a**2 + mean_b**2 + c1) * (spread_a + spread_b + c2))
+    score = (
+        (2 * mean_a * mean_b + c1) * (2 * common + c2) / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))
+    )
     return float(score.mean())
 
 
@@ -123,7 +134,7 @@ def quality(frames: Sequence[VideoFrame], out: Path) -> tuple[float, float]:
             if index % SCORED == 0:
                 a, b = shown.to_ndarray(), frame.to_ndarray()
                 errors.append(np.square(a.astype(np.int32) - b).mean())
-                scores.append(structure(a[: frame.height], b[: frame.height]))
+                scores.append(mean_ssim(a[: frame.height], b[: frame.height]))
     return 10 * float(np.log10(255**2 / np.mean(errors))), -10 * float(np.log10(1 - np.mean(scores)))
 
 
@@ -138,20 +149,20 @@ def more_bits(rates: Sequence[float], decibels: Sequence[float], than: tuple[Seq
     return f"{100 * np.expm1((area(rates, decibels) - area(*than)) / (high - low)):+.0f} %"
 
 
-def measured(clip: str, folder: Path) -> list[list[str]]:
+def measure_clip(clip: str, folder: Path) -> list[list[str]]:
     """The rows of a clip."""
-    say(clip)
-    frames, out = drawn(clip, folder), folder / "out.mp4"
+    log_progress(clip)
+    frames, out = draw_frames(clip, folder), folder / "out.mp4"
     points: dict[str, list[Encoded]] = {}
     for name, options in SETTINGS.items():
         points[name] = [
             Encoded(encode(frames, options | {"crf": str(crf)}, out)[1], *quality(frames, out)) for crf in QUALITIES
         ]
-    at = QUALITIES.index(X264.crf)
+    at = QUALITIES.index(X264.default_crf)
     ratios: dict[str, list[float]] = {name: [] for name in SETTINGS}
     cpu: dict[str, list[float]] = {name: [] for name in SETTINGS}
     for _ in range(ROUNDS):
-        turn = {name: encode(frames, o | {"crf": str(X264.crf)}, out)[0] for name, o in SETTINGS.items()}
+        turn = {name: encode(frames, o | {"crf": str(X264.default_crf)}, out)[0] for name, o in SETTINGS.items()}
         for name, seconds in turn.items():
             cpu[name].append(seconds / len(frames) * 1e3)
             ratios[name].append(seconds / turn[REFERENCE])
@@ -162,8 +173,8 @@ def measured(clip: str, folder: Path) -> list[list[str]]:
     return [
         [
             f"{clip}, {name}",
-            spread(cpu[name]),
-            spread(ratios[name], 2),
+            format_median(cpu[name]),
+            format_median(ratios[name], 2),
             f"{points[name][at].size / len(frames) / 1e3:.1f}",
             f"{points[name][at].psnr:.1f}",
             f"{points[name][at].ssim:.1f}",
@@ -177,9 +188,9 @@ def measured(clip: str, folder: Path) -> list[list[str]]:
 def main() -> None:
     """Measures every clip and writes the section."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = [row for clip in (*CLIPS, *PANS) for row in measured(clip, Path(folder))]
+        rows = [row for clip in (*CLIPS, *PANS) for row in measure_clip(clip, Path(folder))]
     qualities = ", ".join(map(str, QUALITIES))
-    own = " ".join(f"{key}={value}" for key, value in X264.ahead[X264.preset].items())
+    default_options = " ".join(f"{key}={value}" for key, value in X264.lookahead_options[X264.default_preset].items())
     head = ["clip, preset", "CPU, ms a frame", f"÷ {REFERENCE}", "kB a frame", "PSNR, dB", "SSIM, dB"]
     head += [f"bits for the same PSNR, to {REFERENCE}", "for the same SSIM"]
     write_section(
@@ -188,12 +199,12 @@ def main() -> None:
 
 What streamcam draws on its samples and on clips made of a photograph (Grad-CAM, embedded model; up to {FRAMES} frames),
 encoded from memory by libx264, 25 frames a second, a key picture every 50. CPU time, size and quality with
-`--crf {X264.crf}`, the default; PSNR of all samples, SSIM of luma as −10·log₁₀(1 − SSIM), of one picture in {SCORED}.
+`--crf {X264.default_crf}`, the default; PSNR of all samples, SSIM of luma as −10·log₁₀(1 − SSIM), of one picture in {SCORED}.
 The last two columns: the bits for the same quality, over `--crf` {qualities}
-(Bjøntegaard; over the range of quality that both reach). "{OWN}": with `{own}`, the default of `streamcam process`.
+(Bjøntegaard; over the range of quality that both reach). "{DEFAULT}": with `{default_options}`, the default of `streamcam process`.
 CPU time: medians of {ROUNDS} rounds, smallest and largest in brackets. Made by `make bench-presets`.
 
-Machine: {machine()}. Packages: av {av.__version__}.
+Machine: {machine_summary()}. Packages: av {av.__version__}.
 
 {table(head, rows)}""",
     )

@@ -10,14 +10,14 @@ from typing import Any
 
 
 def resnet50() -> Any:
-    return _made("ResNet50")
+    return _build("ResNet50")
 
 
 def mobilenet_v2() -> Any:
-    return _made("MobileNetV2")
+    return _build("MobileNetV2")
 
 
-def _made(name: str) -> Any:
+def _build(name: str) -> Any:
     import keras
     import numpy as np
 

@@ -15,14 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import REPOSITORY, WORK, machine, say, spread, table, write_section
+from common import REPOSITORY, WORK, format_median, log_progress, machine_summary, table, write_section
 
 MODELS = {
     "efficientnet-lite0": "efficientnet-lite0",
     "MobileNetV2": "benchmarks.random_models:mobilenet_v2",
     "ResNet50": "benchmarks.random_models:resnet50",
 }
-WANTED = 1.10
+MAX_RATIO = 1.10
 
 
 def main() -> None:
@@ -34,11 +34,11 @@ def main() -> None:
     rows, costs = [], []
     for height, clip in (("720p", _clip()), ("1080p", REPOSITORY / "samples" / "samoyed_1080p_nogps.mp4")):
         for name in options.only:
-            say(f"{name}, {height}")
-            result = measured(MODELS[name], clip, options.repeats, options.frames)
+            log_progress(f"{name}, {height}")
+            result = run_bench(MODELS[name], clip, options.repeats, options.frames)
             rows.append((f"{name}, {height}", *stages(result)))
             costs.append((f"{name}, {height}", *distance(result)))
-    write_section("stages", written(rows, costs, options))
+    write_section("stages", format_section(rows, costs, options))
 
 
 def _clip() -> Path:
@@ -49,7 +49,7 @@ def _clip() -> Path:
     return path
 
 
-def measured(model: str, clip: Path, repeats: int, frames: int) -> dict[str, Any]:
+def run_bench(model: str, clip: Path, repeats: int, frames: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "streamcam", "bench", clip, "--model", model, "--batch", "8", "--json"]
     command += ["--frames", str(frames), "--repeats", str(repeats), "--fit", "stretch"]
     done = subprocess.run([str(part) for part in command], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
@@ -67,13 +67,13 @@ def _row(result: dict[str, Any], stage: str) -> dict[str, Any]:
 
 def stages(result: dict[str, Any]) -> list[str]:
     """Frames a second of each stage alone, and of all."""
-    told = [
-        spread([1 / one for one in _row(result, name)["wall"]], 0)
-        for name in ("decode", "model", "draw", "encode", "whole")
+    rates = [
+        format_median([1 / one for one in _row(result, name)["wall"]], 0)
+        for name in ("decode", "model", "draw", "encode", "end_to_end")
     ]
-    whole = _row(result, "whole")
+    whole = _row(result, "end_to_end")
     return [
-        *told,
+        *rates,
         f"{whole['latency_p50'] * 1000:.0f}, {whole['latency_p99'] * 1000:.0f}",
         result["verdicts"][0]["bottleneck"],
     ]
@@ -81,21 +81,21 @@ def stages(result: dict[str, Any]) -> list[str]:
 
 def distance(result: dict[str, Any]) -> list[str]:
     """CPU milliseconds a frame, and ratios to the bound."""
-    verdict = result["verdicts"][0]
-    whole = _row(result, "whole")
+    analysis = result["verdicts"][0]
+    whole = _row(result, "end_to_end")
     return [
-        spread([1000 * one for one in whole["cpu"]]),
-        spread([1000 * one for one in _row(result, "transcode")["cpu"]]),
-        f"{spread([1000 * one for one in _row(result, 'forward')['cpu']])} {verdict['forward_precision']}",
-        f"{1000 * verdict['overlay']:.1f}",
-        f"{verdict['cpu_over_bound']:.2f}",
-        f"{verdict['cpu_over_bound_and_overlay']:.2f}",
-        f"{verdict['busy_cores'] / result['machine']['cores']:.0%}",
+        format_median([1000 * one for one in whole["cpu"]]),
+        format_median([1000 * one for one in _row(result, "transcode")["cpu"]]),
+        f"{format_median([1000 * one for one in _row(result, 'forward')['cpu']])} {analysis['forward_precision']}",
+        f"{1000 * analysis['overlay']:.1f}",
+        f"{analysis['cpu_over_bound']:.2f}",
+        f"{analysis['cpu_over_bound_and_overlay']:.2f}",
+        f"{analysis['busy_cores'] / result['machine']['cores']:.0%}",
         f"{_row(result, 'whole')['memory'] / 2**20:,.0f}",
     ]
 
 
-def written(rows: list[Any], costs: list[Any], options: argparse.Namespace) -> str:
+def format_section(rows: list[Any], costs: list[Any], options: argparse.Namespace) -> str:
     speeds = table(
         (
             "alone, frames a second",
@@ -115,7 +115,7 @@ def written(rows: list[Any], costs: list[Any], options: argparse.Namespace) -> s
         "plain transcode",
         "bare forward pass",
         "more for encoding what is drawn",
-        f"÷ bound (wanted ≤ {WANTED:.2f})",
+        f"÷ bound (wanted ≤ {MAX_RATIO:.2f})",
         "÷ bound with that",
         "cores busy (wanted ≥ 90 %)",
         "peak memory, MiB",
@@ -130,7 +130,7 @@ bound. The clips are the Samoyed sample at 720p (25 frames a second) and as it i
 have random weights. Latency is from a frame's arrival from the decoder until its picture is handed to the encoder, in a
 file, where frames wait for one another. Made by `make bench-stages`.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {speeds}
 

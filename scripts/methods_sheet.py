@@ -27,14 +27,14 @@ def sample(name: str) -> np.ndarray:
 
 def main() -> None:
     """Explains both samples with each method and writes the sheet."""
-    pictures = [sample(name) for name in SAMPLES]
+    rgb_images = [sample(name) for name in SAMPLES]
     images, titles = [], []
     for name in METHODS:
         print(name, file=sys.stderr, flush=True)
-        explanation = streamcam.Explainer(method=name, precision="float32").explain(pictures)
+        explanation = streamcam.Explainer(method=name, precision="float32").explain(rgb_images)
         images += [*explanation.overlay(alpha=0.8)]
         titles += [name, ""]
-    titled_sheet([*pictures, *images], ["chelsea.png", "coffee.png", *titles], COLUMNS, SHEET)
+    titled_sheet([*rgb_images, *images], ["chelsea.png", "coffee.png", *titles], COLUMNS, SHEET)
     print(SHEET)
 
 

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from .errors import SourceError as SourceError
     from .errors import StreamcamError as StreamcamError
     from .errors import TargetError as TargetError
-    from .explanation import Explainer as Explainer
-    from .explanation import Explanation as Explanation
+    from .explainer import Explainer as Explainer
+    from .explainer import Explanation as Explanation
     from .pipeline import Summary as Summary
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_LAZY_IMPORTS = {
     "DeviceError": "errors",
     "Explainer": "explanation",
     "Explanation": "explanation",
@@ -44,12 +44,12 @@ _HOMES = {
     "process": "api",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(_LAZY_IMPORTS)
 
 
 def __getattr__(name: str) -> object:
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _LAZY_IMPORTS:
+        return getattr(import_module(f".{_LAZY_IMPORTS[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

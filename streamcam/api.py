@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .config import make_job
+from .options import make_job
 from .pipeline import Summary, run
 
 
@@ -15,7 +15,7 @@ def process(input: str | os.PathLike[str], output: str | os.PathLike[str], **opt
     Args:
         input: path or URL of a video, animation or image.
         output: path of the result; its suffix chooses the container.
-        **options: fields of the option objects in `streamcam.config`, such as ``method="gradcam"``, ``layer="auto"``,
+        **options: fields of the option objects in `streamcam.options`, such as ``method="gradcam"``, ``layer="auto"``,
             ``target="top"``, ``every=2``, ``fit="crop"``, ``layout="side-by-side"``, ``overwrite=True``.
 
     Returns:

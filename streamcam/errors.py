@@ -25,12 +25,14 @@ from urllib.parse import urlsplit, urlunsplit
 class StreamcamError(Exception):
     """An error the user can act on.
 
-    The message is one line built from three parts: ``what`` came, what was ``wanted`` instead, and what
-    to ``do`` about it. Line breaks inside the parts (foreign messages often have them) are folded.
+    The message is one line built from three parts: ``problem`` came, what was ``expected`` instead, and what
+    to do about it (``hint``). Line breaks inside the parts (foreign messages often have them) are folded.
     """
 
-    def __init__(self, what: str, *, wanted: str = "", do: str = "") -> None:
-        parts = [" ".join(part.split()).rstrip(".;") for part in (what, wanted and f"wanted {wanted}", do) if part]
+    def __init__(self, problem: str, *, expected: str = "", hint: str = "") -> None:
+        parts = [
+            " ".join(part.split()).rstrip(".;") for part in (problem, expected and f"expected {expected}", hint) if part
+        ]
         super().__init__("; ".join(parts))
 
 
@@ -70,14 +72,14 @@ class SinkError(StreamcamError):
     """The output cannot be created or written."""
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:
     """The hint ``did you mean 'a', 'b'?`` for a misspelt name, or ``""`` when nothing is close."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.5)
     return f"did you mean {', '.join(repr(by_folded[c]) for c in close)}?" if close else ""
 
 
-def masked(url: str) -> str:
+def redact_url(url: str) -> str:
     """``url`` fit for messages: user, password, query (it often holds a token) and key of an RTMP stream hidden."""
     if "://" not in url:
         return url
@@ -88,7 +90,7 @@ def masked(url: str) -> str:
         return f"{url.partition('://')[0]}://***"
     if "@" not in parts.netloc and "@" in url and port and not port.isdecimal():
         # A password with a slash in it, or with what begins a query or a fragment.
-        return masked(f"{parts.scheme}://***@{url.rpartition('@')[2]}")
+        return redact_url(f"{parts.scheme}://***@{url.rpartition('@')[2]}")
     host = parts.netloc.rpartition("@")[2]
     above, _, key = parts.path.rpartition("/")
     path = f"{above}/***" if parts.scheme == "rtmp" and above and key else parts.path

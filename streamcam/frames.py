@@ -1,7 +1,7 @@
 """The values that travel along the road.
 
 Time is exact everywhere: a presentation time stamp (pts) is an integer count of a time base, a
-`Fraction` of a second. Pictures are upright and in one of the `DRAWABLE` pixel formats from the source
+`Fraction` of a second. Pictures are upright and in one of the `WORKING_FORMATS` pixel formats from the source
 on, so nothing later knows about rotation, palettes or chroma layouts.
 """
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
 
-DRAWABLE = ("yuv420p", "yuv420p10le")
+WORKING_FORMATS = ("yuv420p", "yuv420p10le")
 """Pixel formats that are drawn on: 4:2:0 planes of 8 bit, or of 10 bit in 16-bit little-endian words."""
 
-Pixels: TypeAlias = NDArray[np.uint8]
+RgbImage: TypeAlias = NDArray[np.uint8]
 """``uint8 (height, width, 3)``, RGB, full range."""
 
 Plane: TypeAlias = NDArray[Any]
@@ -31,31 +31,31 @@ Planes: TypeAlias = tuple[Plane, Plane, Plane]
 Heatmap: TypeAlias = NDArray[np.float32]
 """``float32 (h, w)``, raw evidence on a grid that divides the model's input evenly, not normalised, never NaN."""
 
-Display: TypeAlias = Literal["heat", "pixels", "signed"]
+MapKind: TypeAlias = Literal["heat", "pixels", "signed"]
 """How maps are shown: ``heat``, evidence above zero on a coarse grid; ``pixels``, the same pixel by pixel, where a
 few outliers must not set the scale; ``signed``, pixel by pixel, for and against, around zero."""
-DISPLAYS: tuple[Display, ...] = get_args(Display)
+MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 
 
-def word_of(pixel_format: str) -> np.dtype[Any]:
+def sample_dtype(pixel_format: str) -> np.dtype[Any]:
     """The type of a picture's samples."""
     return np.dtype(np.uint16 if pixel_format.endswith("10le") else np.uint8)
 
 
-def planes_of(picture: VideoFrame) -> Planes:
+def plane_arrays(video_frame: VideoFrame) -> Planes:
     """Luma, Cb and Cr of a 4:2:0 picture, 8-bit or 10-bit little-endian, as views of it."""
-    word = word_of(picture.format.name)
+    dtype = sample_dtype(video_frame.format.name)
     luma, blue, red = (
-        np.frombuffer(memoryview(plane), word).reshape(-1, plane.line_size // word.itemsize)[
+        np.frombuffer(memoryview(plane), dtype).reshape(-1, plane.line_size // dtype.itemsize)[
             : plane.height, : plane.width
         ]
-        for plane in picture.planes
+        for plane in video_frame.planes
     )
     return luma, blue, red
 
 
 @dataclass(frozen=True, slots=True)
-class Colour:
+class ColorSpec:
     """How numbers in a picture mean colours: the ISO/IEC 23091-2 code points, as in `av` (2 = unspecified).
 
     Attributes:
@@ -69,11 +69,11 @@ class Colour:
     matrix: int = 2
 
     @property
-    def hdr(self) -> bool:
+    def is_hdr(self) -> bool:
         """True for PQ and HLG."""
         return self.transfer in (16, 18)
 
-    def matrix_of(self, width: int, height: int) -> int:
+    def resolve_matrix(self, width: int, height: int) -> int:
         """The matrix of a picture of this size.
 
         One of the code points 1, 4, 5, 7 and 9, which FFmpeg's scaler uses too. Where the file does not tell, high
@@ -90,12 +90,12 @@ class Chapter:
     """A named part of a source.
 
     Attributes:
-        begin, end: seconds on the frames' clock.
+        start_seconds, end_seconds: seconds on the frames' clock.
         metadata: its tags; mostly a title.
     """
 
-    begin: Fraction
-    end: Fraction
+    start_seconds: Fraction
+    end_seconds: Fraction
     metadata: dict[str, str]
 
 
@@ -107,15 +107,15 @@ class SourceInfo:
         name: the file name or URL, credentials masked.
         width, height: of the upright picture, in stored pixels; may be odd.
         pixel_aspect: width of a stored pixel over its height.
-        pixel_format: one of `DRAWABLE`.
+        pixel_format: one of `WORKING_FORMATS`.
         time_base: unit of every `Frame.pts`, in seconds.
-        rate: average frames per second, None when unknown.
-        frames: how many frames are to be expected, None when unknown; an estimate for progress only.
-        seconds: expected length, None when unknown.
+        average_fps: average frames per second, None when unknown.
+        num_frames: how many frames are to be expected, None when unknown; an estimate for progress only.
+        duration_seconds: expected length, None when unknown.
         live: True for a source that cannot wait.
-        still: True for a single image.
-        on_card: True where pictures are NV12 in a graphics card's memory, whatever `pixel_format` says.
-        copied: streams (audio, subtitles) whose packets travel unchanged, as templates for a muxer; not to
+        is_image: True for a single image.
+        on_gpu: True where pictures are NV12 in a graphics card's memory, whatever `pixel_format` says.
+        passthrough_streams: streams (audio, subtitles) whose packets travel unchanged, as templates for a muxer; not to
             be touched once the source is closed.
         metadata: container tags to carry over.
         chapters: those of the wanted part.
@@ -126,15 +126,15 @@ class SourceInfo:
     height: int
     pixel_format: str
     time_base: Fraction
-    colour: Colour = Colour()
+    color: ColorSpec = ColorSpec()
     pixel_aspect: Fraction = Fraction(1)
-    rate: Fraction | None = None
-    frames: int | None = None
-    seconds: float | None = None
+    average_fps: Fraction | None = None
+    num_frames: int | None = None
+    duration_seconds: float | None = None
     live: bool = False
-    still: bool = False
-    on_card: bool = False
-    copied: tuple[Any, ...] = field(default=(), repr=False)
+    is_image: bool = False
+    on_gpu: bool = False
+    passthrough_streams: tuple[Any, ...] = field(default=(), repr=False)
     metadata: dict[str, str] = field(default_factory=dict)
     chapters: tuple[Chapter, ...] = ()
 
@@ -146,18 +146,18 @@ class Frame:
     Attributes:
         index: 0, 1, 2 … in the order delivered by the source.
         pts: presentation time in units of `SourceInfo.time_base`, strictly increasing.
-        picture: upright, in `SourceInfo.pixel_format`. Read only: decoders may still refer to it.
-        pixels: the model's view of it, ``uint8 (h, w, 3)`` RGB, or None where no explanation is wanted.
-        packets: packets of copied streams that were read since the frame before.
-        arrived: when the source delivered it, in seconds of `time.monotonic`; 0 before the road takes it.
+        video_frame: upright, in `SourceInfo.pixel_format`. Read only: decoders may still refer to it.
+        model_input: the model's view of it, ``uint8 (h, w, 3)`` RGB, or None where no explanation is wanted.
+        passthrough_packets: packets of copied streams that were read since the frame before.
+        arrival_time: when the source delivered it, in seconds of `time.monotonic`; 0 before the road takes it.
     """
 
     index: int
     pts: int
-    picture: VideoFrame
-    pixels: Pixels | None = None
-    packets: tuple[Packet[Any], ...] = ()
-    arrived: float = 0.0
+    video_frame: VideoFrame
+    model_input: RgbImage | None = None
+    passthrough_packets: tuple[Packet[Any], ...] = ()
+    arrival_time: float = 0.0
 
 
 Batch: TypeAlias = tuple[Frame, ...]
@@ -165,7 +165,7 @@ Batch: TypeAlias = tuple[Frame, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
+class Attribution:
     """Where the model looked for one target.
 
     Attributes:
@@ -173,32 +173,32 @@ class Evidence:
         label: name of the target: a class, ``tabby − tiger cat``, or a function's name.
         score: what was explained, in logits.
         probability: of the class, 0–1; None for a target that is no class.
-        target: index of the class; None for a target that is no class.
-        full_scale: the evidence that is drawn as 1; 0 while there has been none.
+        class_index: index of the class; None for a target that is no class.
+        vmax: the evidence that is drawn as 1; 0 while there has been none.
     """
 
     heatmap: Heatmap
     label: str
     score: float
     probability: float | None = None
-    target: int | None = None
-    full_scale: float = 0.0
+    class_index: int | None = None
+    vmax: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Explained:
+class ExplainedFrame:
     """A frame and where the model looked.
 
     Attributes:
         frame: the frame.
-        evidence: for each target, in the order in which they were asked for; at least one.
+        attributions: for each target, in the order in which they were asked for; at least one.
         top: the most probable classes as ``(index, probability)``, best first.
         held: True when the model did not look at this frame; its maps come from the ones it did look at.
-        note: what the caption says beside method and layer.
+        caption_note: what the caption says beside method and layer.
     """
 
     frame: Frame
-    evidence: tuple[Evidence, ...]
+    attributions: tuple[Attribution, ...]
     top: tuple[tuple[int, float], ...] = ()
     held: bool = False
-    note: str = ""
+    caption_note: str = ""

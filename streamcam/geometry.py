@@ -22,10 +22,10 @@ Size: TypeAlias = tuple[int, int]
 
 Fit: TypeAlias = Literal["stretch", "crop", "letterbox", "native"]
 FITS: tuple[Fit, ...] = get_args(Fit)
-"""What `fit` knows."""
+"""What `fit_to_input` knows."""
 
 
-_NARROWEST = 4
+_MAX_ASPECT_RATIO = 4
 """Aspect ratio beyond which ``native`` squeezes and ``crop`` gives up: what is left is no picture to the model."""
 
 
@@ -42,7 +42,9 @@ class Geometry:
     scaled: Size
     offset: tuple[int, int] = (0, 0)
 
-    def undo(self, map_size: Size, picture_size: Size | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def upsample_matrices(
+        self, map_size: Size, image_size: Size | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The two matrices that spread a map over the source picture: ``rows @ map @ columns.T``.
 
         A map of ``map_size`` cells divides the model's input evenly. Interpolation is bilinear between
@@ -51,33 +53,35 @@ class Geometry:
 
         Args:
             map_size: ``(w, h)`` of the map.
-            picture_size: ``(W, H)`` to spread over, the source's own size by default; another size
+            image_size: ``(W, H)`` to spread over, the source's own size by default; another size
                 (half, for chroma planes) covers the same picture.
 
         Returns:
             ``rows`` float32 ``(H, h)`` and ``columns`` float32 ``(W, w)``.
         """
-        width, height = picture_size or self.source
-        columns = _interpolation(width, self.scaled[0], self.offset[0], self.input[0], map_size[0])
-        rows = _interpolation(height, self.scaled[1], self.offset[1], self.input[1], map_size[1])
+        width, height = image_size or self.source
+        columns = _interpolation_matrix(width, self.scaled[0], self.offset[0], self.input[0], map_size[0])
+        rows = _interpolation_matrix(height, self.scaled[1], self.offset[1], self.input[1], map_size[1])
         return rows, columns
 
 
-def _interpolation(picture: int, scaled: int, offset: int, extent: int, cells: int) -> NDArray[np.float32]:
-    centres = (np.arange(picture) + 0.5) * (scaled / picture) + offset
-    position = np.clip(centres * (cells / extent) - 0.5, 0, cells - 1)
-    left = np.minimum(position.astype(np.int64), max(cells - 2, 0))
+def _interpolation_matrix(
+    image_length: int, scaled_length: int, offset: int, input_length: int, map_length: int
+) -> NDArray[np.float32]:
+    centres = (np.arange(image_length) + 0.5) * (scaled_length / image_length) + offset
+    position = np.clip(centres * (map_length / input_length) - 0.5, 0, map_length - 1)
+    left = np.minimum(position.astype(np.int64), max(map_length - 2, 0))
     weight = position - left
-    matrix = np.zeros((picture, cells), np.float32)
-    index = np.arange(picture)
+    matrix = np.zeros((image_length, map_length), np.float32)
+    index = np.arange(image_length)
     matrix[index, left] = 1 - weight
-    if cells > 1:
+    if map_length > 1:
         matrix[index, left + 1] = weight
-    matrix[(centres < 0) | (centres >= extent)] = 0
+    matrix[(centres < 0) | (centres >= input_length)] = 0
     return matrix
 
 
-def fit(
+def fit_to_input(
     mode: Fit,
     source: Size,
     model_input: Size,
@@ -103,14 +107,16 @@ def fit(
     """
     width, height = model_input
     aspect = Fraction(source[0], source[1]) * pixel_aspect
-    if mode == "crop" and not 1 / _NARROWEST <= aspect * height / width <= _NARROWEST:
-        raise OptionError(f"{source[0]}x{source[1]} is too narrow for --fit crop", do="use --fit stretch or letterbox")
+    if mode == "crop" and not 1 / _MAX_ASPECT_RATIO <= aspect * height / width <= _MAX_ASPECT_RATIO:
+        raise OptionError(
+            f"{source[0]}x{source[1]} is too narrow for --fit crop", hint="use --fit stretch or letterbox"
+        )
     if mode == "stretch":
         return Geometry(source, model_input, model_input)
     if mode == "native":
-        aspect = min(max(aspect, Fraction(1, _NARROWEST)), Fraction(_NARROWEST))
+        aspect = min(max(aspect, Fraction(1, _MAX_ASPECT_RATIO)), Fraction(_MAX_ASPECT_RATIO))
         ideal_height = float(width * height / aspect) ** 0.5
-        size = (_multiple(ideal_height * float(aspect), stride), _multiple(ideal_height, stride))
+        size = (_round_to_multiple(ideal_height * float(aspect), stride), _round_to_multiple(ideal_height, stride))
         return Geometry(source, size, size)
     if mode in ("crop", "letterbox"):
         wider = aspect > Fraction(width, height)
@@ -119,8 +125,8 @@ def fit(
         else:
             scaled = (max(1, round(height * aspect)), height)
         return Geometry(source, model_input, scaled, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
-    raise OptionError(f"--fit {mode!r} is not known", wanted=f"one of {', '.join(FITS)}")
+    raise OptionError(f"--fit {mode!r} is not known", expected=f"one of {', '.join(FITS)}")
 
 
-def _multiple(length: float, stride: int) -> int:
+def _round_to_multiple(length: float, stride: int) -> int:
     return max(1, round(length / stride)) * stride

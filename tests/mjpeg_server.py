@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import av
 
-from .media import picture
+from .media_helpers import gradient_frame
 
 _HEAD = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n"
 
@@ -23,7 +23,7 @@ def jpeg(width: int, height: int) -> bytes:
     context = av.CodecContext.create("mjpeg", "w")
     context.width, context.height, context.pix_fmt = width, height, "yuvj420p"
     context.time_base = Fraction(1, 25)
-    frame = picture(width, height).reformat(format="yuvj420p")
+    frame = gradient_frame(width, height).reformat(format="yuvj420p")
     return b"".join(bytes(packet) for packet in (*context.encode(frame), *context.encode()))
 
 
@@ -48,7 +48,7 @@ def mjpeg_camera(sizes: Sequence[tuple[int, int] | None], rate: float = 0) -> It
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
             with contextlib.suppress(OSError):
-                for data in _paced(sizes, rate):
+                for data in _pace(sizes, rate):
                     self.wfile.write(data)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera) as server:
@@ -61,7 +61,7 @@ def mjpeg_camera(sizes: Sequence[tuple[int, int] | None], rate: float = 0) -> It
             thread.join()
 
 
-def _paced(sizes: Iterable[tuple[int, int] | None], rate: float) -> Iterator[bytes]:
+def _pace(sizes: Iterable[tuple[int, int] | None], rate: float) -> Iterator[bytes]:
     begin = time.monotonic()
     for index, size in enumerate(sizes):
         if rate:

@@ -77,7 +77,7 @@ class RtspServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def unfreeze(self) -> None:
         """SIGCONT."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
@@ -133,10 +133,10 @@ def _serve(url: str, width: int, height: int, rate: int) -> None:
     everywhere = rtsp.source._RTSPServer
     rtsp.source._RTSPServer = lambda host, port, sdp: everywhere("127.0.0.1", port, sdp)
     with av.open(f"testsrc2=size={width}x{height}:rate={rate}:duration=2", format="lavfi") as container:
-        pictures = [frame.to_image() for frame in container.decode(video=0)]
+        frames = [frame.to_image() for frame in container.decode(video=0)]
     source = rtsp.source.Source(url, fps=rate)
-    for picture in pictures:
-        source.put(picture)
+    for video_frame in frames:
+        source.put(video_frame)
     if source.wait_ready() and source.wait_encoding_started():
         print("ready", flush=True)
         sys.stdin.read()  # until whoever started it is gone

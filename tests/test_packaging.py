@@ -17,21 +17,21 @@ import pytest
 import streamcam
 
 ROOT = Path(__file__).parents[1]
-LIBRARY = "streamcam/compose/_lay.so"
+LIBRARY = "streamcam/compose/_blend.so"
 
 DRAW = """
 import numpy as np
-from streamcam.compose import compiled
+from streamcam.compose import native
 
-blend = compiled.lay(np.array([[256, 0, 0, 0], [128, 50 << 8, 60 << 8, 70 << 8]], np.uint16), 0)
+blend = native.native_blend(np.array([[256, 0, 0, 0], [128, 50 << 8, 60 << 8, 70 << 8]], np.uint16), 0)
 planes = tuple(np.full(shape, 200, np.uint8) for shape in ((4, 6), (2, 3), (2, 3)))
 blend(np.array([[0, 1, 0], [1, 0, 1]], np.int16), planes)
-print(compiled.__file__, *(int(plane.sum()) for plane in planes))
+print(native.__file__, *(int(plane.sum()) for plane in planes))
 """
 LOAD = """
 import ctypes, sys
 library = ctypes.CDLL(sys.argv[1])
-print(ctypes.c_int.in_dll(library, "streamcam_lay_version").value, bool(library.streamcam_lay_8))
+print(ctypes.c_int.in_dll(library, "streamcam_blend_version").value, bool(library.streamcam_blend_8))
 """
 
 

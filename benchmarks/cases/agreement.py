@@ -18,23 +18,23 @@ SMALLEST = 0.95
 
 def main() -> None:
     with np.load(sys.argv[1]) as data:
-        wanted, classes = data["maps"], data["classes"]
+        reference, classes = data["maps"], data["classes"]
     cosines = {}
     for argument in sys.argv[2:]:
         name, _, path = argument.partition("=")
         with np.load(path) as data:
             if not np.array_equal(data["classes"], classes):
                 sys.exit(f"{name} sees classes {data['classes'].tolist()}, the others {classes.tolist()}")
-            cosines[name] = min(cosine(one, other) for one, other in zip(data["maps"], wanted, strict=True))
+            cosines[name] = min(cosine(one, other) for one, other in zip(data["maps"], reference, strict=True))
         if cosines[name] < SMALLEST:
             sys.exit(f"{name} draws another map: cosine {cosines[name]:.3f}")
     print(json.dumps(cosines))
 
 
-def cosine(heatmap: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+def cosine(heatmap: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
     """Cosine of two maps, the second enlarged to the first's size."""
-    wanted = cv2.resize(wanted, heatmap.shape[::-1])
-    return float(np.vdot(heatmap, wanted) / (np.linalg.norm(heatmap) * np.linalg.norm(wanted)))
+    reference = cv2.resize(reference, heatmap.shape[::-1])
+    return float(np.vdot(heatmap, reference) / (np.linalg.norm(heatmap) * np.linalg.norm(reference)))
 
 
 if __name__ == "__main__":

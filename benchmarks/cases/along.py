@@ -13,8 +13,8 @@ from typing import Any
 def main() -> None:
     """Runs it and prints what each part cost."""
     clip, out, parts = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    from streamcam.config import make_job
-    from streamcam.pipeline import Watcher, run
+    from streamcam.options import make_job
+    from streamcam.pipeline import RunCallbacks, run
 
     marks: list[tuple[int, float, float, float]] = []
     total = [0]
@@ -22,14 +22,14 @@ def main() -> None:
     def opened(info: Any) -> None:
         total[0] = info.frames
 
-    def frame(item: Any) -> None:
+    def on_frame(item: Any) -> None:
         index = item.frame.index
         if index * parts // total[0] != (index - 1) * parts // total[0]:
-            marks.append((index, time.process_time(), time.perf_counter(), resident()))
+            marks.append((index, time.process_time(), time.perf_counter(), resident_mib()))
             print(f"{index} of {total[0]}", file=sys.stderr, flush=True)
 
-    run(make_job(clip, out, overwrite=True), watcher=Watcher(opened=opened, frame=frame))
-    marks.append((total[0], time.process_time(), time.perf_counter(), resident()))
+    run(make_job(clip, out, overwrite=True), callbacks=RunCallbacks(on_open=opened, on_frame=on_frame))
+    marks.append((total[0], time.process_time(), time.perf_counter(), resident_mib()))
     pairs = list(itertools.pairwise(marks))
     frames = [b[0] - a[0] for a, b in pairs]
     print(
@@ -44,7 +44,7 @@ def main() -> None:
     )
 
 
-def resident() -> float:
+def resident_mib() -> float:
     """MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20

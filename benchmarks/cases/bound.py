@@ -32,7 +32,7 @@ def main() -> None:
     started = time.process_time()
     frames = transcode(options.clip, options.out, options.encoder)
     transcoded = time.process_time()
-    bfloat16 = processor_has_bfloat16()
+    bfloat16 = cpu_has_bfloat16()
     predict_cpu = forward(options.weights, frames, bfloat16=bfloat16)
     stages = {"transcode": transcoded - started, "forward": predict_cpu}
     packages = {module.__name__: module.__version__ for module in (av, tf, np)}
@@ -74,7 +74,7 @@ def forward(weights: Path, frames: int, *, bfloat16: bool) -> float:
     return time.process_time() - started
 
 
-def processor_has_bfloat16() -> bool:
+def cpu_has_bfloat16() -> bool:
     with contextlib.suppress(OSError):
         return not {"avx512_bf16", "amx_bf16"}.isdisjoint(Path("/proc/cpuinfo").read_text().split())
     return False

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from streamcam.config import ModelOptions
-from streamcam.engine.graph import find_head
+from streamcam.engine.graph.logits import find_logits
 from streamcam.models import load_model
-from streamcam.models.applications import find, preprocessing
-from streamcam.models.backend import convert_variables_to_constants_v2, keras, tf
+from streamcam.models.zoo.applications import find, preprocessing
+from streamcam.options import ModelOptions
+from streamcam.tf import convert_variables_to_constants_v2, keras, tf
 
 SIDE = 224
 MODELS = ("efficientnet-lite0", "MobileNetV2", "ResNet50", "EfficientNetB0", "ConvNeXtTiny")
@@ -27,10 +27,10 @@ def main() -> None:
     """Writes ``MODEL-BATCH.pb`` for each model and batch, and the pictures."""
     folder, batches = Path(sys.argv[1]), [int(batch) for batch in sys.argv[2:]]
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = _pictures(max(batches))
-    np.save(folder / "pictures.npy", pictures)
+    images = _make_images(max(batches))
+    np.save(folder / "pictures.npy", images)
     for name in MODELS:
-        logits = _logits(name, pictures)
+        logits = _logits(name, images)
         for batch in batches:
             shape = tf.TensorSpec((batch, SIDE, SIDE, 3), tf.uint8)
             frozen = convert_variables_to_constants_v2(
@@ -40,7 +40,7 @@ def main() -> None:
         keras.backend.clear_session()
 
 
-def _logits(name: str, pictures: Any) -> Any:
+def _logits(name: str, rgb_images: Any) -> Any:
     application = find(name)
     if application is None:
         loaded = load_model(ModelOptions(model=name))
@@ -49,18 +49,18 @@ def _logits(name: str, pictures: Any) -> Any:
         keras.utils.set_random_seed(0)
         model = getattr(keras.applications, application.name)(weights=None)
         preprocess = preprocessing(application.family)
-        _animate(model, preprocess(tf.cast(pictures, tf.float32)))
+        _randomize_weights(model, preprocess(tf.cast(rgb_images, tf.float32)))
 
         def call(images: Any) -> Any:
             return model(images, training=False)
 
     def logits(images: Any) -> Any:
-        return tf.identity(find_head(call(preprocess(tf.cast(images, tf.float32)))).logits, name="logits")
+        return tf.identity(find_logits(call(preprocess(tf.cast(images, tf.float32)))).logits, name="logits")
 
     return logits
 
 
-def _animate(model: Any, images: Any) -> None:
+def _randomize_weights(model: Any, images: Any) -> None:
     rng = np.random.default_rng(0)
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for norm in norms:
@@ -79,7 +79,7 @@ def _animate(model: Any, images: Any) -> None:
         norm.momentum = momentum
 
 
-def _pictures(count: int) -> Any:
+def _make_images(count: int) -> Any:
     """Smooth blobs of colour, as photographs have, and some noise."""
     rng = np.random.default_rng(0)
     coarse = tf.image.resize(rng.uniform(0, 255, (count, 9, 9, 3)), (SIDE, SIDE), "bicubic").numpy()

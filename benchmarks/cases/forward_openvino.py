@@ -25,19 +25,19 @@ def main() -> None:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
     }
-    pictures = np.load(folder / "pictures.npy")
+    rgb_images = np.load(folder / "pictures.npy")
     core, cpu = openvino.Core(), {}
     for batch in map(int, sys.argv[5:]):
         converted = openvino.convert_model(folder / f"{model}-{batch}.pb")
         request = core.compile_model(converted, "CPU", options).create_infer_request()
-        images = pictures[:batch]
+        images = rgb_images[:batch]
 
         def run(request: Any = request, images: Any = images) -> Any:
             return request.infer([images])[0]
 
         if not cpu:
             run().astype(np.float32).tofile(out)
-        cpu[batch] = forward_timing.timed(run, batch)
+        cpu[batch] = forward_timing.time_per_image(run, batch)
     print(json.dumps({"cpu": cpu, "version": openvino.__version__}))
 
 

@@ -16,40 +16,40 @@ from typing import Any
 import forward_timing
 import numpy as np
 
-from streamcam.engine.freeze import freeze
-from streamcam.models.backend import tf
+from streamcam.engine.compiler.freeze import freeze
+from streamcam.tf import tf
 
 
 def main() -> None:
     """Times one model."""
     folder, model, precision, out = Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    pictures = np.load(folder / "pictures.npy")
+    rgb_images = np.load(folder / "pictures.npy")
     cpu, freezing = {}, []
     for batch in map(int, sys.argv[5:]):
-        traced = _traced(folder / f"{model}-{batch}.pb", batch)
+        traced = _trace(folder / f"{model}-{batch}.pb", batch)
         started = time.process_time()
-        forward = freeze(traced).start("cpu", precision)
+        forward = freeze(traced).load("cpu", precision)
         freezing.append(time.process_time() - started)
-        images = pictures[:batch]
+        images = rgb_images[:batch]
 
         def run(forward: Any = forward, images: Any = images) -> Any:
             return forward(images)[0]
 
         if not cpu:
             run().astype(np.float32).tofile(out)
-        cpu[batch] = forward_timing.timed(run, batch)
+        cpu[batch] = forward_timing.time_per_image(run, batch)
     print(json.dumps({"cpu": cpu, "freezing": freezing[0], "version": tf.__version__}))
 
 
-def _traced(path: Path, batch: int) -> Any:
+def _trace(path: Path, batch: int) -> Any:
     graph_def = tf.compat.v1.GraphDef()
     graph_def.ParseFromString(path.read_bytes())
 
-    def imported(images: Any) -> Any:
+    def import_graph(images: Any) -> Any:
         return tf.graph_util.import_graph_def(graph_def, {"images": images}, ["logits:0"])
 
-    return tf.compat.v1.wrap_function(imported, [tf.TensorSpec((batch, 224, 224, 3), tf.uint8)])
+    return tf.compat.v1.wrap_function(import_graph, [tf.TensorSpec((batch, 224, 224, 3), tf.uint8)])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Callable
 WARM, SECONDS, BURSTS = 3, 2.0, 5
 
 
-def timed(work: Callable[[], object], pictures: int) -> float:
+def time_per_image(work: Callable[[], object], num_images: int) -> float:
     """CPU milliseconds a picture: median of bursts of calls, after the first calls."""
     for _ in range(WARM):
         work()
@@ -21,5 +21,5 @@ def timed(work: Callable[[], object], pictures: int) -> float:
         before = time.process_time()
         for _ in range(calls):
             work()
-        bursts.append((time.process_time() - before) * 1000 / (calls * pictures))
+        bursts.append((time.process_time() - before) * 1000 / (calls * num_images))
     return statistics.median(bursts)

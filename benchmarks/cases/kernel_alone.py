@@ -11,22 +11,22 @@ import lite0
 import loop
 import numpy as np
 
-from streamcam.config import ExplainOptions, ModelOptions
 from streamcam.engine import load_explainer
 from streamcam.frames import SourceInfo
+from streamcam.options import ExplainOptions, ModelOptions
 
 BATCH = 16
 
 
 def main() -> None:
     """Prints milliseconds a picture."""
-    pictures = loop.checked_pictures(Path(sys.argv[1]))
-    pictures = np.concatenate([pictures] * (BATCH // len(pictures)))
+    images = loop.check_images(Path(sys.argv[1]))
+    images = np.concatenate([images] * (BATCH // len(images)))
     options = ExplainOptions(batch=BATCH, precision=sys.argv[2])  # type: ignore[arg-type]
     explainer = load_explainer(ModelOptions(fit="stretch"), options)
-    info = SourceInfo("check", lite0.INPUT, lite0.INPUT, "yuv420p", Fraction(1, 25), frames=BATCH)
-    kernel = explainer.view(info).kernel
-    print(json.dumps({**loop.timed(lambda: kernel(pictures), BATCH), "precision": kernel.precision}))
+    info = SourceInfo("check", lite0.INPUT, lite0.INPUT, "yuv420p", Fraction(1, 25), num_frames=BATCH)
+    executable = explainer.prepare(info).executable
+    print(json.dumps({**loop.time_per_image(lambda: executable(images), BATCH), "precision": executable.precision}))
 
 
 if __name__ == "__main__":

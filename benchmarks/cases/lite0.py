@@ -60,6 +60,6 @@ def weights(path: Path) -> Iterator[NDArray[np.float32]]:
     return iter(arrays)
 
 
-def normalised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+def normalize(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the network takes: ``(x − 127) / 128`` of ``uint8 (N, 224, 224, 3)`` RGB."""
-    return (pictures.astype(np.float32) - 127) / 128
+    return (images.astype(np.float32) - 127) / 128

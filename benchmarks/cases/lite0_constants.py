@@ -23,7 +23,7 @@ def build(path: Path) -> Callable[[Any], tuple[Any, Any]]:
     """A function: ``uint8 (N, 224, 224, 3)`` RGB → logits ``(N, 1000)`` and the head's grid ``(N, 7, 7, 1280)``."""
     arrays = lite0.weights(path)
 
-    def folded(*, depthwise: bool = False) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def fold_batch_norm(*, depthwise: bool = False) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         kernel, scale, offset, mean, variance = (next(arrays) for _ in range(5))
         factor = scale / np.sqrt(variance + lite0.EPSILON)
         return kernel * (factor[:, None] if depthwise else factor), offset - mean * factor
@@ -32,15 +32,16 @@ def build(path: Path) -> Callable[[Any], tuple[Any, Any]]:
         run = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
         return tf.nn.bias_add(run(x, values[0], strides=[1, stride, stride, 1], padding="SAME"), values[1])
 
-    stem = folded()
+    stem = fold_batch_norm()
     body = [
-        (block, folded() if block.expand > 1 else None, folded(depthwise=True), folded()) for block in lite0.blocks()
+        (block, fold_batch_norm() if block.expand > 1 else None, fold_batch_norm(depthwise=True), fold_batch_norm())
+        for block in lite0.blocks()
     ]
-    head = folded()
+    head = fold_batch_norm()
     classifier, bias = next(arrays), next(arrays)
 
-    def forward(pictures: Any) -> tuple[Any, Any]:
-        x = (tf.cast(pictures, tf.float32) - 127) / 128
+    def forward(images: Any) -> tuple[Any, Any]:
+        x = (tf.cast(images, tf.float32) - 127) / 128
         x = tf.nn.relu6(convolution(x, stem, 2))
         for block, expand, depthwise, project in body:
             before = x
@@ -50,7 +51,7 @@ def build(path: Path) -> Callable[[Any], tuple[Any, Any]]:
             x = convolution(x, project)
             if block.residual:
                 x = before + x
-        grid = tf.nn.relu6(convolution(x, head))
-        return tf.reduce_mean(grid, (1, 2)) @ classifier + bias, grid
+        feature_map = tf.nn.relu6(convolution(x, head))
+        return tf.reduce_mean(feature_map, (1, 2)) @ classifier + bias, feature_map
 
     return forward

@@ -27,7 +27,7 @@ def build(path: Path) -> Any:
     arrays = lite0.weights(path)
     filled: list[tuple[Any, list[NDArray[np.float32]]]] = []
 
-    def normed(convolution: Any, x: Any) -> Any:
+    def normalize(convolution: Any, x: Any) -> Any:
         norm = layers.BatchNormalization(epsilon=lite0.EPSILON)
         filled.extend(((convolution, _next(arrays, 1)), (norm, _next(arrays, 4))))
         return norm(convolution(x))
@@ -35,24 +35,24 @@ def build(path: Path) -> Any:
     def pointwise(outputs: int) -> Any:
         return layers.Conv2D(outputs, 1, use_bias=False)
 
-    def active(x: Any, name: str | None = None) -> Any:
+    def activate(x: Any, name: str | None = None) -> Any:
         return layers.ReLU(6.0, name=name)(x)
 
-    pictures = x = tf.keras.Input((lite0.INPUT, lite0.INPUT, 3))
-    x = active(normed(layers.Conv2D(lite0.STEM, 3, 2, padding="same", use_bias=False), x))
+    images = x = tf.keras.Input((lite0.INPUT, lite0.INPUT, 3))
+    x = activate(normalize(layers.Conv2D(lite0.STEM, 3, 2, padding="same", use_bias=False), x))
     for block in lite0.blocks():
         before = x
         if block.expand > 1:
-            x = active(normed(pointwise(block.inputs * block.expand), x))
+            x = activate(normalize(pointwise(block.inputs * block.expand), x))
         depthwise = layers.DepthwiseConv2D(block.kernel, block.stride, padding="same", use_bias=False)
-        x = active(normed(depthwise, x))
-        x = normed(pointwise(block.outputs), x)
+        x = activate(normalize(depthwise, x))
+        x = normalize(pointwise(block.outputs), x)
         if block.residual:
             x = layers.Add()([before, x])
-    x = active(normed(pointwise(lite0.HEAD), x), TARGET_LAYER)
+    x = activate(normalize(pointwise(lite0.HEAD), x), TARGET_LAYER)
     classifier = layers.Dense(lite0.CLASSES)
     filled.append((classifier, _next(arrays, 2)))
-    model = tf.keras.Model(pictures, classifier(layers.GlobalAveragePooling2D()(x)))
+    model = tf.keras.Model(images, classifier(layers.GlobalAveragePooling2D()(x)))
     for layer, values in filled:
         layer.set_weights(values)
     return model

@@ -63,28 +63,28 @@ def arguments(**more: bool) -> argparse.Namespace:
 def run(peer: Peer, options: argparse.Namespace) -> None:
     """Does the case and prints its JSON line."""
     if options.alone:
-        pictures = lite0.normalised(checked_pictures(options.clip))
-        pictures = np.concatenate([pictures] * (peer.batch // len(pictures)))
-        print(json.dumps(timed(lambda: peer.explain(pictures), peer.batch)))
+        images = lite0.normalize(check_images(options.clip))
+        images = np.concatenate([images] * (peer.batch // len(images)))
+        print(json.dumps(time_per_image(lambda: peer.explain(images), peer.batch)))
         return
     if options.check:
-        pictures = lite0.normalised(checked_pictures(options.clip))
-        write_maps(options.out, peer.explain(pictures), peer.classify(pictures).argmax(1))
-        frames = len(pictures)
+        images = lite0.normalize(check_images(options.clip))
+        write_maps(options.out, peer.explain(images), peer.classify(images).argmax(1))
+        frames = len(images)
     else:
         frames = annotate(peer, options.clip, options.out)
     packages = {name: version(name) for name in (*peer.packages, "opencv-python-headless", "numpy")}
     print(json.dumps({"frames": frames, "packages": packages}))
 
 
-def timed(work: Callable[[], object], pictures: int) -> dict[str, float]:
+def time_per_image(work: Callable[[], object], num_images: int) -> dict[str, float]:
     """Milliseconds a picture, wall and CPU, of the calls after the first few."""
     for _ in range(WARM):
         work()
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(CALLS):
         work()
-    scale = 1000 / (CALLS * pictures)
+    scale = 1000 / (CALLS * num_images)
     return {"wall": (time.perf_counter() - wall) * scale, "cpu": (time.process_time() - cpu) * scale}
 
 
@@ -97,7 +97,7 @@ def annotate(peer: Peer, clip: Path, out: Path) -> int:
     frames = _frames(capture)
     count = 0
     while batch := list(islice(frames, peer.batch)):
-        maps = peer.explain(lite0.normalised(np.stack([_model_input(frame) for frame in batch])))
+        maps = peer.explain(lite0.normalize(np.stack([_model_input(frame) for frame in batch])))
         for frame, heatmap in zip(batch, maps, strict=True):
             writer.write(_overlay(frame, heatmap))
         count += len(batch)
@@ -106,7 +106,7 @@ def annotate(peer: Peer, clip: Path, out: Path) -> int:
     return count
 
 
-def checked_pictures(clip: Path) -> NDArray[np.uint8]:
+def check_images(clip: Path) -> NDArray[np.uint8]:
     """The pictures on which the cases must agree, ``uint8 (N, 224, 224, 3)`` RGB."""
     frames = islice(_frames(cv2.VideoCapture(str(clip))), max(CHECKED) + 1)
     return np.stack([_model_input(frame) for number, frame in enumerate(frames) if number in CHECKED])

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from streamcam.config import ModelOptions
-from streamcam.engine.devices import share_the_processor
-from streamcam.engine.freeze import freeze
-from streamcam.engine.graph import find_head
-from streamcam.engine.kernel import Kernel, plan_kernel
+from streamcam.engine.compiled_method import Executable, compile_method
+from streamcam.engine.compiler.freeze import freeze
+from streamcam.engine.graph.logits import find_logits
+from streamcam.engine.runtime.devices import limit_intra_op_threads
 from streamcam.methods import load_method
 from streamcam.models import load_model, parse_target
-from streamcam.models.backend import tf
+from streamcam.options import ModelOptions
+from streamcam.tf import tf
 
 BATCH = 16
 SIDE = 224
@@ -40,49 +40,49 @@ PARAMS: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Times one method."""
     method, precision, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    share_the_processor()
+    limit_intra_op_threads()
     loaded = load_model(ModelOptions())
-    pictures = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)
+    rgb_images = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)
 
     def logits(images: Any) -> list[Any]:
-        return [find_head(loaded.call(loaded.preprocess(tf.cast(images, tf.float32)))).logits]
+        return [find_logits(loaded.call(loaded.preprocess(tf.cast(images, tf.float32)))).logits]
 
-    shape = tf.TensorSpec(pictures.shape, tf.uint8)
-    forward = freeze(tf.function(logits, autograph=False).get_concrete_function(shape)).start("cpu", precision)
+    shape = tf.TensorSpec(rgb_images.shape, tf.uint8)
+    forward = freeze(tf.function(logits, autograph=False).get_concrete_function(shape)).load("cpu", precision)
 
-    def bare() -> None:
-        forward(pictures)
+    def run_forward() -> None:
+        forward(rgb_images)
 
-    def kernel(name: str) -> Kernel:
-        return plan_kernel(
+    def build_executable(name: str) -> Executable:
+        return compile_method(
             loaded,
             load_method(name, PARAMS.get(name)),
             layer="auto",
             targets=(parse_target(loaded.labels, "top"),),
             size=(SIDE, SIDE),
             batch=BATCH,
-        ).start("cpu", precision)
+        ).load("cpu", precision)
 
-    timed = kernel(method)
-    gradient = kernel("saliency") if timed.passes is not None and timed.passes.mean else None
-    others = [one for one in (timed, gradient) if one is not None]
+    executable = build_executable(method)
+    gradient = build_executable("saliency") if executable.passes is not None and executable.passes.is_mean else None
+    others = [one for one in (executable, gradient) if one is not None]
     for _ in range(2):
-        bare()
+        run_forward()
         for one in others:
-            one(pictures)
+            one(rgb_images)
     found: dict[str, list[float]] = {"bare": [], "ratios": [], "gradient": []}
     for _ in range(rounds):
-        basis = (spent(bare) + spent(bare)) / 2
+        basis = (cpu_seconds(run_forward) + cpu_seconds(run_forward)) / 2
         found["bare"].append(basis * 1000 / BATCH)
-        found["ratios"].append(spent(lambda: timed(pictures)) / basis)
+        found["ratios"].append(cpu_seconds(lambda: executable(rgb_images)) / basis)
         if gradient is not None:
-            found["gradient"].append(spent(lambda: gradient(pictures)) / basis)
+            found["gradient"].append(cpu_seconds(lambda: gradient(rgb_images)) / basis)
     # Of the passes of an occlusion the last one is of the picture itself.
-    count = 0 if timed.passes is None else timed.passes.count - (method == "occlusion")
+    count = 0 if executable.passes is None else executable.passes.num_passes - (method == "occlusion")
     print(json.dumps({**found, "passes": count}))
 
 
-def spent(work: Callable[[], object]) -> float:
+def cpu_seconds(work: Callable[[], object]) -> float:
     """Processor seconds."""
     before = time.process_time()
     work()

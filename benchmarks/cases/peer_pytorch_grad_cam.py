@@ -44,15 +44,15 @@ def main() -> None:
         model.body.requires_grad_(False)
     gradcam = GradCAM(model, [model.head])
 
-    def tensor(pictures: NDArray[np.float32]) -> torch.Tensor:
-        return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    def tensor(images: NDArray[np.float32]) -> torch.Tensor:
+        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
-    def explain(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        return gradcam(tensor(pictures), [ClassifierOutputTarget(loop.SAMOYED)] * len(pictures))
+    def explain(rgb_images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return gradcam(tensor(rgb_images), [ClassifierOutputTarget(loop.SAMOYED)] * len(rgb_images))
 
-    def classify(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    def classify(images: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.no_grad():
-            return model(tensor(pictures)).numpy()
+            return model(tensor(images)).numpy()
 
     loop.run(loop.Peer(16, explain, classify, ("grad-cam", "torch")), options)
 

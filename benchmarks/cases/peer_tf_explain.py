@@ -17,9 +17,9 @@ def main() -> None:
     options = loop.arguments()
     model = lite0_keras.build(options.weights)
 
-    def explain(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    def explain(images: NDArray[np.float32]) -> NDArray[np.float32]:
         outputs, gradients = GradCAM.get_gradients_and_filters(
-            model, pictures, lite0_keras.TARGET_LAYER, loop.SAMOYED, use_guided_grads=False
+            model, images, lite0_keras.TARGET_LAYER, loop.SAMOYED, use_guided_grads=False
         )
         return np.stack([cam.numpy() for cam in GradCAM.generate_ponderated_output(outputs, gradients)])
 

@@ -18,10 +18,10 @@ def main() -> None:
     model = lite0_keras.build(options.weights)
     gradcam = Gradcam(model, clone=False)
 
-    def explain(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    def explain(images: NDArray[np.float32]) -> NDArray[np.float32]:
         maps = gradcam(
-            CategoricalScore([loop.SAMOYED] * len(pictures)),
-            pictures,
+            CategoricalScore([loop.SAMOYED] * len(images)),
+            images,
             penultimate_layer=lite0_keras.TARGET_LAYER,
             seek_penultimate_conv_layer=False,
             expand_cam=False,

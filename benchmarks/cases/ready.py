@@ -10,24 +10,24 @@ import os
 import sys
 import time
 
-STARTED = float(os.environ["STARTED"])
+START_TIME = float(os.environ["STARTED"])
 
 
-def told() -> None:
-    print(json.dumps({"wall": time.time() - STARTED, "cpu": time.process_time()}), flush=True)
+def print_times() -> None:
+    print(json.dumps({"wall": time.time() - START_TIME, "cpu": time.process_time()}), flush=True)
 
 
 def main() -> None:
     if sys.argv[1] == "import":
         import tensorflow  # noqa: F401
 
-        told()
+        print_times()
         return
     import streamcam.cli.process  # noqa: F401  # as the command line does
-    from streamcam.config import make_job
-    from streamcam.pipeline import Watcher, run
+    from streamcam.options import make_job
+    from streamcam.pipeline import RunCallbacks, run
 
-    run(make_job(sys.argv[1], sys.argv[2], overwrite=True), watcher=Watcher(ready=told))
+    run(make_job(sys.argv[1], sys.argv[2], overwrite=True), callbacks=RunCallbacks(on_ready=print_times))
 
 
 if __name__ == "__main__":

@@ -20,25 +20,27 @@ import loop
 import numpy as np
 from numpy.typing import NDArray
 
-from streamcam.config import ExplainOptions, ModelOptions
 from streamcam.engine import load_explainer
 from streamcam.frames import SourceInfo
+from streamcam.options import ExplainOptions, ModelOptions
 
 
 def main() -> None:
     clip, weights, closed_form, streamcam = (Path(argument) for argument in sys.argv[1:])
-    pictures = loop.checked_pictures(clip)
+    images = loop.check_images(clip)
     explainer = load_explainer(ModelOptions(fit="stretch"), ExplainOptions())
     np.savez(weights, *_arrays(explainer.loaded.model))
 
-    info = SourceInfo("check", lite0.INPUT, lite0.INPUT, "yuv420p", Fraction(1, 25), frames=len(pictures))
-    look = explainer.view(info).kernel(pictures)
-    loop.write_maps(streamcam, look.maps[:, 0], look.classes[:, 0])
+    info = SourceInfo("check", lite0.INPUT, lite0.INPUT, "yuv420p", Fraction(1, 25), num_frames=len(images))
+    result = explainer.prepare(info).executable(images)
+    loop.write_maps(streamcam, result.maps[:, 0], result.classes[:, 0])
 
-    logits, grid = (tensor.numpy() for tensor in lite0_constants.build(weights)(pictures))
+    logits, feature_map = (tensor.numpy() for tensor in lite0_constants.build(weights)(images))
     *_, classifier, _ = lite0.weights(weights)
     classes = logits.argmax(1)
-    maps = np.einsum("nhwk,kn->nhw", grid, classifier[:, classes]) / (grid.shape[1] * grid.shape[2])
+    maps = np.einsum("nhwk,kn->nhw", feature_map, classifier[:, classes]) / (
+        feature_map.shape[1] * feature_map.shape[2]
+    )
     loop.write_maps(closed_form, maps, classes)
 
 

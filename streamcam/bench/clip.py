@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..config import SinkOptions, SourceOptions
 from ..errors import OptionError
 from ..frames import Frame
 from ..geometry import Size
+from ..options import SinkOptions, SourceOptions
 from ..sinks import open_sink
 from ..sources import SOURCES, Source, open_source
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 SYNTHETIC = "synthetic:"
-_LARGEST, _SMALLEST = 8192, 64
+_MAX_SIDE, _MIN_SIDE = 8192, 64
 
 
 class LoopedSource:
@@ -29,17 +29,19 @@ class LoopedSource:
 
     Args:
         options: the URL is ``looped://COUNT/`` and then the path or URL itself.
-        stay: as in `streamcam.sources.open_source`.
+        keep_on_gpu: as in `streamcam.sources.open_source`.
     """
 
-    def __init__(self, options: SourceOptions, *, stay: bool = False) -> None:
+    def __init__(self, options: SourceOptions, *, keep_on_gpu: bool = False) -> None:
         count, _, url = options.url.removeprefix("looped://").partition("/")
-        self._options, self._stay = replace(options, url=url), stay
+        self._options, self._keep_on_gpu = replace(options, url=url), keep_on_gpu
         self._count = int(count)
-        self._source: Source = open_source(self._options, stay=self._stay)
-        self.info = replace(self._source.info, frames=self._count, seconds=None, copied=(), still=False)
+        self._source: Source = open_source(self._options, keep_on_gpu=self._keep_on_gpu)
+        self.info = replace(
+            self._source.info, num_frames=self._count, duration_seconds=None, passthrough_streams=(), is_image=False
+        )
         self.notes: list[str] = []
-        self.tail: tuple[Packet[Any], ...] = ()
+        self.trailing_packets: tuple[Packet[Any], ...] = ()
 
     @property
     def decoder(self) -> str:
@@ -61,23 +63,23 @@ class LoopedSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """See `streamcam.sources.Source`."""
-        step = max(1, round(1 / ((self.info.rate or 25) * self.info.time_base)))
+        step = max(1, round(1 / ((self.info.average_fps or 25) * self.info.time_base)))
         index, start = 0, 0
         while True:
             first = last = 0
             for number, frame in enumerate(self._source):
                 first = first if number else frame.pts
                 last = frame.pts
-                yield replace(frame, index=index, pts=start + frame.pts - first, packets=())
+                yield replace(frame, index=index, pts=start + frame.pts - first, passthrough_packets=())
                 index += 1
                 if index == self._count:
                     return
             start += last - first + step
             self._source.__exit__(None, None, None)
-            self._source = open_source(self._options, stay=self._stay)
+            self._source = open_source(self._options, keep_on_gpu=self._keep_on_gpu)
 
 
-def looped(clip: str, frames: int) -> SourceOptions:
+def loop_clip(clip: str, frames: int) -> SourceOptions:
     """The clip as a source of exactly so many frames."""
     SOURCES["looped"] = "streamcam.bench.clip:LoopedSource"
     return SourceOptions(url=f"looped://{frames}/{clip}")
@@ -91,11 +93,11 @@ def synthetic_size(clip: str) -> Size | None:
     """
     if not clip.startswith(SYNTHETIC):
         return None
-    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", clip.removeprefix(SYNTHETIC))
-    size = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not all(_SMALLEST <= side <= _LARGEST and side % 2 == 0 for side in size):
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", clip.removeprefix(SYNTHETIC))
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(_MIN_SIDE <= side <= _MAX_SIDE and side % 2 == 0 for side in size):
         raise OptionError(
-            f"{clip} is no size", wanted=f"synthetic:WIDTHxHEIGHT, even numbers from {_SMALLEST} to {_LARGEST}"
+            f"{clip} is no size", expected=f"synthetic:WIDTHxHEIGHT, even numbers from {_MIN_SIDE} to {_MAX_SIDE}"
         )
     return size
 
@@ -107,13 +109,13 @@ def write_synthetic(path: Path, size: Size, frames: int) -> None:
     source = SyntheticSource(size, frames)
     with open_sink(SinkOptions(path=path, codec="h264"), source.info) as sink:
         for frame in source:
-            sink.write(frame.picture, frame.pts)
+            sink.write(frame.video_frame, frame.pts)
 
 
-def identity(what: str, name: str) -> dict[str, str]:
+def file_identity(label: str, name: str) -> dict[str, str]:
     """The name of a clip or model, and of a file a digest too, which tells it from another of the same name."""
     path = Path(name)
     if not path.is_file():
-        return {what: name}
+        return {label: name}
     with path.open("rb") as file:
-        return {what: path.name, f"{what} digest": hashlib.file_digest(file, "sha256").hexdigest()[:16]}
+        return {label: path.name, f"{label} digest": hashlib.file_digest(file, "sha256").hexdigest()[:16]}

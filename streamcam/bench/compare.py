@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StreamcamError
-from .measure import Row
 from .result import Result
+from .runner import Measurement
 
 
 def load(path: Path) -> Result:
@@ -19,18 +19,18 @@ def load(path: Path) -> Result:
         StreamcamError: it cannot be read, or is something else.
     """
     try:
-        told = json.loads(path.read_text())
-        rows = tuple(_checked(Row.from_dict(row)) for row in told["rows"])
-        return Result(dict(told["machine"]), dict(told["software"]), dict(told["setting"]), rows)
+        saved = json.loads(path.read_text())
+        rows = tuple(_check_row(Measurement.from_dict(row)) for row in saved["rows"])
+        return Result(dict(saved["machine"]), dict(saved["software"]), dict(saved["setting"]), rows)
     except OSError as error:
         raise StreamcamError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StreamcamError(
-            f"{path} is no benchmark of this version of streamcam", wanted="a file written by streamcam bench --save"
+            f"{path} is no benchmark of this version of streamcam", expected="a file written by streamcam bench --save"
         ) from error
 
 
-def _checked(row: Row) -> Row:
+def _check_row(row: Measurement) -> Measurement:
     """A row that can be compared.
 
     Raises:
@@ -46,32 +46,32 @@ def _checked(row: Row) -> Row:
     return row
 
 
-def comparable(old: Result, new: Result) -> None:
+def check_comparable(old: Result, new: Result) -> None:
     """Checks that two results differ in their numbers and software alone.
 
     Raises:
         StreamcamError: they are of different machines, or of different clips, models, methods or options.
     """
-    for what, before, now in (
+    for kind, before, now in (
         ("another machine", old.machine, new.machine),
         ("something else", old.setting, new.setting),
     ):
         for name in {**before, **now}:
             if before.get(name) != now.get(name):
                 raise StreamcamError(
-                    f"the earlier benchmark is of {what}: {name} was {_said(before.get(name))} "
-                    f"and is {_said(now.get(name))}",
-                    do="compare benchmarks of one machine and one setting only",
+                    f"the earlier benchmark is of {kind}: {name} was {_format_value(before.get(name))} "
+                    f"and is {_format_value(now.get(name))}",
+                    hint="compare benchmarks of one machine and one setting only",
                 )
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {about}".strip() for name, about in value.items()) or "none"
     return "not set" if value is None else str(value)
 
 
-def compared(old: Result, new: Result) -> list[dict[str, Any]]:
+def compare_rows(old: Result, new: Result) -> list[dict[str, Any]]:
     """Old and new numbers of each case that went well both times; ratios above 1 are for the new one."""
     before = {row.key: row for row in old.rows if not row.error}
     return [
@@ -80,11 +80,11 @@ def compared(old: Result, new: Result) -> list[dict[str, Any]]:
             "device": row.device,
             "batch": row.batch,
             "precision": row.precision,
-            "fps": [was.fps, row.fps],
-            "cpu_seconds": [was.cpu_seconds, row.cpu_seconds],
-            "times_as_fast": row.fps / was.fps,
-            "times_as_cheap": was.cpu_seconds / row.cpu_seconds,
+            "fps": [earlier.fps, row.fps],
+            "cpu_seconds": [earlier.cpu_seconds, row.cpu_seconds],
+            "times_as_fast": row.fps / earlier.fps,
+            "times_as_cheap": earlier.cpu_seconds / row.cpu_seconds,
         }
         for row in new.rows
-        if not row.error and (was := before.get(row.key))
+        if not row.error and (earlier := before.get(row.key))
     ]

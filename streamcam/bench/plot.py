@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StreamcamError
-from .bound import scaling, verdicts
+from .analysis import analyze, scaling
 from .report import heading
 from .result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = {"decode": "#4477aa", "model": "#cc6677", "draw": "#ddaa33", "encode": "#999933", "whole": "#222222"}
+_COLORS = {"decode": "#4477aa", "model": "#cc6677", "draw": "#ddaa33", "encode": "#999933", "whole": "#222222"}
 _LABELS = {"decode": "decode", "model": "model", "draw": "draw", "encode": "encode", "whole": "end to end"}
 _TRANSCODE, _FORWARD = "#88bbdd", "#ee99aa"
 
@@ -26,9 +26,9 @@ def check_plot(path: Path) -> None:
         StreamcamError: Matplotlib is missing, or the file is to be no PNG.
     """
     if path.suffix.lower() != ".png":
-        raise StreamcamError(f"--plot {path} is no PNG", wanted="a name that ends in .png")
+        raise StreamcamError(f"--plot {path} is no PNG", expected="a name that ends in .png")
     if find_spec("matplotlib") is None:
-        raise StreamcamError("--plot needs Matplotlib", do="pip install 'streamcam[bench]'")
+        raise StreamcamError("--plot needs Matplotlib", hint="pip install 'streamcam[bench]'")
 
 
 def plot(result: Result, path: Path) -> None:
@@ -39,11 +39,11 @@ def plot(result: Result, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    found = verdicts(result.rows, result.machine["cores"])
-    if not found:
+    analyses = analyze(result.rows, result.machine["cores"])
+    if not analyses:
         raise StreamcamError("there is nothing to plot: no case went well from end to end")
     panels = [_stages, _costs, _latencies] + ([_scaling] if scaling(result.rows) else [])
-    groups = len(found)
+    groups = len(analyses)
     figure = Figure(figsize=((3.4 + 0.55 * groups) * len(panels), 4.8), dpi=120, layout="constrained")
     figure.suptitle(heading(result), fontsize=9)
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
@@ -61,7 +61,7 @@ def plot(result: Result, path: Path) -> None:
 
 def _groups(axes: Axes, result: Result) -> list[tuple[str, int]]:
     """Device and batch size of each group of bars, which are named below the axis."""
-    groups = [(v.device, v.batch) for v in verdicts(result.rows, result.machine["cores"])]
+    groups = [(v.device, v.batch) for v in analyze(result.rows, result.machine["cores"])]
     axes.set_xticks(range(len(groups)), [f"{device}\nbatch {batch}" for device, batch in groups])
     axes.set_xlim(-0.6, len(groups) - 0.4)
     return groups
@@ -79,9 +79,7 @@ def _stages(axes: Axes, result: Result) -> None:
             middle, low, high = (1000 * seconds for seconds in (row.wall_seconds, min(row.wall), max(row.wall)))
             x = place + (number - 2) * width
             label = "" if place else _LABELS[stage]
-            bars = axes.bar(
-                x, middle, width, color=_COLOURS[stage], label=label, yerr=[[middle - low], [high - middle]]
-            )
+            bars = axes.bar(x, middle, width, color=_COLORS[stage], label=label, yerr=[[middle - low], [high - middle]])
             axes.bar_label(bars, [f"{row.fps:.0f}"], fontsize=7, padding=1)
     axes.set_title("Each stage alone, and all together")
     axes.set_ylabel("milliseconds a frame; above, frames a second", fontsize=8)
@@ -90,8 +88,10 @@ def _stages(axes: Axes, result: Result) -> None:
 
 def _costs(axes: Axes, result: Result) -> None:
     _groups(axes, result)
-    for place, verdict in enumerate(verdicts(result.rows, result.machine["cores"])):
-        transcode, forward, whole = (1000 * s for s in (verdict.transcode, verdict.forward, verdict.cpu))
+    for place, analysis in enumerate(analyze(result.rows, result.machine["cores"])):
+        transcode, forward, end_to_end = (
+            1000 * s for s in (analysis.transcode_cpu_seconds, analysis.forward_cpu_seconds, analysis.cpu_seconds)
+        )
         axes.bar(place - 0.2, transcode, 0.38, color=_TRANSCODE, label="" if place else "bound: plain transcode")
         axes.bar(
             place - 0.2,
@@ -101,8 +101,14 @@ def _costs(axes: Axes, result: Result) -> None:
             color=_FORWARD,
             label="" if place else "bound: bare forward pass",
         )
-        axes.bar(place + 0.2, whole, 0.38, color=_COLOURS["whole"], label="" if place else "end to end")
-        axes.annotate(f"{verdict.cpu / verdict.bound_cpu:.2f}×", (place + 0.2, whole), ha="center", va="bottom", size=8)
+        axes.bar(place + 0.2, end_to_end, 0.38, color=_COLORS["whole"], label="" if place else "end to end")
+        axes.annotate(
+            f"{analysis.cpu_seconds / analysis.bound_cpu_seconds:.2f}×",
+            (place + 0.2, end_to_end),
+            ha="center",
+            va="bottom",
+            size=8,
+        )
     axes.set_title("CPU time and its bound")
     axes.set_ylabel("CPU milliseconds a frame", fontsize=8)
     axes.legend(fontsize=7, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, -0.3))
@@ -112,12 +118,12 @@ def _latencies(axes: Axes, result: Result) -> None:
     ends = {(row.device, row.batch): row for row in result.rows if row.stage == "whole"}
     for place, group in enumerate(_groups(axes, result)):
         row = ends[group]
-        for shift, value, colour, label in (
-            (-0.2, row.latency_p50, "#7799aa", "median"),
-            (0.2, row.latency_p99, "#335566", "99th percentile"),
+        for shift, value, color, label in (
+            (-0.2, row.latency_p50_seconds, "#7799aa", "median"),
+            (0.2, row.latency_p99_seconds, "#335566", "99th percentile"),
         ):
             if value is not None:
-                axes.bar(place + shift, 1000 * value, 0.38, color=colour, label="" if place else label)
+                axes.bar(place + shift, 1000 * value, 0.38, color=color, label="" if place else label)
     axes.set_title("From decoder to encoder")
     axes.set_ylabel("latency of a frame, milliseconds", fontsize=8)
     axes.legend(fontsize=7, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, -0.3))
@@ -126,7 +132,7 @@ def _latencies(axes: Axes, result: Result) -> None:
 def _scaling(axes: Axes, result: Result) -> None:
     steps = scaling(result.rows)
     counts = [step["devices"] for step in steps]
-    axes.plot(counts, [step["speedup"] for step in steps], "o-", color=_COLOURS["whole"], label="measured")
+    axes.plot(counts, [step["speedup"] for step in steps], "o-", color=_COLORS["whole"], label="measured")
     axes.plot(counts, counts, "--", color="#999999", label="ideal")
     axes.set_xticks(counts)
     axes.set_title("More devices")

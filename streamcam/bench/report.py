@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .bound import WORDS, Verdict, scaling, verdicts
-from .measure import Row
+from .analysis import STAGE_LABELS, Analysis, analyze, scaling
 from .result import Result
+from .runner import Measurement
 
-NAMES = {
+STAGE_TITLES = {
     "decode": "decode + scale",
     "draw": "draw",
     "encode": "encode",
@@ -21,12 +21,12 @@ NAMES = {
     "whole": "end to end",
 }
 _NONE = "–"
-_BUSY = 0.9
+_BUSY_RATIO = 0.9
 """Share of the cores that counts as all of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tabled:
+class TableData:
     """A table: heads of the columns, and rows of text."""
 
     title: str
@@ -34,9 +34,9 @@ class Tabled:
     rows: Sequence[tuple[str, ...]]
 
 
-def tables(result: Result) -> list[Tabled]:
+def tables(result: Result) -> list[TableData]:
     """The tables: frames a second by device and batch size, the cases, and the scaling where there is one."""
-    found = [_overview(result), _cases(result.rows)]
+    result_tables = [_overview(result), _cases(result.rows)]
     if steps := scaling(result.rows):
         rows = [
             (
@@ -49,10 +49,10 @@ def tables(result: Result) -> list[Tabled]:
             )
             for step in steps
         ]
-        found.append(
-            Tabled("More devices", ("devices", "which", "batch", "fps", "times as fast", "of the ideal"), rows)
+        result_tables.append(
+            TableData("More devices", ("devices", "which", "batch", "fps", "times as fast", "of the ideal"), rows)
         )
-    return found
+    return result_tables
 
 
 def heading(result: Result) -> str:
@@ -70,23 +70,23 @@ def heading(result: Result) -> str:
 
 def sentences(result: Result) -> list[str]:
     """Bottleneck, bound and distance of the fastest batch of each device, and what failed."""
-    found = verdicts(result.rows, result.machine["cores"])
+    analyses = analyze(result.rows, result.machine["cores"])
     lines = []
-    for device in dict.fromkeys(verdict.device for verdict in found):
-        lines += _said(min((v for v in found if v.device == device), key=lambda v: v.wall))
+    for device in dict.fromkeys(analysis.device for analysis in analyses):
+        lines += _format_analysis(min((v for v in analyses if v.device == device), key=lambda v: v.wall_seconds))
     return lines
 
 
 def failures(result: Result) -> list[str]:
     """A line for each case that failed."""
-    return [f"{_place(row)}: {row.error}" for row in result.rows if row.error]
+    return [f"{_case_name(row)}: {row.error}" for row in result.rows if row.error]
 
 
-def ratios(cases: Sequence[dict[str, Any]]) -> Tabled:
+def ratios(cases: Sequence[dict[str, Any]]) -> TableData:
     """What `streamcam.bench.compare.compared` tells, as a table."""
     rows = [
         (
-            *_columns(Row(**{name: case[name] for name in ("stage", "device", "batch", "precision")})),
+            *_columns(Measurement(**{name: case[name] for name in ("stage", "device", "batch", "precision")})),
             *(f"{fps:.1f}" for fps in case["fps"]),
             f"{case['times_as_fast']:.2f}",
             *(f"{1000 * seconds:.1f}" for seconds in case["cpu_seconds"]),
@@ -95,71 +95,71 @@ def ratios(cases: Sequence[dict[str, Any]]) -> Tabled:
         for case in cases
     ]
     head = ("case", "device", "batch", "fps then", "now", "times as fast", "CPU ms then", "now", "times as cheap")
-    return Tabled("Compared with the earlier benchmark", head, rows)
+    return TableData("Compared with the earlier benchmark", head, rows)
 
 
-def _overview(result: Result) -> Tabled:
+def _overview(result: Result) -> TableData:
     alone = {row.stage: row for row in result.rows if not row.device}
-    found = {(v.device, v.batch): v for v in verdicts(result.rows, result.machine["cores"])}
+    analyses = {(v.device, v.batch): v for v in analyze(result.rows, result.machine["cores"])}
     rows = []
     for row in result.rows:
         if row.stage != "whole" or "," in row.device:
             continue
-        place = row.device, row.batch
-        model = next(r for r in result.rows if r.stage == "model" and (r.device, r.batch) == place)
+        key = row.device, row.batch
+        model = next(r for r in result.rows if r.stage == "model" and (r.device, r.batch) == key)
         stages = [alone["decode"], model, alone["draw"], alone["encode"], row]
-        verdict = found.get(place)
-        why = (
+        analysis = analyses.get(key)
+        cells = (
             ("", "", "")
-            if verdict is None
+            if analysis is None
             else (
-                WORDS[verdict.bottleneck],
-                f"{verdict.cpu / verdict.bound_cpu:.2f}",
-                f"{verdict.wall / verdict.bound_wall:.2f}",
+                STAGE_LABELS[analysis.bottleneck],
+                f"{analysis.cpu_seconds / analysis.bound_cpu_seconds:.2f}",
+                f"{analysis.wall_seconds / analysis.bound_wall_seconds:.2f}",
             )
         )
-        rows.append((row.device, str(row.batch), *(_fps(stage) for stage in stages), *why))
+        rows.append((row.device, str(row.batch), *(_fps(stage) for stage in stages), *cells))
     head = ("device", "batch", "decode", "model", "draw", "encode", "end to end", "bottleneck", "CPU / bound")
-    return Tabled("Frames a second", (*head, "wall / bound"), rows)
+    return TableData("Frames a second", (*head, "wall / bound"), rows)
 
 
-def _cases(rows: Sequence[Row]) -> Tabled:
+def _cases(rows: Sequence[Measurement]) -> TableData:
     head = ("case", "device", "batch", "fps", "CPU ms a frame", "memory MiB", "device MiB", "compile s", "p50 ms")
-    return Tabled("Cases: medians (and spread)", (*head, "p99 ms"), [_case(row) for row in rows])
+    return TableData("Cases: medians (and spread)", (*head, "p99 ms"), [_case(row) for row in rows])
 
 
-def _case(row: Row) -> tuple[str, ...]:
+def _case(row: Measurement) -> tuple[str, ...]:
     if row.error:
         return (*_columns(row), "failed", *[""] * 6)
     return (
         *_columns(row),
         _spread(row.fps, [1 / seconds for seconds in row.wall]),
         _spread(1000 * row.cpu_seconds, [1000 * seconds for seconds in row.cpu]),
-        _number(row.memory, 2**-20, 0),
-        _number(row.device_memory, 2**-20, 0),
+        _number(row.memory_bytes, 2**-20, 0),
+        _number(row.device_memory_bytes, 2**-20, 0),
         _number(row.compile_seconds, 1, 1),
-        _number(row.latency_p50, 1000, 0),
-        _number(row.latency_p99, 1000, 0),
+        _number(row.latency_p50_seconds, 1000, 0),
+        _number(row.latency_p99_seconds, 1000, 0),
     )
 
 
-def _said(verdict: Verdict) -> list[str]:
-    others = [f"{WORDS[part]} {fps:.0f}" for part, fps in verdict.fps.items() if part != verdict.bottleneck]
-    busy = verdict.busy > _BUSY * verdict.cores
-    full = f"; all {verdict.cores} cores are busy: whatever costs less CPU time makes it faster" if busy else ""
-    gpu = verdict.device.startswith("gpu")
-    wall = "the longer of transcode on all cores and forward pass" if gpu else f"over {verdict.cores} cores"
+def _format_analysis(analysis: Analysis) -> list[str]:
+    others = [f"{STAGE_LABELS[part]} {fps:.0f}" for part, fps in analysis.fps.items() if part != analysis.bottleneck]
+    is_busy = analysis.busy_cores > _BUSY_RATIO * analysis.cores
+    full = f"; all {analysis.cores} cores are busy: whatever costs less CPU time makes it faster" if is_busy else ""
+    gpu = analysis.device.startswith("gpu")
+    wall = "the longer of transcode on all cores and forward pass" if gpu else f"over {analysis.cores} cores"
     return [
-        f"Bottleneck ({verdict.device}, batch {verdict.batch}): {WORDS[verdict.bottleneck]}, "
-        f"{verdict.fps[verdict.bottleneck]:.0f} fps alone ({', '.join(others)}){full}",
-        f"Bound: {_ms(verdict.bound_cpu)} CPU ms a frame = {_ms(verdict.transcode)} plain transcode + "
-        f"{_ms(verdict.forward)} bare forward pass ({verdict.forward_precision}, batch {verdict.forward_batch}); "
-        f"{wall}: {_ms(verdict.bound_wall)} ms, {1 / verdict.bound_wall:.0f} fps",
-        f"What is drawn costs the encoder {_ms(verdict.overlay)} CPU ms more than plain pictures; with that counted "
-        f"in, end to end takes {verdict.cpu / (verdict.bound_cpu + verdict.overlay):.2f} times the bound",
-        f"Distance: end to end takes {_ms(verdict.cpu)} CPU ms, {verdict.cpu / verdict.bound_cpu:.2f} times the bound, "
-        f"and {_ms(verdict.wall)} ms, {verdict.wall / verdict.bound_wall:.2f} times the bound "
-        f"({verdict.busy:.1f} of {verdict.cores} cores busy)",
+        f"Bottleneck ({analysis.device}, batch {analysis.batch}): {STAGE_LABELS[analysis.bottleneck]}, "
+        f"{analysis.fps[analysis.bottleneck]:.0f} fps alone ({', '.join(others)}){full}",
+        f"Bound: {_ms(analysis.bound_cpu_seconds)} CPU ms a frame = {_ms(analysis.transcode_cpu_seconds)} plain transcode + "
+        f"{_ms(analysis.forward_cpu_seconds)} bare forward pass ({analysis.forward_precision}, batch {analysis.forward_batch}); "
+        f"{wall}: {_ms(analysis.bound_wall_seconds)} ms, {1 / analysis.bound_wall_seconds:.0f} fps",
+        f"What is drawn costs the encoder {_ms(analysis.overlay_cpu_seconds)} CPU ms more than plain pictures; with that counted "
+        f"in, end to end takes {analysis.cpu_seconds / (analysis.bound_cpu_seconds + analysis.overlay_cpu_seconds):.2f} times the bound",
+        f"Distance: end to end takes {_ms(analysis.cpu_seconds)} CPU ms, {analysis.cpu_seconds / analysis.bound_cpu_seconds:.2f} times the bound, "
+        f"and {_ms(analysis.wall_seconds)} ms, {analysis.wall_seconds / analysis.bound_wall_seconds:.2f} times the bound "
+        f"({analysis.busy_cores:.1f} of {analysis.cores} cores busy)",
     ]
 
 
@@ -171,17 +171,17 @@ def _spread(median: float, values: Sequence[float]) -> str:
     return f"{median:.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
-def _columns(row: Row) -> tuple[str, str, str]:
-    name = NAMES[row.stage] + (f", {row.precision}" if row.stage in ("forward", "model", "whole") else "")
+def _columns(row: Measurement) -> tuple[str, str, str]:
+    name = STAGE_TITLES[row.stage] + (f", {row.precision}" if row.stage in ("forward", "model", "whole") else "")
     return name.rstrip(", "), row.device or _NONE, str(row.batch or _NONE)
 
 
-def _place(row: Row) -> str:
+def _case_name(row: Measurement) -> str:
     name, device, batch = _columns(row)
     return f"{name}, {device}, batch {batch}" if row.device else name
 
 
-def _fps(row: Row) -> str:
+def _fps(row: Measurement) -> str:
     return "failed" if row.error else f"{row.fps:.1f}"
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .bound import best_batch, scaling, verdicts
-from .machine import machine
-from .measure import Row, measured, report_of
-from .plan import Plan
+from .analysis import analyze, best_batch, scaling
+from .environment import machine_info
+from .matrix import BenchmarkMatrix
+from .runner import Measurement, measure_case, run_case
 
 _FORMAT = 1
-_QUIET = 0.5
+_BUSY_LOAD = 0.5
 """Processes that may have been running on average in the minute before."""
 
 
@@ -25,7 +25,7 @@ class Result:
     """What a benchmark found.
 
     Attributes:
-        machine: see `streamcam.bench.machine.machine`.
+        machine: see `streamcam.bench.environment.machine`.
         software: versions.
         setting: what was measured: clip, frames and options.
         rows: the cases, failed ones too.
@@ -34,7 +34,7 @@ class Result:
     machine: dict[str, Any]
     software: dict[str, Any]
     setting: dict[str, Any]
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Measurement, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with what follows from them."""
@@ -44,55 +44,59 @@ class Result:
             "software": self.software,
             "setting": self.setting,
             "rows": [row.as_dict() for row in self.rows],
-            "verdicts": [verdict.as_dict() for verdict in verdicts(self.rows, self.machine["cores"])],
+            "analyses": [analysis.as_dict() for analysis in analyze(self.rows, self.machine["cores"])],
             "scaling": scaling(self.rows),
         }
 
 
 def bench(
-    plan: Plan, say: Callable[[str], None] = lambda line: None, check: Callable[[Result], None] = lambda result: None
+    matrix: BenchmarkMatrix,
+    notify: Callable[[str], None] = lambda line: None,
+    check: Callable[[Result], None] = lambda result: None,
 ) -> Result:
     """Measures all cases of a plan, each in a process of its own; takes minutes.
 
     Args:
-        plan: what to measure.
-        say: is told in one line what is to come and what each case showed.
+        matrix: what to measure.
+        notify: is told in one line what is to come and what each case showed.
         check: is handed the result without rows before anything is measured; what it raises ends the benchmark.
 
     Raises:
         StreamcamError: clip, model, method or an option cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="streamcam-bench-") as folder:
-        work = Path(folder)
+        work_dir = Path(folder)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        first = "auto" if plan.device == "all" else plan.device.split(",")[0]
-        found = report_of(plan.case("prepare", work, device=first, batch=min(plan.batches)))
-        computed = {name: found[name] for name in ("size", "input", "layer", "method")}
+        first = "auto" if matrix.device == "all" else matrix.device.split(",")[0]
+        warm_up = run_case(matrix.case("prepare", work_dir, device=first, batch=min(matrix.batches)))
+        computed = {name: warm_up[name] for name in ("size", "input", "layer", "method")}
         result = Result(
-            machine=machine(found["devices"]),
-            software={"streamcam": __version__, **found["software"]},
-            setting={**plan.setting, **computed},
+            machine=machine_info(warm_up["devices"]),
+            software={"streamcam": __version__, **warm_up["software"]},
+            setting={**matrix.setting, **computed},
         )
         check(result)
-        cases = plan.cases(found, work)
-        minutes = plan.seconds(found, cases) / 60
-        say(
-            f"{len(cases)} cases of {plan.frames} frames, 1 + {plan.repeats} times each: "
+        cases = matrix.cases(warm_up, work_dir)
+        minutes = matrix.estimate_seconds(warm_up, cases) / 60
+        notify(
+            f"{len(cases)} cases of {matrix.frames} frames, 1 + {matrix.repeats} times each: "
             f"about {f'{minutes:.0f} minutes' if minutes >= 1.5 else f'{60 * minutes:.0f} seconds'}"
         )
-        if load > _QUIET:
-            say(f"this machine is busy with other things (load {load:.1f}): the numbers will tell of them too")
-        rows: list[Row] = []
+        if load > _BUSY_LOAD:
+            notify(f"this machine is busy with other things (load {load:.1f}): the numbers will tell of them too")
+        rows: list[Measurement] = []
 
-        def measure(case: Any) -> None:
-            rows.append(measured(case))
-            say(f"{case.name}: {rows[-1].error or f'{rows[-1].fps:.1f} fps'}")
+        def measure_and_report(case: Any) -> None:
+            rows.append(measure_case(case))
+            notify(f"{case.name}: {rows[-1].error or f'{rows[-1].fps:.1f} fps'}")
 
         for case in cases:
-            measure(case)
-        names = plan.devices(found)
+            measure_and_report(case)
+        names = matrix.devices(warm_up)
         batch = best_batch(rows, names[0])
         if batch is not None:
             for count in range(2, len(names) + 1):
-                measure(plan.case("whole", work, found["clip"], device=",".join(names[:count]), batch=batch))
+                measure_and_report(
+                    matrix.case("whole", work_dir, warm_up["clip"], device=",".join(names[:count]), batch=batch)
+                )
     return Result(result.machine, result.software, result.setting, tuple(rows))

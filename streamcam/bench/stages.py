@@ -13,185 +13,193 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compose import Painter
-from ..compose.painter import evened
-from ..config import TimeOptions
+from ..compose import FrameRenderer
+from ..compose.renderer import pad_to_even
+from ..concurrency.group import StageGroup, StageTimer, batched
 from ..engine import load_explainer
-from ..flow import Flow, StageClock, batched
-from ..frames import Batch, Display, Evidence, Explained, Frame, SourceInfo
+from ..frames import Attribution, Batch, ExplainedFrame, Frame, MapKind, SourceInfo
 from ..geometry import Geometry
-from ..pipeline import Watcher, run
+from ..options import TemporalOptions
+from ..pipeline import RunCallbacks, run
 from ..sinks import open_sink
 from ..sources import open_source
-from ..temporal import over_time
+from ..temporal import normalize_maps
 from .clip import synthetic_size, write_synthetic
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-    from ..engine.explainer import StreamExplainer, View
-    from .case import Case
+    from ..engine.explainer import FrameExplainer, PreparedSource
+    from .worker import Case
 
-_KEPT_BYTES = 2**28
+_MAX_CACHED_BYTES = 2**28
 """Most that is kept of decoded or drawn pictures."""
 
-_MAPS = 8
-_EXPLAINING = 5.0
+_MIN_MAPS = 8
+_EXPLAIN_SECONDS = 5.0
 """Least number of maps that are drawn, and seconds in which more are made: one for each picture where they suffice.
 Maps that move with the scene are dearer to encode than a few that come again and again."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class _WarmUpResult:
     """What a stage without a model needs to know of it; beside it lie the maps, float32 ``(n, h, w)``."""
 
     input: tuple[int, int]
     scaled: tuple[int, int]
     offset: tuple[int, int]
-    detail: str
-    display: Display
+    caption_detail: str
+    map_kind: MapKind
     labels: list[str]
     probabilities: list[float | None]
 
     def geometry(self, info: SourceInfo) -> Geometry:
         return Geometry((info.width, info.height), self.input, self.scaled, self.offset)
 
-    def explained(self, frames: list[Frame], maps: Any) -> list[Explained]:
+    def attach_maps(self, frames: list[Frame], maps: Any) -> list[ExplainedFrame]:
         """Frames with maps as they would come from the model."""
         items = [
-            Explained(frame, (Evidence(maps[n], self.labels[n], 0.0, self.probabilities[n], 0),))
-            for frame, n in zip(frames, _there_and_back(len(maps)), strict=False)
+            ExplainedFrame(frame, (Attribution(maps[n], self.labels[n], 0.0, self.probabilities[n], 0),))
+            for frame, n in zip(frames, _ping_pong(len(maps)), strict=False)
         ]
-        return list(over_time(items, TimeOptions(), self.display))
+        return list(normalize_maps(items, TemporalOptions(), self.map_kind))
 
 
-def _prepare(case: Case) -> dict[str, Any]:
+def _warm_up(case: Case) -> dict[str, Any]:
     """Looks at the clip and the model once: every mistake in the options comes up here."""
-    from ..compose import examine as examine_compose
-    from ..engine import describe
-    from ..sinks import examine
-    from ..sources.scale import Scaler
+    from ..compose import report_environment as compose_environment
+    from ..engine import describe_devices
+    from ..sinks import report_environment
+    from ..sources.resize import InputResizer
 
-    clip, work = case.clip, Path(case.work)
+    clip, work_dir = case.clip, Path(case.work_dir)
     if size := synthetic_size(clip):
-        clip = str(work / "clip.mp4")
+        clip = str(work_dir / "clip.mp4")
         write_synthetic(Path(clip), size, case.frames)
     case = replace(case, clip=clip)
     job = case.job()
-    decoding = time.perf_counter()
+    decode_seconds = time.perf_counter()
     with open_source(job.source) as source, open_sink(job.sink, source.info):
-        info, frames = source.info, _kept(source, source.info)[: case.frames]
-    decoding = (time.perf_counter() - decoding) / len(frames)
-    loading = time.perf_counter()
-    explainer = load_explainer(job.model, job.explain, shared=True)
-    view = explainer.view(info)
-    loading = time.perf_counter() - loading
-    scaler = Scaler(view.geometry, info.colour)
-    seen = [replace(frame, pixels=scaler(frame.picture)) for frame in frames]
-    clock = StageClock()
-    batches = batched(seen, view.kernel.batch, longest=view.kernel.batch)
-    items = list(_in_time(_explained(explainer, view, batches, clock)))
-    prepared = _Prepared(
-        input=view.geometry.input,
-        scaled=view.geometry.scaled,
-        offset=view.geometry.offset,
-        detail=view.detail(explainer.method),
-        display=explainer.display,
-        labels=[item.evidence[0].label for item in items],
-        probabilities=[item.evidence[0].probability for item in items],
+        info, frames = source.info, _read_frames(source, source.info)[: case.frames]
+    decode_seconds = (time.perf_counter() - decode_seconds) / len(frames)
+    load_seconds = time.perf_counter()
+    explainer = load_explainer(job.model, job.explain, limit_threads=True)
+    prepared = explainer.prepare(info)
+    load_seconds = time.perf_counter() - load_seconds
+    resizer = InputResizer(prepared.geometry, info.color)
+    scaled = [replace(frame, model_input=resizer(frame.video_frame)) for frame in frames]
+    timer = StageTimer()
+    batches = batched(scaled, prepared.executable.batch, max_length=prepared.executable.batch)
+    items = list(_until_deadline(_explain(explainer, prepared, batches, timer)))
+    warm_up = _WarmUpResult(
+        input=prepared.geometry.input,
+        scaled=prepared.geometry.scaled,
+        offset=prepared.geometry.offset,
+        caption_detail=prepared.caption_detail(explainer.method),
+        map_kind=explainer.display,
+        labels=[item.attributions[0].label for item in items],
+        probabilities=[item.attributions[0].probability for item in items],
     )
-    (work / "prepared.json").write_text(json.dumps(asdict(prepared)))
-    np.save(work / "maps.npy", np.stack([item.evidence[0].heatmap for item in items]))
-    media, computing = examine(), describe()
+    (work_dir / "prepared.json").write_text(json.dumps(asdict(warm_up)))
+    np.save(work_dir / "maps.npy", np.stack([item.attributions[0].heatmap for item in items]))
+    media, engine_report = report_environment(), describe_devices()
     return {
         "clip": clip,
         "size": [info.width, info.height],
         "model": explainer.info.name,
-        "input": list(view.geometry.input),
-        "layer": view.kernel.layer,
+        "input": list(prepared.geometry.input),
+        "layer": prepared.executable.layer,
         "method": explainer.method,
-        "device": view.device,
-        "precision": view.kernel.precision,
-        "startup": loading,
-        "seconds": {"decode": decoding, "model": clock.seconds["model"] / len(items)},
-        **computing,
-        "software": {**computing["software"], "pyav": media["pyav"], "ffmpeg": media["ffmpeg"], **examine_compose()},
+        "device": prepared.device,
+        "precision": prepared.executable.precision,
+        "startup": load_seconds,
+        "seconds": {"decode": decode_seconds, "model": timer.seconds["model"] / len(items)},
+        **engine_report,
+        "software": {
+            **engine_report["software"],
+            "pyav": media["pyav"],
+            "ffmpeg": media["ffmpeg"],
+            **compose_environment(),
+        },
     }
 
 
 def _decode(case: Case) -> dict[str, Any]:
-    from ..sources.scale import Scaler
+    from ..sources.resize import InputResizer
 
-    job, prepared, _ = case.job(), *_load(case)
+    job, warm_up, _ = case.job(), *_load_warm_up(case)
 
     def work() -> None:
         with open_source(job.source) as source:
-            scaler = Scaler(prepared.geometry(source.info), source.info.colour)
+            resizer = InputResizer(warm_up.geometry(source.info), source.info.color)
             for frame in source:
-                scaler(frame.picture)
+                resizer(frame.video_frame)
 
-    return _timed(case, work)
+    return _measure(case, work)
 
 
 def _model(case: Case) -> dict[str, Any]:
-    from ..engine.devices import peak_memory
-    from ..sources.scale import Scaler
+    from ..engine.runtime.devices import peak_memory_bytes
+    from ..sources.resize import InputResizer
 
     job = case.job()
     with open_source(job.source) as source:
-        explainer, view, compiling = _compiled(case, source.info)
-        scaler = Scaler(view.geometry, source.info.colour)
-        first, *others = _kept(source, source.info)
+        explainer, view, compile_seconds = _compile(case, source.info)
+        resizer = InputResizer(view.geometry, source.info.color)
+        first, *others = _read_frames(source, source.info)
         # All with the first one's picture: the model never looks at it, and memory is scarce.
-        seen = [replace(frame, picture=first.picture, pixels=scaler(frame.picture)) for frame in (first, *others)]
-    frames = [seen[n] for n in islice(_there_and_back(len(seen)), case.frames)]
+        scaled = [
+            replace(frame, video_frame=first.video_frame, model_input=resizer(frame.video_frame))
+            for frame in (first, *others)
+        ]
+    frames = [scaled[n] for n in islice(_ping_pong(len(scaled)), case.frames)]
 
     def work() -> None:
-        batches = batched(frames, view.kernel.batch, longest=view.kernel.batch)
-        for _ in _explained(explainer, view, batches, StageClock()):
+        batches = batched(frames, view.kernel.batch, max_length=view.kernel.batch)
+        for _ in _explain(explainer, view, batches, StageTimer()):
             pass
 
-    report = _timed(case, work)
+    report = _measure(case, work)
     return {
         **report,
-        "compile_seconds": compiling,
-        "device_memory": peak_memory(view.device),
+        "compile_seconds": compile_seconds,
+        "device_memory_bytes": peak_memory_bytes(view.device),
         "precision": view.kernel.precision,
     }
 
 
 def _draw(case: Case) -> dict[str, Any]:
-    painter, items = _paintable(case)
+    painter, items = _load_painter(case)
 
     def work() -> None:
-        for n in islice(_there_and_back(len(items)), case.frames):
+        for n in islice(_ping_pong(len(items)), case.frames):
             painter.draw(items[n])
 
-    return _timed(case, work)
+    return _measure(case, work)
 
 
 def _encode(case: Case) -> dict[str, Any]:
     with open_source(case.job().source) as source:
         info = source.info
-    painter, items = _paintable(case)
-    pictures = [painter.draw(item) for item in items]
-    return _timed(case, lambda: _encoded(case, info, pictures))
+    painter, items = _load_painter(case)
+    video_frames = [painter.draw(item) for item in items]
+    return _measure(case, lambda: _write_frames(case, info, video_frames))
 
 
-def _encoded(case: Case, info: SourceInfo, pictures: list[VideoFrame]) -> None:
-    step = max(1, round(1 / ((info.rate or 25) * info.time_base)))
+def _write_frames(case: Case, info: SourceInfo, video_frames: list[VideoFrame]) -> None:
+    step = max(1, round(1 / ((info.average_fps or 25) * info.time_base)))
     with open_sink(case.job().sink, info) as sink:
-        for count, n in enumerate(islice(_there_and_back(len(pictures)), case.frames)):
-            sink.write(pictures[n], count * step)
+        for count, n in enumerate(islice(_ping_pong(len(video_frames)), case.frames)):
+            sink.write(video_frames[n], count * step)
 
 
-def _encode_plain(case: Case) -> dict[str, Any]:
+def _encode_source(case: Case) -> dict[str, Any]:
     """`_encode` of the same pictures before anything is drawn on them."""
     job = case.job()
     with open_source(job.source) as source:
-        info, frames = source.info, _kept(source, source.info)
-    pictures = [evened(frame, info) for frame in frames]
-    return _timed(case, lambda: _encoded(case, info, pictures))
+        info, frames = source.info, _read_frames(source, source.info)
+    video_frames = [pad_to_even(frame, info) for frame in frames]
+    return _measure(case, lambda: _write_frames(case, info, video_frames))
 
 
 def _transcode(case: Case) -> dict[str, Any]:
@@ -200,83 +208,83 @@ def _transcode(case: Case) -> dict[str, Any]:
     def work() -> None:
         with open_source(job.source) as source, open_sink(job.sink, source.info) as sink:
             for frame in source:
-                sink.write(evened(frame, source.info), frame.pts)
+                sink.write(pad_to_even(frame, source.info), frame.pts)
 
-    return _timed(case, work)
+    return _measure(case, work)
 
 
-def _whole(case: Case) -> dict[str, Any]:
-    from ..engine.devices import peak_memory
+def _end_to_end(case: Case) -> dict[str, Any]:
+    from ..engine.runtime.devices import peak_memory_bytes
 
     job = case.job()
     with open_source(job.source) as source:
-        explainer, view, compiling = _compiled(case, source.info)
-    ages: list[list[float]] = []
+        explainer, view, compile_seconds = _compile(case, source.info)
+    latencies: list[list[float]] = []
 
     def work() -> None:
-        ages.append([])
-        watcher = Watcher(frame=lambda item: ages[-1].append(time.monotonic() - item.frame.arrived))
-        run(job, explainer=explainer, watcher=watcher)
+        latencies.append([])
+        callbacks = RunCallbacks(on_frame=lambda item: latencies[-1].append(time.monotonic() - item.frame.arrival_time))
+        run(job, explainer=explainer, callbacks=callbacks)
 
-    report = _timed(case, work)
-    middle, late = np.percentile(np.concatenate(ages[1:]), [50, 99])
+    report = _measure(case, work)
+    p50, p99 = np.percentile(np.concatenate(latencies[1:]), [50, 99])
     return {
         **report,
-        "compile_seconds": compiling,
-        "device_memory": peak_memory(view.device),
+        "compile_seconds": compile_seconds,
+        "device_memory_bytes": peak_memory_bytes(view.device),
         "precision": view.kernel.precision,
-        "latency_p50": float(middle),
-        "latency_p99": float(late),
+        "latency_p50": float(p50),
+        "latency_p50_seconds": float(p99),
     }
 
 
 def _forward(case: Case) -> dict[str, Any]:
-    from ..engine.bare import load_bare
-    from ..engine.devices import peak_memory
+    from ..engine.runtime.devices import peak_memory_bytes
+    from ..engine.runtime.forward import load_forward
 
-    job, prepared, _ = case.job(), *_load(case)
-    compiling = time.perf_counter()
-    width, height = prepared.input
-    forward = load_bare(job.model, prepared.input, case.batch, case.precision, case.device)
+    job, warm_up, _ = case.job(), *_load_warm_up(case)
+    compile_seconds = time.perf_counter()
+    width, height = warm_up.input
+    forward = load_forward(job.model, warm_up.input, case.batch, case.precision, case.device)
     noise = np.random.default_rng(0).integers(0, 256, (case.batch, height, width, 3), np.uint8)
     forward(noise)
-    compiling = time.perf_counter() - compiling
+    compile_seconds = time.perf_counter() - compile_seconds
     calls = -(-case.frames // case.batch)
 
     def work() -> None:
         for _ in range(calls):
             forward(noise)
 
-    report = _timed(replace(case, frames=calls * case.batch), work)
-    return {**report, "compile_seconds": compiling, "device_memory": peak_memory(case.device)}
+    report = _measure(replace(case, frames=calls * case.batch), work)
+    return {**report, "compile_seconds": compile_seconds, "device_memory_bytes": peak_memory_bytes(case.device)}
 
 
 STAGES: dict[str, Callable[[Case], dict[str, Any]]] = {
-    "prepare": _prepare,
+    "prepare": _warm_up,
     "decode": _decode,
     "model": _model,
     "draw": _draw,
     "encode": _encode,
-    "encode_plain": _encode_plain,
+    "encode_plain": _encode_source,
     "transcode": _transcode,
-    "whole": _whole,
+    "whole": _end_to_end,
     "forward": _forward,
 }
 """Stage -> its report: seconds a frame of each repeat and what else it can tell."""
 
 
-def _timed(case: Case, work: Callable[[], None]) -> dict[str, Any]:
+def _measure(case: Case, work: Callable[[], None]) -> dict[str, Any]:
     """Does the work once to warm up and then as often as it is to be timed."""
     wall, cpu = [], []
     for _ in range(case.repeats + 1):
-        began = time.perf_counter(), time.process_time()
+        started = time.perf_counter(), time.process_time()
         work()
-        wall.append((time.perf_counter() - began[0]) / case.frames)
-        cpu.append((time.process_time() - began[1]) / case.frames)
-    return {"wall": wall[1:], "cpu": cpu[1:], "memory": _peak()}
+        wall.append((time.perf_counter() - started[0]) / case.frames)
+        cpu.append((time.process_time() - started[1]) / case.frames)
+    return {"wall": wall[1:], "cpu": cpu[1:], "memory_bytes": _peak_memory_bytes()}
 
 
-def _peak() -> int | None:
+def _peak_memory_bytes() -> int | None:
     """Most bytes this process has had in memory; None where the system does not tell."""
     if sys.platform == "win32":
         return None
@@ -285,57 +293,57 @@ def _peak() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _compiled(case: Case, info: SourceInfo) -> tuple[Any, Any, float]:
+def _compile(case: Case, info: SourceInfo) -> tuple[Any, Any, float]:
     """Explainer, view and the seconds it took to compile the view and to run it first."""
     job = case.job()
-    explainer = load_explainer(job.model, job.explain, shared=True)
-    compiling = time.perf_counter()
-    view = explainer.view(info)
-    return explainer, view, time.perf_counter() - compiling
+    explainer = load_explainer(job.model, job.explain, limit_threads=True)
+    started = time.perf_counter()
+    view = explainer.prepare(info)
+    return explainer, view, time.perf_counter() - started
 
 
-def _explained(
-    explainer: StreamExplainer, view: View, batches: Iterator[Batch], clock: StageClock
-) -> Iterator[Explained]:
+def _explain(
+    explainer: FrameExplainer, view: PreparedSource, batches: Iterator[Batch], timer: StageTimer
+) -> Iterator[ExplainedFrame]:
     """What the road makes of batches, on all of the view's devices."""
-    workers = explainer.workers(view.replicas, clock)
-    with Flow() as flow:
-        yield from explainer.explain(flow.deal(batches, workers, depth=1, threads=view.threads))
+    workers = explainer.workers(view.replicas, timer)
+    with StageGroup() as group:
+        yield from explainer.explain(group.map_ordered(batches, workers, depth=1, threads=view.concurrency))
 
 
-def _in_time(items: Iterator[Explained]) -> Iterator[Explained]:
+def _until_deadline(items: Iterator[ExplainedFrame]) -> Iterator[ExplainedFrame]:
     """As many as come before time is up."""
-    began = time.monotonic()
+    started = time.monotonic()
     for count, item in enumerate(items, 1):
         yield item
-        if count >= _MAPS and time.monotonic() - began > _EXPLAINING:
+        if count >= _MIN_MAPS and time.monotonic() - started > _EXPLAIN_SECONDS:
             return
 
 
-def _load(case: Case) -> tuple[_Prepared, Any]:
-    work = Path(case.work)
-    told = json.loads((work / "prepared.json").read_text())
-    places = {name: tuple(told[name]) for name in ("input", "scaled", "offset")}
-    return _Prepared(**{**told, **places}), np.load(work / "maps.npy")
+def _load_warm_up(case: Case) -> tuple[_WarmUpResult, Any]:
+    work_dir = Path(case.work_dir)
+    saved = json.loads((work_dir / "prepared.json").read_text())
+    sizes = {name: tuple(saved[name]) for name in ("input", "scaled", "offset")}
+    return _WarmUpResult(**{**saved, **sizes}), np.load(work_dir / "maps.npy")
 
 
-def _paintable(case: Case) -> tuple[Painter, list[Explained]]:
+def _load_painter(case: Case) -> tuple[FrameRenderer, list[ExplainedFrame]]:
     """A painter and frames for it."""
-    job, prepared, maps = case.job(), *_load(case)
+    job, warm_up, maps = case.job(), *_load_warm_up(case)
     with open_source(job.source) as source:
-        info, frames = source.info, _kept(source, source.info)
-    geometry = prepared.geometry(info)
-    painter = Painter(job.draw, info, geometry, detail=prepared.detail, display=prepared.display)
-    return painter, prepared.explained(frames, maps)
+        info, frames = source.info, _read_frames(source, source.info)
+    geometry = warm_up.geometry(info)
+    painter = FrameRenderer(job.draw, info, geometry, detail=warm_up.caption_detail, display=warm_up.map_kind)
+    return painter, warm_up.attach_maps(frames, maps)
 
 
-def _kept(frames: Any, info: SourceInfo) -> list[Frame]:
+def _read_frames(frames: Any, info: SourceInfo) -> list[Frame]:
     """As many frames as memory has room for."""
     size = info.width * info.height * 3 // 2 * (2 if info.pixel_format.endswith("le") else 1)
-    return list(islice(frames, max(_MAPS, _KEPT_BYTES // size)))
+    return list(islice(frames, max(_MIN_MAPS, _MAX_CACHED_BYTES // size)))
 
 
-def _there_and_back(count: int) -> Iterator[int]:
+def _ping_pong(count: int) -> Iterator[int]:
     """0, 1 … count − 1 and back without an end: pictures in this order move without a jump."""
     while True:
         yield from range(count)

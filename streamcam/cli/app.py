@@ -8,7 +8,7 @@ import typer
 
 from .. import __version__
 from . import bench, doctor, layers, live, methods, models, process
-from .reporting import reported
+from .errors import handle_errors
 
 app = typer.Typer(
     help="See where a vision model looks, and why, in every frame of a video.",
@@ -34,4 +34,4 @@ def _root(
 
 
 for command in (process.process, live.live, bench.bench, models.models, layers.layers, methods.methods, doctor.doctor):
-    app.command()(reported(command))
+    app.command()(handle_errors(command))

@@ -7,21 +7,29 @@ from typing import Annotated
 
 import typer
 
-from .tables import table
+from .tables import print_table
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Tell versions, devices, precisions and codecs of this machine."""
-    from ..card import examine as examine_card
-    from ..compose import examine as examine_compose
-    from ..engine import examine as examine_engine
-    from ..sinks import examine as examine_sinks
-    from ..sources import examine as examine_sources
+    from ..compose import report_environment as compose_environment
+    from ..engine import report_environment as engine_environment
+    from ..gpu import report_environment as gpu_environment
+    from ..sinks import report_environment as sinks_environment
+    from ..sources import report_environment as sources_environment
 
-    found = {**examine_engine(), **examine_sources(), **examine_compose(), **examine_sinks(), **examine_card()}
+    report = {
+        **engine_environment(),
+        **sources_environment(),
+        **compose_environment(),
+        **sinks_environment(),
+        **gpu_environment(),
+    }
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(report))
         return
-    table(("", ""), [(name, value if isinstance(value, str) else ", ".join(value)) for name, value in found.items()])
+    print_table(
+        ("", ""), [(name, value if isinstance(value, str) else ", ".join(value)) for name, value in report.items()]
+    )

@@ -9,14 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import OptionError, SourceError
 
-VIDEOS = frozenset(
+VIDEO_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
         *("3gp", "avi", "flv", "gif", "m2ts", "m4v", "mjpeg", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf"),
         *("ogv", "ts", "vob", "webm", "webp", "wmv", "y4m"),
     )
 )
-IMAGES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"))
+IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"))
 
 
 def is_url(text: str) -> bool:
@@ -25,7 +25,7 @@ def is_url(text: str) -> bool:
     return bool(found) and scheme.isalnum()
 
 
-def expand(arguments: list[str], methods: list[str]) -> list[str]:
+def expand_inputs(arguments: list[str], methods: list[str]) -> list[str]:
     """Files, globs, folders and URLs → files and URLs, each once, in order.
 
     A folder gives its videos and images, sorted, without the files that streamcam itself made there
@@ -37,16 +37,18 @@ def expand(arguments: list[str], methods: list[str]) -> list[str]:
     found: list[str] = []
     for argument in arguments:
         if not argument:
-            raise OptionError("an INPUT is empty", wanted="a file, folder, glob or URL")
+            raise OptionError("an INPUT is empty", expected="a file, folder, glob or URL")
         path = Path(argument)
         if is_url(argument):
             found.append(argument)
         elif path.is_dir():
-            inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEOS | IMAGES and p.is_file()]
-            ours = [p for p in inside if p.stem.rpartition(".")[2] in methods]
-            if len(ours) == len(inside):
+            inside = [
+                p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES and p.is_file()
+            ]
+            own_outputs = [p for p in inside if p.stem.rpartition(".")[2] in methods]
+            if len(own_outputs) == len(inside):
                 raise SourceError(f"no videos or images in the folder {argument}")
-            found.extend(str(p) for p in inside if p not in ours)
+            found.extend(str(p) for p in inside if p not in own_outputs)
         elif not path.exists() and glob.has_magic(argument):
             matches = sorted(m for m in glob.glob(argument, recursive=True) if Path(m).is_file())
             if not matches:
@@ -57,21 +59,21 @@ def expand(arguments: list[str], methods: list[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def pairs(option: str, given: list[str] | None) -> dict[str, str]:
+def parse_key_values(option: str, texts: list[str] | None) -> dict[str, str]:
     """``NAME=VALUE`` … by name."""
-    pairs = {}
-    for text in given or ():
+    values = {}
+    for text in texts or ():
         name, found, value = text.partition("=")
         if not (name and found):
-            raise OptionError(f"{option} {text!r} is not possible", wanted="NAME=VALUE")
-        pairs[name] = value
-    return pairs
+            raise OptionError(f"{option} {text!r} is not possible", expected="NAME=VALUE")
+        values[name] = value
+    return values
 
 
-def outputs(inputs: list[str], out: str | None, method: str) -> list[Path]:
+def output_paths(inputs: list[str], output: str | None, method: str) -> list[Path]:
     """Where each input's result goes.
 
-    ``out`` is a file for one input, and a folder for several or where it ends with a slash; without it results go to
+    ``output`` is a file for one input, and a folder for several or where it ends with a slash; without it results go to
     the working directory as ``<stem>.<method>.mp4`` (``.png`` for images). Inputs of one stem keep their suffix in
     the name.
 
@@ -79,26 +81,26 @@ def outputs(inputs: list[str], out: str | None, method: str) -> list[Path]:
         OptionError: several inputs and one output file, or one name for two results.
     """
     folder = Path()
-    if out is not None:
-        if Path(out).is_dir() or out.endswith("/"):
-            folder = Path(out)
+    if output is not None:
+        if Path(output).is_dir() or output.endswith("/"):
+            folder = Path(output)
         elif len(inputs) == 1:
-            return [Path(out)]
+            return [Path(output)]
         else:
             raise OptionError(
-                f"--output {out} is one file for {len(inputs)} inputs",
-                wanted="a folder (with a slash at its end to have it made), or one input",
+                f"--output {output} is one file for {len(inputs)} inputs",
+                expected="a folder (with a slash at its end to have it made), or one input",
             )
     names = [_name(text) for text in inputs]
-    stems = Counter((name.stem, name.suffix.lower() in IMAGES) for name in names)
+    stems = Counter((name.stem, name.suffix.lower() in IMAGE_SUFFIXES) for name in names)
     results = []
     for name in names:
-        image = name.suffix.lower() in IMAGES
+        image = name.suffix.lower() in IMAGE_SUFFIXES
         stem = name.stem if stems[name.stem, image] == 1 else name.name
         results.append(folder / f"{stem}.{method}{'.png' if image else '.mp4'}")
     for path, times in Counter(results).items():
         if times > 1:
-            raise OptionError(f"{times} inputs would become {path}", do="give them in separate runs")
+            raise OptionError(f"{times} inputs would become {path}", hint="give them in separate runs")
     return results
 
 

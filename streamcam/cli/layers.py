@@ -7,33 +7,35 @@ from typing import Annotated
 
 import typer
 
-from .inputs import pairs
-from .tables import table
+from .inputs import parse_key_values
+from .tables import print_table
 
 
 def layers(
     model: Annotated[str, typer.Argument(help="As for process --model.")] = "efficientnet-lite0",
-    every: Annotated[
+    show_all: Annotated[
         bool, typer.Option("--all", help="Also layers that cannot be explained, with the reason.")
     ] = False,
     image_input: Annotated[str, typer.Option(help="As for process.")] = "",
-    feed: Annotated[list[str] | None, typer.Option(help="As for process; repeatable.")] = None,
+    extra_input: Annotated[list[str] | None, typer.Option(help="As for process; repeatable.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """List a model's layers: path, output, stride to the input, and which one --layer auto takes."""
-    from ..config import ModelOptions
     from ..engine import list_layers
+    from ..options import ModelOptions
 
-    options = ModelOptions(model=model, image_input=image_input, feed=pairs("--feed", feed))
+    options = ModelOptions(
+        model=model, image_input=image_input, extra_input=parse_key_values("--extra-input", extra_input)
+    )
     size, rows = list_layers(options)
-    shown = [row for row in rows if row.usable or every]
+    shown = [row for row in rows if row.usable or show_all]
     if as_json:
-        described = [
+        entries = [
             {
                 "path": row.path,
                 "kind": row.kind,
                 "shape": list(row.shape),
-                "grid": row.grid,
+                "keep": row.spatial_shape,
                 "stride": row.stride(size),
                 "usable": row.usable,
                 "auto": row.chosen,
@@ -41,9 +43,9 @@ def layers(
             }
             for row in shown
         ]
-        typer.echo(json.dumps({"model": model, "input": list(size), "layers": described}))
+        typer.echo(json.dumps({"model": model, "input": list(size), "layers": entries}))
         return
-    table(
+    print_table(
         ("layer", "kind", "output", "stride", ""),
         [
             (

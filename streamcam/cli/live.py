@@ -13,16 +13,16 @@ import typer
 
 from ..errors import OptionError
 from . import options
-from .board import Board
-from .reporting import say
+from .errors import print_note
+from .live_table import LiveTable
 
 if TYPE_CHECKING:
-    from ..config import LiveJob, PageOptions
-    from ..live.status import Studio
+    from ..live.status import Controller
+    from ..options import LiveJob, ServerOptions
 
-_IN, _OUT = "Cameras", "Outputs"
-_NAMED = re.compile(r"(\w[\w-]*)=(.+)", re.DOTALL)
-_PLACE = "{camera}"
+_CAMERA_PANEL, _OUTPUT_PANEL = "Cameras", "Outputs"
+_NAMED_SOURCE = re.compile(r"(\w[\w-]*)=(.+)", re.DOTALL)
+_CAMERA_PLACEHOLDER = "{camera}"
 
 
 def live(
@@ -40,7 +40,7 @@ def live(
             metavar="[HOST:]PORT|off",
             help="Where the page is served; 127.0.0.1:8080 where there is no --to.",
             show_default=False,
-            rich_help_panel=_OUT,
+            rich_help_panel=_OUTPUT_PANEL,
         ),
     ] = None,
     token: Annotated[
@@ -49,44 +49,46 @@ def live(
             envvar="STREAMCAM_TOKEN",
             show_envvar=True,
             help="What visitors of the page must bring; needed where others can reach it.",
-            rich_help_panel=_OUT,
+            rich_help_panel=_OUTPUT_PANEL,
         ),
     ] = "",
     to: Annotated[
         list[str] | None,
         typer.Option(
             help="Push to rtsp:// or rtmp://, a folder's NAME.m3u8 (HLS), a video file, - (MPEG-TS on standard output) "
-            "or raw:- (YUV4MPEG2); repeatable. With several cameras {camera} stands for the name.",
-            rich_help_panel=_OUT,
+            "or y4m:- (YUV4MPEG2); repeatable. With several cameras {camera} stands for the name.",
+            rich_help_panel=_OUTPUT_PANEL,
         ),
     ] = None,
-    segment: Annotated[
-        str | None, typer.Option(help="Begin a new file after this time, such as 10m.", rich_help_panel=_OUT)
+    segment_time: Annotated[
+        str | None, typer.Option(help="Begin a new file after this time, such as 10m.", rich_help_panel=_OUTPUT_PANEL)
     ] = None,
     codec: Annotated[
-        str | None, typer.Option(help="h264, hevc, av1, vp9 or ffv1, for --to.", rich_help_panel=_OUT)
+        str | None, typer.Option(help="h264, hevc, av1, vp9 or ffv1, for --to.", rich_help_panel=_OUTPUT_PANEL)
     ] = None,
-    crf: Annotated[int | None, typer.Option(help="Constant quality, for --to.", rich_help_panel=_OUT)] = None,
-    preset: Annotated[str | None, typer.Option(help="Encoder speed, for --to.", rich_help_panel=_OUT)] = None,
+    crf: Annotated[int | None, typer.Option(help="Constant quality, for --to.", rich_help_panel=_OUTPUT_PANEL)] = None,
+    preset: Annotated[str | None, typer.Option(help="Encoder speed, for --to.", rich_help_panel=_OUTPUT_PANEL)] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUT)
+        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUTPUT_PANEL)
     ] = False,
-    max_age: Annotated[
-        float, typer.Option(help="Seconds; older pictures are left out and counted.", rich_help_panel=_IN)
+    max_latency: Annotated[
+        float, typer.Option(help="Seconds; older pictures are left out and counted.", rich_help_panel=_CAMERA_PANEL)
     ] = 0.5,
     reconnect: Annotated[
         str,
         typer.Option(
             metavar="auto|never|forever|N",
             help="How often in a row a lost camera is tried again; auto: for ever, but it must be there at first.",
-            rich_help_panel=_IN,
+            rich_help_panel=_CAMERA_PANEL,
         ),
     ] = "auto",
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a camera or a peer.", rich_help_panel=_IN)] = 5.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for a camera or a peer.", rich_help_panel=_CAMERA_PANEL)
+    ] = 5.0,
     realtime: Annotated[
-        bool, typer.Option(help="Read files at their own rate, not as fast as possible.", rich_help_panel=_IN)
+        bool, typer.Option(help="Read files at their own rate, not as fast as possible.", rich_help_panel=_CAMERA_PANEL)
     ] = True,
-    explain_fps: Annotated[
+    max_explain_fps: Annotated[
         float | None,
         typer.Option(
             help="Explain no more frames a second, all cameras together.", rich_help_panel=options.MODEL_PANEL
@@ -100,7 +102,7 @@ def live(
     preprocess: options.Preprocess = "auto",
     labels: options.Labels = "auto",
     image_input: options.ImageInput = "",
-    feed: options.Feed = None,
+    extra_input: options.ExtraInput = None,
     fit: options.Fit = "auto",
     batch: Annotated[
         str,
@@ -114,7 +116,7 @@ def live(
         str,
         typer.Option(
             help="Evidence drawn as full: running (largest of late, fading), frame (each frame's own), or a number.",
-            rich_help_panel=options.LOOK_PANEL,
+            rich_help_panel=options.DRAW_PANEL,
         ),
     ] = "running",
     layout: options.Layout = "overlay",
@@ -127,9 +129,9 @@ def live(
 
     Every picture is shown as it comes, with the newest map; nothing waits, and what is too old is left out.
     """
-    from ..config import CameraOptions, DrawOptions, ExplainOptions, LiveJob, ModelOptions, OutletOptions
+    from ..options import CameraOptions, DrawOptions, ExplainOptions, LiveJob, ModelOptions, OutputOptions
 
-    given = options.model_options(
+    option_values = options.model_options(
         model=model,
         method=method,
         param=param,
@@ -138,130 +140,133 @@ def live(
         preprocess=preprocess,
         labels=labels,
         image_input=image_input,
-        feed=feed,
+        extra_input=extra_input,
         fit=fit,
         batch=batch,
         precision=precision,
         device=device,
     )
-    of_the_model = {name: given.pop(name) for name in ModelOptions.__dataclass_fields__ if name in given}
+    model_values = {
+        name: option_values.pop(name) for name in ModelOptions.__dataclass_fields__ if name in option_values
+    }
     cameras = tuple(
         CameraOptions(
             url=url,
             name=name,
-            timeout=timeout,
-            reconnect=_reconnect(reconnect),
-            max_age=max_age,
+            timeout_seconds=timeout,
+            reconnect=_parse_reconnect(reconnect),
+            max_latency_seconds=max_latency,
             realtime=realtime,
         )
-        for name, url in _named(sources)
+        for name, url in _name_cameras(sources)
     )
-    length, until = options.seconds_of(segment), options.seconds_of(duration)
-    outlets = tuple(
+    segment_seconds, duration_seconds = options.parse_duration(segment_time), options.parse_duration(duration)
+    outputs = tuple(
         (
             name,
-            OutletOptions(
-                to=where,
-                segment=None if length is None else float(length),
+            OutputOptions(
+                url=where,
+                segment_seconds=None if segment_seconds is None else float(segment_seconds),
                 codec=cast(Any, codec),
                 crf=crf,
                 preset=preset,
-                timeout=timeout,
+                timeout_seconds=timeout,
                 overwrite=overwrite,
             ),
         )
-        for name, where in _placed(to or [], [camera.name for camera in cameras])
+        for name, where in _resolve_outputs(to or [], [camera.name for camera in cameras])
     )
-    if length is not None and not outlets:
-        raise OptionError(f"--segment {segment} has nothing to cut", wanted="--to FILE with it")
-    if sum(outlet.to in ("-", "raw:-") for _, outlet in outlets) > 1:
-        raise OptionError("two outputs cannot share standard output", wanted="one --to - at most")
-    if as_json and any(outlet.to in ("-", "raw:-") for _, outlet in outlets):
-        raise OptionError("--json and --to - both need standard output", do="leave one out")
+    if segment_seconds is not None and not outputs:
+        raise OptionError(f"--segment-time {segment_time} has nothing to cut", expected="--to FILE with it")
+    if sum(output.url in ("-", "y4m:-") for _, output in outputs) > 1:
+        raise OptionError("two outputs cannot share standard output", expected="one --to - at most")
+    if as_json and any(outlet.url in ("-", "y4m:-") for _, outlet in outputs):
+        raise OptionError("--json and --to - both need standard output", hint="leave one out")
     job = LiveJob(
         cameras=cameras,
-        outlets=outlets,
-        page=_page(http, token, needed=not outlets),
-        model=ModelOptions(**of_the_model),
-        explain=ExplainOptions(**given),
+        outputs=outputs,
+        server=_server_options(http, token, needed=not outputs),
+        model=ModelOptions(**model_values),
+        explain=ExplainOptions(**option_values),
         draw=DrawOptions(layout=cast(Any, layout), colormap=cast(Any, colormap), alpha=alpha, caption=caption),
-        scale=cast(Any, options.scale_of(scale)),
-        explain_fps=explain_fps,
-        duration=None if until is None else float(until),
+        scale=cast(Any, options.parse_scale(scale)),
+        max_explain_fps=max_explain_fps,
+        duration_seconds=None if duration_seconds is None else float(duration_seconds),
     )
     _run(job, as_json=as_json, quiet=quiet)
 
 
 def _run(job: LiveJob, *, as_json: bool, quiet: bool) -> None:
-    from ..live.road import run_live
+    from ..live.pipeline import run_live
 
-    board = Board(quiet=quiet)
+    live_table = LiveTable(quiet=quiet)
 
     @contextlib.contextmanager
-    def shown(studio: Studio) -> Iterator[None]:
+    def serve_and_show(controller: Controller) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            if job.page is not None:
-                from ..live.page import serve
+            if job.server is not None:
+                from ..web import serve
 
-                page = stack.enter_context(serve(studio, job.page))
-                board.say(f"the page is at {page.url}")
-            stack.enter_context(board.showing(studio))
+                page = stack.enter_context(serve(controller, job.server))
+                live_table.print_line(f"the page is at {page.url}")
+            stack.enter_context(live_table.show(controller))
             yield
 
-    summary = run_live(job, serve=shown, say=board.say)
+    summary = run_live(job, serve=serve_and_show, notify=live_table.print_line)
     if as_json:
         typer.echo(json.dumps(summary.as_dict()))
     elif not quiet:
         for source in summary.sources:
-            say(
+            print_note(
                 f"{source['name']}: {source['frames_in']} frames in, {source['frames_shown']} shown, "
                 f"{source['frames_explained']} explained, {source['frames_dropped']} dropped, "
-                f"{source['reconnects']} reconnects; age {source['age_ms']['p50']:.0f} ms, "
-                f"99 % below {source['age_ms']['p99']:.0f} ms"
+                f"{source['reconnects']} reconnects; latency {source['latency_ms']['p50']:.0f} ms, "
+                f"99 % below {source['latency_ms']['p99']:.0f} ms"
             )
     if summary.interrupted:
         raise KeyboardInterrupt
 
 
-def _named(sources: list[str]) -> Iterator[tuple[str, str]]:
+def _name_cameras(sources: list[str]) -> Iterator[tuple[str, str]]:
     """Names and URLs; cameras without a name are ``cam1``, ``cam2`` …"""
     for number, source in enumerate(sources, 1):
-        match = _NAMED.fullmatch(source)
+        match = _NAMED_SOURCE.fullmatch(source)
         if not source:
-            raise OptionError("a SOURCE is empty", wanted="a URL, webcam, lavfi:GRAPH, a file or -")
+            raise OptionError("a SOURCE is empty", expected="a URL, webcam, lavfi:GRAPH, a file or -")
         if match and not os.path.exists(source):
             yield match[1], match[2]
         else:
             yield f"cam{number}", source
 
 
-def _placed(places: list[str], names: list[str]) -> Iterator[tuple[str, str]]:
+def _resolve_outputs(destinations: list[str], names: list[str]) -> Iterator[tuple[str, str]]:
     """The camera and the address of each output."""
-    from ..sinks.push.places import place_of
+    from ..sinks.push.destinations import destination_key
 
     seen = set()
-    for place in places:
-        if len(names) > 1 and _PLACE not in place:
+    for destination in destinations:
+        if len(names) > 1 and _CAMERA_PLACEHOLDER not in destination:
             raise OptionError(
-                f"--to {place} is one place for {len(names)} cameras", wanted=f"{_PLACE} in it, which is their name"
+                f"--to {destination} is one place for {len(names)} cameras",
+                expected=f"{_CAMERA_PLACEHOLDER} in it, which is their name",
             )
         for name in names:
-            where = place.replace(_PLACE, name)
-            if place_of(where) in seen:
-                raise OptionError(f"two outputs have the same --to: {where}", wanted="each place once")
-            seen.add(place_of(where))
-            yield name, where
+            url = destination.replace(_CAMERA_PLACEHOLDER, name)
+            if destination_key(url) in seen:
+                raise OptionError(f"two outputs have the same --to: {url}", expected="each place once")
+            seen.add(destination_key(url))
+            yield name, url
 
 
-def _reconnect(text: str) -> int | Literal["auto", "never", "forever"]:
+def _parse_reconnect(text: str) -> int | Literal["auto", "never", "forever"]:
     try:
         return int(text)
     except ValueError:
         return cast(Literal["auto", "never", "forever"], text)
 
 
-def _page(http: str | None, token: str, *, needed: bool) -> PageOptions | None:
-    from ..config import PageOptions
+def _server_options(http: str | None, token: str, *, needed: bool) -> ServerOptions | None:
+    from ..options import ServerOptions
 
     if http is None and not needed:
         return None
@@ -269,5 +274,5 @@ def _page(http: str | None, token: str, *, needed: bool) -> PageOptions | None:
         return None
     host, _, port = (http or "127.0.0.1:8080").rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
-        raise OptionError(f"--http {http} is not possible", wanted="HOST:PORT, PORT or off")
-    return PageOptions(host=host.strip("[]") or "127.0.0.1", port=int(port), token=token)
+        raise OptionError(f"--http {http} is not possible", expected="HOST:PORT, PORT or off")
+    return ServerOptions(host=host.strip("[]") or "127.0.0.1", port=int(port), token=token)

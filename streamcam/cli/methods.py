@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .tables import table
+from .tables import print_table
 
 
 def methods(
@@ -18,15 +18,15 @@ def methods(
     from ..methods import METHODS, parameters
 
     if as_json:
-        told = {name: {**dataclasses.asdict(info), "parameters": parameters(name)} for name, info in METHODS.items()}
-        typer.echo(json.dumps(told))
+        entries = {name: {**dataclasses.asdict(info), "parameters": parameters(name)} for name, info in METHODS.items()}
+        typer.echo(json.dumps(entries))
         return
-    table(
-        ("method", "shows", "forward passes", "paper", "--param"),
+    print_table(
+        ("method", "summary", "forward passes", "paper", "--param"),
         [
             (
                 name,
-                info.shows,
+                info.summary,
                 info.cost,
                 info.paper,
                 " ".join(f"{key}={'' if value is None else value}" for key, value in parameters(name).items()),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .tables import table
+from .tables import print_table
 
 
 def models(
@@ -20,7 +20,7 @@ def models(
     if as_json:
         typer.echo(json.dumps({"models": [dataclasses.asdict(entry) for entry in list_models()]}))
         return
-    table(
+    print_table(
         ("model", "input", "classes", "weights", "licence"),
         [
             (entry.name, f"{entry.input_size[0]}x{entry.input_size[1]}", entry.classes, entry.weights, entry.licence)

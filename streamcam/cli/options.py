@@ -8,9 +8,9 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from ..errors import OptionError
-from .inputs import pairs
+from .inputs import parse_key_values
 
-MODEL_PANEL, LOOK_PANEL = "Model and method", "Look"
+MODEL_PANEL, DRAW_PANEL = "Model and method", "Look"
 
 
 def _option(help_text: str, panel: str, **more: Any) -> Any:
@@ -45,7 +45,7 @@ Preprocess: TypeAlias = Annotated[
 ]
 Labels: TypeAlias = Annotated[str, _option("auto, imagenet, or a text file with one class a line.", MODEL_PANEL)]
 ImageInput: TypeAlias = Annotated[str, _option("Input that takes the pictures, for models with several.", MODEL_PANEL)]
-Feed: TypeAlias = Annotated[
+ExtraInput: TypeAlias = Annotated[
     list[str] | None,
     _option(
         "NAME=VALUE for another input; repeatable: a number, a JSON list, a .npy file, or "
@@ -60,10 +60,10 @@ Precision: TypeAlias = Annotated[
     str, _option("auto, float32, bfloat16 (processors) or float16 (graphics cards).", MODEL_PANEL)
 ]
 Device: TypeAlias = Annotated[str, _option("auto, all, cpu, gpu:0, or several with commas.", MODEL_PANEL)]
-Colormap: TypeAlias = Annotated[str, _option("turbo, jet, viridis, inferno or magma.", LOOK_PANEL)]
-Alpha: TypeAlias = Annotated[float, _option("Opacity where the evidence is full, 0 to 1.", LOOK_PANEL)]
-Layout: TypeAlias = Annotated[str, _option("overlay, side-by-side or heatmap.", LOOK_PANEL)]
-Caption: TypeAlias = Annotated[bool, _option("Class, probability, method and layer in a corner.", LOOK_PANEL)]
+Colormap: TypeAlias = Annotated[str, _option("turbo, jet, viridis, inferno or magma.", DRAW_PANEL)]
+Alpha: TypeAlias = Annotated[float, _option("Opacity where the evidence is full, 0 to 1.", DRAW_PANEL)]
+Layout: TypeAlias = Annotated[str, _option("overlay, side-by-side or heatmap.", DRAW_PANEL)]
+Caption: TypeAlias = Annotated[bool, _option("Class, probability, method and layer in a corner.", DRAW_PANEL)]
 
 
 def model_options(
@@ -76,7 +76,7 @@ def model_options(
     preprocess: str,
     labels: str,
     image_input: str,
-    feed: list[str] | None,
+    extra_input: list[str] | None,
     fit: str,
     batch: str,
     precision: str,
@@ -86,21 +86,21 @@ def model_options(
     return {
         "model": model,
         "method": method,
-        "params": pairs("--param", param),
+        "params": parse_key_values("--param", param),
         "layer": layer,
         "target": tuple(target or ("top",)),
         "preprocess": preprocess,
         "labels": labels,
         "image_input": image_input,
-        "feed": pairs("--feed", feed),
+        "extra_input": parse_key_values("--extra-input", extra_input),
         "fit": fit,
-        "batch": _batch(batch),
+        "batch": _parse_batch(batch),
         "precision": precision,
         "device": device,
     }
 
 
-def scale_of(text: str) -> str | float:
+def parse_scale(text: str) -> str | float:
     """``--scale``: a word or a number."""
     try:
         return float(text)
@@ -111,7 +111,7 @@ def scale_of(text: str) -> str | float:
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-def seconds_of(text: str | None) -> Fraction | None:
+def parse_duration(text: str | None) -> Fraction | None:
     """``90``, ``90s``, ``1.5m``, ``2h``, ``1:30`` or ``0:01:30.5`` as seconds.
 
     Raises:
@@ -126,14 +126,14 @@ def seconds_of(text: str | None) -> Fraction | None:
         return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(rest)
     except (ValueError, ZeroDivisionError):
         raise OptionError(
-            f"{text!r} is not a time", wanted="seconds or h:m:s, such as 90, 10m, 1:30 or 0:01:30.5"
+            f"{text!r} is not a time", expected="seconds or h:m:s, such as 90, 10m, 1:30 or 0:01:30.5"
         ) from None
 
 
-def _batch(text: str) -> int:
+def _parse_batch(text: str) -> int:
     if text == "auto":
         return 0
     try:
         return int(text)
     except ValueError:
-        raise OptionError(f"--batch {text!r} is not possible", wanted="auto or a number") from None
+        raise OptionError(f"--batch {text!r} is not possible", expected="auto or a number") from None

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .inputs import expand, is_url, outputs
-from .reporting import complain, say, understood
+from .errors import print_error, print_note, to_streamcam_error
+from .inputs import expand_inputs, is_url, output_paths
 
 if TYPE_CHECKING:
-    from ..config import Job
+    from ..options import Job
     from ..pipeline import Summary
 
-_MODEL, _LOOK, _FILE = options.MODEL_PANEL, options.LOOK_PANEL, "Reading and writing"
+_MODEL_PANEL, _DRAW_PANEL, _FILE_PANEL = options.MODEL_PANEL, options.DRAW_PANEL, "Reading and writing"
 
 
 def process(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Video, image, folder, glob or URL.")],
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="File, or folder/ for several inputs.", rich_help_panel=_FILE),
+        typer.Option("--output", "-o", help="File, or folder/ for several inputs.", rich_help_panel=_FILE_PANEL),
     ] = None,
     model: options.Model = "efficientnet-lite0",
     method: options.Method = "gradcam",
@@ -34,11 +34,13 @@ def process(
     preprocess: options.Preprocess = "auto",
     labels: options.Labels = "auto",
     image_input: options.ImageInput = "",
-    feed: options.Feed = None,
+    extra_input: options.ExtraInput = None,
     fit: options.Fit = "auto",
     batch: Annotated[
         str,
-        typer.Option(help="Frames per model call; auto: 8, or the fastest for long sources.", rich_help_panel=_MODEL),
+        typer.Option(
+            help="Frames per model call; auto: 8, or the fastest for long sources.", rich_help_panel=_MODEL_PANEL
+        ),
     ] = "auto",
     precision: options.Precision = "auto",
     device: options.Device = "auto",
@@ -47,22 +49,22 @@ def process(
         typer.Option(
             help="Explain every N-th frame, or with auto those whose picture has changed.",
             metavar="N|auto",
-            rich_help_panel=_MODEL,
+            rich_help_panel=_MODEL_PANEL,
         ),
     ] = "1",
-    change: Annotated[
+    change_threshold: Annotated[
         float,
         typer.Option(
             help="For --every auto: how much a part of the picture must have changed, 0 to 1 (black to white).",
-            rich_help_panel=_MODEL,
+            rich_help_panel=_MODEL_PANEL,
         ),
     ] = 0.14,
-    between: Annotated[
+    interpolation: Annotated[
         str,
         typer.Option(
             help="Maps of the frames between: hold the last, mix it with the next (linear), or move both with the "
             "picture (flow).",
-            rich_help_panel=_MODEL,
+            rich_help_panel=_MODEL_PANEL,
         ),
     ] = "hold",
     colormap: options.Colormap = "turbo",
@@ -71,43 +73,49 @@ def process(
         str,
         typer.Option(
             help="Evidence drawn as full: running (largest so far), frame (each frame's own), or a number.",
-            rich_help_panel=_LOOK,
+            rich_help_panel=_DRAW_PANEL,
         ),
     ] = "running",
     layout: options.Layout = "overlay",
     caption: options.Caption = True,
     start: Annotated[
-        str | None, typer.Option(help="Begin at this time: 90, 1:30 or 0:01:30.5.", rich_help_panel=_FILE)
+        str | None, typer.Option(help="Begin at this time: 90, 1:30 or 0:01:30.5.", rich_help_panel=_FILE_PANEL)
     ] = None,
-    end: Annotated[str | None, typer.Option(help="End before this time.", rich_help_panel=_FILE)] = None,
+    end: Annotated[str | None, typer.Option(help="End before this time.", rich_help_panel=_FILE_PANEL)] = None,
     codec: Annotated[
         str | None,
-        typer.Option(help="h264, hevc, av1, vp9 or ffv1; by default what suits the file.", rich_help_panel=_FILE),
+        typer.Option(help="h264, hevc, av1, vp9 or ffv1; by default what suits the file.", rich_help_panel=_FILE_PANEL),
     ] = None,
-    crf: Annotated[int | None, typer.Option(help="Constant quality; lower is better.", rich_help_panel=_FILE)] = None,
+    crf: Annotated[
+        int | None, typer.Option(help="Constant quality; lower is better.", rich_help_panel=_FILE_PANEL)
+    ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Encoder speed, as the codec names it.", rich_help_panel=_FILE)
+        str | None, typer.Option(help="Encoder speed, as the codec names it.", rich_help_panel=_FILE_PANEL)
     ] = None,
-    decode: Annotated[str, typer.Option(help="cpu, or gpu: NVDEC, where there is one.", rich_help_panel=_FILE)] = "cpu",
-    encode: Annotated[str, typer.Option(help="cpu, or gpu: NVENC, where there is one.", rich_help_panel=_FILE)] = "cpu",
+    decoder: Annotated[
+        str, typer.Option(help="cpu, or gpu: NVDEC, where there is one.", rich_help_panel=_FILE_PANEL)
+    ] = "cpu",
+    encoder: Annotated[
+        str, typer.Option(help="cpu, or gpu: NVENC, where there is one.", rich_help_panel=_FILE_PANEL)
+    ] = "cpu",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_FILE)
+        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_FILE_PANEL)
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=_FILE)
+        bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=_FILE_PANEL)
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.", rich_help_panel=_FILE)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.", rich_help_panel=_FILE_PANEL)] = False,
 ) -> None:
     """Show where the model looks in every frame of a video.
 
     By default the result is <stem>.<method>.mp4 in the working directory (.png for an image). An existing file is
     never replaced without --overwrite.
     """
-    from ..config import make_job
     from ..methods import METHODS, method_name
-    from ..sinks import check_apart
+    from ..options import make_job
+    from ..sinks import check_not_input
 
-    given: dict[str, Any] = {
+    option_values: dict[str, Any] = {
         **options.model_options(
             model=model,
             method=method,
@@ -117,36 +125,36 @@ def process(
             preprocess=preprocess,
             labels=labels,
             image_input=image_input,
-            feed=feed,
+            extra_input=extra_input,
             fit=fit,
             batch=batch,
             precision=precision,
             device=device,
         ),
         "every": int(every) if every.strip().isdecimal() else every,
-        "change": change,
-        "between": between,
+        "change_threshold": change_threshold,
+        "interpolation": interpolation,
         "colormap": colormap,
         "alpha": alpha,
-        "scale": options.scale_of(scale),
+        "scale": options.parse_scale(scale),
         "layout": layout,
         "caption": caption,
-        "start": options.seconds_of(start),
-        "end": options.seconds_of(end),
+        "start": options.parse_duration(start),
+        "end": options.parse_duration(end),
         "codec": codec,
         "crf": crf,
         "preset": preset,
-        "decode": decode,
-        "encode": encode,
+        "decoder": decoder,
+        "encoder": encoder,
         "overwrite": overwrite,
     }
-    sources = expand(inputs, [*METHODS, method_name(method)])
-    results = outputs(sources, output, method_name(method))
-    jobs = [make_job(source, str(path), **given) for source, path in zip(sources, results, strict=True)]
+    sources = expand_inputs(inputs, [*METHODS, method_name(method)])
+    results = output_paths(sources, output, method_name(method))
+    jobs = [make_job(source, str(path), **option_values) for source, path in zip(sources, results, strict=True)]
     if overwrite:
-        read = [source.removeprefix("file://") for source in sources]
+        input_paths = [source.removeprefix("file://") for source in sources]
         for path in results:
-            check_apart(path, read, "-o")
+            check_not_input(path, input_paths, "-o")
     if output is not None and output.endswith("/"):
         Path(output).mkdir(parents=True, exist_ok=True)
     _run(jobs, as_json=as_json, quiet=quiet)
@@ -155,46 +163,46 @@ def process(
 def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
     """Takes the jobs one after another with one loaded model; one that fails does not stop the others."""
     from ..engine import load_explainer
-    from ..pipeline import Interrupted, Watcher, run
-    from .progress import Bar
+    from ..pipeline import Interrupted, RunCallbacks, run
+    from .progress import ProgressBar
 
     done: list[Summary] = []
     failed: list[dict[str, str]] = []
     interrupted = False
-    explainer = load_explainer(jobs[0].model, jobs[0].explain, shared=True) if len(jobs) > 1 else None
-    said: set[str] = set()
+    explainer = load_explainer(jobs[0].model, jobs[0].explain, limit_threads=True) if len(jobs) > 1 else None
+    printed: set[str] = set()
 
-    def note(bar: Bar, line: str) -> None:
+    def print_once(progress_bar: ProgressBar, line: str) -> None:
         """What holds for the model is said once, what holds for an input each time."""
-        of_the_model = explainer is not None and line in explainer.notes
-        if not quiet and not (of_the_model and line in said):
-            said.add(line)
-            bar.say(line)
+        is_model_note = explainer is not None and line in explainer.notes
+        if not quiet and not (is_model_note and line in printed):
+            printed.add(line)
+            progress_bar.print_line(line)
 
     for job in jobs:
-        name = _short(job.source.url)
+        name = _short_name(job.source.url)
         try:
-            with Bar(name, quiet=quiet) as bar:
-                watcher = Watcher(
-                    opened=bar.opened,
-                    ready=bar.ready,
-                    frame=bar.frame,
-                    passes=bar.passes,
-                    note=functools.partial(note, bar),
+            with ProgressBar(name, quiet=quiet) as progress_bar:
+                callbacks = RunCallbacks(
+                    on_open=progress_bar.on_open,
+                    on_ready=progress_bar.ready,
+                    on_frame=progress_bar.frame,
+                    on_pass=progress_bar.passes,
+                    on_note=functools.partial(print_once, progress_bar),
                 )
-                done.append(run(job, explainer=explainer, watcher=watcher))
+                done.append(run(job, explainer=explainer, callbacks=callbacks))
         except Interrupted as stop:
             done.append(stop.summary)
             interrupted = True
         except Exception as error:
             if len(jobs) == 1:
                 raise
-            line = str(understood(error))
-            complain(f"{name}: {line}")
+            line = str(to_streamcam_error(error))
+            print_error(f"{name}: {line}")
             failed.append({"input": name, "error": line})
             continue
         if not quiet:
-            say(_told(done[-1]))
+            print_note(_format_summary(done[-1]))
         if interrupted:
             break
     if as_json:
@@ -206,11 +214,11 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
         raise typer.Exit(1)
 
 
-def _told(summary: Summary) -> str:
+def _format_summary(summary: Summary) -> str:
     skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
     stopped = ", interrupted" if summary.interrupted else ""
     return f"{summary.output}: {summary.frames_out} frames at {summary.fps:.1f} fps{skipped}{stopped}"
 
 
-def _short(url: str) -> str:
+def _short_name(url: str) -> str:
     return url.rpartition("@")[2] if is_url(url) else Path(url).name

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from ..frames import Explained, SourceInfo
+    from ..frames import ExplainedFrame, SourceInfo
 
 
 class _FramesPerSecond(ProgressColumn):
@@ -28,7 +28,7 @@ class _FramesPerSecond(ProgressColumn):
         return Text(f"{speed:.1f} fps" if speed else "", style="progress.data.speed")
 
 
-class Bar:
+class ProgressBar:
     """A bar with frames, fps and time left on a terminal's stderr; nothing in a pipe or when ``quiet``."""
 
     def __init__(self, name: str, *, quiet: bool) -> None:
@@ -47,16 +47,16 @@ class Bar:
         self._name = name
         self._task = self._progress.add_task(f"{name}: loading the model", total=None, start=False)
 
-    def opened(self, info: SourceInfo) -> None:
+    def on_open(self, info: SourceInfo) -> None:
         """Takes over the number of frames to expect."""
-        self._progress.update(self._task, total=info.frames)
+        self._progress.update(self._task, total=info.num_frames)
 
     def ready(self) -> None:
         """Starts the clock: loading is not counted into the fps."""
         self._progress.update(self._task, description=self._name)
         self._progress.start_task(self._task)
 
-    def frame(self, item: Explained) -> None:
+    def frame(self, item: ExplainedFrame) -> None:
         """Counts a frame."""
         self._progress.advance(self._task)
 
@@ -65,7 +65,7 @@ class Bar:
         more = f": pass {done:,} of {total:,}" if done < total else ""
         self._progress.update(self._task, description=f"{self._name}{more}")
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Prints a line above the bar."""
         if self._progress.disable:
             self._progress.console.out(line, highlight=False)

@@ -12,10 +12,10 @@ from rich.table import Table
 _UNBOUNDED = 400
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table as wide as the terminal, or as wide as it needs to be in a pipe."""
     width = shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else _UNBOUNDED
-    drawn = Table(*header, box=None, pad_edge=False, header_style="bold")
+    output = Table(*header, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        drawn.add_row(*row)
-    Console(width=width, highlight=False, markup=False).print(drawn)
+        output.add_row(*row)
+    Console(width=width, highlight=False, markup=False).print(output)

@@ -10,23 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compiled import examine
-    from .painter import Painter
-    from .sheet import contact_sheet, titled_sheet
-    from .still import overlay
+    from .contact_sheet import contact_sheet, titled_sheet
+    from .image_overlay import overlay
+    from .native import report_environment
+    from .renderer import FrameRenderer
 
-__all__ = ["Painter", "contact_sheet", "examine", "overlay", "titled_sheet"]
+__all__ = ["FrameRenderer", "contact_sheet", "overlay", "report_environment", "titled_sheet"]
 
-_HOMES = {
-    "Painter": ".painter",
-    "contact_sheet": ".sheet",
-    "examine": ".compiled",
-    "overlay": ".still",
-    "titled_sheet": ".sheet",
+_LAZY_IMPORTS = {
+    "FrameRenderer": ".renderer",
+    "contact_sheet": ".contact_sheet",
+    "report_environment": ".native",
+    "overlay": ".image_overlay",
+    "titled_sheet": ".contact_sheet",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name], __name__), name)
+    return getattr(import_module(_LAZY_IMPORTS[name], __name__), name)

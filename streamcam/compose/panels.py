@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..config import DrawOptions
 from ..frames import SourceInfo
 from ..geometry import Size
-from .planes import even
+from ..options import DrawOptions
+from .yuv import next_even
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,38 +17,39 @@ class Panels:
 
     Attributes:
         panel: ``(width, height)`` of each; both even.
-        plain: how many, at the beginning, show the source alone.
-        drawn: how many show a target.
+        num_plain: how many, at the beginning, show the source alone.
+        num_targets: how many show a target.
     """
 
     panel: Size
-    plain: int
-    drawn: int
+    num_plain: int
+    num_targets: int
 
     @property
-    def across(self) -> int:
+    def columns(self) -> int:
         """How many there are in a line."""
-        count = self.plain + self.drawn
+        count = self.num_plain + self.num_targets
         return count if count <= 2 else math.ceil(count**0.5)
 
     @property
-    def down(self) -> int:
+    def rows(self) -> int:
         """How many lines there are."""
-        return -(-(self.plain + self.drawn) // self.across)
+        return -(-(self.num_plain + self.num_targets) // self.columns)
 
     @property
     def size(self) -> Size:
         """``(width, height)`` of the whole picture; both even."""
-        return self.panel[0] * self.across, self.panel[1] * self.down
+        return self.panel[0] * self.columns, self.panel[1] * self.rows
 
     @property
-    def places(self) -> list[tuple[int, int]]:
+    def origins(self) -> list[tuple[int, int]]:
         """``(top, left)`` of each, in pixels: the plain ones, the drawn ones, and those that stay empty."""
         return [
-            (n // self.across * self.panel[1], n % self.across * self.panel[0]) for n in range(self.across * self.down)
+            (n // self.columns * self.panel[1], n % self.columns * self.panel[0])
+            for n in range(self.columns * self.rows)
         ]
 
 
-def panels_of(options: DrawOptions, info: SourceInfo, targets: int) -> Panels:
+def arrange_panels(options: DrawOptions, info: SourceInfo, targets: int) -> Panels:
     """The panels for a number of targets."""
-    return Panels((even(info.width), even(info.height)), int(options.layout == "side-by-side"), targets)
+    return Panels((next_even(info.width), next_even(info.height)), int(options.layout == "side-by-side"), targets)

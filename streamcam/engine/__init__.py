@@ -7,34 +7,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..config import ExplainOptions, ModelOptions
+from ..options import ExplainOptions, ModelOptions
 
 if TYPE_CHECKING:
     from ..geometry import Size
-    from .explainer import StreamExplainer
-    from .layers import LayerInfo
+    from .explainer import FrameExplainer
+    from .graph.layers import LayerInfo
 
-__all__ = ["describe", "examine", "list_layers", "load_explainer"]
+__all__ = ["describe_devices", "list_layers", "load_explainer"]
 
 
-def load_explainer(model: ModelOptions, explain: ExplainOptions, *, shared: bool = False) -> StreamExplainer:
+def load_explainer(model: ModelOptions, explain: ExplainOptions, *, limit_threads: bool = False) -> FrameExplainer:
     """Loads a model and everything that is needed to explain it; takes seconds.
 
     Args:
         model: which model.
         explain: what is explained, and how.
-        shared: leave half of the cores to decoder and encoder. That holds for all of TensorFlow in this process, unless
+        limit_threads: leave half of the cores to decoder and encoder. That holds for all of TensorFlow in this process, unless
             it runs already.
 
     Raises:
         ModelError, MethodError, TargetError, DeviceError, OptionError: what was asked for cannot be had.
     """
-    from .devices import share_the_processor
-    from .explainer import StreamExplainer
+    from .explainer import FrameExplainer
+    from .runtime.devices import limit_intra_op_threads
 
-    if shared:
-        share_the_processor()
-    return StreamExplainer(model, explain)
+    if limit_threads:
+        limit_intra_op_threads()
+    return FrameExplainer(model, explain)
 
 
 def list_layers(model: ModelOptions) -> tuple[Size, tuple[LayerInfo, ...]]:
@@ -44,42 +44,42 @@ def list_layers(model: ModelOptions) -> tuple[Size, tuple[LayerInfo, ...]]:
         ModelError: the model cannot be loaded or run.
     """
     from ..models import load_model
-    from .kernel import trace_layers
+    from .compiled_method import survey_model
 
     loaded = load_model(model)
-    return loaded.input_size, trace_layers(loaded, loaded.input_size)
+    return loaded.input_size, survey_model(loaded, loaded.input_size)
 
 
-def examine() -> dict[str, str | list[str]]:
+def report_environment() -> dict[str, str | list[str]]:
     """Versions, devices and precisions, for ``streamcam doctor``."""
     import os
     import platform
 
-    from ..models.backend import keras, tf
-    from .bare import bare_precisions
-    from .devices import devices
-    from .store import Store
+    from ..tf import keras, tf
+    from .runtime.compile_cache import CompileCache
+    from .runtime.devices import list_devices
+    from .runtime.forward import fast_precisions
 
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "cores": str(os.cpu_count()),
-        "devices": devices(),
-        "precisions": list(bare_precisions("auto")),
-        "kept in": str(Store().folder or "nowhere (STREAMCAM_CACHE=off)"),
+        "devices": list_devices(),
+        "precisions": list(fast_precisions("auto")),
+        "cache_dir": str(CompileCache().folder or "nowhere (STREAMCAM_CACHE=off)"),
     }
 
 
-def describe() -> dict[str, dict[str, Any]]:
-    """Devices by name: what each is (``devices``) and the precisions that are fast on it; and versions."""
-    from ..models.backend import keras, tf
-    from .bare import bare_precisions
-    from .devices import described_devices
+def describe_devices() -> dict[str, dict[str, Any]]:
+    """Devices by name: what each is (``list_devices``) and the precisions that are fast on it; and versions."""
+    from ..tf import keras, tf
+    from .runtime.devices import device_names
+    from .runtime.forward import fast_precisions
 
-    devices = described_devices()
+    devices = device_names()
     return {
         "devices": devices,
-        "precisions": {name: bare_precisions(name) for name in devices},
+        "precisions": {name: fast_precisions(name) for name in devices},
         "software": {"tensorflow": tf.__version__, "keras": keras.__version__},
     }

@@ -10,31 +10,31 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..config import ExplainOptions, ModelOptions
+from ..concurrency.group import StageTimer
 from ..errors import DeviceError, ModelError, OptionError
-from ..flow import StageClock
-from ..frames import Batch, Display, Evidence, Explained, Frame, SourceInfo
+from ..frames import Attribution, Batch, ExplainedFrame, Frame, MapKind, SourceInfo
 from ..geometry import Fit, Geometry, Size
-from ..geometry import fit as fitted
+from ..geometry import fit_to_input as fitted
 from ..methods import load_method, method_display, method_name
 from ..models import LoadedModel, ModelInfo, load_model, parse_target
-from .devices import choose_devices
-from .kernel import INPUT, Kernel, Look, Plan, plan_kernel, trace_layers
-from .program import AT_ONCE
-from .replica import Replica
-from .settle import DEFAULT_BATCH, SWEEP, settle
-from .steps import Progress
-from .store import Settled, Store
+from ..options import ExplainOptions, ModelOptions
+from .compiled_method import INPUT_LAYER, BatchResult, Executable, FrozenMethod, compile_method, survey_model
+from .multi_pass import Progress
+from .runtime.autotune import AUTO_BATCH, DEFAULT_BATCH, autotune
+from .runtime.compile_cache import CompileCache, TunedMethod
+from .runtime.devices import resolve_devices
+from .runtime.frozen_graph import CONCURRENT_BATCHES
+from .runtime.replica import DeviceReplica
 
-WORTH_A_SWEEP = 1000
+MIN_FRAMES_TO_TUNE_BATCH = 1000
 """Frames from which on looking for the fastest batch is worth the seconds it takes, once."""
 
-_VIEWS = 2
+_MAX_PREPARED_SIZES = 2
 """Views that are kept: each holds a copy of the model's weights and its working memory on each device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class PreparedSource:
     """How the model looks at one source.
 
     Attributes:
@@ -44,42 +44,42 @@ class View:
     """
 
     geometry: Geometry
-    all_replicas: tuple[Replica, ...]
+    all_replicas: tuple[DeviceReplica, ...]
     notes: tuple[str, ...] = ()
 
     @property
-    def replicas(self) -> tuple[Replica, ...]:
+    def replicas(self) -> tuple[DeviceReplica, ...]:
         """Those that have not failed."""
-        return tuple(replica for replica in self.all_replicas if not replica.out)
+        return tuple(replica for replica in self.all_replicas if not replica.failed)
 
     @property
-    def kernel(self) -> Kernel:
+    def executable(self) -> Executable:
         """That of the first device that has not failed."""
-        return (self.replicas or self.all_replicas)[0].kernel
+        return (self.replicas or self.all_replicas)[0].executable
 
     @property
-    def threads(self) -> int:
+    def concurrency(self) -> int:
         """How many threads keep a device busy."""
-        return AT_ONCE
+        return CONCURRENT_BATCHES
 
     @property
     def device(self) -> str:
         """Where it runs, as ``--device`` takes it."""
         return ",".join(replica.device for replica in self.replicas)
 
-    def detail(self, method: str) -> str:
+    def caption_detail(self, method: str) -> str:
         """What makes the evidence, in a few words: the method, and the layer where it has one."""
-        return method if self.kernel.layer == INPUT else f"{method} · {self.kernel.layer}"
+        return method if self.executable.layer == INPUT_LAYER else f"{method} · {self.executable.layer}"
 
 
-Looked: TypeAlias = tuple[Batch, tuple[Explained, ...]]
+ExplainedBatch: TypeAlias = tuple[Batch, tuple[ExplainedFrame, ...]]
 """A batch, and what the model says of those of its frames that have pixels."""
 
 
-_Compiled: TypeAlias = tuple[tuple[Replica, ...], tuple[str, ...]]
+_LoadedReplicas: TypeAlias = tuple[tuple[DeviceReplica, ...], tuple[str, ...]]
 
 
-class StreamExplainer:
+class FrameExplainer:
     """A model with a method, ready to look at any number of sources, one after another.
 
     Kernels are compiled for each input size and batch once, and kept on this machine where they can be told again:
@@ -88,8 +88,8 @@ class StreamExplainer:
     Attributes:
         info: what is known of the model.
         notes: one-line announcements for the user; grows as kernels are made.
-        troubles: what went wrong with single frames since the last `view`.
-        figures: the largest of each figure by which the method tells the quality of its maps, since the last `view`.
+        frame_errors: what went wrong with single frames since the last `prepare`.
+        quality_metrics: the largest of each figure by which the method tells the quality of its maps, since the last `prepare`.
         devices: where it computes.
         display: how the method's maps are shown.
     """
@@ -98,43 +98,47 @@ class StreamExplainer:
         self,
         model: ModelOptions,
         explain: ExplainOptions,
-        store: Store | None = None,
+        cache: CompileCache | None = None,
         *,
-        like: StreamExplainer | None = None,
+        share_model_with: FrameExplainer | None = None,
     ) -> None:
-        """Looks at the model; ``like`` has the same one loaded already.
+        """Looks at the model; ``share_model_with`` has the same one loaded already.
 
         Raises:
             ModelError, MethodError, TargetError, DeviceError, OptionError: what was asked for cannot be had.
         """
-        self.devices = choose_devices(explain.device)
+        self.devices = resolve_devices(explain.device)
         self._model_options, self._options = model, explain
         self._method = load_method(explain.method, explain.params)
-        self.display: Display = method_display(explain.method)
-        self._store = store or Store()
+        self.display: MapKind = method_display(explain.method)
+        self._cache = cache or CompileCache()
         # Before the model is loaded: what is kept of it must never be named after a file that has changed since.
-        self._key: str = like._key if like else self._store.key("model", model)
-        self._like: StreamExplainer | None = (like._like or like) if like else None
-        known = like.info if like else self._store.info(self._key)
-        self.info: ModelInfo = known or self.loaded
-        if known is None:
-            self._store.keep_info(self._key, self.info)
-        if model.fit == "native" and not self.info.flexible:
+        self._model_key: str = (
+            share_model_with._model_key if share_model_with else self._cache.cache_key("model", model)
+        )
+        self._model_owner: FrameExplainer | None = (
+            (share_model_with._model_owner or share_model_with) if share_model_with else None
+        )
+        cached_info = share_model_with.info if share_model_with else self._cache.get_info(self._model_key)
+        self.info: ModelInfo = cached_info or self.loaded
+        if cached_info is None:
+            self._cache.put_info(self._model_key, self.info)
+        if model.fit == "native" and not self.info.accepts_any_size:
             raise OptionError(
                 f"--fit native needs a model that takes any size; {self.info.name} takes "
                 f"{self.info.input_size[0]}x{self.info.input_size[1]}",
-                do="use --fit stretch, crop or letterbox",
+                hint="use --fit stretch, crop or letterbox",
             )
         self._fit: Fit
         if model.fit == "auto":
-            self._fit = "native" if self.info.flexible else "stretch"
+            self._fit = "native" if self.info.accepts_any_size else "stretch"
         else:
             self._fit = model.fit
         self.targets = tuple(parse_target(self.info.labels, target) for target in explain.target)
         self.notes: list[str] = list(self.info.notes)
-        self._views: dict[tuple[Size, int], _Compiled] = {}
-        self.troubles: list[str] = []
-        self.figures: dict[str, float] = {}
+        self._prepared: dict[tuple[Size, int], _LoadedReplicas] = {}
+        self.frame_errors: list[str] = []
+        self.quality_metrics: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @functools.cached_property
@@ -144,26 +148,28 @@ class StreamExplainer:
         Raises:
             ModelError: it cannot be loaded, or its file has changed since this object was made.
         """
-        if self._like is not None:
-            return self._like.loaded
-        if self._store.key("model", self._model_options) != self._key:
-            raise ModelError(f"{self.info.name} has changed on the disk since it was looked at", do="start again")
+        if self._model_owner is not None:
+            return self._model_owner.loaded
+        if self._cache.cache_key("model", self._model_options) != self._model_key:
+            raise ModelError(f"{self.info.name} has changed on the disk since it was looked at", hint="start again")
         loaded = load_model(self._model_options)
-        if self._store.key("model", self._model_options) != self._key:
-            self._key = ""
+        if self._cache.cache_key("model", self._model_options) != self._model_key:
+            self._model_key = ""
         return loaded
 
-    def changed(self, **explain: Any) -> StreamExplainer:
+    def with_options(self, **explain: Any) -> FrameExplainer:
         """The same model with other `ExplainOptions`, given by name; it is not loaded again.
 
         Raises:
             MethodError, TargetError, DeviceError, OptionError: what was asked for cannot be had.
         """
-        return StreamExplainer(self._model_options, replace(self._options, **explain), self._store, like=self)
+        return FrameExplainer(
+            self._model_options, replace(self._options, **explain), self._cache, share_model_with=self
+        )
 
-    def forget(self) -> None:
+    def drop_executables(self) -> None:
         """Lets go of its kernels, which live on with whoever uses them."""
-        self._views.clear()
+        self._prepared.clear()
 
     @property
     def method(self) -> str:
@@ -174,7 +180,7 @@ class StreamExplainer:
         """How a source's pictures are fitted into the model's input; ``fit`` overrules the option's."""
         return fitted(fit or self._fit, (info.width, info.height), self.info.input_size, pixel_aspect=info.pixel_aspect)
 
-    def view(self, info: SourceInfo, *, every: int = 1, fit: Fit | None = None, batch: int = 0) -> View:
+    def prepare(self, info: SourceInfo, *, every: int = 1, fit: Fit | None = None, batch: int = 0) -> PreparedSource:
         """Compiles what is needed to look at a source (takes seconds the first time).
 
         The batch shrinks for sources of fewer frames, and where only every N-th frame is explained, so that
@@ -189,71 +195,79 @@ class StreamExplainer:
         Raises:
             LayerError, ModelError: the model cannot be explained as asked for.
         """
-        self.troubles, self.figures = [], {}
+        self.frame_errors, self.quality_metrics = [], {}
         geometry = self.geometry(info, fit=fit)
-        looks = None if info.frames is None else -(-info.frames // every)
+        num_explained = None if info.num_frames is None else -(-info.num_frames // every)
         if batch:
-            return View(geometry, *self._compiled(geometry.input, batch, exactly=True))
-        many = looks >= WORTH_A_SWEEP if looks is not None else not info.live
-        if self._options.batch == 0 and every == 1 and many:
-            batch = SWEEP
+            return PreparedSource(geometry, *self._load_replicas(geometry.input, batch, exact=True))
+        is_long = num_explained >= MIN_FRAMES_TO_TUNE_BATCH if num_explained is not None else not info.live
+        if self._options.batch == 0 and every == 1 and is_long:
+            batch = AUTO_BATCH
         else:
             batch = self._options.batch or max(1, DEFAULT_BATCH // every)
-            batch = batch if looks is None else max(1, min(batch, looks))
-        return View(geometry, *self._compiled(geometry.input, batch))
+            batch = batch if num_explained is None else max(1, min(batch, num_explained))
+        return PreparedSource(geometry, *self._load_replicas(geometry.input, batch))
 
-    def _compiled(self, size: Size, batch: int, *, exactly: bool = False) -> _Compiled:
+    def _load_replicas(self, size: Size, batch: int, *, exact: bool = False) -> _LoadedReplicas:
         """A replica on each device, and what is to be said of them."""
-        for (known_size, known), (replicas, notes) in self._views.items():
-            large_enough = not (self._options.batch or exactly) and replicas[0].kernel.batch >= batch > 0
-            working = not all(replica.out for replica in replicas)
-            if known_size == size and working and (known == batch or large_enough):
+        for (prepared_size, prepared_batch), (replicas, notes) in self._prepared.items():
+            large_enough = not (self._options.batch or exact) and replicas[0].executable.batch >= batch > 0
+            working = not all(replica.failed for replica in replicas)
+            if prepared_size == size and working and (prepared_batch == batch or large_enough):
                 return replicas, notes
-        settled = self._settled(size, batch)
-        plan = settled.plan
-        said: list[str] = []
-        started: list[Replica] = []
+        tuned = self._get_tuned_method(size, batch)
+        method = tuned.method
+        messages: list[str] = []
+        loaded: list[DeviceReplica] = []
         for device in self.devices:
             try:
-                replica = Replica(plan.start(device, settled.precision, xla=settled.xla), self._smaller(settled))
-                replica.warm_up(said.append)
+                replica = DeviceReplica(
+                    method.load(device, tuned.precision, xla=tuned.xla), self._make_rebuilder(tuned)
+                )
+                replica.warm_up(messages.append)
             except (DeviceError, ModelError) as error:
-                if device == self.devices[-1] and not started:
+                if device == self.devices[-1] and not loaded:
                     raise
-                said.append(f"{device} is out: {error}")
+                messages.append(f"{device} is out: {error}")
             else:
-                started.append(replica)
-        notes = tuple(line for line in (*self.info.notes, *settled.notes, *plan.notes, plan.told, *said) if line)
+                loaded.append(replica)
+        notes = tuple(
+            line for line in (*self.info.notes, *tuned.notes, *method.notes, method.layer_summary, *messages) if line
+        )
         self.notes.extend(line for line in notes if line not in self.notes)
-        while len(self._views) >= _VIEWS:
-            del self._views[next(iter(self._views))]
-        self._views[size, batch] = tuple(started), notes
-        return self._views[size, batch]
+        while len(self._prepared) >= _MAX_PREPARED_SIZES:
+            del self._prepared[next(iter(self._prepared))]
+        self._prepared[size, batch] = tuple(loaded), notes
+        return self._prepared[size, batch]
 
-    def _settled(self, size: Size, batch: int) -> Settled:
+    def _get_tuned_method(self, size: Size, batch: int) -> TunedMethod:
         """The plan for one size, with everything that is chosen by comparing or measuring; from the store if it can."""
-        key = self._plan_key(size, batch)
-        settled = self._store.settled(key)
-        if settled is None:
-            settled = settle(
-                lambda batch: self._plan(size, batch),
+        key = self._method_key(size, batch)
+        tuned = self._cache.get_method(key)
+        if tuned is None:
+            tuned = autotune(
+                lambda batch: self._compile_method(size, batch),
                 batch,
-                wanted=self._options.precision,
+                requested=self._options.precision,
                 devices=self.devices,
             )
-            self._store.keep_settled(self._plan_key(size, batch), settled)
-        return settled
+            self._cache.put_method(self._method_key(size, batch), tuned)
+        return tuned
 
-    def _plan_key(self, size: Size, batch: int) -> str:
-        return self._store.key("plan", self._key, self._options, self.devices, size, batch) if self._key else ""
+    def _method_key(self, size: Size, batch: int) -> str:
+        return (
+            self._cache.cache_key("plan", self._model_key, self._options, self.devices, size, batch)
+            if self._model_key
+            else ""
+        )
 
-    def _smaller(self, settled: Settled) -> Callable[[Kernel, int], Kernel]:
-        def smaller(kernel: Kernel, batch: int) -> Kernel:
+    def _make_rebuilder(self, tuned: TunedMethod) -> Callable[[Executable, int], Executable]:
+        def rebuild_smaller(executable: Executable, batch: int) -> Executable:
             with self._lock:
-                plan = self._plan(kernel.size, batch)
-            return plan.start(kernel.device, settled.precision, xla=settled.xla)
+                method = self._compile_method(executable.size, batch)
+            return method.load(executable.device, tuned.precision, xla=tuned.xla)
 
-        return smaller
+        return rebuild_smaller
 
     def layers(self) -> tuple[str, ...]:
         """Paths of the layers that can be explained, from the input on; loads the model where that was not needed yet.
@@ -261,112 +275,114 @@ class StreamExplainer:
         Raises:
             ModelError: it cannot be loaded or run.
         """
-        rows = trace_layers(self.loaded, self.info.input_size)
+        rows = survey_model(self.loaded, self.info.input_size)
         return tuple(row.path for row in rows if row.usable)
 
-    def _plan(self, size: Size, batch: int) -> Plan:
-        return plan_kernel(
+    def _compile_method(self, size: Size, batch: int) -> FrozenMethod:
+        return compile_method(
             self.loaded,
             self._method,
             layer=self._options.layer,
             targets=self.targets,
             size=size,
             batch=batch,
-            rows=self._options.batch or DEFAULT_BATCH,
+            passes_per_run=self._options.batch or DEFAULT_BATCH,
         )
 
     def workers(
         self,
-        replicas: Sequence[Replica],
-        clock: StageClock,
+        replicas: Sequence[DeviceReplica],
+        timer: StageTimer,
         progress: Progress | None = None,
-        say: Callable[[str], None] = lambda line: None,
-    ) -> tuple[Callable[[Batch], Looked], ...]:
+        on_note: Callable[[str], None] = lambda line: None,
+    ) -> tuple[Callable[[Batch], ExplainedBatch], ...]:
         """What explains batches on each device, for `View.threads` threads each.
 
         Args:
             replicas: as from `View.replicas`.
-            clock: told how long they are busy, as ``model``.
+            timer: told how long they are busy, as ``model``.
             progress: called with passes done and passes in all, for methods of many; in the worker's thread.
-            say: told what the user should know at once.
+            on_note: told what the user should know at once.
         """
 
-        def worker(replica: Replica) -> Callable[[Batch], Looked]:
-            def look(batch: Batch) -> Looked:
-                frames = [frame for frame in batch if frame.pixels is not None]
-                pixels = [frame.pixels for frame in batch if frame.pixels is not None]
+        def make_worker(replica: DeviceReplica) -> Callable[[Batch], ExplainedBatch]:
+            def explain_batch(batch: Batch) -> ExplainedBatch:
+                frames = [frame for frame in batch if frame.model_input is not None]
+                pixels = [frame.model_input for frame in batch if frame.model_input is not None]
                 if not frames:
                     return batch, ()
-                with clock("model"):
-                    found = replica(np.stack(pixels), progress, say)
-                return batch, self._told(frames, found)
+                with timer("model"):
+                    result = replica(np.stack(pixels), progress, on_note)
+                return batch, self._make_explained_frames(frames, result)
 
-            return look
+            return explain_batch
 
-        return tuple(worker(replica) for replica in replicas)
+        return tuple(make_worker(replica) for replica in replicas)
 
-    def explain(self, looked: Iterable[Looked]) -> Iterator[Explained]:
+    def explain(self, batches: Iterable[ExplainedBatch]) -> Iterator[ExplainedFrame]:
         """The frames one by one; those that the model did not look at hold what was seen before them.
 
         Frames before the first one with pixels cannot be explained; the road always looks at the first.
         """
-        last: Explained | None = None
-        for batch, seen in looked:
-            looks = iter(seen)
+        last: ExplainedFrame | None = None
+        for batch, explained in batches:
+            results = iter(explained)
             for frame in batch:
-                if frame.pixels is not None:
-                    last = next(looks)
+                if frame.model_input is not None:
+                    last = next(results)
                 elif last is not None:
                     last = replace(last, frame=frame, held=True)
                 if last is not None:
                     yield last
 
-    def _told(self, frames: list[Frame], look: Look) -> tuple[Explained, ...]:
-        troubles = [
-            f"frame {frame.index}: {trouble}; nothing is drawn"
+    def _make_explained_frames(self, frames: list[Frame], result: BatchResult) -> tuple[ExplainedFrame, ...]:
+        frame_errors = [
+            f"frame {frame.index}: {problem}; nothing is drawn"
             for n, frame in enumerate(frames)
-            if (trouble := troubled(look, n))
+            if (problem := non_finite_reason(result, n))
         ]
         with self._lock:
-            self.troubles.extend(troubles)
-            for name, values in look.figures.items():
-                self.figures[name] = max(self.figures.get(name, 0.0), float(np.nanmax(values, initial=0.0)))
+            self.frame_errors.extend(frame_errors)
+            for name, values in result.quality_metrics.items():
+                self.quality_metrics[name] = max(
+                    self.quality_metrics.get(name, 0.0), float(np.nanmax(values, initial=0.0))
+                )
         return tuple(
-            Explained(
+            ExplainedFrame(
                 # The pixels have served; letting go of them keeps the queues light.
-                frame=replace(frame, pixels=None),
-                evidence=self.evidence(look, n),
+                frame=replace(frame, model_input=None),
+                attributions=self.make_attributions(result, n),
                 top=tuple(
-                    (int(c), float(p)) for c, p in zip(look.top_classes[n], look.top_probabilities[n], strict=True)
+                    (int(c), float(p)) for c, p in zip(result.top_classes[n], result.top_probabilities[n], strict=True)
                 ),
             )
             for n, frame in enumerate(frames)
         )
 
-    def evidence(self, look: Look, n: int) -> tuple[Evidence, ...]:
+    def make_attributions(self, result: BatchResult, n: int) -> tuple[Attribution, ...]:
         """What a look says of its ``n``-th picture, for each target.
 
-        Where `troubled` the map is zeros.
+        Where `non_finite_reason` the map is zeros.
         """
-        return tuple(self._evidence(look, n, t) for t in range(len(self.targets)))
+        return tuple(self._make_attribution(result, n, t) for t in range(len(self.targets)))
 
-    def _evidence(self, look: Look, n: int, t: int) -> Evidence:
-        heatmap, score = look.maps[n, t], float(look.scores[n, t])
+    def _make_attribution(self, result: BatchResult, n: int, t: int) -> Attribution:
+        heatmap, score = result.maps[n, t], float(result.scores[n, t])
         if not (np.isfinite(heatmap).all() and np.isfinite(score)):
             heatmap = np.zeros_like(heatmap)
-        index = int(look.classes[n, t])
-        known = index >= 0
-        return Evidence(
+        index = int(result.classes[n, t])
+        has_class = index >= 0
+        return Attribution(
             heatmap=heatmap,
-            label=self.info.labels[index] if known else self.targets[t].label,
+            label=self.info.labels[index] if has_class else self.targets[t].label,
             score=score,
-            probability=float(look.probabilities[n, t]) if known else None,
-            target=index if known else None,
+            probability=float(result.probabilities[n, t]) if has_class else None,
+            class_index=index if has_class else None,
         )
 
 
-def troubled(look: Look, n: int) -> str:
+def non_finite_reason(result: BatchResult, n: int) -> str:
     """What is not a number in what a look says of its ``n``-th picture; empty where all is well."""
-    if not np.isfinite(look.scores[n]).all():
+    if not np.isfinite(result.scores[n]).all():
         return "the model's answer is not a number"
-    return "" if np.isfinite(look.maps[n]).all() else "the method's map is not a number"
+    return "" if np.isfinite(result.maps[n]).all() else "the method's map is not a number"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import Colormap
-from .broadcast import Broadcast
+from ..options import Colormap
+from .latest_value import LatestValue
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -19,7 +19,7 @@ CameraState: TypeAlias = Literal["opening", "live", "lost", "ended", "paused"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ages:
+class Latency:
     """Milliseconds from a frame's arrival until it was shown: median, 99th percentile and largest. 0 before any."""
 
     p50: float = 0.0
@@ -52,27 +52,27 @@ class CameraStatus:
         name: its name.
         source: URL without credentials, or path.
         state: ``opening``, ``live``, ``lost`` (it is tried again), ``ended``, or ``paused``.
-        trouble: what was wrong last, in one line; empty while all is well.
+        last_error: what was wrong last, in one line; empty while all is well.
         width, height: of its pictures; 0 before the first.
         fps, explained_fps: frames shown and explained in the last seconds, a second.
-        ages: of what was shown in the last seconds.
-        map_age_ms: how old the map on the picture is; None where there is none.
+        latency: of what was shown in the last seconds.
+        map_latency_ms: how old the map on the picture is; None where there is none.
         frames_in, frames_shown, frames_explained, frames_dropped, reconnects: since the start.
         top: the most probable classes of the last explained frame, best first.
         targets: what is explained of it.
-        watchers: how many look at its pictures.
+        viewers: how many look at its pictures.
     """
 
     name: str
     source: str
     state: CameraState
-    trouble: str = ""
+    last_error: str = ""
     width: int = 0
     height: int = 0
     fps: float = 0.0
     explained_fps: float = 0.0
-    ages: Ages = Ages()
-    map_age_ms: float | None = None
+    latency: Latency = Latency()
+    map_latency_ms: float | None = None
     frames_in: int = 0
     frames_shown: int = 0
     frames_explained: int = 0
@@ -80,25 +80,25 @@ class CameraStatus:
     reconnects: int = 0
     top: tuple[ClassScore, ...] = ()
     targets: tuple[TargetScore, ...] = ()
-    watchers: int = 0
+    viewers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class OutletStatus:
+class OutputStatus:
     """One output that pictures are pushed to.
 
     Attributes:
         camera: whose pictures.
-        to: where to, without credentials.
+        url: where to, without credentials.
         state: ``starting``, ``running``, ``waiting`` (it failed, and is tried again) or ``ended``.
-        trouble: what was wrong last, in one line.
+        last_error: what was wrong last, in one line.
         frames, dropped, restarts: since the start.
     """
 
     camera: str
-    to: str
+    url: str
     state: str
-    trouble: str = ""
+    last_error: str = ""
     frames: int = 0
     dropped: int = 0
     restarts: int = 0
@@ -130,24 +130,24 @@ class Status:
     """All of a run at one moment.
 
     Attributes:
-        cameras, outlets: in the order in which they were given.
+        cameras, outputs: in the order in which they were given.
         settings: as they are now.
         model, layer, precision, device: what computes; empty until the model is ready.
         ready: True when the model is compiled.
-        busy: what is being changed at the moment; empty otherwise.
+        activity: what is being changed at the moment; empty otherwise.
         webrtc: True where pictures can be had by WebRTC, too.
         seconds: since the start.
     """
 
     cameras: tuple[CameraStatus, ...]
-    outlets: tuple[OutletStatus, ...]
+    outputs: tuple[OutputStatus, ...]
     settings: Settings
     model: str = ""
     layer: str = ""
     precision: str = ""
     device: str = ""
     ready: bool = False
-    busy: str = ""
+    activity: str = ""
     webrtc: bool = False
     seconds: float = 0.0
 
@@ -169,7 +169,7 @@ class Snapshot:
     status: CameraStatus
 
 
-class Monitor(Protocol):
+class CameraHandle(Protocol):
     """One camera, for whoever watches it."""
 
     @property
@@ -178,12 +178,12 @@ class Monitor(Protocol):
         ...
 
     @property
-    def jpegs(self) -> Broadcast[bytes]:
+    def jpegs(self) -> LatestValue[bytes]:
         """Its annotated pictures, each encoded once, and only while there are watchers."""
         ...
 
     @property
-    def pictures(self) -> Broadcast[tuple[VideoFrame, int] | None]:
+    def frames(self) -> LatestValue[tuple[VideoFrame, int] | None]:
         """The same before they are encoded, not to be changed, with their pts in 1/90000 s; None before the first."""
         ...
 
@@ -196,11 +196,11 @@ class Monitor(Protocol):
         ...
 
 
-class Studio(Protocol):
+class Controller(Protocol):
     """A live run, for whoever watches and changes it. Callable from any thread."""
 
     @property
-    def monitors(self) -> Mapping[str, Monitor]:
+    def handles(self) -> Mapping[str, CameraHandle]:
         """Cameras by name."""
         ...
 

@@ -6,23 +6,23 @@ L = 1/K Σ_k A_k          or  A_filter
 from __future__ import annotations
 
 from ..errors import MethodError
-from ..models.backend import tf
-from .traced import Tensor, Traced
+from ..tf import tf
+from .context import MethodContext, Tensor
 
 
-def activations(traced: Traced, *, filter: int | None = None) -> Tensor:  # noqa: A002
+def activations(context: MethodContext, *, filter: int | None = None) -> Tensor:  # noqa: A002
     """Maps float32 ``(N, h, w)``, in units of activations.
 
     Args:
-        traced: the pass.
+        context: the pass.
         filter: one channel of the layer, from 0 on; None is the mean of them all.
 
     Raises:
         MethodError: the layer has no such channel.
     """
     if filter is None:
-        return tf.reduce_mean(traced.activations, axis=3)
-    channels = traced.activations.shape[3]
+        return tf.reduce_mean(context.activations, axis=3)
+    channels = context.activations.shape[3]
     if not 0 <= filter < channels:
-        raise MethodError(f"the target layer has no filter {filter}", wanted=f"0 to {channels - 1}")
-    return traced.activations[..., filter]
+        raise MethodError(f"the target layer has no filter {filter}", expected=f"0 to {channels - 1}")
+    return context.activations[..., filter]

@@ -10,11 +10,11 @@ before any upsampling.
 
 from __future__ import annotations
 
-from ..models.backend import tf
-from .traced import Tensor, Traced
+from ..tf import tf
+from .context import MethodContext, Tensor
 
 
-def gradcam(traced: Traced) -> Tensor:
+def gradcam(context: MethodContext) -> Tensor:
     """Maps float32 ``(N, h, w)``, ≥ 0, in units of logits."""
-    weights = tf.reduce_mean(traced.gradient(), axis=(1, 2))
-    return tf.nn.relu(tf.reduce_sum(traced.activations * weights[:, None, None], axis=3))
+    weights = tf.reduce_mean(context.gradient(), axis=(1, 2))
+    return tf.nn.relu(tf.reduce_sum(context.activations * weights[:, None, None], axis=3))

@@ -11,14 +11,14 @@ scales a frame's map as a whole, so it is left out; it overflows. α is not made
 
 from __future__ import annotations
 
-from ..models.backend import tf
-from .traced import Tensor, Traced
+from ..tf import tf
+from .context import MethodContext, Tensor
 
 
-def gradcam_plus_plus(traced: Traced) -> Tensor:
+def gradcam_plus_plus(context: MethodContext) -> Tensor:
     """Maps float32 ``(N, h, w)``, ≥ 0."""
-    gradient = traced.gradient()
-    activations = traced.activations
+    gradient = context.gradient()
+    activations = context.activations
     total = tf.reduce_sum(activations, axis=(1, 2), keepdims=True)
     # g² / (2 g² + g³ S) is 1 / (2 + g S) wherever g is not 0. So g is not cubed, which underflows.
     denominator = 2.0 + gradient * total

@@ -8,10 +8,10 @@ In a network of ReLUs without biases the map sums to the logit.
 
 from __future__ import annotations
 
-from ..models.backend import tf
-from .traced import Tensor, Traced
+from ..tf import tf
+from .context import MethodContext, Tensor
 
 
-def gradient_x_input(traced: Traced) -> Tensor:
+def gradient_x_input(context: MethodContext) -> Tensor:
     """Maps float32 ``(N, H, W)``, of either sign, in logits."""
-    return tf.reduce_sum(traced.input * traced.input_gradient(), axis=3)
+    return tf.reduce_sum(context.input * context.input_gradient(), axis=3)

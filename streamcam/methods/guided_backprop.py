@@ -11,14 +11,14 @@ sigmoid) are no ReLUs and stay as they are.
 
 from __future__ import annotations
 
-from ..models.backend import tf
-from .traced import Tensor, Traced
+from ..tf import tf
+from .context import MethodContext, Tensor
 
 
-def guided_backprop(traced: Traced) -> Tensor:
+def guided_backprop(context: MethodContext) -> Tensor:
     """Maps float32 ``(N, H, W)``, ≥ 0.
 
     Raises:
         MethodError: the model has no ReLU to guide; says which activation it has.
     """
-    return tf.reduce_max(tf.abs(traced.guided_gradient()), axis=3)
+    return tf.reduce_max(tf.abs(context.guided_gradient()), axis=3)

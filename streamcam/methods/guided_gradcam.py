@@ -6,19 +6,19 @@ L = guided backpropagation ⊙ up(Grad-CAM)          up: half-pixel bilinear
 from __future__ import annotations
 
 from ..geometry import Geometry
-from ..models.backend import tf
+from ..tf import tf
+from .context import MethodContext, Tensor
 from .gradcam import gradcam
 from .guided_backprop import guided_backprop
-from .traced import Tensor, Traced
 
 
-def guided_gradcam(traced: Traced) -> Tensor:
+def guided_gradcam(context: MethodContext) -> Tensor:
     """Maps float32 ``(N, H, W)``, ≥ 0.
 
     Raises:
         MethodError: the model has no ReLU to guide; says which activation it has.
     """
-    coarse = gradcam(traced)
-    size = (traced.input.shape[2], traced.input.shape[1])
-    rows, columns = Geometry(size, size, size).undo((coarse.shape[2], coarse.shape[1]))
-    return guided_backprop(traced) * tf.einsum("yh,nhw,xw->nyx", rows, coarse, columns)
+    coarse = gradcam(context)
+    size = (context.input.shape[2], context.input.shape[1])
+    rows, columns = Geometry(size, size, size).upsample_matrices((coarse.shape[2], coarse.shape[1]))
+    return guided_backprop(context) * tf.einsum("yh,nhw,xw->nyx", rows, coarse, columns)

@@ -9,10 +9,10 @@ is kept as it is, negative evidence too; only what is drawn begins at zero.
 
 from __future__ import annotations
 
-from ..models.backend import tf
-from .traced import Tensor, Traced
+from ..tf import tf
+from .context import MethodContext, Tensor
 
 
-def hirescam(traced: Traced) -> Tensor:
+def hirescam(context: MethodContext) -> Tensor:
     """Maps float32 ``(N, h, w)``, of either sign, in units of logits."""
-    return tf.reduce_sum(traced.gradient() * traced.activations, axis=3)
+    return tf.reduce_sum(context.gradient() * context.activations, axis=3)

@@ -12,30 +12,30 @@ from __future__ import annotations
 
 import math
 
-from ..models.backend import tf
-from .traced import Maps, Steps, Tensor, Traced, within
+from ..tf import tf
+from .context import Maps, MethodContext, MultiPass, Tensor, check_range
 
 
-def integrated_gradients(traced: Traced, *, steps: int = 50, baseline: float | None = None) -> Steps:
+def integrated_gradients(context: MethodContext, *, steps: int = 50, baseline: float | None = None) -> MultiPass:
     """Maps float32 ``(N, H, W)``, of either sign, in logits."""
-    within("integrated-gradients", "steps", steps, 1)
-    within("integrated-gradients", "baseline", baseline or 0.0, -math.inf)
-    start = traced.blank(0) if baseline is None else tf.fill((1, *traced.input.shape[1:]), float(baseline))
-    difference = traced.score - traced.score_of(start)
+    check_range("integrated-gradients", "steps", steps, 1)
+    check_range("integrated-gradients", "baseline", baseline or 0.0, -math.inf)
+    start = context.blank(0) if baseline is None else tf.fill((1, *context.input.shape[1:]), float(baseline))
+    difference = context.score - context.score_of(start)
 
-    def maps(state: tuple[Tensor, ...], own: tuple[Tensor, ...], gradient: Tensor) -> Maps:
-        attributed = tf.reduce_sum((state[0] - state[1]) * gradient, axis=3)
-        gap = tf.abs(tf.reduce_sum(attributed, axis=(1, 2)) - own[0])
-        return Maps(attributed, {"completeness gap": gap / tf.maximum(tf.abs(own[0]), 1.0)})
+    def maps(state: tuple[Tensor, ...], target_state: tuple[Tensor, ...], gradient: Tensor) -> Maps:
+        attribution = tf.reduce_sum((state[0] - state[1]) * gradient, axis=3)
+        gap = tf.abs(tf.reduce_sum(attribution, axis=(1, 2)) - target_state[0])
+        return Maps(attribution, {"completeness gap": gap / tf.maximum(tf.abs(target_state[0]), 1.0)})
 
-    return Steps(
+    return MultiPass(
         count=steps,
-        state=(traced.input, tf.repeat(start, tf.shape(traced.input)[0], axis=0)),
+        shared_state=(context.input, tf.repeat(start, tf.shape(context.input)[0], axis=0)),
         perturb=lambda state, step: (
             state[1] + ((tf.cast(step, tf.float32) + 0.5) / steps)[:, None, None, None] * (state[0] - state[1])
         ),
-        read=lambda between: between.input_gradient(),
+        measure=lambda interpolated: interpolated.input_gradient(),
         reduce="mean",
-        own=(difference,),
+        per_target_state=(difference,),
         maps=maps,
     )

@@ -5,10 +5,10 @@ L = ReLU(Σ_k ReLU(∂y/∂A_k) ⊙ A_k)
 
 from __future__ import annotations
 
-from ..models.backend import tf
-from .traced import Tensor, Traced
+from ..tf import tf
+from .context import MethodContext, Tensor
 
 
-def layercam(traced: Traced) -> Tensor:
+def layercam(context: MethodContext) -> Tensor:
     """Maps float32 ``(N, h, w)``, ≥ 0, in units of logits."""
-    return tf.nn.relu(tf.reduce_sum(tf.nn.relu(traced.gradient()) * traced.activations, axis=3))
+    return tf.nn.relu(tf.reduce_sum(tf.nn.relu(context.gradient()) * context.activations, axis=3))

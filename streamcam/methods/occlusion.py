@@ -18,72 +18,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MethodError
-from ..models.backend import tf
-from .traced import Steps, Tensor, Traced, within
+from ..tf import tf
+from .context import MethodContext, MultiPass, Tensor, check_range
 
 _PATCHES_ACROSS = 7
-_STEP = 16
+_PATCH_MULTIPLE = 16
 """Patches of about a seventh of the shorter side, as wide as a cell of the last grid in most networks. Multiples of 16
 divide the inputs of these, so that patches end where cells do."""
 
 
-def occlusion(traced: Traced, *, patch: int = 0, stride: int = 0, fill: float | None = None) -> Steps:
+def occlusion(context: MethodContext, *, patch: int = 0, stride: int = 0, fill: float | None = None) -> MultiPass:
     """Maps float32 ``(N, h, w)``, of either sign, in logits.
 
     Args:
-        traced: the pass.
+        context: the pass.
         patch: side of a patch in pixels of the model's input; 0 is about a seventh of the shorter side.
         stride: pixels from patch to patch; 0 is half a patch.
         fill: value of a filled patch; None is mid-grey.
     """
-    within("occlusion", "fill", fill or 0.0, -math.inf)
-    height, width = traced.input.shape[1:3]
-    side = patch or _usual(min(height, width))
-    by = stride or max(1, side // 2)
-    if by < 0 or side < 0 or by > side or side > min(height, width):
+    check_range("occlusion", "fill", fill or 0.0, -math.inf)
+    height, width = context.input.shape[1:3]
+    side = patch or _default_patch(min(height, width))
+    patch_stride = stride or max(1, side // 2)
+    if patch_stride < 0 or side < 0 or patch_stride > side or side > min(height, width):
         raise MethodError(
-            f"occlusion with patch={side} stride={by} is not possible",
-            wanted=f"0 < stride <= patch <= {min(height, width)}, so that every pixel is covered",
+            f"occlusion with patch={side} stride={patch_stride} is not possible",
+            expected=f"0 < stride <= patch <= {min(height, width)}, so that every pixel is covered",
         )
-    cell = math.gcd(side, by, height, width)
-    rows, columns = _covering(height, side, by, cell), _covering(width, side, by, cell)
+    map_stride = math.gcd(side, patch_stride, height, width)
+    rows, columns = (
+        _patch_coverage(height, side, patch_stride, map_stride),
+        _patch_coverage(width, side, patch_stride, map_stride),
+    )
     count = len(rows) * len(columns)
-    filled = traced.blank(127.5) if fill is None else tf.fill((1, height, width, 3), float(fill))
+    filled = context.blank(127.5) if fill is None else tf.fill((1, height, width, 3), float(fill))
 
     def perturb(state: tuple[Tensor, ...], step: Tensor) -> Tensor:
-        pictures, filling = state
-        top, left = step // len(columns) * by, step % len(columns) * by
-        inside = _within(height, top, side)[:, :, None] & _within(width, left, side)[:, None, :]
+        images, filling = state
+        top, left = step // len(columns) * patch_stride, step % len(columns) * patch_stride
+        inside = _patch_mask(height, top, side)[:, :, None] & _patch_mask(width, left, side)[:, None, :]
         inside &= (step < count)[:, None, None]
-        return tf.where(inside[..., None], filling, pictures)
+        return tf.where(inside[..., None], filling, images)
 
-    def maps(state: tuple[Tensor, ...], own: tuple[Tensor, ...], scores: Tensor) -> Tensor:
+    def maps(state: tuple[Tensor, ...], target_state: tuple[Tensor, ...], scores: Tensor) -> Tensor:
         lost = tf.reshape(scores[:, count:] - scores[:, :count], (-1, len(rows), len(columns)))
         covered = rows.sum(axis=0)[:, None] * columns.sum(axis=0)[None, :]
         return tf.einsum("nij,ih,jw->nhw", lost, rows, columns) / covered
 
-    return Steps(
+    return MultiPass(
         count=count + 1,
-        state=(traced.input, tf.repeat(filled, tf.shape(traced.input)[0], axis=0)),
+        shared_state=(context.input, tf.repeat(filled, tf.shape(context.input)[0], axis=0)),
         perturb=perturb,
-        read=lambda occluded: occluded.score,
+        measure=lambda occluded: occluded.score,
         reduce="stack",
         maps=maps,
     )
 
 
-def _usual(length: int) -> int:
+def _default_patch(length: int) -> int:
     side = length / _PATCHES_ACROSS
-    return round(side / _STEP) * _STEP if side >= _STEP else max(1, int(side))
+    return round(side / _PATCH_MULTIPLE) * _PATCH_MULTIPLE if side >= _PATCH_MULTIPLE else max(1, int(side))
 
 
-def _covering(length: int, side: int, by: int, cell: int) -> NDArray[np.float32]:
+def _patch_coverage(length: int, side: int, stride: int, map_stride: int) -> NDArray[np.float32]:
     """Which cells each patch covers along an axis: 0 or 1, ``(patches, cells)``."""
-    starts = np.arange(-(-(length - side) // by) + 1) * by
-    centres = (np.arange(length // cell) + 0.5) * cell
+    starts = np.arange(-(-(length - side) // stride) + 1) * stride
+    centres = (np.arange(length // map_stride) + 0.5) * map_stride
     return ((centres >= starts[:, None]) & (centres < starts[:, None] + side)).astype(np.float32)
 
 
-def _within(length: int, start: Tensor, side: int) -> Tensor:
-    place = tf.range(length)[None, :]
-    return (place >= start[:, None]) & (place < start[:, None] + side)
+def _patch_mask(length: int, start: Tensor, side: int) -> Tensor:
+    position = tf.range(length)[None, :]
+    return (position >= start[:, None]) & (position < start[:, None] + side)

@@ -6,10 +6,10 @@ Models and Saliency Maps", ICLR Workshop 2014, arXiv:1312.6034.
 
 from __future__ import annotations
 
-from ..models.backend import tf
-from .traced import Tensor, Traced
+from ..tf import tf
+from .context import MethodContext, Tensor
 
 
-def saliency(traced: Traced) -> Tensor:
+def saliency(context: MethodContext) -> Tensor:
     """Maps float32 ``(N, H, W)``, ≥ 0, in logits per unit of the model's input."""
-    return tf.reduce_max(tf.abs(traced.input_gradient()), axis=3)
+    return tf.reduce_max(tf.abs(context.input_gradient()), axis=3)

@@ -15,38 +15,40 @@ from __future__ import annotations
 from typing import Any
 
 from ..geometry import Geometry
-from ..models.backend import tf
-from .traced import Steps, Tensor, Traced, within
+from ..tf import tf
+from .context import MethodContext, MultiPass, Tensor, check_range
 
 
-def scorecam(traced: Traced, *, channels: int = 64) -> Steps:
+def scorecam(context: MethodContext, *, channels: int = 64) -> MultiPass:
     """Maps float32 ``(N, h, w)``, ≥ 0, in units of activations."""
-    within("scorecam", "channels", channels, 0)
-    activations = traced.activations
+    check_range("scorecam", "channels", channels, 0)
+    activations = context.activations
     total = activations.shape[3]
     count = min(channels or total, total)
     if count < total:
         order = tf.math.top_k(tf.reduce_mean(activations, axis=(1, 2)), k=count).indices
         activations = tf.gather(activations, order, axis=3, batch_dims=1)
-    height, width = traced.input.shape[1:3]
-    rows, columns = _enlarging((width, height), (activations.shape[2], activations.shape[1]))
-    return Steps(
+    height, width = context.input.shape[1:3]
+    rows, columns = _upsample_matrices((width, height), (activations.shape[2], activations.shape[1]))
+    return MultiPass(
         count=count,
-        state=(traced.input, tf.transpose(activations, (0, 3, 1, 2))),
+        shared_state=(context.input, tf.transpose(activations, (0, 3, 1, 2))),
         perturb=lambda state, step: state[0] * _mask(state[1], step, rows, columns)[..., None],
-        read=lambda masked: masked.score,
+        measure=lambda masked: masked.score,
         reduce="stack",
-        maps=lambda state, own, scores: tf.nn.relu(tf.einsum("nk,nkhw->nhw", tf.nn.softmax(scores, axis=1), state[1])),
+        maps=lambda state, target_state, scores: tf.nn.relu(
+            tf.einsum("nk,nkhw->nhw", tf.nn.softmax(scores, axis=1), state[1])
+        ),
     )
 
 
 def _mask(activations: Tensor, step: Tensor, rows: Any, columns: Any) -> Tensor:
-    enlarged = tf.einsum("yh,mhw,xw->myx", rows, tf.gather(activations, step, axis=1, batch_dims=1), columns)
-    low = tf.reduce_min(enlarged, axis=(1, 2), keepdims=True)
-    high = tf.reduce_max(enlarged, axis=(1, 2), keepdims=True)
-    return tf.math.divide_no_nan(enlarged - low, high - low)
+    upsampled = tf.einsum("yh,mhw,xw->myx", rows, tf.gather(activations, step, axis=1, batch_dims=1), columns)
+    low = tf.reduce_min(upsampled, axis=(1, 2), keepdims=True)
+    high = tf.reduce_max(upsampled, axis=(1, 2), keepdims=True)
+    return tf.math.divide_no_nan(upsampled - low, high - low)
 
 
-def _enlarging(size: tuple[int, int], cells: tuple[int, int]) -> tuple[Any, Any]:
+def _upsample_matrices(size: tuple[int, int], map_size: tuple[int, int]) -> tuple[Any, Any]:
     """Half-pixel bilinear interpolation, as everywhere."""
-    return Geometry(size, size, size).undo(cells)
+    return Geometry(size, size, size).upsample_matrices(map_size)

@@ -8,30 +8,30 @@ neighbours.
 
 from __future__ import annotations
 
-from ..models.backend import tf
-from .traced import Steps, Tensor, Traced, within
+from ..tf import tf
+from .context import MethodContext, MultiPass, Tensor, check_range
 
 _SEED = 0x5EED
 
 
-def smoothgrad(traced: Traced, *, steps: int = 50, noise: float = 0.15) -> Steps:
+def smoothgrad(context: MethodContext, *, steps: int = 50, noise: float = 0.15) -> MultiPass:
     """Maps float32 ``(N, H, W)``, ≥ 0, in logits per unit of the model's input."""
-    within("smoothgrad", "steps", steps, 1)
-    within("smoothgrad", "noise", noise, 0)
+    check_range("smoothgrad", "steps", steps, 1)
+    check_range("smoothgrad", "noise", noise, 0)
 
     def perturb(state: tuple[Tensor, ...], step: Tensor) -> Tensor:
-        (pictures,) = state
-        span = tf.reduce_max(pictures, axis=(1, 2, 3), keepdims=True) - tf.reduce_min(
-            pictures, axis=(1, 2, 3), keepdims=True
+        (images,) = state
+        span = tf.reduce_max(images, axis=(1, 2, 3), keepdims=True) - tf.reduce_min(
+            images, axis=(1, 2, 3), keepdims=True
         )
-        rows = [tf.random.stateless_normal(pictures.shape[1:], [_SEED, number]) for number in tf.unstack(step)]
-        return pictures + noise * span * tf.stack(rows)
+        rows = [tf.random.stateless_normal(images.shape[1:], [_SEED, number]) for number in tf.unstack(step)]
+        return images + noise * span * tf.stack(rows)
 
-    return Steps(
+    return MultiPass(
         count=steps,
-        state=(traced.input,),
+        shared_state=(context.input,),
         perturb=perturb,
-        read=lambda noisy: noisy.input_gradient(),
+        measure=lambda noisy: noisy.input_gradient(),
         reduce="mean",
-        maps=lambda state, own, gradient: tf.reduce_max(tf.abs(gradient), axis=3),
+        maps=lambda state, target_state, gradient: tf.reduce_max(tf.abs(gradient), axis=3),
     )

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import DEFAULT_MODEL, ModelOptions
-from ..errors import ModelError, nearest
+from ..errors import ModelError, did_you_mean
 from ..geometry import Size
-from . import applications, labels, preprocessing
-from .applications import APPLICATIONS
-from .files import SUFFIXES, load_file
-from .foreign import described, file_named, import_function, is_function_path, working_directory_importable
-from .preprocessing import Choice, Preprocess
-from .shapes import interface
+from ..imports import describe_error, expand_path, import_function, is_function_path, working_directory_importable
+from ..options import DEFAULT_MODEL, ModelOptions
+from . import labels, preprocessing
+from .model_files import SUFFIXES, load_file
+from .preprocessing import Preprocess, Preprocessing
+from .signature import model_signature
+from .zoo import applications
+from .zoo.applications import APPLICATIONS
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -25,7 +26,7 @@ class ModelInfo:
     Attributes:
         name: how the user called it.
         input_size: ``(width, height)`` it was made for.
-        flexible: True where it takes any input size.
+        accepts_any_size: True where it takes any input size.
         preprocess_name: as in ``--preprocess``.
         labels: one for each class; a single output (a sigmoid unit) has two classes, no and yes.
         notes: one-line announcements of what was guessed.
@@ -33,7 +34,7 @@ class ModelInfo:
 
     name: str
     input_size: Size
-    flexible: bool
+    accepts_any_size: bool
     preprocess_name: str
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -63,63 +64,67 @@ def load_model(options: ModelOptions) -> LoadedModel:
         OptionError: ``--preprocess``, ``--labels`` or a value for an input cannot be used with it.
     """
     if not isinstance(options.model, (str, os.PathLike)):
-        return _guessed(_checked(options.model, "model is"), options.model.name, options)
+        return _load_external(_check_keras_model(options.model, "model is"), options.model.name, options)
     model = os.fspath(options.model)
-    if applications.folded(model) == applications.folded(DEFAULT_MODEL):
-        from . import efficientnet_lite0
+    if applications.normalize_name(model) == applications.normalize_name(DEFAULT_MODEL):
+        from .zoo import efficientnet_lite0
 
-        own = Choice(efficientnet_lite0.preprocess, DEFAULT_MODEL)
-        return _known(efficientnet_lite0.load(), DEFAULT_MODEL, options, own)
+        builtin_preprocessing = Preprocessing(efficientnet_lite0.preprocess, DEFAULT_MODEL)
+        return _load_builtin(efficientnet_lite0.load(), DEFAULT_MODEL, options, builtin_preprocessing)
     application = applications.find(model)
     if application is not None:
-        family = Choice(applications.preprocessing(application.family), application.family)
-        return _known(applications.make(application), application.name, options, family)
-    return _guessed(*_from_outside(model), options)
+        family_preprocessing = Preprocessing(applications.preprocessing(application.family), application.family)
+        return _load_builtin(applications.make(application), application.name, options, family_preprocessing)
+    return _load_external(*_resolve_model(model), options)
 
 
-def _known(model: Any, name: str, options: ModelOptions, own: Choice) -> LoadedModel:
+def _load_builtin(model: Any, name: str, options: ModelOptions, default_preprocessing: Preprocessing) -> LoadedModel:
     """A model whose preprocessing and classes are its publisher's: nothing is to be announced."""
-    found = interface(model, name, options.image_input, options.feed)
-    choice = own if _is_auto(options.preprocess) else preprocessing.named(options.preprocess)
+    signature = model_signature(model, name, options.image_input, options.extra_input)
+    choice = (
+        default_preprocessing
+        if _is_auto(options.preprocess)
+        else preprocessing.resolve_preprocessing(options.preprocess)
+    )
     option = "imagenet" if _is_auto(options.labels) else options.labels
     return LoadedModel(
         name=name,
         model=model,
-        call=found.call,
-        input_size=found.input_size,
-        flexible=found.flexible,
+        call=signature.call,
+        input_size=signature.input_size,
+        accepts_any_size=signature.accepts_any_size,
         preprocess=choice.function,
         preprocess_name=choice.name,
-        labels=labels.named(option, found.outputs, name),
+        labels=labels.resolve_labels(option, signature.num_outputs, name),
     )
 
 
-def _guessed(model: Any, name: str, options: ModelOptions) -> LoadedModel:
+def _load_external(model: Any, name: str, options: ModelOptions) -> LoadedModel:
     """A model from outside: what its file does not say is guessed, and announced."""
-    found = interface(model, name, options.image_input, options.feed)
+    signature = model_signature(model, name, options.image_input, options.extra_input)
     notes = []
-    if not found.sized:
-        notes.append(f"input size not known for {name}: {found.input_size[0]}x{found.input_size[1]}")
+    if not signature.declares_size:
+        notes.append(f"input size not known for {name}: {signature.input_size[0]}x{signature.input_size[1]}")
     application = applications.recognise(model.name)
     if _is_auto(options.preprocess):
-        choice = preprocessing.guessed(model, name, application, found.dtype)
+        choice = preprocessing.guess_preprocessing(model, name, application, signature.dtype)
         notes.append(choice.note)
     else:
-        choice = preprocessing.named(options.preprocess)
+        choice = preprocessing.resolve_preprocessing(options.preprocess)
     if not _is_auto(options.labels):
-        classes = labels.named(options.labels, found.outputs, name)
-    elif application is not None and found.outputs == labels.IMAGENET_CLASSES:
+        classes = labels.resolve_labels(options.labels, signature.num_outputs, name)
+    elif application is not None and signature.num_outputs == labels.NUM_IMAGENET_CLASSES:
         classes = labels.imagenet_labels()
-        notes.append(f"labels imagenet: {preprocessing.called(name, model)}; --labels changes that")
+        notes.append(f"labels imagenet: {preprocessing.describe_model_name(name, model)}; --labels changes that")
     else:
-        classes = labels.numbered(found.outputs)
+        classes = labels.default_labels(signature.num_outputs)
         notes.append(f"labels not known for {name}: {classes[0]!r} to {classes[-1]!r}; --labels FILE names them")
     return LoadedModel(
         name=name,
         model=model,
-        call=found.call,
-        input_size=found.input_size,
-        flexible=found.flexible,
+        call=signature.call,
+        input_size=signature.input_size,
+        accepts_any_size=signature.accepts_any_size,
         preprocess=choice.function,
         preprocess_name=choice.name,
         labels=classes,
@@ -127,36 +132,36 @@ def _guessed(model: Any, name: str, options: ModelOptions) -> LoadedModel:
     )
 
 
-def _from_outside(model: str) -> tuple[Any, str]:
+def _resolve_model(model: str) -> tuple[Any, str]:
     """The model in a file or from a function, and how to call it."""
-    path = file_named(model)
+    path = expand_path(model)
     if path.exists() or path.suffix.lower() in SUFFIXES:
         return load_file(path), path.name
     if is_function_path(model):
-        return _from_function(model), model
+        return _call_model_function(model), model
     known = (DEFAULT_MODEL, *(application.name for application in APPLICATIONS.values()))
     raise ModelError(
         f"model {model!r} is not known",
-        wanted="a name from streamcam models, a .keras or .h5 file, a SavedModel folder or package.module:function",
-        do=nearest(model, known),
+        expected="a name from streamcam models, a .keras or .h5 file, a SavedModel folder or package.module:function",
+        hint=did_you_mean(model, known),
     )
 
 
-def _from_function(path: str) -> Any:
+def _call_model_function(path: str) -> Any:
     function = import_function(path)
     try:
         with working_directory_importable():
             model = function()
     except (Exception, SystemExit) as error:
-        raise ModelError(f"{path} failed: {described(error)}") from error
-    return _checked(model, f"{path} returned")
+        raise ModelError(f"{path} failed: {describe_error(error)}") from error
+    return _check_keras_model(model, f"{path} returned")
 
 
-def _checked(model: Any, what: str) -> Any:
-    from .backend import keras
+def _check_keras_model(model: Any, what: str) -> Any:
+    from ..tf import keras
 
     if not isinstance(model, keras.Model):
-        raise ModelError(f"{what} a {type(model).__name__}", wanted=f"a keras.Model of Keras {keras.__version__}")
+        raise ModelError(f"{what} a {type(model).__name__}", expected=f"a keras.Model of Keras {keras.__version__}")
     return model
 
 

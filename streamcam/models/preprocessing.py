@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import OptionError, nearest
-from . import applications
-from .applications import Application
-from .foreign import import_function, is_function_path
+from ..errors import OptionError, did_you_mean
+from ..imports import import_function, is_function_path
+from .zoo import applications
+from .zoo.applications import Application
 
 Preprocess: TypeAlias = Callable[[Any], Any]
 """Float32 tensor ``(N, H, W, 3)`` RGB 0–255 → the model's input; can be traced inside a `tf.function`."""
@@ -23,7 +23,7 @@ _ARITHMETIC = ("Add", "Subtract", "Multiply", "TrueDivide", "Divide")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class Preprocessing:
     """A preprocessing, its name, and a line for the user where it was guessed."""
 
     function: Preprocess
@@ -31,7 +31,7 @@ class Choice:
     note: str = ""
 
 
-def named(option: Any) -> Choice:
+def resolve_preprocessing(option: Any) -> Preprocessing:
     """The preprocessing that ``--preprocess`` names, other than ``auto``.
 
     Args:
@@ -44,24 +44,24 @@ def named(option: Any) -> Choice:
     if option is None:
         option = "none"
     if callable(option):
-        return Choice(option, getattr(option, "__name__", type(option).__name__))
+        return Preprocessing(option, getattr(option, "__name__", type(option).__name__))
     if not isinstance(option, str):
-        raise OptionError(f"preprocess is a {type(option).__name__}", wanted="a name, a function or None")
+        raise OptionError(f"preprocess is a {type(option).__name__}", expected="a name, a function or None")
     if option in _FIXED:
-        return Choice(_FIXED[option], option)
+        return Preprocessing(_FIXED[option], option)
     if option in applications.FAMILIES:
-        return Choice(applications.preprocessing(option), option)
+        return Preprocessing(applications.preprocessing(option), option)
     if is_function_path(option):
-        return Choice(import_function(option), option)
+        return Preprocessing(import_function(option), option)
     known = ("auto", *_FIXED, *applications.FAMILIES)
     raise OptionError(
         f"--preprocess {option!r} is not known",
-        wanted=f"one of {', '.join(known)}, or package.module:function",
-        do=nearest(option, known),
+        expected=f"one of {', '.join(known)}, or package.module:function",
+        hint=did_you_mean(option, known),
     )
 
 
-def guessed(model: Any, name: str, application: Application | None, dtype: str) -> Choice:
+def guess_preprocessing(model: Any, name: str, application: Application | None, dtype: str) -> Preprocessing:
     """The preprocessing of a model that came from outside, with an announcement.
 
     Args:
@@ -70,30 +70,30 @@ def guessed(model: Any, name: str, application: Application | None, dtype: str) 
         application: whose name the model bears.
         dtype: of its input for pictures.
     """
-    layer = scaling_layer(model)
+    layer = find_scaling_layer(model)
     if application is not None:
-        return Choice(
+        return Preprocessing(
             applications.preprocessing(application.family),
             application.family,
-            f"preprocess {application.family}: {called(name, model)}; --preprocess changes that",
+            f"preprocess {application.family}: {describe_model_name(name, model)}; --preprocess changes that",
         )
     if dtype == "uint8":
-        return Choice(_FIXED["none"], "none", f"preprocess none: {name} takes uint8")
+        return Preprocessing(_FIXED["none"], "none", f"preprocess none: {name} takes uint8")
     if layer:
-        return Choice(_FIXED["none"], "none", f"preprocess none: {name} scales its input itself (layer {layer})")
-    return Choice(
+        return Preprocessing(_FIXED["none"], "none", f"preprocess none: {name} scales its input itself (layer {layer})")
+    return Preprocessing(
         _FIXED["none"], "none", f"preprocess not known for {name}: RGB 0-255 as it is; --preprocess changes that"
     )
 
 
-def called(name: str, model: Any) -> str:
+def describe_model_name(name: str, model: Any) -> str:
     """Says what a model calls itself, for announcements: ``m.keras is called resnet50``."""
     return f"{name} is called {model.name}" if name != model.name else f"the model is called {name}"
 
 
-def scaling_layer(model: Any) -> str:
+def find_scaling_layer(model: Any) -> str:
     """Name of the layer or operation that scales the pictures before the first convolution, or ``""``."""
-    from .backend import keras
+    from ..tf import keras
 
     layers = keras.layers
     found = ""

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
-from .backend import convert_variables_to_constants_v2, keras, tf
-from .foreign import described
+from ..imports import describe_error
+from ..tf import convert_variables_to_constants_v2, keras, tf
 
 _SIGNATURES = ("serving_default", "serve")
-_WANTED = "a SavedModel folder as model.export(...) writes it"
+_EXPECTED = "a SavedModel folder as model.export(...) writes it"
 
 
 class SavedModel(keras.Model):  # type: ignore[misc]
@@ -29,8 +29,8 @@ class SavedModel(keras.Model):  # type: ignore[misc]
     def __init__(self, frozen: Any, inputs: dict[str, Any]) -> None:
         """Takes a frozen concrete function, and its symbolic inputs by name."""
         super().__init__(name="saved_model", trainable=False)
-        kept = [tensor.op.name for tensor in (*inputs.values(), *frozen.outputs)]
-        graph_def = tf.compat.v1.graph_util.extract_sub_graph(frozen.graph.as_graph_def(), kept)
+        endpoint_names = [tensor.op.name for tensor in (*inputs.values(), *frozen.outputs)]
+        graph_def = tf.compat.v1.graph_util.extract_sub_graph(frozen.graph.as_graph_def(), endpoint_names)
         for node in (*graph_def.node, *(node for one in graph_def.library.function for node in one.node_def)):
             # Gradients of one's own are functions of the process that saved the model and are not in the folder. The
             # forward operations are, and their plain gradient is the same number for Keras's own (silu).
@@ -38,12 +38,12 @@ class SavedModel(keras.Model):  # type: ignore[misc]
         # Past Keras's own __setattr__, which would wrap lists and dicts to look for layers in them.
         self.__dict__["_graph_def"] = graph_def
         self.__dict__["_tensors"] = {name: tensor.name for name, tensor in inputs.items()}
-        self.__dict__["_declared"] = {name: _symbolic(tensor, name) for name, tensor in inputs.items()}
+        self.__dict__["_declared"] = {name: _keras_tensor(tensor, name) for name, tensor in inputs.items()}
         known = all(tensor.shape.rank is not None and None not in tensor.shape[1:] for tensor in frozen.outputs)
-        results = [_symbolic(tensor, tensor.op.name) for tensor in frozen.outputs] if known else None
+        results = [_keras_tensor(tensor, tensor.op.name) for tensor in frozen.outputs] if known else None
         self.__dict__["_results"] = results
         self.__dict__["_fetched"] = [tensor.name for tensor in frozen.outputs]
-        self.__dict__["_eager"] = tf.function(self._imported, autograph=False)
+        self.__dict__["_eager"] = tf.function(self._import_graph, autograph=False)
         self.built = True
 
     @property
@@ -65,24 +65,26 @@ class SavedModel(keras.Model):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """Puts the frozen operations into the graph that is being built; runs them where none is."""
         values = inputs if isinstance(inputs, dict) else dict.fromkeys(self._declared, inputs)
-        return self._eager(values) if tf.executing_eagerly() else self._imported(values)
+        return self._eager(values) if tf.executing_eagerly() else self._import_graph(values)
 
-    def _imported(self, values: dict[str, Any]) -> Any:
-        given = {self._tensors[name]: _as(value, self._declared[name].dtype) for name, value in values.items()}
-        tensors: list[Any] = tf.graph_util.import_graph_def(self._graph_def, given, self._fetched, name="saved_model")
+    def _import_graph(self, values: dict[str, Any]) -> Any:
+        input_map = {self._tensors[name]: _cast(value, self._declared[name].dtype) for name, value in values.items()}
+        tensors: list[Any] = tf.graph_util.import_graph_def(
+            self._graph_def, input_map, self._fetched, name="saved_model"
+        )
         return tensors[0] if len(tensors) == 1 else tensors
 
 
-def _symbolic(tensor: Any, name: str) -> Any:
+def _keras_tensor(tensor: Any, name: str) -> Any:
     return keras.KerasTensor(tuple(tensor.shape), tensor.dtype.name, name=name)
 
 
-def _as(value: Any, dtype: str) -> Any:
+def _cast(value: Any, dtype: str) -> Any:
     value = tf.convert_to_tensor(value)
-    wanted = tf.as_dtype(dtype)
-    if value.dtype.is_floating and wanted.is_integer:
-        return tf.saturate_cast(tf.round(value), wanted)
-    return tf.cast(value, wanted)
+    target_dtype = tf.as_dtype(dtype)
+    if value.dtype.is_floating and target_dtype.is_integer:
+        return tf.saturate_cast(tf.round(value), target_dtype)
+    return tf.cast(value, target_dtype)
 
 
 def load(path: Path) -> Any:
@@ -94,19 +96,19 @@ def load(path: Path) -> Any:
         ModelError: damaged; not of TensorFlow 2; no signature, or several; or its inputs are no plain tensors.
     """
     if not (path / "saved_model.pb").stat().st_size:
-        raise ModelError(f"model {path} is damaged: its saved_model.pb is empty", wanted=_WANTED)
+        raise ModelError(f"model {path} is damaged: its saved_model.pb is empty", expected=_EXPECTED)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             restored = tf.saved_model.load(str(path))
             signatures = dict(restored.signatures)
     except Exception as error:
-        raise ModelError(f"model {path} cannot be read: {_told(error)}", wanted=_WANTED) from error
-    signature = _signature(path, signatures)
+        raise ModelError(f"model {path} cannot be read: {_describe_load_error(error)}", expected=_EXPECTED) from error
+    signature = _select_signature(path, signatures)
     specifications = dict(sorted(signature.structured_input_signature[1].items()))
     for name, specification in specifications.items():
         if not isinstance(specification, tf.TensorSpec) or specification.shape.rank is None:
-            raise ModelError(f"input {name} of {path} is {specification}", wanted="a tensor of known rank")
+            raise ModelError(f"input {name} of {path} is {specification}", expected="a tensor of known rank")
 
     def flat(*values: Any) -> list[Any]:
         returned = signature(**dict(zip(specifications, values, strict=True)))
@@ -118,24 +120,26 @@ def load(path: Path) -> Any:
         frozen = convert_variables_to_constants_v2(traced)
         return SavedModel(frozen, dict(zip(specifications, frozen.inputs, strict=True)))
     except Exception as error:
-        raise ModelError(f"model {path} cannot be made into constants: {_told(error)}", wanted=_WANTED) from error
+        raise ModelError(
+            f"model {path} cannot be made into constants: {_describe_load_error(error)}", expected=_EXPECTED
+        ) from error
 
 
-def _signature(path: Path, signatures: dict[str, Any]) -> Any:
+def _select_signature(path: Path, signatures: dict[str, Any]) -> Any:
     for name in _SIGNATURES:
         if name in signatures:
             return signatures[name]
     if len(signatures) == 1:
         return next(iter(signatures.values()))
     if not signatures:
-        raise ModelError(f"model {path} has no signature, so nothing says what it computes", wanted=_WANTED)
+        raise ModelError(f"model {path} has no signature, so nothing says what it computes", expected=_EXPECTED)
     raise ModelError(
         f"model {path} has {len(signatures)} signatures: {', '.join(sorted(signatures))}",
-        wanted=" or ".join(_SIGNATURES),
-        do="export it again with one of them called serving_default",
+        expected=" or ".join(_SIGNATURES),
+        hint="export it again with one of them called serving_default",
     )
 
 
-def _told(error: Exception) -> str:
-    told = described(error)
-    return told.partition(": ")[0] if "{" in told else told
+def _describe_load_error(error: Exception) -> str:
+    description = describe_error(error)
+    return description.partition(": ")[0] if "{" in description else description

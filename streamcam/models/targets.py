@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..errors import StreamcamError, TargetError, nearest
-from .foreign import described, import_function, is_function_path
+from ..errors import StreamcamError, TargetError, did_you_mean
+from ..imports import describe_error, import_function, is_function_path
 
-_MOST_NAMED = 5
+_MAX_LISTED = 5
 _MINUS = " - "
 
 
@@ -41,19 +41,19 @@ class Target:
         Returns:
             int64 tensor ``(N,)``; -1 where no single class is explained.
         """
-        from .backend import tf
+        from ..tf import tf
 
         if self.kind == "top":
             return tf.argmax(logits, axis=1, output_type=tf.int64)
         rows = logits.shape[0] if logits.shape[0] is not None else tf.shape(logits)[0]
         return tf.fill([rows], tf.constant(-1 if self.index is None else self.index, tf.int64))
 
-    def score(self, logits: Any, chosen: Any) -> Any:
+    def score(self, logits: Any, class_index: Any) -> Any:
         """The number that is explained in each row; differentiable.
 
         Args:
             logits: float tensor ``(N, classes)``.
-            chosen: as from `choose`; read where the target is a class.
+            class_index: as from `choose`; read where the target is a class.
 
         Returns:
             float32 tensor ``(N,)``.
@@ -61,29 +61,29 @@ class Target:
         Raises:
             TargetError: the user's function failed or returned something else.
         """
-        from .backend import tf
+        from ..tf import tf
 
         logits = tf.cast(logits, tf.float32)
         if self.pair is not None:
-            wanted, other = self.pair
-            return logits[:, wanted] - logits[:, other]
+            positive, negative = self.pair
+            return logits[:, positive] - logits[:, negative]
         if self.function is not None:
-            return self._returned(self.function, logits)
-        return tf.gather(logits, chosen, batch_dims=1)
+            return self._call_function(self.function, logits)
+        return tf.gather(logits, class_index, batch_dims=1)
 
-    def _returned(self, function: Callable[[Any], Any], logits: Any) -> Any:
-        from .backend import tf
+    def _call_function(self, function: Callable[[Any], Any], logits: Any) -> Any:
+        from ..tf import tf
 
         try:
             score = tf.convert_to_tensor(function(logits))
         except StreamcamError:
             raise
         except Exception as error:
-            raise TargetError(f"target function {self.label} failed: {described(error)}") from error
-        wanted = "float numbers (N,), one for each row of the logits (N, classes)"
+            raise TargetError(f"target function {self.label} failed: {describe_error(error)}") from error
+        expected = "float numbers (N,), one for each row of the logits (N, classes)"
         if not (score.dtype.is_floating and score.shape.is_compatible_with(logits.shape[:1])):
-            came = score.shape if score.dtype.is_floating else f"{score.dtype.name} {score.shape}"
-            raise TargetError(f"target function {self.label} returned {came}", wanted=wanted)
+            actual = score.shape if score.dtype.is_floating else f"{score.dtype.name} {score.shape}"
+            raise TargetError(f"target function {self.label} returned {actual}", expected=expected)
         return tf.cast(score, tf.float32)
 
 
@@ -105,44 +105,46 @@ def parse_target(labels: tuple[str, ...], text: str | Callable[[Any], Any]) -> T
     if text.strip().casefold() == "top":
         return Target("", None, "top")
     # A name wins over everything that it could be read as.
-    found = _matches(labels, text)
+    found = _find_classes(labels, text)
     if len(found) == 1:
         return Target(labels[found[0]], found[0], "class")
     if not found and _MINUS in text:
-        return _contrast(labels, text)
+        return _parse_contrast(labels, text)
     if not found and is_function_path(text.strip()):
         return Target(text.strip().partition(":")[2], None, "function", function=import_function(text.strip()))
-    raise _unclear(labels, text, found, "top, ")
+    raise _unclear_target_error(labels, text, found, "top, ")
 
 
-def _contrast(labels: tuple[str, ...], text: str) -> Target:
+def _parse_contrast(labels: tuple[str, ...], text: str) -> Target:
     """A name may have a minus of its own, so every one is tried."""
     minuses = [at.start() for at in re.finditer(f"(?={_MINUS})", text)]
     splits = [(text[:at], text[at + len(_MINUS) :]) for at in minuses]
-    sides = [(_matches(labels, left), _matches(labels, right)) for left, right in splits]
+    sides = [(_find_classes(labels, left), _find_classes(labels, right)) for left, right in splits]
     clear = [(left[0], right[0]) for left, right in sides if len(left) == len(right) == 1]
     if not clear:
         best = max(range(len(splits)), key=lambda n: sum(len(found) == 1 for found in sides[n]))
         side, found = next(one for one in zip(splits[best], sides[best], strict=True) if len(one[1]) != 1)
-        raise _unclear(labels, side.strip(), found, "")
+        raise _unclear_target_error(labels, side.strip(), found, "")
     if len(clear) > 1:
-        raise TargetError(f"{text!r} can be split in {len(clear)} ways", do="use the indices of the two classes")
-    wanted, other = clear[0]
-    if wanted == other:
-        raise TargetError(f"{text!r} is the contrast of {labels[wanted]!r} with itself", wanted="two different classes")
-    return Target(f"{labels[wanted]} − {labels[other]}", None, "contrast", pair=(wanted, other))
+        raise TargetError(f"{text!r} can be split in {len(clear)} ways", hint="use the indices of the two classes")
+    positive, negative = clear[0]
+    if positive == negative:
+        raise TargetError(
+            f"{text!r} is the contrast of {labels[positive]!r} with itself", expected="two different classes"
+        )
+    return Target(f"{labels[positive]} − {labels[negative]}", None, "contrast", pair=(positive, negative))
 
 
-def _matches(labels: tuple[str, ...], text: str) -> list[int]:
+def _find_classes(labels: tuple[str, ...], text: str) -> list[int]:
     """The classes that an index or a name can mean: the whole name, else names that have it as words."""
-    wanted = text.strip().casefold()
-    if _is_index(wanted):
-        index = int(wanted)
+    query = text.strip().casefold()
+    if _is_index(query):
+        index = int(query)
         return [index] if 0 <= index < len(labels) else []
-    folded = [label.casefold() for label in labels]
-    words = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
-    return [index for index, label in enumerate(folded) if label == wanted] or [
-        index for index, label in enumerate(folded) if wanted and words.search(label)
+    folded_labels = [label.casefold() for label in labels]
+    words = re.compile(rf"(?<!\w){re.escape(query)}(?!\w)")
+    return [index for index, label in enumerate(folded_labels) if label == query] or [
+        index for index, label in enumerate(folded_labels) if query and words.search(label)
     ]
 
 
@@ -150,17 +152,17 @@ def _is_index(text: str) -> bool:
     return re.fullmatch(r"[+-]?\d+", text.strip()) is not None
 
 
-def _unclear(labels: tuple[str, ...], text: str, found: list[int], also: str) -> TargetError:
+def _unclear_target_error(labels: tuple[str, ...], text: str, found: list[int], other_choices: str) -> TargetError:
     if found:
-        listed = ", ".join(f"{labels[index]!r} ({index})" for index in found[:_MOST_NAMED])
-        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        listed = ", ".join(f"{labels[index]!r} ({index})" for index in found[:_MAX_LISTED])
+        more = f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
         return TargetError(
-            f"{len(found)} classes are called {text!r}: {listed}{more}", do="use the whole name or index"
+            f"{len(found)} classes are called {text!r}: {listed}{more}", hint="use the whole name or index"
         )
     if _is_index(text):
-        return TargetError(f"there is no class {int(text)}", wanted=f"0 to {len(labels) - 1}")
+        return TargetError(f"there is no class {int(text)}", expected=f"0 to {len(labels) - 1}")
     return TargetError(
         f"there is no class {text!r}",
-        wanted=f"{also}an index from 0 to {len(labels) - 1}, or a name",
-        do=nearest(text, labels),
+        expected=f"{other_choices}an index from 0 to {len(labels) - 1}, or a name",
+        hint=did_you_mean(text, labels),
     )

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
-from ..config import Codec, SinkOptions
 from ..errors import SinkError
 from ..frames import SourceInfo
+from ..options import Codec, SinkOptions
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -28,9 +28,9 @@ SINKS: dict[str, str] = {
     ".mov": "streamcam.sinks.video:VideoSink",
     ".mkv": "streamcam.sinks.video:VideoSink",
     ".webm": "streamcam.sinks.video:VideoSink",
-    ".png": "streamcam.sinks.picture:PictureSink",
-    ".jpg": "streamcam.sinks.picture:PictureSink",
-    ".jpeg": "streamcam.sinks.picture:PictureSink",
+    ".png": "streamcam.sinks.image_file:ImageSink",
+    ".jpg": "streamcam.sinks.image_file:PictureSink",
+    ".jpeg": "streamcam.sinks.image_file:PictureSink",
 }
 """Suffix of the output -> ``module:class``."""
 
@@ -46,13 +46,13 @@ class Sink(Protocol):
     Attributes:
         path: the output.
         encoder: FFmpeg's name of what encodes.
-        frames: pictures written so far.
+        num_frames: pictures written so far.
         notes: one-line announcements for the user; complete once the sink is closed.
     """
 
     path: Path
     encoder: str
-    frames: int
+    num_frames: int
     notes: list[str]
 
     def __enter__(self) -> Self: ...
@@ -67,11 +67,11 @@ class Sink(Protocol):
         """
         ...
 
-    def write(self, picture: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
+    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
         """Writes one picture, and packets of copied streams that were read before it.
 
         Args:
-            picture: in a drawable format, all of the same size. The sink sets its time.
+            frame: in a drawable format, all of the same size. The sink sets its time.
             pts: in the source's time base, greater than the one before.
             packets: of the streams in ``info.copied``.
 
@@ -108,14 +108,14 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
             f"{path} has the suffix {path.suffix!r}"
             if path.suffix
             else f"{path} has no suffix to choose the format by",
-            wanted=f"one of {', '.join(SINKS)}",
+            expected=f"one of {', '.join(SINKS)}",
         )
-    check_place(path, overwrite=options.overwrite, inputs=[info.name])
+    check_output_path(path, overwrite=options.overwrite, inputs=[info.name])
     module, _, name = target.partition(":")
     return cast(Sink, getattr(import_module(module), name)(options, info))
 
 
-def check_apart(path: Path, inputs: Iterable[str], option: str) -> None:
+def check_not_input(path: Path, inputs: Iterable[str], option: str) -> None:
     """Whether a file is none of those that are read, under whatever name.
 
     Args:
@@ -126,71 +126,71 @@ def check_apart(path: Path, inputs: Iterable[str], option: str) -> None:
     Raises:
         SinkError: it is one of them.
     """
-    for one in inputs:
+    for input_name in inputs:
         with contextlib.suppress(OSError, ValueError):
-            if os.path.samefile(one, path):
-                raise SinkError(f"{path} is the input itself", do=f"choose another name with {option}")
+            if os.path.samefile(input_name, path):
+                raise SinkError(f"{path} is the input itself", hint=f"choose another name with {option}")
 
 
-def check_place(path: Path, *, overwrite: bool, option: str = "-o", inputs: Iterable[str] = ()) -> None:
+def check_output_path(path: Path, *, overwrite: bool, option: str = "-o", inputs: Iterable[str] = ()) -> None:
     """Whether a file can be created, and is none of the inputs.
 
     Raises:
         SinkError: it is an input, a folder, exists already, or its folder is missing or cannot be written to.
     """
-    check_apart(path, inputs, option)
+    check_not_input(path, inputs, option)
     try:
         path.stat()
     except FileNotFoundError:
         pass
     except OSError as error:
         raise SinkError(
-            f"{path} cannot be written: {error.strerror}", do=f"choose another name with {option}"
+            f"{path} cannot be written: {error.strerror}", hint=f"choose another name with {option}"
         ) from error
     if path.is_dir():
-        raise SinkError(f"{path} is a folder", wanted="a file name")
+        raise SinkError(f"{path} is a folder", expected="a file name")
     if path.exists() and not overwrite:
         raise SinkError(
-            f"{path} exists already", do=f"use --overwrite to replace it, or choose another name with {option}"
+            f"{path} exists already", hint=f"use --overwrite to replace it, or choose another name with {option}"
         )
-    check_folder(path.parent, option)
+    check_directory(path.parent, option)
 
 
-def check_folder(folder: Path, option: str) -> None:
+def check_directory(directory: Path, option: str) -> None:
     """Whether files can be created in a folder.
 
     Raises:
         SinkError: it is missing, or cannot be written to.
     """
-    if not folder.is_dir():
-        raise SinkError(f"the folder {folder} does not exist", do="create it first")
+    if not directory.is_dir():
+        raise SinkError(f"the folder {directory} does not exist", hint="create it first")
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
         raise SinkError(
-            f"the folder {folder} cannot be written to: {error.strerror}", do=f"choose another one with {option}"
+            f"the folder {directory} cannot be written to: {error.strerror}", hint=f"choose another one with {option}"
         ) from error
 
 
-def container_of(codec: Codec | None) -> str:
+def default_suffix(codec: Codec | None) -> str:
     """The suffix of the first container that a codec goes into; ``.mp4`` where none is asked for."""
     from .codecs import CONTAINERS
 
     return next(suffix for suffix, codecs in CONTAINERS.items() if codec is None or codec in codecs)
 
 
-def examine() -> dict[str, str | list[str]]:
+def report_environment() -> dict[str, str | list[str]]:
     """Versions and codecs, for ``streamcam doctor``."""
     import av
 
-    from .codecs import ENCODERS, ON_A_CARD, why_no_card
+    from .codecs import ENCODERS, NVENC_ENCODERS, nvenc_unavailable_reason
 
-    reason = why_no_card(ON_A_CARD["h264"])
+    reason = nvenc_unavailable_reason(NVENC_ENCODERS["h264"])
     return {
         "pyav": av.__version__,
         "ffmpeg": av.ffmpeg_version_info,
         "codecs": [codec for codec, encoder in ENCODERS.items() if encoder.name in av.codecs_available],
         "outputs": list(SINKS),
-        "encoding on a card": f"no: {reason}" if reason else [encoder.name for encoder in ON_A_CARD.values()],
+        "encoding on a card": f"no: {reason}" if reason else [encoder.name for encoder in NVENC_ENCODERS.values()],
     }

@@ -11,8 +11,8 @@ import av.error
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
-from ..config import Codec, OutletOptions, SinkOptions
-from ..errors import OptionError, SinkError, nearest
+from ..errors import OptionError, SinkError, did_you_mean
+from ..options import Codec, OutputOptions, SinkOptions
 
 _X26X_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
@@ -48,50 +48,72 @@ class Encoder:
 
     Attributes:
         name: FFmpeg's name of it.
-        crf: constant quality used by default.
-        largest_crf: the worst quality it knows; 0 for a lossless one, which has no choice of quality.
+        default_crf: constant quality used by default.
+        max_crf: the worst quality it knows; 0 for a lossless one, which has no choice of quality.
         presets: speeds it knows; none where there is no choice.
-        preset: the one used by default: real time at 720p on two cores, or as near as the codec comes.
-        options: ``(crf, preset)`` -> its options.
-        even: it takes pictures with even sides only.
-        deep: pictures of 10 bit are given to it as such; without, players in browsers would fail.
-        deep_format: the pixel format in which it takes them.
-        ahead: preset -> what it is told besides where it may hold pictures back.
-        tag: its name inside MP4, where FFmpeg's choice does not play everywhere.
+        default_preset: the one used by default: real time at 720p on two cores, or as near as the codec comes.
+        make_options: ``(crf, preset)`` -> its options.
+        needs_even_size: it takes pictures with even sides only.
+        keeps_10bit: pictures of 10 bit are given to it as such; without, players in browsers would fail.
+        pixel_format_10bit: the pixel format in which it takes them.
+        lookahead_options: preset -> what it is told besides where it may hold pictures back.
+        codec_tag: its name inside MP4, where FFmpeg's choice does not play everywhere.
     """
 
     name: str
-    crf: int = 0
-    largest_crf: int = 0
+    default_crf: int = 0
+    max_crf: int = 0
     presets: tuple[str, ...] = ()
-    preset: str = ""
-    options: Callable[[int, str], dict[str, str]] = lambda crf, preset: {}
-    even: bool = False
-    deep: bool = True
-    deep_format: str = "yuv420p10le"
-    tag: str | None = None
-    ahead: dict[str, dict[str, str]] = field(default_factory=dict)
+    default_preset: str = ""
+    make_options: Callable[[int, str], dict[str, str]] = lambda crf, preset: {}
+    needs_even_size: bool = False
+    keeps_10bit: bool = True
+    pixel_format_10bit: str = "yuv420p10le"
+    codec_tag: str | None = None
+    lookahead_options: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 # The preset leaves out the tree of macroblocks, which weighs a block by how long others are predicted from it: files
 # are a third to a half smaller with it, and not far from those of `veryfast`, which takes up to twice the time
 # (benchmarks/RESULTS.md, "H.264's presets").
-_TREE = {"superfast": {"mbtree": "1", "rc-lookahead": "10"}}
+_MBTREE = {"superfast": {"mbtree": "1", "rc-lookahead": "10"}}
 
 ENCODERS: dict[Codec, Encoder] = {
-    "h264": Encoder("libx264", 20, 51, _X26X_PRESETS, "superfast", _x264, even=True, deep=False, ahead=_TREE),
-    "hevc": Encoder("libx265", 24, 51, _X26X_PRESETS, "superfast", _x265, even=True, tag="hvc1"),
-    "av1": Encoder("libsvtav1", 32, 63, tuple(map(str, range(14))), "10", _svt_av1, even=True),
+    "h264": Encoder(
+        "libx264",
+        20,
+        51,
+        _X26X_PRESETS,
+        "superfast",
+        _x264,
+        needs_even_size=True,
+        keeps_10bit=False,
+        lookahead_options=_MBTREE,
+    ),
+    "hevc": Encoder("libx265", 24, 51, _X26X_PRESETS, "superfast", _x265, needs_even_size=True, codec_tag="hvc1"),
+    "av1": Encoder("libsvtav1", 32, 63, tuple(map(str, range(14))), "10", _svt_av1, needs_even_size=True),
     "vp9": Encoder("libvpx-vp9", 32, 63, tuple(map(str, range(9))), "6", _vpx),
     "ffv1": Encoder("ffv1"),
 }
 
-_SPEEDS = tuple(f"p{n}" for n in range(1, 8))
+_NVENC_PRESETS = tuple(f"p{n}" for n in range(1, 8))
 
-ON_A_CARD: dict[Codec, Encoder] = {
-    "h264": Encoder("h264_nvenc", 20, 51, _SPEEDS, "p4", _nvenc, even=True, deep=False),
-    "hevc": Encoder("hevc_nvenc", 24, 51, _SPEEDS, "p4", _nvenc, even=True, deep_format="p010le", tag="hvc1"),
-    "av1": Encoder("av1_nvenc", 32, 51, _SPEEDS, "p4", _nvenc, even=True, deep_format="p010le"),
+NVENC_ENCODERS: dict[Codec, Encoder] = {
+    "h264": Encoder("h264_nvenc", 20, 51, _NVENC_PRESETS, "p4", _nvenc, needs_even_size=True, keeps_10bit=False),
+    "hevc": Encoder(
+        "hevc_nvenc",
+        24,
+        51,
+        _NVENC_PRESETS,
+        "p4",
+        _nvenc,
+        needs_even_size=True,
+        pixel_format_10bit="p010le",
+        codec_tag="hvc1",
+    ),
+    "av1": Encoder(
+        "av1_nvenc", 32, 51, _NVENC_PRESETS, "p4", _nvenc, needs_even_size=True, pixel_format_10bit="p010le"
+    ),
 }
 """The same codecs on a graphics card of Nvidia."""
 
@@ -112,10 +134,10 @@ STREAMS: dict[str, tuple[Codec, ...]] = {
 """Kind of stream -> codecs that whoever receives it can be expected to know, the usual one first."""
 
 _LIVE_CRF: dict[Codec, int] = {"h264": 23, "hevc": 26}
-_LIVE_BITS = Fraction(15, 100)  # a pixel: 1.7 Mbit/s of 640x360, 7.8 Mbit/s of 1920x1080, at 25 fps
+_LIVE_BITS_PER_PIXEL = Fraction(15, 100)  # a pixel: 1.7 Mbit/s of 640x360, 7.8 Mbit/s of 1920x1080, at 25 fps
 
 
-def why_no_card(encoder: Encoder) -> str:
+def nvenc_unavailable_reason(encoder: Encoder) -> str:
     """Why no graphics card can encode so here; empty where one can."""
     try:
         context = CodecContext.create(encoder.name, "w")
@@ -135,30 +157,32 @@ def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]
         OptionError: a quality or speed the encoder does not have.
     """
     suffix = options.path.suffix.lower()
-    fitting = CONTAINERS[suffix]
-    codec = options.codec or fitting[0]
-    if codec not in fitting:
+    allowed = CONTAINERS[suffix]
+    codec = options.codec or allowed[0]
+    if codec not in allowed:
         into = [other for other, codecs in CONTAINERS.items() if codec in codecs]
         raise SinkError(
             f"{codec} does not go into {suffix}",
-            wanted=f"one of {', '.join(fitting)}",
-            do=f"or use {' or '.join(into)}",
+            expected=f"one of {', '.join(allowed)}",
+            hint=f"or use {' or '.join(into)}",
         )
     encoder, note = ENCODERS[codec], ""
-    if options.encode == "gpu":
-        other = ON_A_CARD.get(codec)
-        reason = why_no_card(other) if other else f"cards do not encode {codec}"
+    if options.encoder == "gpu":
+        other = NVENC_ENCODERS.get(codec)
+        reason = nvenc_unavailable_reason(other) if other else f"cards do not encode {codec}"
         if other and not reason:
             encoder = other
         else:
-            note = f"--encode gpu: the processor encodes ({reason})"
+            note = f"--encoder nvenc: the processor encodes ({reason})"
     preset = _preset(options, codec, encoder)
-    told = encoder.options(_crf(options, codec, encoder), preset) | encoder.ahead.get(preset, {})
-    return codec, encoder, told, note
+    encoder_options = encoder.make_options(_crf(options, codec, encoder), preset) | encoder.lookahead_options.get(
+        preset, {}
+    )
+    return codec, encoder, encoder_options, note
 
 
 def choose_live_encoder(
-    stream: str, options: OutletOptions, rate: Fraction
+    stream: str, options: OutputOptions, fps: Fraction
 ) -> tuple[Codec, Encoder, Callable[[int, int], dict[str, str]]]:
     """The codec, its encoder, and ``(width, height)`` -> options with which it holds no picture back.
 
@@ -167,49 +191,52 @@ def choose_live_encoder(
     Args:
         stream: one of `STREAMS`.
         options: what was asked for.
-        rate: frames a second.
+        fps: frames a second.
 
     Raises:
         SinkError: the codec does not go into the stream.
         OptionError: a quality or speed the encoder does not have.
     """
-    fitting = STREAMS[stream]
-    codec = options.codec or fitting[0]
-    if codec not in fitting:
-        raise SinkError(f"{codec} does not go into {stream}", wanted=f"one of {', '.join(fitting)}")
+    allowed = STREAMS[stream]
+    codec = options.codec or allowed[0]
+    if codec not in allowed:
+        raise SinkError(f"{codec} does not go into {stream}", expected=f"one of {', '.join(allowed)}")
     encoder = ENCODERS[codec]
     crf = _LIVE_CRF[codec] if options.crf is None else _crf(options, codec, encoder)
-    chosen = encoder.options(crf, _preset(options, codec, encoder)) | {"tune": "zerolatency", "forced-idr": "1"}
+    base_options = encoder.make_options(crf, _preset(options, codec, encoder)) | {
+        "tune": "zerolatency",
+        "forced-idr": "1",
+    }
 
-    def told(width: int, height: int) -> dict[str, str]:
+    def live_options(width: int, height: int) -> dict[str, str]:
         if options.crf is not None:
-            return chosen
-        most = str(max(round(width * height * rate * _LIVE_BITS), 500_000))
-        return chosen | {"maxrate": most, "bufsize": most}
+            return base_options
+        max_bitrate = str(max(round(width * height * fps * _LIVE_BITS_PER_PIXEL), 500_000))
+        return base_options | {"maxrate": max_bitrate, "bufsize": max_bitrate}
 
-    return codec, encoder, told
+    return codec, encoder, live_options
 
 
-def _crf(options: SinkOptions | OutletOptions, codec: Codec, encoder: Encoder) -> int:
+def _crf(options: SinkOptions | OutputOptions, codec: Codec, encoder: Encoder) -> int:
     if options.crf is None:
-        return encoder.crf
-    if not encoder.largest_crf:
-        raise OptionError(f"--crf {options.crf} cannot be used with {codec}, which is lossless", do="leave --crf out")
-    if options.crf > encoder.largest_crf:
-        raise OptionError(f"--crf {options.crf} is out of range for {codec}", wanted=f"0 to {encoder.largest_crf}")
+        return encoder.default_crf
+    if not encoder.max_crf:
+        raise OptionError(f"--crf {options.crf} cannot be used with {codec}, which is lossless", hint="leave --crf out")
+    if options.crf > encoder.max_crf:
+        raise OptionError(f"--crf {options.crf} is out of range for {codec}", expected=f"0 to {encoder.max_crf}")
     return options.crf
 
 
-def _preset(options: SinkOptions | OutletOptions, codec: Codec, encoder: Encoder) -> str:
+def _preset(options: SinkOptions | OutputOptions, codec: Codec, encoder: Encoder) -> str:
     if options.preset is None:
-        return encoder.preset
+        return encoder.default_preset
     preset = str(options.preset)  # from Python also a number, as AV1's are
     if not encoder.presets:
-        raise OptionError(f"--preset {preset!r} cannot be used with {codec}, which has none", do="leave it out")
+        raise OptionError(f"--preset {preset!r} cannot be used with {codec}, which has none", hint="leave it out")
     if preset not in encoder.presets:
         raise OptionError(
             f"--preset {preset!r} is not known to {codec}",
-            wanted=f"one of {', '.join(encoder.presets)}",
-            do=nearest(preset, encoder.presets, 1),
+            expected=f"one of {', '.join(encoder.presets)}",
+            hint=did_you_mean(preset, encoder.presets, 1),
         )
     return preset

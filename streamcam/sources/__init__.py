@@ -16,35 +16,35 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
-from ..config import CameraOptions, SourceOptions
-from ..errors import SourceError, nearest
+from ..errors import SourceError, did_you_mean
 from ..frames import Frame, SourceInfo
-from .stills import is_animated_webp
+from ..options import CameraOptions, SourceOptions
+from .image_headers import is_animated_webp
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
-    from .addresses import Address
-    from .camera import Camera
+    from .cameras.camera import Camera
+    from .cameras.camera_urls import CameraEndpoint
 
 SOURCES: dict[str, str] = {
-    "file": "streamcam.sources.file:FileSource",
-    "http": "streamcam.sources.file:FileSource",
-    "https": "streamcam.sources.file:FileSource",
-    "webp": "streamcam.sources.webp:WebpSource",
+    "file": "streamcam.sources.files.file:FileSource",
+    "http": "streamcam.sources.files.file:FileSource",
+    "https": "streamcam.sources.files.file:FileSource",
+    "webp": "streamcam.sources.files.webp:WebpSource",
 }
 """Scheme of the URL, or kind of file that needs a reader of its own -> ``module:class``."""
 
 CAMERAS: dict[str, str] = {
-    "rtsp": "streamcam.sources.addresses:rtsp",
-    "rtsps": "streamcam.sources.addresses:rtsp",
-    "http": "streamcam.sources.addresses:http",
-    "https": "streamcam.sources.addresses:http",
-    "rtmp": "streamcam.sources.addresses:rtmp",
-    "webcam": "streamcam.sources.addresses:webcam",
-    "lavfi": "streamcam.sources.addresses:lavfi",
-    "file": "streamcam.sources.addresses:file",
-    "-": "streamcam.sources.addresses:standard_input",
+    "rtsp": "streamcam.sources.cameras.camera_urls:rtsp",
+    "rtsps": "streamcam.sources.cameras.camera_urls:rtsp",
+    "http": "streamcam.sources.cameras.camera_urls:http",
+    "https": "streamcam.sources.cameras.camera_urls:http",
+    "rtmp": "streamcam.sources.cameras.camera_urls:rtmp",
+    "webcam": "streamcam.sources.cameras.camera_urls:webcam",
+    "lavfi": "streamcam.sources.cameras.camera_urls:lavfi",
+    "file": "streamcam.sources.cameras.camera_urls:file",
+    "-": "streamcam.sources.cameras.camera_urls:standard_input",
 }
 """Kind of camera, mostly the scheme of its URL -> ``module:function`` of `CameraOptions` that tells its `Address`."""
 
@@ -62,7 +62,7 @@ class Source(Protocol):
         decoder: what decodes it, and where, for the user.
         skipped: frames that could not be decoded and were left out, so far.
         notes: one-line announcements for the user; complete once the iteration has ended.
-        tail: packets of copied streams that came after the last frame; valid once the iteration ended.
+        trailing_packets: packets of copied streams that came after the last frame; valid once the iteration ended.
     """
 
     info: SourceInfo
@@ -86,12 +86,12 @@ class Source(Protocol):
         ...
 
 
-def open_source(options: SourceOptions, *, stay: bool = False) -> Source:
+def open_source(options: SourceOptions, *, keep_on_gpu: bool = False) -> Source:
     """Opens what ``options.url`` names and decodes its first frame.
 
     Args:
         options: path or URL, and the part of it that is wanted.
-        stay: frames that a card decodes may stay there, where they need nothing but to be shown; `SourceInfo.on_card`
+        keep_on_gpu: frames that a card decodes may stay there, where they need nothing but to be shown; `SourceInfo.on_card`
             tells whether they do.
 
     Raises:
@@ -102,64 +102,64 @@ def open_source(options: SourceOptions, *, stay: bool = False) -> Source:
     if scheme not in SOURCES:
         raise SourceError(
             f"{scheme}:// is not a kind of source",
-            wanted="a file, or a URL that begins with http:// or https://",
-            do=nearest(scheme, SOURCES),
+            expected="a file, or a URL that begins with http:// or https://",
+            hint=did_you_mean(scheme, SOURCES),
         )
     if scheme == "file" and is_animated_webp(options.url.removeprefix("file://")):
         scheme = "webp"
     module, _, name = SOURCES[scheme].partition(":")
-    return cast(Source, getattr(import_module(module), name)(options, stay=stay))
+    return cast(Source, getattr(import_module(module), name)(options, keep_on_gpu=keep_on_gpu))
 
 
 def open_camera(
     options: CameraOptions,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     *,
-    ready: Callable[[SourceInfo], None] = lambda info: None,
+    wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
 ) -> Camera:
     """A camera, which is opened when it is iterated over.
 
     Args:
         options: what to open, and how long to try.
-        say: told in one line when it is lost and when it is back.
-        ready: returns when somebody is ready for such pictures; only a file waits for that.
+        log: told in one line when it is lost and when it is back.
+        wait_until_ready: returns when somebody is ready for such pictures; only a file waits for that.
 
     Raises:
         SourceError: there is no such kind of camera, or no such file.
     """
-    from .camera import Camera
+    from .cameras.camera import Camera
 
-    return Camera(options, say, ready=ready)
+    return Camera(options, log, wait_until_ready=wait_until_ready)
 
 
-def address_of(options: CameraOptions) -> Address:
+def camera_endpoint(options: CameraOptions) -> CameraEndpoint:
     """How a camera is opened.
 
     Raises:
         SourceError: there is no such kind of camera, or no such file.
     """
     url = options.url
-    kind, separator, _ = url.partition("://")
-    kind = kind.lower() if separator else "file"
+    scheme, separator, _ = url.partition("://")
+    scheme = scheme.lower() if separator else "file"
     if url == "-" or url.startswith("lavfi:"):
-        kind = url.partition(":")[0]
+        scheme = url.partition(":")[0]
     elif url == "webcam" or url.startswith(("webcam:", "/dev/video")):
-        kind = "webcam"
-    if kind not in CAMERAS:
+        scheme = "webcam"
+    if scheme not in CAMERAS:
         raise SourceError(
-            f"{kind}:// is not a kind of camera",
-            wanted="rtsp://, rtsps://, http://, https://, rtmp://, webcam, lavfi:GRAPH, a file or -",
-            do=nearest(kind, CAMERAS),
+            f"{scheme}:// is not a kind of camera",
+            expected="rtsp://, rtsps://, http://, https://, rtmp://, webcam, lavfi:GRAPH, a file or -",
+            hint=did_you_mean(scheme, CAMERAS),
         )
-    module, _, name = CAMERAS[kind].partition(":")
-    return cast("Address", getattr(import_module(module), name)(options))
+    module, _, name = CAMERAS[scheme].partition(":")
+    return cast("CameraEndpoint", getattr(import_module(module), name)(options))
 
 
-def examine() -> dict[str, str | list[str]]:
+def report_environment() -> dict[str, str | list[str]]:
     """What can decode, and which cameras are plugged in, for ``streamcam doctor``."""
-    from .devices import devices
-    from .opening import why_no_card
+    from .cameras.webcams import list_webcams
+    from .container import nvdec_unavailable_reason
 
-    reason = why_no_card()
-    cameras = [str(device) for device in devices()]
+    reason = nvdec_unavailable_reason()
+    cameras = [str(device) for device in list_webcams()]
     return {"decoding on a card": f"no: {reason}" if reason else "nvdec", "cameras": cameras or "none found"}

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..frames import Frame, SourceInfo
 from ..geometry import Size
 
-_RATE = 25
-_GRAIN = 2.0
+_FPS = 25
+_GRAIN_STD = 2.0
 """Standard deviation of each frame's own noise, in codes: cameras have it, and it is most of an encoder's work."""
 
 
@@ -22,24 +22,24 @@ class SyntheticSource:
 
     Args:
         size: ``(width, height)``, even.
-        frames: how many.
+        num_frames: how many.
 
     Attributes:
         info: as of any source.
     """
 
-    def __init__(self, size: Size, frames: int) -> None:
+    def __init__(self, size: Size, num_frames: int) -> None:
         self.info = SourceInfo(
             name=f"synthetic {size[0]}x{size[1]}",
             width=size[0],
             height=size[1],
             pixel_format="yuv420p",
-            time_base=Fraction(1, _RATE),
-            rate=Fraction(_RATE),
-            frames=frames,
-            seconds=frames / _RATE,
+            time_base=Fraction(1, _FPS),
+            average_fps=Fraction(_FPS),
+            num_frames=num_frames,
+            duration_seconds=num_frames / _FPS,
         )
-        self._frames = frames
+        self._num_frames = num_frames
 
     def __iter__(self) -> Iterator[Frame]:
         """Yields frames without ``pixels``."""
@@ -48,10 +48,10 @@ class SyntheticSource:
         half = width // 2, height // 2
         back = [_clouds(random, *size, spread) for size, spread in (((width, height), 40), (half, 12), (half, 12))]
         front = [np.flip(plane, 1) for plane in back]
-        grain = random.normal(0, _GRAIN, (height, width)).astype(np.float32)
-        for index in range(self._frames):
-            picture = VideoFrame(width, height, self.info.pixel_format)
-            for number, plane in enumerate(picture.planes):
+        grain = random.normal(0, _GRAIN_STD, (height, width)).astype(np.float32)
+        for index in range(self._num_frames):
+            frame = VideoFrame(width, height, self.info.pixel_format)
+            for number, plane in enumerate(frame.planes):
                 step = 2 if number == 0 else 1
                 drawn = np.roll(back[number], (step * index, 2 * step * index), (0, 1))
                 rows, columns = (slice(extent // 4, extent * 3 // 4) for extent in drawn.shape)
@@ -60,8 +60,8 @@ class SyntheticSource:
                     drawn += np.roll(grain, tuple(random.integers(0, (height, width))), (0, 1))
                 target = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
                 target[:, : plane.width] = np.clip(drawn, 16, 235)
-            picture.pts, picture.time_base, picture.duration = index, self.info.time_base, 1
-            yield Frame(index, index, picture)
+            frame.pts, frame.time_base, frame.duration = index, self.info.time_base, 1
+            yield Frame(index, index, frame)
 
 
 def _clouds(random: np.random.Generator, width: int, height: int, spread: float) -> NDArray[np.float32]:

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from streamcam.bench.compare import comparable, load
+from streamcam.bench.compare import check_comparable, load
 
-from . import runs
+from . import bench_helpers as runs
 
 
 @dataclass(frozen=True)
 class Run:
-    said: dict[str, Any]
-    told: str
+    report: dict[str, Any]
+    log: str
     plot: Path
     saved: Path
 
@@ -33,21 +33,21 @@ def run(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("bench")
     plot, saved = folder / "bench.png", folder / "bench.json"
     sizes = ["--frames", "8", "--repeats", "1", "--batch", "2", "--precision", "float32", "--device", "cpu"]
-    process = runs.bench(clip, *sizes, "--json", "--plot", plot, "--save", saved)
+    process = runs.start_bench(clip, *sizes, "--json", "--plot", plot, "--save", saved)
     out, err = process.communicate(timeout=220)
     assert process.returncode == 0, err
     assert out.count("\n") == 1
     return Run(json.loads(out), err, plot, saved)
 
 
-def rows(run: Run, **wanted: Any) -> list[dict[str, Any]]:
-    return [row for row in run.said["rows"] if all(row[name] == value for name, value in wanted.items())]
+def rows(run: Run, **criteria: Any) -> list[dict[str, Any]]:
+    return [row for row in run.report["rows"] if all(row[name] == value for name, value in criteria.items())]
 
 
 def test_each_stage_is_measured(run: Run) -> None:
     good = rows(run, error="")
     stages = [row["stage"] for row in good if row["stage"] != "forward"]
-    assert sorted(stages) == ["decode", "draw", "encode", "encode_plain", "model", "transcode", "whole"]
+    assert sorted(stages) == ["decode", "draw", "encode", "encode_source", "model", "transcode", "end_to_end"]
     assert any(row["precision"] == "float32" for row in good if row["stage"] == "forward")
     for row in good:
         assert len(row["wall"]) == len(row["cpu"]) == 1
@@ -60,12 +60,12 @@ def test_each_stage_is_measured(run: Run) -> None:
 
 
 def test_latency_is_that_of_a_frame_among_others(run: Run) -> None:
-    (whole,) = rows(run, stage="whole", device="cpu")
+    (whole,) = rows(run, stage="end_to_end", device="cpu")
     assert 0 < whole["latency_p50"] <= whole["latency_p99"] < 8 * whole["wall_seconds"] + 1e-3
 
 
 def test_the_verdict_follows_from_the_cases(run: Run) -> None:
-    (verdict,) = run.said["verdicts"]
+    (analysis,) = run.report["verdicts"]
     alone = {row["stage"]: row for row in rows(run, error="") if row["stage"] != "forward"}
     speeds = {
         "decode": alone["decode"]["fps"],
@@ -73,39 +73,39 @@ def test_the_verdict_follows_from_the_cases(run: Run) -> None:
         "draw": alone["draw"]["fps"],
         "encode": alone["encode"]["fps"],
     }
-    assert verdict["fps"] == pytest.approx(speeds)
-    assert verdict["bottleneck"] == min(speeds, key=lambda part: speeds[part])
+    assert analysis["fps"] == pytest.approx(speeds)
+    assert analysis["bottleneck"] == min(speeds, key=lambda part: speeds[part])
     forward = min(row["cpu_seconds"] for row in rows(run, stage="forward", error=""))
     bound = alone["transcode"]["cpu_seconds"] + forward
-    assert verdict["bound_cpu"] == pytest.approx(bound)
-    assert verdict["bound_wall"] == pytest.approx(bound / run.said["machine"]["cores"])
-    assert verdict["cpu_over_bound"] == pytest.approx(alone["whole"]["cpu_seconds"] / bound)
+    assert analysis["bound_cpu"] == pytest.approx(bound)
+    assert analysis["bound_wall"] == pytest.approx(bound / run.report["machine"]["cores"])
+    assert analysis["cpu_over_bound"] == pytest.approx(alone["end_to_end"]["cpu_seconds"] / bound)
 
 
 def test_everything_else_goes_to_stderr(run: Run) -> None:
-    assert "cases of 8 frames, 1 + 1 times each" in run.told
-    assert "end to end, cpu, batch 2:" in run.told
-    assert "Traceback" not in run.told
+    assert "cases of 8 frames, 1 + 1 times each" in run.log
+    assert "end to end, cpu, batch 2:" in run.log
+    assert "Traceback" not in run.log
 
 
 def test_the_plot_is_a_picture(run: Run) -> None:
-    with Image.open(run.plot) as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 300
-        assert np.asarray(picture.convert("L")).std() > 10
+    with Image.open(run.plot) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
+        assert np.asarray(image.convert("L")).std() > 10
 
 
 def test_what_is_saved_is_what_was_said(run: Run) -> None:
-    assert json.loads(run.saved.read_text()) == run.said
+    assert json.loads(run.saved.read_text()) == run.report
     saved = load(run.saved)
-    assert json.loads(json.dumps(saved.as_dict())) == run.said
-    comparable(saved, saved)
+    assert json.loads(json.dumps(saved.as_dict())) == run.report
+    check_comparable(saved, saved)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_child_and_leaves_nothing(clip: Path, tmp_path: Path, number: signal.Signals) -> None:
     small = ["--model", "tests.road.models:brightness", "--batch", "8", "--frames", "20000", "--precision", "float32"]
-    process = runs.bench(clip, *small, env={**os.environ, "TMPDIR": str(tmp_path)})
+    process = runs.start_bench(clip, *small, env={**os.environ, "TMPDIR": str(tmp_path)})
     try:
         assert process.stderr is not None
         assert "cases of 20000 frames" in process.stderr.readline() + process.stderr.readline()
@@ -117,16 +117,16 @@ def test_a_signal_ends_the_child_and_leaves_nothing(clip: Path, tmp_path: Path, 
         assert list(tmp_path.iterdir()) == []
         beat = threading.Event()
         for _ in range(100):
-            if not _named(str(tmp_path)):
+            if not _processes_with(str(tmp_path)):
                 break
             beat.wait(0.1)
-        assert _named(str(tmp_path)) == []
+        assert _processes_with(str(tmp_path)) == []
     finally:
         process.kill()
         process.communicate()
 
 
-def _named(text: str) -> list[str]:
+def _processes_with(text: str) -> list[str]:
     """Command lines of processes with this in them."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):

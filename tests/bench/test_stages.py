@@ -10,13 +10,13 @@ import av
 import numpy as np
 import pytest
 
-from streamcam.bench.case import Case
 from streamcam.bench.stages import STAGES
-from tests.media import picture, planes, write_clip, write_image
+from streamcam.bench.worker import Case
+from tests.media_helpers import gradient_frame, planes, write_clip, write_image
 
 
 def odd_clip(folder: Path) -> Path:
-    frames = [picture(161, 97, index).reformat(format="yuv444p") for index in range(4)]
+    frames = [gradient_frame(161, 97, index).reformat(format="yuv444p") for index in range(4)]
     return write_clip(folder / "odd.mp4", frames, options={"qp": "0"})
 
 
@@ -27,11 +27,11 @@ def odd_image(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [odd_clip, odd_image])
-@pytest.mark.parametrize("stage", ["transcode", "encode_plain"])
+@pytest.mark.parametrize("stage", ["transcode", "encode_source"])
 def test_odd_pictures_are_encoded_as_large_as_drawn_ones(
     tmp_path: Path, make: Callable[[Path], Path], stage: Any
 ) -> None:
-    case = Case(stage=stage, clip=str(make(tmp_path)), frames=4, repeats=1, work=str(tmp_path), options={"crf": 1})
+    case = Case(stage=stage, clip=str(make(tmp_path)), frames=4, repeats=1, work_dir=str(tmp_path), options={"crf": 1})
     report = STAGES[stage](case)
     assert len(report["wall"]) == 1
     with av.open(str(tmp_path / f"{stage}.mp4")) as container:

@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from streamcam.cli.app import app
-from tests.road import clips
+from tests.pipeline import clips
 
 SMALL = ["--model", "tests.road.models:brightness", "--preprocess", "none"]
 
@@ -33,32 +33,32 @@ def one_line(text: str) -> str:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
-    pictures = [np.kron(rng.integers(0, 256, (6, 8, 3), np.uint8), np.ones((16, 16, 1), np.uint8)) for _ in range(12)]
-    return clips.write(tmp_path_factory.mktemp("cli") / "clip.mp4", pictures)
+    frames = [np.kron(rng.integers(0, 256, (6, 8, 3), np.uint8), np.ones((16, 16, 1), np.uint8)) for _ in range(12)]
+    return clips.write_clip(tmp_path_factory.mktemp("cli") / "clip.mp4", frames)
 
 
 def test_json_is_one_object_with_what_the_contract_names(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     result = cli("process", clip, "-o", out, *SMALL, "--every", 3, "--precision", "float32", "--json")
     assert result.exit_code == 0, result.output
-    said = json.loads(one_line(result.stdout))
-    assert said["input"].endswith("clip.mp4")
-    assert said["output"] == str(out)
-    counts = {key: said[f"frames_{key}"] for key in ("in", "out", "skipped", "explained", "held")}
+    report = json.loads(one_line(result.stdout))
+    assert report["input"].endswith("clip.mp4")
+    assert report["output"] == str(out)
+    counts = {key: report[f"frames_{key}"] for key in ("in", "out", "skipped", "explained", "held")}
     assert counts == {"in": 12, "out": 12, "skipped": 0, "explained": 4, "held": 8}
-    assert set(said["stage_seconds"]) == {"decode", "model", "draw", "encode"}
-    assert all(seconds > 0 for seconds in said["stage_seconds"].values())
-    assert said["fps"] == pytest.approx(12 / said["wall_seconds"], rel=0.05)
-    assert (said["method"], said["layer"], said["precision"], said["device"]) == (
+    assert set(report["stage_seconds"]) == {"decode", "model", "draw", "encode"}
+    assert all(seconds > 0 for seconds in report["stage_seconds"].values())
+    assert report["fps"] == pytest.approx(12 / report["wall_seconds"], rel=0.05)
+    assert (report["method"], report["layer"], report["precision"], report["device"]) == (
         "gradcam",
         "evidence",
         "float32",
         "cpu",
     )
-    assert said["batch"] == 2  # 8 frames a batch, of which every third is explained
-    assert said["model"] == "tests.road.models:brightness"
+    assert report["batch"] == 2  # 8 frames a batch, of which every third is explained
+    assert report["model"] == "tests.road.models:brightness"
     assert "target layer evidence" in result.stderr
-    assert len(clips.read(out)) == 12
+    assert len(clips.read_rgb(out)) == 12
 
 
 @pytest.mark.parametrize("first", ["a.mp4", "a.gradcam.mp4"])
@@ -98,7 +98,7 @@ def test_an_existing_output_is_left_alone(clip: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert out.read_text() == "precious"  # nothing to replace it with yet
     assert cli("process", clip, "-o", out, *SMALL, "--overwrite").exit_code == 0
-    assert len(clips.read(out)) == 12
+    assert len(clips.read_rgb(out)) == 12
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(
         (["x", "--every", "two"], "1 or more, a whole number, or auto"),
         (["x", "--every", "0"], "auto"),
         (["x", "--every", "-3"], "auto"),
-        (["x", "--every", "auto", "--change", "14"], "0 to 1"),
-        (["x", "--between", "nothing"], "linear"),
+        (["x", "--every", "auto", "--change-threshold", "14"], "0 to 1"),
+        (["x", "--interpolation", "nothing"], "linear"),
         (["x", "--preset", "veryfsat", "{clip}"], "veryfast"),
         (["x", "y", "-o", "z.mp4"], "folder"),
         ([""], "empty"),
@@ -154,7 +154,7 @@ def test_a_wrong_value_is_one_line_and_exit_code_2(clip: Path, tmp_path: Path, a
 
 
 @pytest.mark.parametrize(
-    "arguments", [["process"], ["process", "x", "--nonsense"], ["process", "x", "--change", "much"]]
+    "arguments", [["process"], ["process", "x", "--nonsense"], ["process", "x", "--change-threshold", "much"]]
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     result = cli(*arguments)
@@ -171,9 +171,9 @@ def test_several_inputs_go_on_after_a_broken_one(clip: Path, tmp_path: Path) -> 
     results = tmp_path / "results"
     result = cli("process", inputs, "-o", f"{results}/", *SMALL, "--json")
     assert result.exit_code == 1
-    said = json.loads(one_line(result.stdout))
-    assert [Path(done["output"]).name for done in said["results"]] == ["a.gradcam.mp4", "c.gradcam.mp4"]
-    assert [failed["input"] for failed in said["failed"]] == ["b.mp4"]
+    report = json.loads(one_line(result.stdout))
+    assert [Path(done["output"]).name for done in report["results"]] == ["a.gradcam.mp4", "c.gradcam.mp4"]
+    assert [failed["input"] for failed in report["failed"]] == ["b.mp4"]
     assert result.stderr.count("target layer") == 1
     assert sum("b.mp4" in line for line in result.stderr.splitlines()) == 1
     assert "should not" not in result.stderr
@@ -190,7 +190,7 @@ def test_an_image_becomes_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
     sample = Path(__file__).parents[2] / "samples" / "coffee.png"
     assert cli("process", sample, *SMALL, "-q").exit_code == 0
-    assert clips.read(tmp_path / "coffee.gradcam.png")[0].shape == clips.read(sample)[0].shape
+    assert clips.read_rgb(tmp_path / "coffee.gradcam.png")[0].shape == clips.read_rgb(sample)[0].shape
 
 
 def test_an_image_keeps_its_odd_sides(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_image_keeps_its_odd_sides(tmp_path: Path) -> None:
     for layout, width in (("overlay", 51), ("side-by-side", 103)):
         out = tmp_path / f"{layout}.png"
         assert cli("process", odd, "-o", out, *SMALL, "-q", "--layout", layout).exit_code == 0
-        assert clips.read(out)[0].shape == (33, width, 3)
+        assert clips.read_rgb(out)[0].shape == (33, width, 3)
 
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".mp4", "x" * 300 + ".mp4"])
@@ -256,7 +256,7 @@ def test_doctor_in_json() -> None:
     assert found["drawing"].startswith(("compiled", "NumPy"))
 
 
-def fresh(code: str) -> Any:
+def run_in_new_process(code: str) -> Any:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
@@ -267,7 +267,7 @@ from typer.testing import CliRunner
 assert CliRunner().invoke(streamcam.cli.app.app, ["process", "--help"]).exit_code == 0
 print(sorted({"tensorflow", "keras", "av", "cv2", "numpy"} & set(sys.modules)))
 """
-    assert fresh(code).strip() == "[]"
+    assert run_in_new_process(code).strip() == "[]"
 
 
 def test_a_missing_input_is_told_before_tensorflow_is_loaded() -> None:
@@ -277,7 +277,7 @@ from typer.testing import CliRunner
 assert CliRunner().invoke(streamcam.cli.app.app, ["process", "missing.mp4"]).exit_code == 1
 print("tensorflow" in sys.modules)
 """
-    assert fresh(code).strip() == "False"
+    assert run_in_new_process(code).strip() == "False"
 
 
 def test_the_public_list_is_exact() -> None:
@@ -287,7 +287,7 @@ for name in streamcam.__all__:
     assert getattr(streamcam, name).__name__ == name
 print(" ".join(streamcam.__all__))
 """
-    assert fresh(code).split() == [
+    assert run_in_new_process(code).split() == [
         "DeviceError", "Explainer", "Explanation", "LayerError", "MethodError", "ModelError", "OptionError",
         "SinkError", "SourceError",
         "StreamcamError", "Summary", "TargetError", "process",

@@ -20,12 +20,12 @@ import av.error
 import numpy as np
 import pytest
 
-from streamcam.cli.reporting import reported, understood
-from streamcam.config import make_job
+from streamcam.cli.errors import handle_errors, to_streamcam_error
+from streamcam.options import make_job
 from streamcam.pipeline import Interrupted
 from streamcam.pipeline import run as run_job
 from streamcam.sinks.video import VideoSink
-from tests.road import clips
+from tests.pipeline import clips
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 6000
@@ -38,7 +38,7 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (64, 96, 3), np.uint8) for _ in range(8)]
     path = tmp_path_factory.mktemp("endings") / "clip.mp4"
-    return clips.write(path, (noise[n % 8] for n in range(FRAMES)))
+    return clips.write_clip(path, (noise[n % 8] for n in range(FRAMES)))
 
 
 class Run:
@@ -69,7 +69,7 @@ class Run:
         return self.process.returncode, out, err
 
 
-def _on_its_terminal() -> None:
+def _own_terminal() -> None:
     """Makes standard input this process's terminal, whose end it hears of."""
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -90,10 +90,10 @@ def test_an_interrupted_run_leaves_a_playable_file(run: Run, number: signal.Sign
     code, out, err = run.finish()
     assert code == 130, err
     assert "Traceback" not in err
-    said = json.loads(out)
-    assert said["interrupted"]
-    frames = clips.read(run.out)
-    assert FRAMES > len(frames) == said["frames_out"] > 10
+    report = json.loads(out)
+    assert report["interrupted"]
+    frames = clips.read_rgb(run.out)
+    assert FRAMES > len(frames) == report["frames_out"] > 10
     data = run.out.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
     assert sorted(path.name for path in run.out.parent.iterdir()) == ["out.mp4"]
@@ -102,7 +102,7 @@ def test_an_interrupted_run_leaves_a_playable_file(run: Run, number: signal.Sign
 def test_a_run_whose_terminal_is_gone_leaves_a_playable_file(long_clip: Path, tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     out = tmp_path / "out.mp4"
-    run = Run(long_clip, out, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_on_its_terminal)
+    run = Run(long_clip, out, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_own_terminal)
     os.close(theirs)
     try:
         run.wait_for(300_000)
@@ -111,7 +111,7 @@ def test_a_run_whose_terminal_is_gone_leaves_a_playable_file(long_clip: Path, tm
     finally:
         run.process.kill()
         run.process.wait()
-    assert FRAMES > len(clips.read(out)) > 10
+    assert FRAMES > len(clips.read_rgb(out)) > 10
     data = out.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
@@ -120,7 +120,7 @@ def test_a_run_whose_terminal_is_gone_leaves_a_playable_file(long_clip: Path, tm
 def test_a_hangup_that_nohup_has_ignored_stays_so(ignored: bool) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
-        during = reported(lambda: signal.getsignal(signal.SIGHUP))()
+        during = handle_errors(lambda: signal.getsignal(signal.SIGHUP))()
         after = signal.getsignal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -129,8 +129,8 @@ def test_a_hangup_that_nohup_has_ignored_stays_so(ignored: bool) -> None:
 
 
 def test_what_ffmpeg_says_is_not_taken_for_standard_output() -> None:
-    assert "standard output: full" in str(understood(OSError(28, "full")))
-    assert "should not have happened: OSError" in str(understood(av.error.OSError(95, "not supported")))
+    assert "standard output: full" in str(to_streamcam_error(OSError(28, "full")))
+    assert "should not have happened: OSError" in str(to_streamcam_error(av.error.OSError(95, "not supported")))
 
 
 def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
@@ -138,17 +138,17 @@ def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
 ) -> None:
     encode = VideoSink._encode
 
-    def interrupted(self: VideoSink, picture: Any, pts: int) -> None:
-        encode(self, picture, pts)
-        if self.frames == 20:
+    def interrupt(self: VideoSink, frame: Any, pts: int) -> None:
+        encode(self, frame, pts)
+        if self.num_frames == 20:
             _thread.interrupt_main()
 
-    monkeypatch.setattr(VideoSink, "_encode", interrupted)
+    monkeypatch.setattr(VideoSink, "_encode_jpeg", interrupt)
     out = tmp_path / "out.mp4"
     with pytest.raises(Interrupted) as stop:
         run_job(make_job(str(long_clip), str(out), model=SMALL[1], preprocess="none", precision="float32"))
-    said = stop.value.summary
-    assert len(clips.read(out)) == said.frames_out == said.frames_explained > 20
+    report = stop.value.summary
+    assert len(clips.read_rgb(out)) == report.frames_out == report.frames_explained > 20
 
 
 def test_a_killed_run_leaves_its_closed_fragments_playable(run: Run) -> None:

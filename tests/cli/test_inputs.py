@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamcam.cli.inputs import expand, outputs
+from streamcam.cli.inputs import expand_inputs, output_paths
 from streamcam.errors import OptionError, SourceError
 
 
@@ -20,29 +20,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_gives_its_media_and_not_our_own_results(folder: Path) -> None:
-    found = expand([str(folder)], ["gradcam"])
+    found = expand_inputs([str(folder)], ["gradcam"])
     assert [Path(p).name for p in found] == ["a.MKV", "b.mp4", "d.png", "e.mov"]
 
 
 def test_a_glob_gives_what_it_matches(folder: Path) -> None:
-    assert expand(["*.m[po]?"], ["gradcam"]) == ["b.gradcam.mp4", "b.mp4", "e.mov"]
+    assert expand_inputs(["*.m[po]?"], ["gradcam"]) == ["b.gradcam.mp4", "b.mp4", "e.mov"]
 
 
 def test_each_input_once_and_urls_as_they_are(folder: Path) -> None:
     given = ["b.mp4", "http://example.com/x.mp4?y=*", "b.mp4", "missing.mp4"]
-    assert expand(given, ["gradcam"]) == ["b.mp4", "http://example.com/x.mp4?y=*", "missing.mp4"]
+    assert expand_inputs(given, ["gradcam"]) == ["b.mp4", "http://example.com/x.mp4?y=*", "missing.mp4"]
 
 
 def test_a_file_whose_name_looks_like_a_glob(folder: Path) -> None:
     (folder / "odd[1].mp4").touch()
-    assert expand(["odd[1].mp4"], ["gradcam"]) == ["odd[1].mp4"]
+    assert expand_inputs(["odd[1].mp4"], ["gradcam"]) == ["odd[1].mp4"]
 
 
 @pytest.mark.parametrize("argument", ["*.avi", "empty"])
 def test_nothing_there_is_said(folder: Path, argument: str) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(SourceError, match="no"):
-        expand([argument], ["gradcam"])
+        expand_inputs([argument], ["gradcam"])
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,19 @@ def test_nothing_there_is_said(folder: Path, argument: str) -> None:
     ],
 )
 def test_default_names(inputs: list[str], expected: list[str]) -> None:
-    assert [str(path) for path in outputs(inputs, None, "gradcam")] == expected
+    assert [str(path) for path in output_paths(inputs, None, "gradcam")] == expected
 
 
 def test_output_is_a_file_for_one_and_a_folder_for_several(folder: Path) -> None:
-    assert outputs(["a.mp4"], "x.mkv", "gradcam") == [Path("x.mkv")]
-    assert outputs(["a.mp4"], str(folder), "gradcam") == [folder / "a.gradcam.mp4"]
-    assert outputs(["a.mp4", "b.mp4"], f"{folder}/new/", "gradcam") == [folder / f"new/{n}.gradcam.mp4" for n in "ab"]
+    assert output_paths(["a.mp4"], "x.mkv", "gradcam") == [Path("x.mkv")]
+    assert output_paths(["a.mp4"], str(folder), "gradcam") == [folder / "a.gradcam.mp4"]
+    assert output_paths(["a.mp4", "b.mp4"], f"{folder}/new/", "gradcam") == [
+        folder / f"new/{n}.gradcam.mp4" for n in "ab"
+    ]
     with pytest.raises(OptionError, match="2 inputs"):
-        outputs(["a.mp4", "b.mp4"], "x.mp4", "gradcam")
+        output_paths(["a.mp4", "b.mp4"], "x.mp4", "gradcam")
 
 
 def test_two_inputs_never_become_one_file() -> None:
     with pytest.raises(OptionError, match="2 inputs would become"):
-        outputs(["x/a.mp4", "y/a.mp4"], None, "gradcam")
+        output_paths(["x/a.mp4", "y/a.mp4"], None, "gradcam")

@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from streamcam.cli.app import app
-from tests.media import picture
+from tests.media_helpers import gradient_frame
 from tests.rtsp_server import RtspServer, free_port, refusing
 
 ROOT = Path(__file__).parents[2]
@@ -31,27 +31,27 @@ def cli(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["live", *map(str, arguments), *SMALL])
 
 
-def refused(result: Result, code: int = 1) -> str:
+def assert_refused(result: Result, code: int = 1) -> str:
     """The one line of a command that could not be carried out."""
     assert result.exit_code == code, result.output
     line = result.stderr.strip().splitlines()[-1]
     assert "Traceback" not in result.output
     assert line.startswith("streamcam: ")
-    assert sum(told.startswith("streamcam: ") for told in result.stderr.splitlines()) == 1
+    assert sum(text.startswith("streamcam: ") for text in result.stderr.splitlines()) == 1
     return line
 
 
 def test_json_names_what_the_contract_names() -> None:
     result = cli("one=" + PATTERN, "two=" + PATTERN, "--http", "off", "--duration", "6s", "--json")
     assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout)
+    report = json.loads(result.stdout)
     names = ("frames_in", "frames_shown", "frames_explained", "frames_dropped", "reconnects")
-    assert all(said[name] == sum(source[name] for source in said["sources"]) for name in names)
-    assert [source["name"] for source in said["sources"]] == ["one", "two"]
-    for ages in (said["age_ms"], *(source["age_ms"] for source in said["sources"])):
-        assert set(ages) == {"p50", "p99", "max"}
-    assert said["frames_in"] > 50
-    assert said["interrupted"] is False
+    assert all(report[name] == sum(source[name] for source in report["sources"]) for name in names)
+    assert [source["name"] for source in report["sources"]] == ["one", "two"]
+    for latencies in (report["latency_ms"], *(source["latency_ms"] for source in report["sources"])):
+        assert set(latencies) == {"p50", "p99", "max"}
+    assert report["frames_in"] > 50
+    assert report["interrupted"] is False
 
 
 def test_without_json_there_is_a_line_a_camera() -> None:
@@ -63,20 +63,20 @@ def test_without_json_there_is_a_line_a_camera() -> None:
 
 
 def test_what_is_no_source() -> None:
-    assert "gopher" in refused(cli("gopher://here/cam", "--http", "off"))
-    assert "nowhere.mp4" in refused(cli("nowhere.mp4", "--http", "off"))
-    assert "webcam:77" in refused(cli("webcam:77", "--http", "off"))
+    assert "gopher" in assert_refused(cli("gopher://here/cam", "--http", "off"))
+    assert "nowhere.mp4" in assert_refused(cli("nowhere.mp4", "--http", "off"))
+    assert "webcam:77" in assert_refused(cli("webcam:77", "--http", "off"))
 
 
 def test_a_refused_port() -> None:
-    line = refused(cli(f"rtsp://me:secret@127.0.0.1:{free_port()}/cam", "--http", "off"))
+    line = assert_refused(cli(f"rtsp://me:secret@127.0.0.1:{free_port()}/cam", "--http", "off"))
     assert "cannot be reached" in line
     assert "secret" not in line
 
 
 def test_a_wrong_login() -> None:
     with refusing("401 Unauthorized", 'WWW-Authenticate: Basic realm="cam"') as port:
-        line = refused(cli(f"rtsp://me:secret@127.0.0.1:{port}/cam", "--http", "off"))
+        line = assert_refused(cli(f"rtsp://me:secret@127.0.0.1:{port}/cam", "--http", "off"))
     assert "login" in line
     assert "secret" not in line
 
@@ -84,7 +84,9 @@ def test_a_wrong_login() -> None:
 def test_a_mute_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
-        line = refused(cli(f"rtsp://127.0.0.1:{listener.getsockname()[1]}/cam", "--http", "off", "--timeout", "1"))
+        line = assert_refused(
+            cli(f"rtsp://127.0.0.1:{listener.getsockname()[1]}/cam", "--http", "off", "--timeout", "1")
+        )
         assert time.monotonic() - began < 30
     assert "did not answer within 1 s" in line
 
@@ -92,11 +94,11 @@ def test_a_mute_server() -> None:
 def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        assert str(port) in refused(cli(PATTERN, "--http", port))
+        assert str(port) in assert_refused(cli(PATTERN, "--http", port))
 
 
 def test_a_missing_token() -> None:
-    assert "--token" in refused(cli(PATTERN, "--http", f"0.0.0.0:{free_port()}"))
+    assert "--token" in assert_refused(cli(PATTERN, "--http", f"0.0.0.0:{free_port()}"))
 
 
 @pytest.mark.parametrize(
@@ -108,41 +110,41 @@ def test_a_missing_token() -> None:
         ["--reconnect", "-1"],
         ["--duration", "soon"],
         ["--duration", "0"],
-        ["--max-age", "0"],
-        ["--explain-fps", "-1"],
+        ["--max-latency", "0"],
+        ["--max-explain-fps", "-1"],
         ["--json", "--to", "-"],
-        ["--to", "-", "--to", "raw:-"],
+        ["--to", "-", "--to", "y4m:-"],
         ["--alpha", "3"],
         ["--to", ""],
-        ["--segment", "0", "--to", "out.mp4"],
-        ["--segment", "10m"],
+        ["--segment-time", "0", "--to", "out.mp4"],
+        ["--segment-time", "10m"],
     ],
 )
 def test_values_that_cannot_be_used(arguments: list[str]) -> None:
-    refused(cli(PATTERN, *arguments), code=2)
+    assert_refused(cli(PATTERN, *arguments), code=2)
 
 
 def test_names_and_places() -> None:
-    assert "same --to" in refused(cli(PATTERN, "--to", "a.mp4", "--to", "a.mp4"), code=2)
-    assert "same --to" in refused(cli(PATTERN, "--to", "a.mp4", "--to", "./a.mp4", "--duration", "1"), code=2)
-    assert "same --to" in refused(
+    assert "same --to" in assert_refused(cli(PATTERN, "--to", "a.mp4", "--to", "a.mp4"), code=2)
+    assert "same --to" in assert_refused(cli(PATTERN, "--to", "a.mp4", "--to", "./a.mp4", "--duration", "1"), code=2)
+    assert "same --to" in assert_refused(
         cli(PATTERN, "--to", "a.m3u8", "--to", Path("a.m3u8").resolve(), "--duration", "1"), code=2
     )
-    assert "same --to" in refused(
+    assert "same --to" in assert_refused(
         cli("b=" + PATTERN, "--to", "{camera}.mp4", "--to", "b.mp4", "--duration", "1"), code=2
     )
-    assert "SOURCE is empty" in refused(cli(""), code=2)
-    assert "{camera}" in refused(cli(PATTERN, PATTERN, "--to", "out.mp4"), code=2)
-    assert "same name" in refused(cli("a=" + PATTERN, "a=" + PATTERN), code=2)
-    assert "a/b" in refused(cli(PATTERN, "--to", "a/b/out.mp4"))
-    assert ".xyz" in refused(cli(PATTERN, "--to", "out.xyz"))
+    assert "SOURCE is empty" in assert_refused(cli(""), code=2)
+    assert "{camera}" in assert_refused(cli(PATTERN, PATTERN, "--to", "out.mp4"), code=2)
+    assert "same name" in assert_refused(cli("a=" + PATTERN, "a=" + PATTERN), code=2)
+    assert "a/b" in assert_refused(cli(PATTERN, "--to", "a/b/out.mp4"))
+    assert ".xyz" in assert_refused(cli(PATTERN, "--to", "out.xyz"))
 
 
 def test_two_outputs_behind_one_link_are_one(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "here").symlink_to(tmp_path / "there")
     places = ("--to", tmp_path / "there" / "a.mp4", "--to", tmp_path / "here" / "a.mp4")
-    assert "same --to" in refused(cli(PATTERN, *places, "--duration", "1"), code=2)
+    assert "same --to" in assert_refused(cli(PATTERN, *places, "--duration", "1"), code=2)
 
 
 @pytest.mark.parametrize("to", ["in.mp4", "./in.mp4", "link.mp4", "{camera}.mp4"])
@@ -151,7 +153,7 @@ def test_an_input_is_no_output(clip: Path, tmp_path: Path, to: str, scheme: str)
     mine = tmp_path / "in.mp4"
     mine.write_bytes(clip.read_bytes())
     (tmp_path / "link.mp4").symlink_to(mine)
-    line = refused(cli(f"in={scheme}{mine}", "--to", f"{tmp_path}/{to}", "--overwrite"))
+    line = assert_refused(cli(f"in={scheme}{mine}", "--to", f"{tmp_path}/{to}", "--overwrite"))
     assert line.endswith("is the input itself; choose another name with --to")
     assert mine.read_bytes() == clip.read_bytes()
 
@@ -159,7 +161,7 @@ def test_an_input_is_no_output(clip: Path, tmp_path: Path, to: str, scheme: str)
 def test_the_input_of_another_camera_is_no_output_either(clip: Path, tmp_path: Path) -> None:
     mine = tmp_path / "in.mp4"
     mine.write_bytes(clip.read_bytes())
-    line = refused(
+    line = assert_refused(
         cli(f"in={PATTERN}", f"b={mine}", "--to", f"{tmp_path}/{{camera}}.mp4", "--overwrite", "--duration", "1")
     )
     assert "in.mp4 is the input itself" in line
@@ -172,10 +174,10 @@ def test_a_list_and_its_segments_are_no_input(tmp_path: Path, mine: str) -> None
         stream = out.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
         for index in range(10):
-            out.mux(stream.encode(picture(160, 96, index)))
+            out.mux(stream.encode(gradient_frame(160, 96, index)))
         out.mux(stream.encode())
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    line = refused(cli(tmp_path / mine, "--to", tmp_path / "live.m3u8", "--overwrite", "--http", "off"))
+    line = assert_refused(cli(tmp_path / mine, "--to", tmp_path / "live.m3u8", "--overwrite", "--http", "off"))
     assert f"{mine} is the input itself" in line
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -189,10 +191,10 @@ class Run:
             command, **({"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more)
         )
 
-    def until(self, true: Callable[[], Any]) -> None:
+    def wait_until(self, condition: Callable[[], Any]) -> None:
         beat = threading.Event()
         for _ in range(900):
-            if true():
+            if condition():
                 return
             assert self.process.poll() is None, self.process.communicate()
             beat.wait(0.1)
@@ -214,12 +216,12 @@ class Run:
 
 def test_what_fails_while_tensorflow_is_imported_is_told() -> None:
     run = Run("webcam:77", "--http", "off")
-    said, errors = run.process.communicate(timeout=120)
+    report, errors = run.process.communicate(timeout=120)
     assert run.process.returncode == 1
     assert "webcam:77" in errors
     run = Run(f"rtsp://127.0.0.1:{free_port()}/cam", "--http", "off")
-    said, errors = run.process.communicate(timeout=120)
-    assert (run.process.returncode, said) == (1, "")
+    report, errors = run.process.communicate(timeout=120)
+    assert (run.process.returncode, report) == (1, "")
     assert "cannot be reached" in errors
     assert len(errors.splitlines()) == 1
 
@@ -258,9 +260,9 @@ def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, numbe
     children = run.children()
     assert len(children) == 2
     run.process.send_signal(number)
-    said, errors = run.process.communicate(timeout=60)
+    report, errors = run.process.communicate(timeout=60)
     assert run.process.returncode == 130, errors
-    summary = json.loads(said)
+    summary = json.loads(report)
     assert summary["interrupted"] is True
     assert "Traceback" not in errors
     for path in (out, playlist):
@@ -273,9 +275,9 @@ def test_an_interrupted_run_whose_peer_is_lost_has_its_summary(start: Any) -> No
     run = start(PATTERN, "--to", f"rtsp://127.0.0.1:{free_port()}/cam", "--json")
     assert any("it is tried again" in line for line in run.process.stderr)
     run.process.send_signal(signal.SIGINT)
-    said, errors = run.process.communicate(timeout=60)
+    report, errors = run.process.communicate(timeout=60)
     assert run.process.returncode == 130, errors
-    (output,) = json.loads(said)["outputs"]
+    (output,) = json.loads(report)["outputs"]
     assert "127.0.0.1" in output["trouble"]
 
 
@@ -336,11 +338,11 @@ def test_a_camera_that_is_killed_frozen_and_comes_back_with_another_size(start: 
         run.until(lambda: camera().get("frames_explained", 0) > explained + 5)
         server.freeze()
         run.until(lambda: camera().get("state") == "lost")
-        server.thaw()
+        server.unfreeze()
         run.until(lambda: camera().get("state") == "live")
         assert camera()["reconnects"] == 2
         run.process.send_signal(signal.SIGINT)
-        said, _ = run.process.communicate(timeout=60)
-    assert json.loads(said)["reconnects"] == 2
+        report, _ = run.process.communicate(timeout=60)
+    assert json.loads(report)["reconnects"] == 2
     assert "Traceback" not in log.read_text()
     assert os.fspath(tmp_path) not in log.read_text()

@@ -11,19 +11,19 @@ import pytest
 
 from streamcam.methods import METHODS
 from tests.engine import models
-from tests.road import clips
+from tests.pipeline import clips
 
 from .test_commands import cli, one_line
 
 FUNCTIONAL = ["--model", "tests.engine.models:functional", "--preprocess", "0..1", "--precision", "float32"]
 
 
-def liked(logits: Any) -> Any:
+def first_logit(logits: Any) -> Any:
     """A target of the user's."""
     return logits[:, 0] + logits[:, 1]
 
 
-def disliked(logits: Any) -> Any:
+def second_logit(logits: Any) -> Any:
     """One that is no number for each picture."""
     return logits
 
@@ -31,27 +31,27 @@ def disliked(logits: Any) -> Any:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
-    return clips.write(
+    return clips.write_clip(
         tmp_path_factory.mktemp("methods") / "clip.mp4", [rng.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(3)]
     )
 
 
 def test_several_targets_are_drawn_in_panels_and_told(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
-    wanted = ["top", "1 - 0", f"{__name__}:liked"]
-    result = cli("process", clip, "-o", out, *FUNCTIONAL, *(a for t in wanted for a in ("--target", t)), "--json")
+    expected = ["top", "1 - 0", f"{__name__}:liked"]
+    result = cli("process", clip, "-o", out, *FUNCTIONAL, *(a for t in expected for a in ("--target", t)), "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(one_line(result.stdout))["targets"] == wanted
-    assert [frame.shape for frame in clips.read(out)] == [(96, 128, 3)] * 3
+    assert json.loads(one_line(result.stdout))["targets"] == expected
+    assert [frame.shape for frame in clips.read_rgb(out)] == [(96, 128, 3)] * 3
 
 
 def test_a_method_tells_how_good_its_maps_are(clip: Path, tmp_path: Path) -> None:
     method = ["--method", "integrated-gradients", "--param", "steps=4"]
     result = cli("process", clip, "-o", tmp_path / "out.mp4", *FUNCTIONAL, *method, "--json")
     assert result.exit_code == 0, result.output
-    said = json.loads(one_line(result.stdout))
-    assert said["layer"] == "input"
-    assert said["figures"]["completeness gap"] >= 0
+    report = json.loads(one_line(result.stdout))
+    assert report["layer"] == "input"
+    assert report["figures"]["completeness gap"] >= 0
     assert "integrated-gradients: completeness gap at most" in result.stderr
 
 
@@ -68,17 +68,17 @@ def test_a_method_of_the_users_names_the_output_by_its_function(
     monkeypatch.chdir(tmp_path)
     method = "tests.methods.test_contract:its_own"
     assert cli("process", clip, *FUNCTIONAL, "--method", method, "-q").exit_code == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.its_own.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.custom_method.mp4"]
 
 
 def test_a_second_input_is_fed(clip: Path, tmp_path: Path) -> None:
     model = ["--model", "tests.engine.models:two_inputs", "--preprocess", "0..1"]
-    result = cli("process", clip, "-o", tmp_path / "out.mp4", *model, "--feed", "numbers=[1, 2, 3, 4]")
+    result = cli("process", clip, "-o", tmp_path / "out.mp4", *model, "--extra-input", "numbers=[1, 2, 3, 4]")
     assert result.exit_code == 0, result.output
     result = cli("process", clip, "-o", tmp_path / "another.mp4", *model)
     assert result.exit_code == 1
-    assert "--feed numbers=VALUE" in one_line(result.stderr)
-    result = cli("layers", model[1], "--feed", "numbers=1", "--json")
+    assert "--extra-input numbers=VALUE" in one_line(result.stderr)
+    result = cli("layers", model[1], "--extra-input", "numbers=1", "--json")
     assert result.exit_code == 0, result.output
     auto = [layer for layer in json.loads(result.stdout)["layers"] if layer["auto"]]
     assert [(layer["path"], layer["grid"], layer["stride"]) for layer in auto] == [("last", [4, 6], [8, 8])]
@@ -91,10 +91,10 @@ def test_a_saved_model_folder_is_a_model(clip: Path, tmp_path: Path) -> None:
 
 
 def test_methods_lists_every_method_with_its_parameters() -> None:
-    told = json.loads(cli("methods", "--json").stdout)
-    assert list(told) == list(METHODS)
-    assert told["occlusion"]["parameters"] == {"patch": 0, "stride": 0, "fill": None}
-    assert all(entry["shows"] and entry["cost"] and entry["paper"] for entry in told.values())
+    report = json.loads(cli("methods", "--json").stdout)
+    assert list(report) == list(METHODS)
+    assert report["occlusion"]["parameters"] == {"patch": 0, "stride": 0, "fill": None}
+    assert all(entry["shows"] and entry["cost"] and entry["paper"] for entry in report.values())
     assert "Selvaraju" in cli("methods").stdout
 
 
@@ -107,11 +107,11 @@ def test_methods_lists_every_method_with_its_parameters() -> None:
         (["--method", "no.such.module:method"], 1, "no module no"),
         (["--target", "1 - 9"], 1, "0 to 4"),
         (["--target", "clas 3"], 1, "did you mean 'class 3'"),
-        (["--target", f"{__name__}:disliked"], 1, "disliked"),
+        (["--target", f"{__name__}:disliked"], 1, "second_logit"),
         (["--target", f"{__name__}:nothing"], 1, "no function 'nothing'"),
         (["--layer", "global_average_pooling2d"], 1, "layer"),
         (["--layer", "predictions"], 1, "after the pooling"),
-        (["--feed", "numbers=3"], 1, "input"),
+        (["--extra-input", "numbers=3"], 1, "input"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamcam.compose.caption import Captions
-from streamcam.frames import Evidence
+from streamcam.compose.caption import CaptionRenderer
+from streamcam.frames import Attribution
 
 ZEROS = np.zeros((7, 7))
 LONG = "sulphur-crested cockatoo, Kakatoe galerita, Cacatua galerita " * 3
@@ -18,11 +18,11 @@ def box(changed: np.ndarray) -> tuple[int, int, int, int]:
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
 @pytest.mark.parametrize("label", ["Samoyed", LONG, "日本語", "हिन्दी", "two\nlines", ""])
 @pytest.mark.parametrize("size", [(64, 36), (320, 180), (853, 481), (360, 640), (3840, 2160)])
-def test_a_plate_in_the_corner(studio, planes, size, label, pixel_format):
-    stage = studio(size, pixel_format)
-    grey = stage.picture(lambda k, _: 120 if k == 0 else 128)
-    drawn = stage.painter(caption=True).draw(stage.item(grey, ZEROS, 0.0, label=label))
-    plain = stage.painter(caption=False).draw(stage.item(grey, ZEROS, 0.0, label=label))
+def test_a_plate_in_the_corner(stage_type, planes, size, label, pixel_format):
+    stage = stage_type(size, pixel_format)
+    grey = stage.make_frame(lambda k, _: 120 if k == 0 else 128)
+    drawn = stage.renderer(caption=True).draw(stage.item(grey, ZEROS, 0.0, label=label))
+    plain = stage.renderer(caption=False).draw(stage.item(grey, ZEROS, 0.0, label=label))
     luma, before = planes(drawn)[0], planes(plain)[0]
     assert (before == 120).all()
     left, top, right, bottom = box(luma != before)
@@ -35,20 +35,20 @@ def test_a_plate_in_the_corner(studio, planes, size, label, pixel_format):
     assert luma[(top + bottom) // 2, left + 1] < 120
 
 
-def test_no_room_no_caption(studio, planes):
+def test_no_room_no_caption(stage_type, planes):
     for size in [(2, 2), (31, 200), (200, 31)]:
-        stage = studio(size)
-        picture = stage.noise()
+        stage = stage_type(size)
+        frame = stage.noise_frame()
         np.testing.assert_array_equal(
-            planes(stage.draw(picture, ZEROS, caption=True))[0], planes(stage.draw(picture, ZEROS, caption=False))[0]
+            planes(stage.draw(frame, ZEROS, caption=True))[0], planes(stage.draw(frame, ZEROS, caption=False))[0]
         )
-    smallest = studio((32, 32))
-    assert (planes(smallest.draw(smallest.picture(lambda *_: 120), ZEROS, caption=True))[0] != 120).any()
+    smallest = stage_type((32, 32))
+    assert (planes(smallest.draw(smallest.make_frame(lambda *_: 120), ZEROS, caption=True))[0] != 120).any()
 
 
-def test_white_is_white_and_the_plate_grey(studio, planes):
-    stage = studio((1280, 720))
-    green = stage.picture(lambda k, _: (150, 60, 60)[k])
+def test_white_is_white_and_the_plate_grey(stage_type, planes):
+    stage = stage_type((1280, 720))
+    green = stage.make_frame(lambda k, _: (150, 60, 60)[k])
     drawn = planes(stage.draw(green, ZEROS, 0.0, caption=True))
     text = drawn[0][:720:2, :1280:2] > 230
     assert text.any()
@@ -57,51 +57,57 @@ def test_white_is_white_and_the_plate_grey(studio, planes):
     assert np.abs(drawn[2][inner] - 128).max() <= 3
 
 
-def test_beside_the_original_the_caption_is_on_the_drawn_picture(studio, planes):
-    stage = studio((320, 180))
-    grey = stage.picture(lambda k, _: 120 if k == 0 else 128)
+def test_beside_the_original_the_caption_is_on_the_drawn_picture(stage_type, planes):
+    stage = stage_type((320, 180))
+    grey = stage.make_frame(lambda k, _: 120 if k == 0 else 128)
     luma = planes(stage.draw(grey, ZEROS, 0.0, layout="side-by-side", caption=True))[0]
     assert (luma[:, :320] == 120).all()
     assert (luma[:, 320:] != 120).any()
 
 
-def seen(label: str, probability: float | None, score: float = 1.0) -> Evidence:
-    return Evidence(np.zeros((1, 1), np.float32), label, score, probability)
+def class_line(label: str, probability: float | None, score: float = 1.0) -> Attribution:
+    return Attribution(np.zeros((1, 1), np.float32), label, score, probability)
 
 
-def test_a_target_that_is_no_class_shows_its_score(studio):
-    captions = Captions(studio().info, (640, 360), "gradcam")
-    plates = [captions.plate(seen("tabby − tiger cat", None, score)).paint.luma_keep for score in (2.31, -2.31, -0.5)]
+def test_a_target_that_is_no_class_shows_its_score(stage_type):
+    captions = CaptionRenderer(stage_type().info, (640, 360), "gradcam")
+    plates = [
+        captions.render(class_line("tabby − tiger cat", None, score)).blend_op.luma_keep
+        for score in (2.31, -2.31, -0.5)
+    ]
     assert len({plate.shape for plate in plates}) == 1
     assert not np.array_equal(plates[0], plates[1])
-    assert captions.plate(seen("tabby − tiger cat", None, 2.309)).paint.luma_keep is plates[0]
+    assert captions.render(class_line("tabby − tiger cat", None, 2.309)).blend_op.luma_keep is plates[0]
 
 
-def test_the_plate_keeps_its_width_while_the_percentage_changes(studio):
-    stage = studio((1280, 720))
-    captions = Captions(stage.info, (1280, 720), "gradcam · top_activation")
+def test_the_plate_keeps_its_width_while_the_percentage_changes(stage_type):
+    stage = stage_type((1280, 720))
+    captions = CaptionRenderer(stage.info, (1280, 720), "gradcam · top_activation")
     widths = {
-        captions.plate(seen("Egyptian cat, a cat of Egypt", p)).paint.luma_keep.shape for p in (0, 0.07, 0.5, 0.99)
+        captions.render(class_line("Egyptian cat, a cat of Egypt", p)).blend_op.luma_keep.shape
+        for p in (0, 0.07, 0.5, 0.99)
     }
     assert len(widths) == 1
 
 
-def test_different_words_are_different_plates(studio):
-    captions = Captions(studio().info, (320, 180), "gradcam · top_activation")
-    plates = [captions.plate(seen(*words)).paint.luma_keep for words in (("cat", 0.5), ("cat", 0.6), ("dog", 0.5))]
+def test_different_words_are_different_plates(stage_type):
+    captions = CaptionRenderer(stage_type().info, (320, 180), "gradcam · top_activation")
+    plates = [
+        captions.render(class_line(*words)).blend_op.luma_keep for words in (("cat", 0.5), ("cat", 0.6), ("dog", 0.5))
+    ]
     assert not np.array_equal(plates[0], plates[1])
     assert not np.array_equal(plates[0], plates[2])
 
 
-def test_a_plate_is_made_once_and_forgotten_in_the_end(studio):
-    captions = Captions(studio().info, (320, 180), "gradcam")
-    first = captions.plate(seen("cat", 0.501))
-    assert captions.plate(seen("cat", 0.499)) is first
+def test_a_plate_is_made_once_and_forgotten_in_the_end(stage_type):
+    captions = CaptionRenderer(stage_type().info, (320, 180), "gradcam")
+    first = captions.render(class_line("cat", 0.501))
+    assert captions.render(class_line("cat", 0.499)) is first
     for number in range(200):
-        captions.plate(seen(f"class {number}", 0.5))
-    assert captions.plate(seen("cat", 0.5)) is not first
+        captions.render(class_line(f"class {number}", 0.5))
+    assert captions.render(class_line("cat", 0.5)) is not first
 
 
-def test_a_long_method_or_layer_fits(studio):
-    captions = Captions(studio().info, (320, 180), "gradcam · " + "block_7/expand_" * 20)
-    assert captions.plate(seen("cat", 0.5)).paint.luma_keep.shape[1] <= 320
+def test_a_long_method_or_layer_fits(stage_type):
+    captions = CaptionRenderer(stage_type().info, (320, 180), "gradcam · " + "block_7/expand_" * 20)
+    assert captions.render(class_line("cat", 0.5)).blend_op.luma_keep.shape[1] <= 320

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from streamcam.models.backend import keras, tf
+from streamcam.tf import keras, tf
 
 L = keras.layers
 CLASSES = 5
 WIDTH, HEIGHT = 48, 32  # not square: a swap of the axes must show
-GRID = (HEIGHT // 8, WIDTH // 8)
+MAP_SIZE = (HEIGHT // 8, WIDTH // 8)
 
 
-def shaken(model: Any, seed: int = 0) -> Any:
+def randomize_weights(model: Any, seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
     for layer in model._flatten_layers():
         if isinstance(layer, L.BatchNormalization):
@@ -41,28 +41,30 @@ def features(x: Any) -> Any:
 def functional() -> Any:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.GlobalAveragePooling2D()(features(x))
-    return shaken(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
+    return randomize_weights(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
 
 
 def any_size() -> Any:
     x = inputs = keras.Input((None, None, 3))
     x = L.GlobalAveragePooling2D()(features(x))
-    return shaken(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
+    return randomize_weights(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
 
 
 def separate_softmax() -> Any:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.Dense(CLASSES, name="predictions")(L.GlobalAveragePooling2D()(features(x)))
-    return shaken(keras.Model(inputs, L.Softmax()(x)))
+    return randomize_weights(keras.Model(inputs, L.Softmax()(x)))
 
 
 def logits_only() -> Any:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
-    return shaken(keras.Model(inputs, L.Dense(CLASSES, name="predictions")(L.GlobalAveragePooling2D()(features(x)))))
+    return randomize_weights(
+        keras.Model(inputs, L.Dense(CLASSES, name="predictions")(L.GlobalAveragePooling2D()(features(x))))
+    )
 
 
 def sequential() -> Any:
-    return shaken(
+    return randomize_weights(
         keras.Sequential(
             [
                 keras.Input((HEIGHT, WIDTH, 3)),
@@ -75,12 +77,12 @@ def sequential() -> Any:
     )
 
 
-def nested() -> Any:
+def nested_model() -> Any:
     x = inside = keras.Input((HEIGHT, WIDTH, 3))
     backbone = keras.Model(inside, features(x), name="backbone")
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.GlobalAveragePooling2D()(backbone(x))
-    return shaken(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
+    return randomize_weights(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
 
 
 @keras.saving.register_keras_serializable("streamcam-tests")
@@ -97,16 +99,16 @@ class Subclassed(keras.Model):
         return tf.nn.softmax(self.predictions(self.pool(x)))
 
 
-def subclassed() -> Any:
+def subclassed_model() -> Any:
     model = Subclassed()
     model(np.zeros((1, HEIGHT, WIDTH, 3), np.float32))
-    return shaken(model)
+    return randomize_weights(model)
 
 
 def one_sigmoid() -> Any:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.GlobalAveragePooling2D()(features(x))
-    return shaken(keras.Model(inputs, L.Dense(1, activation="sigmoid", name="predictions")(x)))
+    return randomize_weights(keras.Model(inputs, L.Dense(1, activation="sigmoid", name="predictions")(x)))
 
 
 def nested_twice() -> Any:
@@ -116,7 +118,7 @@ def nested_twice() -> Any:
     middle = keras.Model(between, backbone(between), name="middle")
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.GlobalAveragePooling2D()(middle(inputs))
-    return shaken(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
+    return randomize_weights(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
 
 
 def two_inputs() -> Any:
@@ -125,22 +127,22 @@ def two_inputs() -> Any:
     x = L.GlobalAveragePooling2D()(features(image))
     x = L.Concatenate()([x, L.Dense(3)(numbers)])
     output = L.Dense(CLASSES, activation="softmax", name="predictions")(x)
-    return shaken(keras.Model({"image": image, "numbers": numbers}, output))
+    return randomize_weights(keras.Model({"image": image, "numbers": numbers}, output))
 
 
-def shared() -> Any:
+def shared_backbone() -> Any:
     """One convolution is used twice."""
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = features(inputs)
     again = L.Conv2D(12, 3, padding="same", activation="relu", name="again")
     x = L.GlobalAveragePooling2D()(again(again(x)))
-    return shaken(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
+    return randomize_weights(keras.Model(inputs, L.Dense(CLASSES, activation="softmax", name="predictions")(x)))
 
 
 def many_sigmoids() -> Any:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.GlobalAveragePooling2D()(features(x))
-    return shaken(keras.Model(inputs, L.Dense(CLASSES, activation="sigmoid", name="predictions")(x)))
+    return randomize_weights(keras.Model(inputs, L.Dense(CLASSES, activation="sigmoid", name="predictions")(x)))
 
 
 def mixed_precision() -> Any:
@@ -157,8 +159,8 @@ BUILDS: dict[str, Callable[[], Any]] = {
     "separate_softmax": separate_softmax,
     "logits_only": logits_only,
     "sequential": sequential,
-    "nested": nested,
-    "subclassed": subclassed,
+    "nested": nested_model,
+    "subclassed": subclassed_model,
     "one_sigmoid": one_sigmoid,
 }
 
@@ -166,7 +168,7 @@ EVERY_BUILD: dict[str, Callable[[], Any]] = {
     **BUILDS,
     "nested_twice": nested_twice,
     "two_inputs": two_inputs,
-    "shared": shared,
+    "shared": shared_backbone,
     "many_sigmoids": many_sigmoids,
     "mixed_precision": mixed_precision,
 }

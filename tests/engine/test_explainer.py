@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.config import ExplainOptions, ModelOptions
-from streamcam.engine.explainer import StreamExplainer, View
-from streamcam.engine.replica import Replica
+from streamcam.concurrency.group import StageTimer, batched
+from streamcam.engine.explainer import FrameExplainer, PreparedSource
+from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.errors import LayerError, MethodError, OptionError, SourceError, TargetError
-from streamcam.flow import StageClock, batched
-from streamcam.frames import Explained, Frame, SourceInfo
+from streamcam.frames import ExplainedFrame, Frame, SourceInfo
+from streamcam.options import ExplainOptions, ModelOptions
 
 from .models import HEIGHT, WIDTH
 
@@ -29,114 +29,120 @@ def info(**more: Any) -> SourceInfo:
 def frames(count: int, every: int = 1) -> Iterator[Frame]:
     pixels = np.random.default_rng(0).integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
     for n in range(count):
-        yield Frame(index=n, pts=n, picture=None, pixels=pixels[n] if n % every == 0 else None)  # type: ignore[arg-type]
+        yield Frame(index=n, pts=n, video_frame=None, model_input=pixels[n] if n % every == 0 else None)  # type: ignore[arg-type]
 
 
-def explained(explainer: StreamExplainer, view: View, items: Iterator[Frame], longest: int = 4) -> list[Explained]:
-    work = explainer.workers(view.replicas, StageClock())[0]
-    return list(explainer.explain(map(work, batched(items, 4, longest=longest))))
+def explain_frames(
+    explainer: FrameExplainer, view: PreparedSource, items: Iterator[Frame], longest: int = 4
+) -> list[ExplainedFrame]:
+    work = explainer.workers(view.replicas, StageTimer())[0]
+    return list(explainer.explain(map(work, batched(items, 4, max_length=longest))))
 
 
 @pytest.fixture(scope="module")
-def explainer() -> StreamExplainer:
-    return StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(batch=4))
+def explainer() -> FrameExplainer:
+    return FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(batch=4))
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 12])
-def test_every_frame_comes_out_in_order_and_is_its_own(explainer: StreamExplainer, count: int) -> None:
-    view = explainer.view(info())
-    out = explained(explainer, view, frames(count))
+def test_every_frame_comes_out_in_order_and_is_its_own(explainer: FrameExplainer, count: int) -> None:
+    view = explainer.prepare(info())
+    out = explain_frames(explainer, view, frames(count))
     assert [item.frame.index for item in out] == list(range(count))
     assert not any(item.held for item in out)
     for item, frame in zip(out, frames(count), strict=True):
-        assert frame.pixels is not None
-        (evidence,) = item.evidence
-        np.testing.assert_allclose(evidence.heatmap, view.kernel(frame.pixels[None]).maps[0, 0], atol=1e-6)
-        assert evidence.target is not None
-        assert evidence.label == explainer.info.labels[evidence.target]
-        assert item.top[0] == (evidence.target, pytest.approx(evidence.probability))
-        assert item.frame.pixels is None
+        assert frame.model_input is not None
+        (attribution,) = item.attributions
+        np.testing.assert_allclose(attribution.heatmap, view.executable(frame.model_input[None]).maps[0, 0], atol=1e-6)
+        assert attribution.class_index is not None
+        assert attribution.label == explainer.info.labels[attribution.class_index]
+        assert item.top[0] == (attribution.class_index, pytest.approx(attribution.probability))
+        assert item.frame.model_input is None
 
 
-def test_frames_in_between_hold_the_map_before_them(explainer: StreamExplainer) -> None:
-    view = explainer.view(info(), every=3)
-    out = explained(explainer, view, frames(10, every=3), longest=7)
+def test_frames_in_between_hold_the_map_before_them(explainer: FrameExplainer) -> None:
+    view = explainer.prepare(info(), every=3)
+    out = explain_frames(explainer, view, frames(10, every=3), longest=7)
     assert [item.frame.index for item in out] == list(range(10))
     assert [item.held for item in out] == [n % 3 != 0 for n in range(10)]
     for n, item in enumerate(out):
-        assert item.evidence is out[n - n % 3].evidence
+        assert item.attributions is out[n - n % 3].attributions
 
 
 def test_batches_are_bounded_both_ways() -> None:
-    sizes = [(len(b), sum(f.pixels is not None for f in b)) for b in batched(frames(20, every=2), 3, longest=8)]
+    sizes = [(len(b), sum(f.model_input is not None for f in b)) for b in batched(frames(20, every=2), 3, max_length=8)]
     assert sum(total for total, _ in sizes) == 20
     assert all(total <= 8 and seen <= 3 for total, seen in sizes)
-    sizes = [(len(b), sum(f.pixels is not None for f in b)) for b in batched(frames(20, every=19), 3, longest=8)]
+    sizes = [
+        (len(b), sum(f.model_input is not None for f in b)) for b in batched(frames(20, every=19), 3, max_length=8)
+    ]
     assert [total for total, _ in sizes] == [8, 8, 4]
 
 
 def test_what_was_read_before_an_error_still_goes_on() -> None:
     error = SourceError("broken")
 
-    def broken() -> Iterator[Frame]:
+    def broken_source() -> Iterator[Frame]:
         yield from frames(5)
         raise error
 
     seen: list[int] = []
     with pytest.raises(SourceError) as caught:
-        for batch in batched(broken(), 4, longest=4):
+        for batch in batched(broken_source(), 4, max_length=4):
             seen.extend(frame.index for frame in batch)
     assert caught.value is error
     assert seen == [0, 1, 2, 3, 4]
 
 
 def test_short_sources_and_strides_make_small_batches() -> None:
-    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions())
-    assert explainer.view(info(frames=1)).kernel.batch == 1
-    assert explainer.view(info(frames=1000), every=4).kernel.batch == 2
-    assert explainer.view(info(frames=500)).kernel.batch == 8
+    explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions())
+    assert explainer.prepare(info(frames=1)).executable.batch == 1
+    assert explainer.prepare(info(frames=1000), every=4).executable.batch == 2
+    assert explainer.prepare(info(frames=500)).executable.batch == 8
 
 
 @pytest.mark.parametrize(("build", "expected"), [("any_size", (288, 160)), ("functional", (WIDTH, HEIGHT))])
 def test_auto_fit_shows_the_whole_frame_in_its_own_shape_where_it_can(build: str, expected: tuple[int, int]) -> None:
-    explainer = StreamExplainer(ModelOptions(model=f"tests.engine.models:{build}"), ExplainOptions())
+    explainer = FrameExplainer(ModelOptions(model=f"tests.engine.models:{build}"), ExplainOptions())
     wide = replace(info(), width=1280, height=720)
     assert explainer.geometry(wide).input == explainer.geometry(wide).scaled == expected
 
 
 def test_pixels_that_are_not_square_are_seen_as_shown() -> None:
-    explainer = StreamExplainer(ModelOptions(model="tests.engine.models:any_size"), ExplainOptions())
+    explainer = FrameExplainer(ModelOptions(model="tests.engine.models:any_size"), ExplainOptions())
     anamorphic = replace(info(), width=720, height=576, pixel_aspect=Fraction(64, 45))
     assert explainer.geometry(anamorphic).input == (288, 160)
 
 
-def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: StreamExplainer) -> None:
-    view = explainer.view(info())
+def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: FrameExplainer) -> None:
+    view = explainer.prepare(info())
 
-    def broken(images: Any) -> list[Any]:
-        classes, scores, *rest, maps = (output.copy() for output in view.kernel.first(images))
+    def return_nan(images: Any) -> list[Any]:
+        classes, scores, *rest, maps = (output.copy() for output in view.executable.first(images))
         maps[1], scores[2] = np.nan, np.inf
         return [classes, scores, *rest, maps]
 
     (replica,) = view.replicas
-    ill = replace(view, all_replicas=(Replica(replace(view.kernel, first=broken), replica._smaller),))
-    out = explained(explainer, ill, frames(4))
-    assert [bool(np.any(item.evidence[0].heatmap)) for item in out[1:3]] == [False, False]
-    assert all(np.isfinite(item.evidence[0].heatmap).all() for item in out)
-    assert [line.partition(":")[0] for line in explainer.troubles] == ["frame 1", "frame 2"]
+    ill = replace(
+        view, all_replicas=(DeviceReplica(replace(view.executable, first=return_nan), replica._rebuild_smaller),)
+    )
+    out = explain_frames(explainer, ill, frames(4))
+    assert [bool(np.any(item.attributions[0].heatmap)) for item in out[1:3]] == [False, False]
+    assert all(np.isfinite(item.attributions[0].heatmap).all() for item in out)
+    assert [line.partition(":")[0] for line in explainer.frame_errors] == ["frame 1", "frame 2"]
 
 
 def test_only_a_few_kernels_are_kept() -> None:
-    explainer = StreamExplainer(ModelOptions(model="tests.engine.models:any_size"), ExplainOptions())
+    explainer = FrameExplainer(ModelOptions(model="tests.engine.models:any_size"), ExplainOptions())
     shapes = [(64, 64), (128, 64), (64, 128)]
-    kernels = [explainer.view(replace(info(), width=w, height=h)).kernel for w, h in shapes]
-    again = [explainer.view(replace(info(), width=w, height=h, frames=1)).kernel for w, h in shapes[1:]]
+    kernels = [explainer.prepare(replace(info(), width=w, height=h)).executable for w, h in shapes]
+    again = [explainer.prepare(replace(info(), width=w, height=h, num_frames=1)).executable for w, h in shapes[1:]]
     assert again == kernels[1:]  # a larger batch serves as well
-    assert explainer.view(info()).kernel is not kernels[0]
+    assert explainer.prepare(info()).executable is not kernels[0]
 
 
-def test_the_target_layer_is_announced(explainer: StreamExplainer) -> None:
-    explainer.view(info())
+def test_the_target_layer_is_announced(explainer: FrameExplainer) -> None:
+    explainer.prepare(info())
     assert any(note.startswith("target layer last: 6x4 cells") for note in explainer.notes)
 
 
@@ -151,10 +157,10 @@ def test_the_target_layer_is_announced(explainer: StreamExplainer) -> None:
 )
 def test_what_cannot_be_is_refused_at_once(model: Any, explain: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
-        StreamExplainer(ModelOptions(model=BUILD, **model), ExplainOptions(**explain))
+        FrameExplainer(ModelOptions(model=BUILD, **model), ExplainOptions(**explain))
 
 
 def test_a_wrong_layer_is_refused_before_any_frame() -> None:
-    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(layer="lost"))
+    explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(layer="lost"))
     with pytest.raises(LayerError, match="last"):
-        explainer.view(info())
+        explainer.prepare(info())

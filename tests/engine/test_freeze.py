@@ -8,43 +8,43 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.engine.freeze import freeze
-from streamcam.engine.program import Program
-from streamcam.engine.rewrite import fold_batch_norm
+from streamcam.engine.compiler.freeze import freeze
+from streamcam.engine.compiler.passes import fold_batch_norm
+from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.errors import ModelError
-from streamcam.models.backend import keras, tf
+from streamcam.tf import keras, tf
 
 from . import models
 from .models import HEIGHT, WIDTH
-from .test_kernel import kernel_of, pictures
+from .test_compiled_method import build_executable, random_images
 
-SPECIFICATION = tf.TensorSpec((2, HEIGHT, WIDTH, 3), tf.uint8)
-
-
-def traced(function: Any) -> Any:
-    return tf.function(function, autograph=False).get_concrete_function(SPECIFICATION)
+INPUT_SPEC = tf.TensorSpec((2, HEIGHT, WIDTH, 3), tf.uint8)
 
 
-def operations(program: Program) -> Counter[str]:
+def trace(function: Any) -> Any:
+    return tf.function(function, autograph=False).get_concrete_function(INPUT_SPEC)
+
+
+def operations(program: FrozenGraph) -> Counter[str]:
     return Counter(node.op for node in program.graph_def.node)
 
 
 def run_frozen(function: Any, images: Any) -> list[Any]:
-    return freeze(function).start("cpu")(np.asarray(images))
+    return freeze(function).load("cpu")(np.asarray(images))
 
 
-@pytest.mark.parametrize("build", [models.functional, models.nested, models.subclassed])
+@pytest.mark.parametrize("build", [models.functional, models.nested_model, models.subclassed_model])
 def test_the_numbers_stay(build: Any) -> None:
     model = build()
-    function = traced(lambda images: [model(tf.cast(images, tf.float32) / 255, training=False)])
-    images = pictures(2)
+    function = trace(lambda images: [model(tf.cast(images, tf.float32) / 255, training=False)])
+    images = random_images(2)
     expected = function(tf.constant(images))[0].numpy()
     np.testing.assert_allclose(run_frozen(function, images)[0], expected, atol=1e-6)
 
 
 def test_every_batch_norm_goes_into_its_convolution() -> None:
     model = models.functional()
-    frozen = freeze(traced(lambda images: [model(tf.cast(images, tf.float32), training=False)]))
+    frozen = freeze(trace(lambda images: [model(tf.cast(images, tf.float32), training=False)]))
     found = operations(frozen)
     assert found["Conv2D"] == 3
     assert found["DepthwiseConv2dNative"] == 1
@@ -53,14 +53,14 @@ def test_every_batch_norm_goes_into_its_convolution() -> None:
     assert found["Mul"] == 0
 
 
-def executed(program: Program, images: Any) -> Counter[str]:
+def executed_ops(program: FrozenGraph, images: Any) -> Counter[str]:
     """What a session really runs, once TensorFlow has fused what it can."""
-    running = program.start("cpu")
-    told = tf.compat.v1.RunMetadata()
+    running = program.load("cpu")
+    run_metadata = tf.compat.v1.RunMetadata()
     options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
     feed = {program.inputs[0]: images}
-    running._session.run(list(program.outputs), feed, options=options, run_metadata=told)
-    labels = [node.timeline_label for device in told.step_stats.dev_stats for node in device.node_stats]
+    running._session.run(list(program.outputs), feed, options=options, run_metadata=run_metadata)
+    labels = [node.timeline_label for device in run_metadata.step_stats.dev_stats for node in device.node_stats]
     return Counter(label.partition(" = ")[2].partition("(")[0] for label in labels)
 
 
@@ -73,8 +73,8 @@ def test_residual_sums_are_fused() -> None:
     short = layers.Conv2D(8, 1, strides=2, bias_initializer="ones")(short)
     x = layers.ReLU()(layers.Add()([short, x]))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
-    frozen = freeze(traced(lambda images: [model(tf.cast(images, tf.float32), training=False)]))
-    ran = executed(frozen, pictures(2))
+    frozen = freeze(trace(lambda images: [model(tf.cast(images, tf.float32), training=False)]))
+    ran = executed_ops(frozen, random_images(2))
     if not ran["_MklNativeFusedConv2D"]:
         pytest.skip("TensorFlow fuses sums on this processor with nothing")
     assert ran["_MklNativeFusedConv2D"] == 3
@@ -85,13 +85,13 @@ def test_a_tensor_that_somebody_reads_keeps_its_value() -> None:
     """A target layer between a convolution and its batch norm."""
     model = models.functional()
     both = keras.Model(model.inputs, [model.get_layer("linear").output, model.output])
-    function = traced(lambda images: list(both(tf.cast(images, tf.float32) / 255, training=False)))
-    images = tf.constant(pictures(2))
+    function = trace(lambda images: list(both(tf.cast(images, tf.float32) / 255, training=False)))
+    images = tf.constant(random_images(2))
     expected = [output.numpy() for output in function(images)]
     frozen = freeze(function)
     assert operations(frozen)["Rsqrt"] == 1  # the batch norm behind `linear` stays
-    for got, wanted in zip(frozen.start("cpu")(images.numpy()), expected, strict=True):
-        np.testing.assert_allclose(got, wanted, atol=1e-5)
+    for got, expected_values in zip(frozen.load("cpu")(images.numpy()), expected, strict=True):
+        np.testing.assert_allclose(got, expected_values, atol=1e-5)
 
 
 def test_gradients_through_a_batch_norm_stay() -> None:
@@ -99,11 +99,11 @@ def test_gradients_through_a_batch_norm_stay() -> None:
     inner = keras.Model(model.inputs, [model.get_layer("linear").output, model.output])
 
     def gradient(images: Any) -> list[Any]:
-        grid, output = inner(tf.cast(images, tf.float32) / 255, training=False)
-        return [tf.gradients(tf.reduce_sum(tf.math.log(output[:, 1])), grid)[0]]
+        feature_map, output = inner(tf.cast(images, tf.float32) / 255, training=False)
+        return [tf.gradients(tf.reduce_sum(tf.math.log(output[:, 1])), feature_map)[0]]
 
-    function = traced(gradient)
-    images = tf.constant(pictures(2))
+    function = trace(gradient)
+    images = tf.constant(random_images(2))
     expected = function(images)[0].numpy()
     assert np.abs(expected).max() > 0
     np.testing.assert_allclose(run_frozen(function, images)[0], expected, atol=1e-7, rtol=1e-3)
@@ -113,8 +113,8 @@ def test_a_constant_that_differs_from_place_to_place_is_left_alone() -> None:
     rng = np.random.default_rng(0)
     kernel = tf.constant(rng.normal(size=(3, 3, 3, 4)), tf.float32)
     mask = tf.constant(rng.normal(size=(HEIGHT, WIDTH, 1)), tf.float32)
-    function = traced(lambda images: [tf.nn.conv2d(tf.cast(images, tf.float32), kernel, 1, "SAME") * mask + 2.0])
-    images = tf.constant(pictures(2))
+    function = trace(lambda images: [tf.nn.conv2d(tf.cast(images, tf.float32), kernel, 1, "SAME") * mask + 2.0])
+    images = tf.constant(random_images(2))
     expected = function(images)[0].numpy()
     graph_def = function.graph.as_graph_def()
     assert fold_batch_norm(graph_def, [function.outputs[0].name]) == 0
@@ -123,8 +123,8 @@ def test_a_constant_that_differs_from_place_to_place_is_left_alone() -> None:
 
 def test_a_subtraction_from_a_constant_is_not_taken_for_one_of_it() -> None:
     kernel = tf.constant(np.random.default_rng(0).normal(size=(1, 1, 3, 4)), tf.float32)
-    function = traced(lambda images: [1.0 - tf.nn.conv2d(tf.cast(images, tf.float32), kernel, 1, "SAME") * 2.0 - 3.0])
-    images = tf.constant(pictures(2))
+    function = trace(lambda images: [1.0 - tf.nn.conv2d(tf.cast(images, tf.float32), kernel, 1, "SAME") * 2.0 - 3.0])
+    images = tf.constant(random_images(2))
     expected = function(images)[0].numpy()
     np.testing.assert_allclose(run_frozen(function, images)[0], expected, rtol=1e-5, atol=1e-3)
 
@@ -169,8 +169,8 @@ def test_chains(build: Any, folds: int) -> None:
     graph_def, outputs = graph_of(build)
     expected = run(graph_def, outputs)
     folded = fold_batch_norm(graph_def, outputs)
-    for got, wanted in zip(run(graph_def, outputs), expected, strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    for got, expected_values in zip(run(graph_def, outputs), expected, strict=True):
+        np.testing.assert_allclose(got, expected_values, rtol=1e-5, atol=1e-5)
     assert folded <= folds
     if folds:
         assert folded == 1
@@ -187,8 +187,8 @@ def test_a_kernel_of_two_convolutions_is_folded_for_each() -> None:
     graph_def, outputs = graph_of(build)
     expected = run(graph_def, outputs)
     assert fold_batch_norm(graph_def, outputs) == 2
-    for got, wanted in zip(run(graph_def, outputs), expected, strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    for got, expected_values in zip(run(graph_def, outputs), expected, strict=True):
+        np.testing.assert_allclose(got, expected_values, rtol=1e-5, atol=1e-5)
 
 
 class Counting(keras.layers.Layer):
@@ -217,6 +217,6 @@ def test_a_model_that_changes_its_variables_is_told_so(method: str, inside: bool
     x = keras.layers.GlobalAveragePooling2D()(Counting(inside=inside, name="counting")(x))
     model = keras.Model(inputs, keras.layers.Dense(3)(x))
     with pytest.raises(ModelError, match=r"changes a variable each time it runs: .*count.*training=False") as caught:
-        kernel_of(model, method)
+        build_executable(model, method)
     assert "gradients" not in str(caught.value)
     assert float(model.get_layer("counting").calls) == 0

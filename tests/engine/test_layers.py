@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.config import ModelOptions
-from streamcam.engine.kernel import trace_layers
+from streamcam.engine.compiled_method import survey_model
 from streamcam.errors import LayerError, ModelError
 from streamcam.models import load_model
-from streamcam.models.backend import keras, tf
+from streamcam.options import ModelOptions
+from streamcam.tf import keras, tf
 
 from . import models
-from .models import CLASSES, GRID, HEIGHT, WIDTH
-from .test_kernel import kernel_of, loaded, outputs_of, pictures, scaled
+from .models import CLASSES, HEIGHT, MAP_SIZE, WIDTH
+from .test_compiled_method import build_executable, load, outputs_of, random_images, scale
 
 L = keras.layers
-CELLS = GRID[0] * GRID[1]
+MAP_SIZE = MAP_SIZE[0] * MAP_SIZE[1]
 
 
 class Late(keras.Model):
@@ -33,38 +33,38 @@ class Late(keras.Model):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         x = self.pool(tf.nn.relu(self.last(inputs)))
-        return tf.nn.softmax(self.predictions(tf.reshape(x, (-1, (GRID[0] // 2) * (GRID[1] // 2) * 8))))
+        return tf.nn.softmax(self.predictions(tf.reshape(x, (-1, (MAP_SIZE[0] // 2) * (MAP_SIZE[1] // 2) * 8))))
 
 
 def late() -> Any:
     model = Late()
     model(np.zeros((1, HEIGHT, WIDTH, 3), np.float32))
-    return models.shaken(model)
+    return models.randomize_weights(model)
 
 
 def test_auto_takes_what_a_call_makes_behind_its_last_layer() -> None:
-    model, images = late(), pictures(2)
-    kernel = kernel_of(model, "activations")
-    assert kernel.layer == "relu"
-    expected = np.maximum(np.asarray(model.last(scaled(images.astype(np.float32)))), 0).mean(3)
-    np.testing.assert_allclose(kernel(images).maps[:, 0], expected, atol=1e-5)
-    before = kernel_of(model, "activations", layer="last")(images).maps[:, 0]
+    model, images = late(), random_images(2)
+    executable = build_executable(model, "activations")
+    assert executable.layer == "relu"
+    expected = np.maximum(np.asarray(model.last(scale(images.astype(np.float32)))), 0).mean(3)
+    np.testing.assert_allclose(executable(images).maps[:, 0], expected, atol=1e-5)
+    before = build_executable(model, "activations", layer="last")(images).maps[:, 0]
     assert (before < 0).any()
     np.testing.assert_array_equal(
-        kernel_of(model, "gradcam", layer="relu")(images).maps, kernel_of(model, "gradcam")(images).maps
+        build_executable(model, "gradcam", layer="relu")(images).maps, build_executable(model, "gradcam")(images).maps
     )
 
 
 def test_each_call_of_a_shared_layer_can_be_named() -> None:
-    model, images = models.shared(), pictures(2)
-    rows = {row.path: row for row in trace_layers(loaded(model), (WIDTH, HEIGHT))}
+    model, images = models.shared_backbone(), random_images(2)
+    rows = {row.path: row for row in survey_model(load(model), (WIDTH, HEIGHT))}
     assert rows["again"].chosen
     assert rows["again#1"].usable
     again = model.get_layer("again")
     first = outputs_of(model, model.get_layer("last"), images)
     once = np.asarray(again(first))
     for layer, expected in (("again#1", once), ("again", np.asarray(again(once)))):
-        got = kernel_of(model, "activations", layer=layer)(images).maps[:, 0]
+        got = build_executable(model, "activations", layer=layer)(images).maps[:, 0]
         np.testing.assert_allclose(got, expected.mean(3), atol=1e-5)
 
 
@@ -85,7 +85,7 @@ class ClassToken(L.Layer):
 def transformer(*, class_token: bool) -> Any:
     keras.utils.set_random_seed(2)
     inputs = keras.Input((HEIGHT, WIDTH, 3))
-    x = L.Reshape((CELLS, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
+    x = L.Reshape((MAP_SIZE, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
     if class_token:
         x = ClassToken(name="class_token")(x)
     for n in range(2):
@@ -98,18 +98,18 @@ def transformer(*, class_token: bool) -> Any:
 
 
 def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() -> None:
-    model, images = transformer(class_token=True), pictures(2)
-    kernel = kernel_of(model, "hirescam")
-    assert kernel.layer == "before_attention1"
-    look = kernel(images)
-    assert look.maps.shape == (2, 1, *GRID)
-    assert (np.abs(look.maps) > 0).all()
-    later = kernel_of(model, "hirescam", layer="block1")(images).maps
+    model, images = transformer(class_token=True), random_images(2)
+    executable = build_executable(model, "hirescam")
+    assert executable.layer == "before_attention1"
+    result = executable(images)
+    assert result.maps.shape == (2, 1, *MAP_SIZE)
+    assert (np.abs(result.maps) > 0).all()
+    later = build_executable(model, "hirescam", layer="block1")(images).maps
     assert (later == 0).all()  # of the tokens behind the last attention only the class token is read
     # Not of the normalised tokens, whose means are 0 wherever they lie.
-    expected = outputs_of(model, model.get_layer("block0"), images)[:, 1:].mean(2).reshape(2, *GRID)
+    expected = outputs_of(model, model.get_layer("block0"), images)[:, 1:].mean(2).reshape(2, *MAP_SIZE)
     assert np.abs(expected - np.roll(expected, 1, axis=2)).max() > 1e-2
-    got = kernel_of(model, "activations", layer="block0")(images).maps[:, 0]
+    got = build_executable(model, "activations", layer="block0")(images).maps[:, 0]
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
@@ -117,33 +117,33 @@ def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() ->
 def test_other_tokens_may_lie_on_either_side(at_end: tuple[bool, ...]) -> None:
     keras.utils.set_random_seed(2)
     inputs = keras.Input((HEIGHT, WIDTH, 3))
-    x = L.Reshape((CELLS, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
+    x = L.Reshape((MAP_SIZE, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
     for end in at_end:
         x = L.Dense(16)(ClassToken(at_end=end)(x))
     tokens = L.Dense(16, name="before")(x)
     x = L.Add(name="block")([tokens, L.MultiHeadAttention(2, 8)(tokens, tokens)])
     x = x[:, -1] if at_end[-1] else x[:, 0]
     model = keras.Model(inputs, L.Dense(CLASSES, name="predictions")(x))
-    images, front = pictures(2), at_end.count(False)
-    expected = outputs_of(model, model.get_layer("before"), images)[:, front : front + CELLS].mean(2)
-    kernel = kernel_of(model, "activations")
-    assert kernel.layer == "before"
-    np.testing.assert_allclose(kernel(images).maps[:, 0], expected.reshape(2, *GRID), atol=1e-5)
+    images, front = random_images(2), at_end.count(False)
+    expected = outputs_of(model, model.get_layer("before"), images)[:, front : front + MAP_SIZE].mean(2)
+    executable = build_executable(model, "activations")
+    assert executable.layer == "before"
+    np.testing.assert_allclose(executable(images).maps[:, 0], expected.reshape(2, *MAP_SIZE), atol=1e-5)
 
 
 def test_averaged_tokens_are_taken_to_the_end() -> None:
-    kernel = kernel_of(transformer(class_token=False))
-    assert kernel.layer == "after"
-    assert kernel(pictures(1)).maps.shape == (1, 1, *GRID)
+    executable = build_executable(transformer(class_token=False))
+    assert executable.layer == "after"
+    assert executable(random_images(1)).maps.shape == (1, 1, *MAP_SIZE)
 
 
 def test_tokens_that_fit_no_grid_are_refused_with_the_reason() -> None:
     inputs = keras.Input((HEIGHT, WIDTH, 3))
-    x = L.Reshape((CELLS, 16))(L.Conv2D(16, 8, strides=8)(inputs))
-    x = L.Dense(16, name="odd")(x[:, : CELLS - 3])
+    x = L.Reshape((MAP_SIZE, 16))(L.Conv2D(16, 8, strides=8)(inputs))
+    x = L.Dense(16, name="odd")(x[:, : MAP_SIZE - 3])
     model = keras.Model(inputs, L.Dense(CLASSES)(L.GlobalAveragePooling1D()(x)))
-    with pytest.raises(LayerError, match=f"{CELLS - 3} tokens, and no grid before them"):
-        kernel_of(model, layer="odd")
+    with pytest.raises(LayerError, match=f"{MAP_SIZE - 3} tokens, and no grid before them"):
+        build_executable(model, layer="odd")
 
 
 @pytest.mark.parametrize("layer", ["global_average_pooling2d", "predictions"])
@@ -151,7 +151,7 @@ def test_a_layer_behind_the_pooling_says_so(layer: str) -> None:
     model = models.functional()
     name = next(one.name for one in model.layers if one.name.startswith(layer))
     with pytest.raises(LayerError, match="after the pooling"):
-        kernel_of(model, layer=name)
+        build_executable(model, layer=name)
 
 
 def test_a_branch_that_does_not_see_the_picture_is_refused() -> None:
@@ -161,8 +161,8 @@ def test_a_branch_that_does_not_see_the_picture_is_refused() -> None:
     x = L.Concatenate()([L.GlobalAveragePooling2D()(a), L.GlobalAveragePooling2D()(b)])
     model = keras.Model([left, right], L.Dense(CLASSES, activation="softmax")(x))
     fed = {"right": np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)}
-    known = load_model(ModelOptions(model=model, image_input="left", feed=fed))
-    rows = {row.path: row for row in trace_layers(known, (WIDTH, HEIGHT))}
+    known = load_model(ModelOptions(model=model, image_input="left", extra_input=fed))
+    rows = {row.path: row for row in survey_model(known, (WIDTH, HEIGHT))}
     assert rows["of_left"].chosen
     assert rows["of_right"].reason == "does not depend on the picture"
 
@@ -174,28 +174,28 @@ def test_layer_norm_nets_and_nets_of_keras_applications() -> None:
     y = L.Dense(8)(L.Activation("gelu")(L.Dense(32)(y)))
     x = L.Add(name="block")([x, y])
     x = L.LayerNormalization()(L.GlobalAveragePooling2D()(x))
-    kernel = kernel_of(keras.Model(inputs, L.Dense(CLASSES, activation="softmax")(x)))
-    assert kernel.layer == "block"
-    assert (kernel(pictures(1)).maps != 0).any()
+    executable = build_executable(keras.Model(inputs, L.Dense(CLASSES, activation="softmax")(x)))
+    assert executable.layer == "block"
+    assert (executable(random_images(1)).maps != 0).any()
 
 
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetV2B0"])
 def test_applications(name: str) -> None:
     model = getattr(keras.applications, name)(weights=None, input_shape=(64, 96, 3), classes=CLASSES)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
-    look = kernel_of(model, "gradcam", size=(96, 64))(images)
-    assert look.maps.shape == (2, 1, 2, 3)
-    assert np.isfinite(look.maps).all()
+    result = build_executable(model, "gradcam", size=(96, 64))(images)
+    assert result.maps.shape == (2, 1, 2, 3)
+    assert np.isfinite(result.maps).all()
 
 
 @pytest.mark.parametrize("method", ["gradcam", "saliency", "guided-backprop", "occlusion"])
 @pytest.mark.parametrize("build", [models.functional, late], ids=["functional", "subclassed"])
 def test_a_saved_model_is_explained_like_the_model_it_was(tmp_path: Path, method: str, build: Any) -> None:
-    model, images = build(), pictures(2)
+    model, images = build(), random_images(2)
     model.export(tmp_path / "saved", verbose=False)
-    kernel = kernel_of(str(tmp_path / "saved"), method)
-    expected = kernel_of(model, method)(images).maps
-    np.testing.assert_allclose(kernel(images).maps, expected, atol=1e-5 * np.abs(expected).max() + 1e-6)
+    executable = build_executable(str(tmp_path / "saved"), method)
+    expected = build_executable(model, method)(images).maps
+    np.testing.assert_allclose(executable(images).maps, expected, atol=1e-5 * np.abs(expected).max() + 1e-6)
 
 
 def two_views(inputs: Any) -> Any:
@@ -219,70 +219,72 @@ def averaged_views(*, stem: bool) -> Any:
 def test_views_on_the_batch_axis_are_refused_and_never_chosen() -> None:
     model = averaged_views(stem=False)
     with pytest.raises(LayerError, match=r"backbone/last.* its first axis holds 2 for each picture"):
-        kernel_of(model, layer="backbone/last")
+        build_executable(model, layer="backbone/last")
     with pytest.raises(LayerError, match=r"no layer whose output is a grid.* of backbone/last its first axis holds 2"):
-        kernel_of(model)  # and not the mirror image, whose map would be mirrored
-    rows = {row.path: row for row in trace_layers(loaded(model), (WIDTH, HEIGHT))}
+        build_executable(model)  # and not the mirror image, whose map would be mirrored
+    rows = {row.path: row for row in survey_model(load(model), (WIDTH, HEIGHT))}
     assert not rows["backbone/last"].usable
     assert not any(row.chosen for row in rows.values())
 
 
 def test_before_the_views_auto_takes_the_last_grid_that_was_learned() -> None:
-    model, images = averaged_views(stem=True), pictures(3)
-    kernel = kernel_of(model, "hirescam", target=1)
-    assert kernel.layer == "stem"
+    model, images = averaged_views(stem=True), random_images(3)
+    executable = build_executable(model, "hirescam", target=1)
+    assert executable.layer == "stem"
     stem = model.get_layer("stem")
     behind = keras.Model(stem.output, model.layers[-1].input)
-    grid = tf.convert_to_tensor(stem(scaled(images.astype(np.float32))))
+    feature_map = tf.convert_to_tensor(stem(scale(images.astype(np.float32))))
     with tf.GradientTape() as tape:
-        tape.watch(grid)
-        score = behind(grid)[:, 1]
-    expected = np.sum(grid * tape.gradient(score, grid), axis=3)
-    np.testing.assert_allclose(kernel(images).maps[:, 0], expected, atol=1e-5)
+        tape.watch(feature_map)
+        score = behind(feature_map)[:, 1]
+    expected = np.sum(feature_map * tape.gradient(score, feature_map), axis=3)
+    np.testing.assert_allclose(executable(images).maps[:, 0], expected, atol=1e-5)
 
 
-def windowed(rows: int) -> Any:
+def split_windows(rows: int) -> Any:
     """Tokens attend within windows of ``rows`` × 2 cells only, as in Swin."""
     keras.utils.set_random_seed(4)
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.Conv2D(8, 8, strides=8, name="patches")(inputs)
-    down, across = GRID[0] // rows, GRID[1] // 2
+    down, across = MAP_SIZE[0] // rows, MAP_SIZE[1] // 2
     x = keras.ops.transpose(keras.ops.reshape(x, (-1, down, rows, across, 2, 8)), (0, 1, 3, 2, 4, 5))
     x = keras.ops.reshape(x, (-1, rows * 2, 8))
     x = L.Dense(8, name="inside")(L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)]))
     x = keras.ops.transpose(keras.ops.reshape(x, (-1, down, across, rows, 2, 8)), (0, 1, 3, 2, 4, 5))
-    x = L.LayerNormalization(name="whole")(keras.ops.reshape(x, (-1, *GRID, 8)))
+    x = L.LayerNormalization(name="end_to_end")(keras.ops.reshape(x, (-1, *MAP_SIZE, 8)))
     return keras.Model(inputs, L.Dense(CLASSES)(L.GlobalAveragePooling2D()(x)))
 
 
 def test_windows_on_the_batch_axis_are_refused() -> None:
-    model = windowed(rows=2)
+    model = split_windows(rows=2)
     with pytest.raises(LayerError, match="6 for each picture: crops, views or windows"):
-        kernel_of(model, layer="inside")
-    assert kernel_of(model).layer == "whole"
+        build_executable(model, layer="inside")
+    assert build_executable(model).layer == "end_to_end"
 
 
 def test_rows_that_show_only_when_it_runs_are_counted_then() -> None:
-    class Kept(L.Layer):
-        def __init__(self, kept: list[bool]) -> None:
+    class Holder(L.Layer):
+        def __init__(self, constant: list[bool]) -> None:
             super().__init__()
-            self.kept = kept
+            self.constant = constant
 
         def call(self, x: Any) -> Any:
-            mask = tf.tile(self.kept, [tf.shape(x)[0]])
-            return tf.boolean_mask(tf.repeat(x, len(self.kept), axis=0), mask)
+            mask = tf.tile(self.constant, [tf.shape(x)[0]])
+            return tf.boolean_mask(tf.repeat(x, len(self.constant), axis=0), mask)
 
-    def model(kept: list[bool]) -> Any:
+    def model(constant: list[bool]) -> Any:
         inputs = keras.Input((HEIGHT, WIDTH, 3))
-        x = L.Conv2D(6, 3, strides=4, padding="same", name="last")(Kept(kept)(inputs))
+        x = L.Conv2D(6, 3, strides=4, padding="same", name="last")(Holder(constant)(inputs))
         x = L.Dense(CLASSES)(L.GlobalAveragePooling2D()(x))
-        return keras.Model(inputs, keras.ops.mean(keras.ops.reshape(x, (-1, sum(kept), CLASSES)), axis=1))
+        return keras.Model(inputs, keras.ops.mean(keras.ops.reshape(x, (-1, sum(constant), CLASSES)), axis=1))
 
     once = model([True, False])
-    grid = outputs_of(once, once.get_layer("last"), pictures(2))
-    np.testing.assert_allclose(kernel_of(once, "activations")(pictures(2)).maps[:, 0], grid.mean(3), atol=1e-5)
+    feature_map = outputs_of(once, once.get_layer("last"), random_images(2))
+    np.testing.assert_allclose(
+        build_executable(once, "activations")(random_images(2)).maps[:, 0], feature_map.mean(3), atol=1e-5
+    )
     with pytest.raises(ModelError, match=r"Dimension 0.* 4 and 8"):
-        kernel_of(model([True, False, True]))
+        build_executable(model([True, False, True]))
 
 
 def test_quantised_layers_are_layers() -> None:
@@ -292,13 +294,13 @@ def test_quantised_layers_are_layers() -> None:
     x = L.Dense(16, activation="relu", name="last")(x)
     model = keras.Model(inputs, L.Dense(CLASSES, name="predictions")(L.GlobalAveragePooling2D()(x)))
     model.quantize("int8")
-    images = pictures(3)
-    kernel = kernel_of(model, "hirescam", target=1)
-    assert kernel.layer == "last"
-    grid = tf.convert_to_tensor(outputs_of(model, model.get_layer("last"), images))
+    images = random_images(3)
+    executable = build_executable(model, "hirescam", target=1)
+    assert executable.layer == "last"
+    feature_map = tf.convert_to_tensor(outputs_of(model, model.get_layer("last"), images))
     with tf.GradientTape() as tape:
-        tape.watch(grid)
-        score = model.get_layer("predictions")(tf.reduce_mean(grid, axis=(1, 2)))[:, 1]
-    expected = np.sum(grid * tape.gradient(score, grid), axis=3)
-    np.testing.assert_allclose(kernel(images).maps[:, 0], expected, atol=1e-4 * np.abs(expected).max())
+        tape.watch(feature_map)
+        score = model.get_layer("predictions")(tf.reduce_mean(feature_map, axis=(1, 2)))[:, 1]
+    expected = np.sum(feature_map * tape.gradient(score, feature_map), axis=3)
+    np.testing.assert_allclose(executable(images).maps[:, 0], expected, atol=1e-4 * np.abs(expected).max())
     assert not [layer for layer in model.layers if {"call", "quantized_call"} & set(layer.__dict__)]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import streamcam
-from streamcam.engine import devices as engine_devices
-from streamcam.engine.devices import choose_devices, devices, processor_has_bfloat16
-from streamcam.engine.precision import choose_precision, cosine, probes
+from streamcam.engine.runtime import devices as engine_devices
+from streamcam.engine.runtime.devices import cpu_has_bfloat16, list_devices, resolve_devices
+from streamcam.engine.runtime.precision import choose_precision, cosine, load_probe_images
 from streamcam.errors import DeviceError, OptionError
-from streamcam.models.backend import keras
+from streamcam.tf import keras
 
 from .models import CLASSES, HEIGHT, WIDTH, functional, mixed_precision
-from .test_kernel import kernel_of, pictures, scaled
+from .test_compiled_method import build_executable, random_images, scale
 
 
 @pytest.mark.parametrize(
@@ -24,19 +24,19 @@ from .test_kernel import kernel_of, pictures, scaled
 )
 def test_bfloat16_is_read_from_the_processor(tmp_path: Path, flags: str, expected: bool) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\nbugs : avx512_bf16\n")
-    assert processor_has_bfloat16(tmp_path / "cpuinfo") is expected
-    assert processor_has_bfloat16(tmp_path / "missing") is False
+    assert cpu_has_bfloat16(tmp_path / "cpuinfo") is expected
+    assert cpu_has_bfloat16(tmp_path / "missing") is False
 
 
 @pytest.fixture(scope="module")
-def kernel() -> Any:
-    return kernel_of(functional())
+def executable() -> Any:
+    return build_executable(functional())
 
 
-def with_maps(kernel: Any, change: Any) -> Any:
-    """The same kernel with the maps that another arithmetic would give."""
-    maps = np.random.default_rng(0).random((kernel.batch, 1, 4, 6), np.float32)
-    return replace(kernel, first=lambda images: [*kernel.first(images)[:5], change(maps)])
+def with_maps(executable: Any, change: Any) -> Any:
+    """The same executable with the maps that another arithmetic would give."""
+    maps = np.random.default_rng(0).random((executable.batch, 1, 4, 6), np.float32)
+    return replace(executable, first=lambda images: [*executable.first(images)[:5], change(maps)])
 
 
 @pytest.mark.parametrize(
@@ -49,36 +49,36 @@ def with_maps(kernel: Any, change: Any) -> Any:
     ],
 )
 def test_auto_takes_bfloat16_only_where_the_maps_agree(
-    kernel: Any, monkeypatch: pytest.MonkeyPatch, change: Any, chosen: str
+    executable: Any, monkeypatch: pytest.MonkeyPatch, change: Any, chosen: str
 ) -> None:
-    monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: True)
-    builds = {"float32": with_maps(kernel, lambda maps: maps), "bfloat16": with_maps(kernel, change)}
+    monkeypatch.setattr(engine_devices, "cpu_has_bfloat16", lambda: True)
+    builds = {"float32": with_maps(executable, lambda maps: maps), "bfloat16": with_maps(executable, change)}
     assert choose_precision("auto", ("cpu",), builds.__getitem__)[0] == chosen
     assert choose_precision("float32", ("cpu",), builds.__getitem__) == ("float32", [])
 
 
 @pytest.mark.parametrize("method", ["saliency", "guided-gradcam", "smoothgrad"])
 def test_auto_goes_back_to_the_input_in_float32(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: True)
-    exact = kernel_of(functional(), method)
+    monkeypatch.setattr(engine_devices, "cpu_has_bfloat16", lambda: True)
+    exact = build_executable(functional(), method)
     chosen, notes = choose_precision("auto", ("cpu",), {"float32": exact}.__getitem__)
     assert chosen == "float32"
     assert "backwards" in notes[0]
-    assert not kernel_of(functional(), "gradcam").plan.backwards
+    assert not build_executable(functional(), "gradcam").method.needs_input_gradient
 
 
 def test_auto_leaves_scores_that_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: True)
-    exact = kernel_of(functional(), "occlusion", params={"patch": 16, "stride": 16})
+    monkeypatch.setattr(engine_devices, "cpu_has_bfloat16", lambda: True)
+    exact = build_executable(functional(), "occlusion", params={"patch": 16, "stride": 16})
     chosen, notes = choose_precision("auto", ("cpu",), {"float32": exact}.__getitem__)
     assert chosen == "float32"
     assert "scores are compared" in notes[0]
 
 
 def test_without_the_instructions_there_is_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_devices, "processor_has_bfloat16", lambda: False)
+    monkeypatch.setattr(engine_devices, "cpu_has_bfloat16", lambda: False)
 
-    def build(wanted: str) -> Any:
+    def build(precision: str) -> Any:
         raise AssertionError("nothing is to be compared")
 
     assert choose_precision("auto", ("cpu",), build) == ("float32", [])
@@ -95,27 +95,31 @@ def test_cosine() -> None:
 
 
 def test_probes_have_the_size_asked_for_and_something_on_them() -> None:
-    pictures = probes((WIDTH, HEIGHT))
-    assert pictures.shape == (2, HEIGHT, WIDTH, 3)
-    assert pictures.dtype == np.uint8
-    assert pictures.std() > 30
+    images = load_probe_images((WIDTH, HEIGHT))
+    assert images.shape == (2, HEIGHT, WIDTH, 3)
+    assert images.dtype == np.uint8
+    assert images.std() > 30
 
 
 def test_devices_are_named_or_refused() -> None:
-    assert devices()[0] == "cpu"
+    assert list_devices()[0] == "cpu"
     assert (
-        choose_devices("CPU") == choose_devices("cpu:0") == choose_devices("auto") == choose_devices("all") == ("cpu",)
+        resolve_devices("CPU")
+        == resolve_devices("cpu:0")
+        == resolve_devices("auto")
+        == resolve_devices("all")
+        == ("cpu",)
     )
     for wrong in ("gpu:7", "cpu,gpu:7", "cpu:1", "", "tpu"):
         with pytest.raises(DeviceError, match="auto, all or one or more of cpu"):
-            choose_devices(wrong)
+            resolve_devices(wrong)
 
 
 def test_processor_and_cards_do_not_work_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_devices, "devices", lambda: ["cpu", "gpu:0", "gpu:1"])
-    assert choose_devices("all") == choose_devices(" gpu, GPU:1") == ("gpu:0", "gpu:1")
+    monkeypatch.setattr(engine_devices, "list_devices", lambda: ["cpu", "gpu:0", "gpu:1"])
+    assert resolve_devices("all") == resolve_devices(" gpu, GPU:1") == ("gpu:0", "gpu:1")
     with pytest.raises(DeviceError, match="one kind"):
-        choose_devices("cpu,gpu:1")
+        resolve_devices("cpu,gpu:1")
 
 
 def test_cards_that_differ_have_the_precision_that_all_have(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,12 +144,12 @@ def of_layers(convolution: str, head: str) -> Any:
 @pytest.mark.parametrize("precision", ["auto", "float32"])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_one_layer_of_another_precision_leaves_the_others_in_float32(policy: str, precision: Any) -> None:
-    model, images = of_layers(policy, "float32"), pictures(3)
-    answers = np.asarray(model(scaled(images.astype(np.float32))))
-    found = streamcam.Explainer(model, preprocess=scaled, precision=precision, target=1).explain(images)
+    model, images = of_layers(policy, "float32"), random_images(3)
+    answers = np.asarray(model(scale(images.astype(np.float32))))
+    found = streamcam.Explainer(model, preprocess=scale, precision=precision, target=1).explain(images)
     assert found.precision == "float32"
     np.testing.assert_allclose(found.scores, answers[:, 1], rtol=1e-5)
-    last = keras.Model(model.input, model.get_layer("last").output)(scaled(images.astype(np.float32)))
+    last = keras.Model(model.input, model.get_layer("last").output)(scale(images.astype(np.float32)))
     weights = model.layers[-1].get_weights()[0][:, 1]
     expected = np.maximum(np.asarray(last) @ weights, 0) / (last.shape[1] * last.shape[2])
     np.testing.assert_allclose(found.maps, expected, atol=2e-3 * expected.max())
@@ -153,9 +157,9 @@ def test_one_layer_of_another_precision_leaves_the_others_in_float32(policy: str
 
 @pytest.mark.parametrize("method", ["gradcam", "scorecam", "occlusion", "smoothgrad"])
 def test_the_precision_told_is_the_models_own_with_every_method(method: str) -> None:
-    images = pictures(1)
+    images = random_images(1)
     params = {"patch": 16} if method == "occlusion" else {}
-    explainer = streamcam.Explainer(mixed_precision(), method, params=params, preprocess=scaled)
+    explainer = streamcam.Explainer(mixed_precision(), method, params=params, preprocess=scale)
     found = explainer.explain(images)
     assert found.precision == "bfloat16"
     assert "precision bfloat16: the model's own, and its layers keep theirs" in found.notes
@@ -173,8 +177,8 @@ def test_a_head_in_float32_behind_layers_in_bfloat16_is_computed_in_float32() ->
         model = keras.Model(inputs, keras.layers.Dense(CLASSES, dtype="float32", bias_initializer=bias)(x))
     finally:
         keras.mixed_precision.set_dtype_policy(before)
-    images = pictures(3)
-    answers = np.asarray(model(scaled(images.astype(np.float32))))
-    found = streamcam.Explainer(model, preprocess=scaled, precision="float32", target=1).explain(images)
+    images = random_images(3)
+    answers = np.asarray(model(scale(images.astype(np.float32))))
+    found = streamcam.Explainer(model, preprocess=scale, precision="float32", target=1).explain(images)
     assert found.precision == "bfloat16"
     np.testing.assert_allclose(found.scores, answers[:, 1], atol=2e-3)  # of bfloat16 20 is a multiple of 1/8

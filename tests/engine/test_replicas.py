@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 
 import streamcam
-from streamcam.config import ExplainOptions, ModelOptions, make_job
-from streamcam.engine.explainer import StreamExplainer
-from streamcam.engine.replica import Replica
+from streamcam.concurrency.group import StageGroup, StageTimer, batched
+from streamcam.engine.explainer import FrameExplainer
+from streamcam.engine.runtime.replica import DeviceReplica
 from streamcam.errors import DeviceError, ModelError, OutOfMemoryError
-from streamcam.flow import Flow, StageClock, batched
 from streamcam.frames import Frame, SourceInfo
-from streamcam.models.backend import tf
-from streamcam.pipeline import Watcher, run
+from streamcam.options import ExplainOptions, ModelOptions, make_job
+from streamcam.pipeline import RunCallbacks, run
+from streamcam.tf import tf
 
 from .models import HEIGHT, WIDTH, functional
-from .test_kernel import kernel_of, pictures
+from .test_compiled_method import build_executable, random_images
 
 BUILD = "tests.engine.models:functional"
-INFO = SourceInfo("x", 64, 64, "yuv420p", Fraction(1, 25), frames=60)
+INFO = SourceInfo("x", 64, 64, "yuv420p", Fraction(1, 25), num_frames=60)
 
 
 @pytest.fixture
@@ -33,25 +33,25 @@ def three_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMCAM_CPU_DEVICES", "3")
 
 
-def explained(model: Path, device: str, *, batch: int = 4) -> list[Any]:
-    explainer = StreamExplainer(
+def explain_frames(model: Path, device: str, *, batch: int = 4) -> list[Any]:
+    explainer = FrameExplainer(
         ModelOptions(model=str(model)), ExplainOptions(batch=batch, device=device, precision="float32")
     )
-    view = explainer.view(INFO)
+    view = explainer.prepare(INFO)
     pixels = np.random.default_rng(0).integers(0, 256, (60, HEIGHT, WIDTH, 3), np.uint8)
-    frames = (Frame(n, n, None, pixels=one) for n, one in enumerate(pixels))  # type: ignore[arg-type]
-    with Flow() as flow:
-        workers = explainer.workers(view.replicas, StageClock())
+    frames = (Frame(n, n, None, model_input=one) for n, one in enumerate(pixels))  # type: ignore[arg-type]
+    with StageGroup() as flow:
+        workers = explainer.workers(view.replicas, StageTimer())
         assert len(workers) == len(explainer.devices)
-        batches = batched(frames, batch, longest=batch)
-        return list(explainer.explain(flow.deal(batches, workers, depth=6, threads=view.threads)))
+        batches = batched(frames, batch, max_length=batch)
+        return list(explainer.explain(flow.map_ordered(batches, workers, depth=6, threads=view.concurrency)))
 
 
 @pytest.mark.usefixtures("three_devices")
 def test_results_are_those_of_one_device_in_the_same_order(tmp_path: Path) -> None:
     model = tmp_path / "model.keras"
     functional().save(model)
-    one, all_of_them = explained(model, "cpu:0"), explained(model, "all")
+    one, all_of_them = explain_frames(model, "cpu:0"), explain_frames(model, "all")
     assert [item.frame.index for item in all_of_them] == list(range(60))
     for single, several in zip(one, all_of_them, strict=True):
         np.testing.assert_array_equal(single.evidence[0].heatmap, several.evidence[0].heatmap)
@@ -60,11 +60,11 @@ def test_results_are_those_of_one_device_in_the_same_order(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("three_devices")
 def test_each_replica_runs_on_its_own_device() -> None:
-    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(device="cpu:2,cpu:0", precision="float32"))
-    view = explainer.view(INFO)
+    explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(device="cpu:2,cpu:0", precision="float32"))
+    view = explainer.prepare(INFO)
     assert view.device == "cpu:2,cpu:0"
     for replica, number in zip(view.replicas, (2, 0), strict=True):
-        found = {op.device for op in replica.kernel.first.graph.get_operations()}  # type: ignore[attr-defined]
+        found = {op.device for op in replica.executable.first.graph.get_operations()}  # type: ignore[attr-defined]
         assert found == {f"/job:localhost/replica:0/task:0/device:CPU:{number}"}
 
 
@@ -72,7 +72,7 @@ def test_each_replica_runs_on_its_own_device() -> None:
 def test_a_number_of_devices_that_cannot_be(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("STREAMCAM_CPU_DEVICES", text)
     with pytest.raises(DeviceError, match="1 to 64"):
-        StreamExplainer(ModelOptions(model=BUILD), ExplainOptions())
+        FrameExplainer(ModelOptions(model=BUILD), ExplainOptions())
 
 
 @pytest.mark.usefixtures("three_devices")
@@ -81,27 +81,27 @@ def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
     job = make_job(
         str(clip), str(tmp_path / "o.mp4"), model=BUILD, device="all", batch=2, precision="float32", overwrite=True
     )
-    explainer = StreamExplainer(job.model, job.explain)
+    explainer = FrameExplainer(job.model, job.explain)
     whole = [maps_of(job, explainer)]
-    healthy = Replica.__call__
+    healthy = DeviceReplica.__call__
     runs: list[str] = []
 
-    def failing(self: Replica, *given: Any) -> Any:
+    def failing(self: DeviceReplica, *given: Any) -> Any:
         runs.append(self.device)
         if self.device == "cpu:1" and runs.count("cpu:1") == 2:
             raise DeviceError("cpu:1 fell off the bus")
         return healthy(self, *given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Replica, "__call__", failing)
+        patch.setattr(DeviceReplica, "__call__", failing)
         whole.append(maps_of(job, explainer))
     (first, _), (second, summary) = whole
     assert summary.frames_out == summary.frames_explained == len(first) == 50
     np.testing.assert_array_equal(first, second)
     assert 2 <= runs.count("cpu:1") <= 3  # another batch may have been under way
-    told = [note for note in summary.notes if "cpu:1 is out" in note]
-    assert len(told) == 1
-    assert "fell off the bus" in told[0]
+    notes = [note for note in summary.notes if "cpu:1 is out" in note]
+    assert len(notes) == 1
+    assert "fell off the bus" in notes[0]
     assert summary.device == "cpu:0,cpu:2"
     # It is not used for the next source either.
     again, summary = maps_of(job, explainer)
@@ -112,47 +112,47 @@ def test_a_device_that_fails_loses_no_frame(clip: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("three_devices")
 @pytest.mark.parametrize("error", [DeviceError("gone"), ModelError("gone")])
 def test_a_device_that_does_not_start_is_left_out(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    healthy = Replica.warm_up
+    healthy = DeviceReplica.warm_up
 
-    def failing(self: Replica, say: Any) -> None:
+    def failing(self: DeviceReplica, log: Any) -> None:
         if self.device != "cpu:1":
             raise error
-        healthy(self, say)
+        healthy(self, log)
 
-    monkeypatch.setattr(Replica, "warm_up", failing)
-    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(device="all", precision="float32"))
-    view = explainer.view(INFO)
+    monkeypatch.setattr(DeviceReplica, "warm_up", failing)
+    explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(device="all", precision="float32"))
+    view = explainer.prepare(INFO)
     assert view.device == "cpu:1"
     assert [note for note in view.notes if "is out" in note] == ["cpu:0 is out: gone", "cpu:2 is out: gone"]
 
 
 @pytest.mark.usefixtures("three_devices")
 def test_where_no_device_starts_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(self: Replica, say: Any) -> None:
+    def failing(self: DeviceReplica, log: Any) -> None:
         raise DeviceError(f"{self.device} is gone")
 
-    monkeypatch.setattr(Replica, "warm_up", failing)
-    explainer = StreamExplainer(ModelOptions(model=BUILD), ExplainOptions(device="all", precision="float32"))
+    monkeypatch.setattr(DeviceReplica, "warm_up", failing)
+    explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions(device="all", precision="float32"))
     with pytest.raises(DeviceError, match="cpu:2 is gone"):
-        explainer.view(INFO)
+        explainer.prepare(INFO)
 
 
 @pytest.mark.usefixtures("three_devices")
 def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each replica waits until another one is at work, too."""
-    model, images = functional(), list(pictures(12))
+    model, images = functional(), list(random_images(12))
     expected = streamcam.Explainer(model, batch=2, precision="float32").explain(images)
     together = threading.Barrier(3, timeout=30)
     met: set[str] = set()
-    healthy = Replica.__call__
+    healthy = DeviceReplica.__call__
 
-    def meeting(self: Replica, *given: Any) -> Any:
+    def meeting(self: DeviceReplica, *given: Any) -> Any:
         if self.device not in met:
             met.add(self.device)
             together.wait()
         return healthy(self, *given)
 
-    monkeypatch.setattr(Replica, "__call__", meeting)
+    monkeypatch.setattr(DeviceReplica, "__call__", meeting)
     found = streamcam.Explainer(model, batch=2, precision="float32", device="all").explain(images)
     assert met == {"cpu:0", "cpu:1", "cpu:2"}
     np.testing.assert_array_equal(found.maps, expected.maps)
@@ -168,87 +168,93 @@ def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_what_tensorflow_raises_is_translated(raised: Exception, expected: type[Exception], told: str) -> None:
-    kernel = kernel_of(functional())
+    executable = build_executable(functional())
 
-    def broken(*given: Any) -> Any:
+    def raise_error(*given: Any) -> Any:
         raise raised
 
-    kernel.first._call = broken  # type: ignore[attr-defined]
+    executable.first._call = raise_error  # type: ignore[attr-defined]
     with pytest.raises(expected, match=told):
-        kernel(pictures(1))
+        executable(random_images(1))
 
 
 def test_what_fails_on_the_only_device_is_said_as_it_is(clip: Path, tmp_path: Path) -> None:
     job = make_job(str(clip), str(tmp_path / "o.mp4"), model=BUILD, batch=2, precision="float32")
-    explainer = StreamExplainer(job.model, job.explain)
-    said: list[str] = []
+    explainer = FrameExplainer(job.model, job.explain)
+    messages: list[str] = []
 
-    def failing(self: Replica, *given: Any) -> Any:
+    def failing(self: DeviceReplica, *given: Any) -> Any:
         raise ModelError("the model failed: overflow")
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ModelError, match=r"^the model failed: overflow$"):
-        explainer.view(INFO)
-        patch.setattr(Replica, "__call__", failing)
-        run(job, explainer=explainer, watcher=Watcher(note=said.append))
-    assert not [line for line in said if "is out" in line]
+        explainer.prepare(INFO)
+        patch.setattr(DeviceReplica, "__call__", failing)
+        run(job, explainer=explainer, callbacks=RunCallbacks(on_note=messages.append))
+    assert not [line for line in messages if "is out" in line]
 
 
-def maps_of(job: Any, explainer: StreamExplainer) -> tuple[Any, streamcam.Summary]:
+def maps_of(job: Any, explainer: FrameExplainer) -> tuple[Any, streamcam.Summary]:
     maps: list[Any] = []
-    summary = run(job, explainer=explainer, watcher=Watcher(frame=lambda item: maps.append(item.evidence[0].heatmap)))
+    summary = run(
+        job,
+        explainer=explainer,
+        callbacks=RunCallbacks(on_frame=lambda item: maps.append(item.attributions[0].heatmap)),
+    )
     return np.stack(maps), summary
 
 
-def too_small(limit: int, kernel: Any) -> Any:
+def limit_batch(limit: int, executable: Any) -> Any:
     """A kernel whose device has room for ``limit`` pictures."""
 
     def first(images: Any) -> Any:
         if len(images) > limit:
             raise OutOfMemoryError("too many at once")
-        return kernel.first(images)
+        return executable.first(images)
 
-    return replace(kernel, first=first)
+    return replace(executable, first=first)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(4, 4), (3, 2), (1, 1)])
 def test_out_of_memory_halves_the_batch_and_says_so(limit: int, expected: int) -> None:
-    model, images = functional(), pictures(8)
-    whole = kernel_of(model, batch=8)
-    replica = Replica(too_small(limit, whole), lambda kernel, batch: too_small(limit, kernel_of(model, batch=batch)))
-    said: list[str] = []
-    look = replica(images, None, said.append)
-    np.testing.assert_allclose(look.maps, whole(images).maps, atol=1e-6)
-    assert look.classes.tolist() == whole(images).classes.tolist()
-    assert replica.kernel.batch == expected
-    assert [line.partition(": ")[2] for line in said] == [f"{n} from now on" for n in (4, 2, 1) if n >= expected]
-    replica(images, None, said.append)
-    assert len(said) == {4: 1, 2: 2, 1: 3}[expected]
+    model, images = functional(), random_images(8)
+    whole = build_executable(model, batch=8)
+    replica = DeviceReplica(
+        limit_batch(limit, whole), lambda kernel, batch: limit_batch(limit, build_executable(model, batch=batch))
+    )
+    messages: list[str] = []
+    result = replica(images, None, messages.append)
+    np.testing.assert_allclose(result.maps, whole(images).maps, atol=1e-6)
+    assert result.classes.tolist() == whole(images).classes.tolist()
+    assert replica.executable.batch == expected
+    assert [line.partition(": ")[2] for line in messages] == [f"{n} from now on" for n in (4, 2, 1) if n >= expected]
+    replica(images, None, messages.append)
+    assert len(messages) == {4: 1, 2: 2, 1: 3}[expected]
 
 
 def test_no_room_for_a_single_picture_is_an_error() -> None:
-    replica = Replica(
-        too_small(0, kernel_of(functional(), batch=2)),
-        lambda kernel, batch: too_small(0, kernel_of(functional(), batch=batch)),
+    replica = DeviceReplica(
+        limit_batch(0, build_executable(functional(), batch=2)),
+        lambda kernel, batch: limit_batch(0, build_executable(functional(), batch=batch)),
     )
     with pytest.raises(OutOfMemoryError, match="single frame"):
-        replica(pictures(2))
+        replica(random_images(2))
 
 
 def test_two_threads_halve_it_once() -> None:
     model = functional()
     made: list[int] = []
 
-    def smaller(kernel: Any, batch: int) -> Any:
+    def smaller(executable: Any, batch: int) -> Any:
         made.append(batch)
-        return kernel_of(model, batch=batch)
+        return build_executable(model, batch=batch)
 
-    replica = Replica(too_small(2, kernel_of(model, batch=4)), smaller)
+    replica = DeviceReplica(limit_batch(2, build_executable(model, batch=4)), smaller)
     both = threading.Barrier(2, timeout=20)
-    looks: list[Any] = []
+    results: list[Any] = []
 
     def work() -> None:
         both.wait()
-        looks.append(replica(pictures(4)))
+        results.append(replica(random_images(4)))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -256,4 +262,4 @@ def test_two_threads_halve_it_once() -> None:
     for thread in threads:
         thread.join(60)
     assert made == [2]
-    assert len(looks) == 2
+    assert len(results) == 2

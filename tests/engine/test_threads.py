@@ -10,33 +10,33 @@ from typing import Any
 import numpy as np
 
 import streamcam
-from streamcam.config import ModelOptions
-from streamcam.engine.graph import layer_paths, recorded
+from streamcam.engine.graph.layer_trace import layer_paths, record_layer_calls
 from streamcam.models import load_model
-from streamcam.models.backend import keras
+from streamcam.options import ModelOptions
+from streamcam.tf import keras
 
 from . import models
 from .models import CLASSES, HEIGHT, WIDTH
-from .test_kernel import pictures, scaled
+from .test_compiled_method import random_images, scale
 
 THREADS = 4
 
 
-def explained(model: Any) -> Any:
-    explainer = streamcam.Explainer(model, preprocess=scaled, precision="float32", target=1)
-    return explainer.explain(pictures(2)).maps
+def explain_frames(model: Any) -> Any:
+    explainer = streamcam.Explainer(model, preprocess=scale, precision="float32", target=1)
+    return explainer.explain(random_images(2)).maps
 
 
 def test_one_model_is_explained_from_several_threads_while_another_calls_it() -> None:
-    model = models.nested()
-    alone = explained(model)
-    images = scaled(pictures(2).astype(np.float32))
+    model = models.nested_model()
+    alone = explain_frames(model)
+    images = scale(random_images(2).astype(np.float32))
     answer = np.asarray(model(images))
     together, done = threading.Barrier(THREADS + 1), threading.Event()
 
     def explain(_: int) -> Any:
         together.wait()
-        return [explained(model) for _ in range(2)]
+        return [explain_frames(model) for _ in range(2)]
 
     def serve() -> Any:
         together.wait()
@@ -60,8 +60,8 @@ def test_one_model_is_explained_from_several_threads_while_another_calls_it() ->
 
 def test_calls_of_other_threads_are_not_recorded() -> None:
     model = models.functional()
-    images = scaled(pictures(1).astype(np.float32))
-    with recorded(layer_paths(model)) as calls, ThreadPoolExecutor(1) as pool:
+    images = scale(random_images(1).astype(np.float32))
+    with record_layer_calls(layer_paths(model)) as calls, ThreadPoolExecutor(1) as pool:
         pool.submit(model, images).result()
         assert not calls
         model(images)

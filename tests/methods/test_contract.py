@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.engine.kernel import Kernel, Look
+from streamcam.engine.compiled_method import BatchResult, Executable
 from streamcam.errors import MethodError, OptionError
-from streamcam.methods import METHODS, Maps, Steps, Traced, load_method, method_display, parameters
-from streamcam.models.backend import keras, tf
-from tests.engine.models import EVERY_BUILD, GRID, HEIGHT, WIDTH
-from tests.engine.test_kernel import kernel_of, pictures
+from streamcam.methods import METHODS, Maps, MethodContext, MultiPass, load_method, method_display, parameters
+from streamcam.tf import keras, tf
+from tests.engine.models import EVERY_BUILD, HEIGHT, MAP_SIZE, WIDTH
+from tests.engine.test_compiled_method import build_executable, random_images
 
 SMALL: dict[str, dict[str, Any]] = {
     "scorecam": {"channels": 3},
@@ -35,70 +35,72 @@ def state(model: Any) -> tuple[list[bytes], dict[str, list[str]]]:
 
 
 @cache
-def built(build: str, method: str) -> tuple[Any, Kernel, Look, bool]:
+def build_and_explain(build: str, method: str) -> tuple[Any, Executable, BatchResult, bool]:
     """A model, its kernel, what that says of two pictures, and whether the model is as before."""
     keras.utils.set_random_seed(4)  # whatever ran before in this process
     model = EVERY_BUILD[build]()
     before = state(model)
-    kernel = kernel_of(model, method, target=TARGETS, batch=BATCH, params=SMALL.get(method, {}))
-    look = kernel(pictures(BATCH))
-    return model, kernel, look, state(model) == before
+    executable = build_executable(model, method, target=TARGETS, batch=BATCH, params=SMALL.get(method, {}))
+    result = executable(random_images(BATCH))
+    return model, executable, result, state(model) == before
 
 
-def rounding(look: Look) -> float:
+def rounding(result: BatchResult) -> float:
     """What the order of additions may change: maps can be small differences of large scores."""
-    return 1e-5 * float(np.abs(look.maps).max()) + 1e-6 * float(np.abs(look.scores).max())
+    return 1e-5 * float(np.abs(result.maps).max()) + 1e-6 * float(np.abs(result.scores).max())
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("build", EVERY_BUILD)
 class TestEveryMethodOnEveryBuild:
     def test_maps_are_finite_and_of_their_shape(self, build: str, method: str) -> None:
-        _, kernel, look, _ = built(build, method)
-        assert look.maps.dtype == np.float32
-        assert look.maps.shape[:2] == (BATCH, len(TARGETS))
-        if kernel.layer == "input":
+        _, executable, result, _ = build_and_explain(build, method)
+        assert result.maps.dtype == np.float32
+        assert result.maps.shape[:2] == (BATCH, len(TARGETS))
+        if executable.layer == "input":
             expected = (2, 3) if method == "occlusion" else (HEIGHT, WIDTH)
         elif method == "guided-gradcam":
             expected = (HEIGHT, WIDTH)
         else:
-            expected = GRID
-        assert look.maps.shape[2:] == expected
-        assert np.isfinite(look.maps).all()
-        assert np.abs(look.maps).max() > 0
-        assert np.isfinite(look.scores).all()
-        np.testing.assert_array_equal(look.classes[:, 1:], [[1, -1]] * BATCH)
-        assert np.isnan(look.probabilities[:, 2]).all()
-        assert ((look.probabilities[:, :2] >= 0) & (look.probabilities[:, :2] <= 1)).all()
+            expected = MAP_SIZE
+        assert result.maps.shape[2:] == expected
+        assert np.isfinite(result.maps).all()
+        assert np.abs(result.maps).max() > 0
+        assert np.isfinite(result.scores).all()
+        np.testing.assert_array_equal(result.classes[:, 1:], [[1, -1]] * BATCH)
+        assert np.isnan(result.probabilities[:, 2]).all()
+        assert ((result.probabilities[:, :2] >= 0) & (result.probabilities[:, :2] <= 1)).all()
 
     def test_the_model_is_as_it_was(self, build: str, method: str) -> None:
-        assert built(build, method)[3]
+        assert build_and_explain(build, method)[3]
 
     def test_a_map_never_depends_on_its_neighbours_or_on_the_day(self, build: str, method: str) -> None:
-        _, kernel, look, _ = built(build, method)
-        images = pictures(BATCH)
-        again = kernel(images)
-        np.testing.assert_array_equal(again.maps, look.maps)
-        alone = kernel(images[1:])
-        np.testing.assert_allclose(alone.maps[0], look.maps[1], atol=rounding(look))
-        swapped = kernel(images[::-1])
-        np.testing.assert_allclose(swapped.maps[::-1], look.maps, atol=rounding(look))
+        _, executable, explained, _ = build_and_explain(build, method)
+        images = random_images(BATCH)
+        again = executable(images)
+        np.testing.assert_array_equal(again.maps, explained.maps)
+        alone = executable(images[1:])
+        np.testing.assert_allclose(alone.maps[0], explained.maps[1], atol=rounding(explained))
+        swapped = executable(images[::-1])
+        np.testing.assert_allclose(swapped.maps[::-1], explained.maps, atol=rounding(explained))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_several_targets_at_once_are_those_of_each_alone(method: str) -> None:
-    model, _, together, _ = built("functional", method)
+    model, _, together, _ = build_and_explain("functional", method)
     for number, target in enumerate(TARGETS):
-        alone = kernel_of(model, method, target=target, batch=BATCH, params=SMALL.get(method, {}))(pictures(BATCH))
+        alone = build_executable(model, method, target=target, batch=BATCH, params=SMALL.get(method, {}))(
+            random_images(BATCH)
+        )
         np.testing.assert_allclose(alone.maps[:, 0], together.maps[:, number], atol=rounding(together))
         np.testing.assert_allclose(alone.scores[:, 0], together.scores[:, number], rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_two_kernels_of_one_model_agree_bit_for_bit(method: str) -> None:
-    model, _, look, _ = built("sequential", method)
-    kernel = kernel_of(model, method, target=TARGETS, batch=BATCH, params=SMALL.get(method, {}))
-    np.testing.assert_array_equal(kernel(pictures(BATCH)).maps, look.maps)
+    model, _, result, _ = build_and_explain("sequential", method)
+    executable = build_executable(model, method, target=TARGETS, batch=BATCH, params=SMALL.get(method, {}))
+    np.testing.assert_array_equal(executable(random_images(BATCH)).maps, result.maps)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -111,56 +113,56 @@ def test_no_evidence_is_a_zero_map(method: str, build: str) -> None:
         blinded = isinstance(layer, keras.layers.Dense) if method not in BLIND else hasattr(layer, "bias")
         if blinded or (method in BLIND and isinstance(layer, keras.layers.BatchNormalization)):
             layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
-    look = kernel_of(model, method, batch=BATCH, params=SMALL.get(method, {}))(pictures(BATCH))
-    assert (look.maps == 0).all()
+    result = build_executable(model, method, batch=BATCH, params=SMALL.get(method, {}))(random_images(BATCH))
+    assert (result.maps == 0).all()
 
 
 def test_channels_without_activation_are_a_zero_map_of_scorecam() -> None:
     model = EVERY_BUILD["sequential"]()
     model.get_layer("last").set_weights([np.zeros_like(w) for w in model.get_layer("last").get_weights()])
-    assert (kernel_of(model, "scorecam")(pictures(1)).maps == 0).all()
+    assert (build_executable(model, "scorecam")(random_images(1)).maps == 0).all()
 
 
-def its_own(traced: Traced, *, scale: float = 1.0) -> Any:
+def custom_method(traced: MethodContext, *, scale: float = 1.0) -> Any:
     return scale * tf.reduce_sum(traced.activations, axis=3)
 
 
-def its_own_maps(traced: Traced) -> Maps:
+def custom_maps(traced: MethodContext) -> Maps:
     return Maps(tf.reduce_sum(traced.activations, axis=3), {"mean": tf.reduce_mean(traced.activations, axis=(1, 2, 3))})
 
 
-def its_own_steps(traced: Traced, *, steps: int = 2) -> Steps:
-    return Steps(
+def custom_steps(traced: MethodContext, *, steps: int = 2) -> MultiPass:
+    return MultiPass(
         count=steps,
-        state=(traced.input,),
+        shared_state=(traced.input,),
         perturb=lambda state, step: state[0] * (1.0 + tf.cast(step, tf.float32))[:, None, None, None],
-        read=lambda seen: tf.reduce_sum(seen.activations, axis=3),
+        measure=lambda seen: tf.reduce_sum(seen.activations, axis=3),
         reduce="mean",
         maps=lambda state, own, values: values,
     )
 
 
-its_own_steps.display = "signed"  # type: ignore[attr-defined]
+custom_steps.display = "signed"  # type: ignore[attr-defined]
 
 
 def test_a_function_of_the_users_is_a_method() -> None:
     model = EVERY_BUILD["functional"]()
-    plain = kernel_of(model, f"{__name__}:its_own")(pictures(2)).maps
-    assert plain.shape == (2, 1, *GRID)
-    twice = kernel_of(model, f"{__name__}:its_own", params={"scale": "2"})(pictures(2)).maps
+    plain = build_executable(model, f"{__name__}:its_own")(random_images(2)).maps
+    assert plain.shape == (2, 1, *MAP_SIZE)
+    twice = build_executable(model, f"{__name__}:its_own", params={"scale": "2"})(random_images(2)).maps
     np.testing.assert_allclose(twice, 2 * plain, rtol=1e-6)
-    look = kernel_of(model, f"{__name__}:its_own_maps")(pictures(2))
-    np.testing.assert_array_equal(look.maps, plain)
-    np.testing.assert_allclose(look.figures["mean"], plain.mean(axis=(2, 3)) / 12, rtol=1e-5)
-    one = kernel_of(model, f"{__name__}:its_own_steps", params={"steps": 1})(pictures(2)).maps
+    result = build_executable(model, f"{__name__}:its_own_maps")(random_images(2))
+    np.testing.assert_array_equal(result.maps, plain)
+    np.testing.assert_allclose(result.quality_metrics["mean"], plain.mean(axis=(2, 3)) / 12, rtol=1e-5)
+    one = build_executable(model, f"{__name__}:its_own_steps", params={"steps": 1})(random_images(2)).maps
     np.testing.assert_allclose(one, plain, rtol=1e-4, atol=1e-4)
-    assert kernel_of(model, f"{__name__}:its_own_steps")(pictures(2)).maps.shape == plain.shape
+    assert build_executable(model, f"{__name__}:its_own_steps")(random_images(2)).maps.shape == plain.shape
     assert method_display(f"{__name__}:its_own_steps") == "signed"
     assert method_display(f"{__name__}:its_own") == "heat"
     assert parameters(f"{__name__}:its_own") == {"scale": 1.0}
 
 
-def no_maps(traced: Traced) -> Any:
+def no_maps(traced: MethodContext) -> Any:
     return traced.score
 
 
@@ -172,7 +174,7 @@ def no_maps(traced: Traced) -> Any:
         ("occlusion", {"pach": 3}, OptionError, "did you mean 'patch'"),
         ("occlusion", {"patch": "wide"}, OptionError, "a whole number"),
         ("occlusion", {"patch": "2.5"}, OptionError, "a whole number"),
-        ("gradcam", {"steps": 3}, OptionError, "no parameter 'steps'; wanted none"),
+        ("gradcam", {"steps": 3}, OptionError, "no parameter 'steps'; expected none"),
     ],
 )
 def test_what_is_no_method_or_parameter_says_so(name: str, params: Any, error: type[Exception], says: str) -> None:
@@ -183,12 +185,12 @@ def test_what_is_no_method_or_parameter_says_so(name: str, params: Any, error: t
 @pytest.mark.parametrize(
     ("method", "params", "says"),
     [
-        (f"{__name__}:no_maps", {}, "wanted maps"),
+        (f"{__name__}:no_maps", {}, "expected maps"),
         ("occlusion", {"patch": 64}, "patch <= 32"),
         ("occlusion", {"fill": "nan"}, "fill=nan"),
-        ("smoothgrad", {"steps": 0}, "steps=0 is not possible; wanted 1 or more"),
+        ("smoothgrad", {"steps": 0}, "steps=0 is not possible; expected 1 or more"),
         ("smoothgrad", {"noise": "nan"}, "noise=nan"),
-        ("smoothgrad", {"noise": -1.0}, "wanted 0 or more"),
+        ("smoothgrad", {"noise": -1.0}, "expected 0 or more"),
         ("integrated-gradients", {"steps": -5}, "steps=-5"),
         ("integrated-gradients", {"baseline": "inf"}, "baseline=inf"),
         ("scorecam", {"channels": -1}, "channels=-1"),
@@ -198,4 +200,4 @@ def test_what_is_no_method_or_parameter_says_so(name: str, params: Any, error: t
 )
 def test_what_does_not_fit_the_model_says_so(method: str, params: Any, says: str) -> None:
     with pytest.raises(MethodError, match=says):
-        kernel_of(EVERY_BUILD["functional"](), method, params=params)
+        build_executable(EVERY_BUILD["functional"](), method, params=params)

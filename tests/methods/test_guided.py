@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from streamcam.errors import MethodError
-from streamcam.models.backend import keras, tf
+from streamcam.tf import keras, tf
 from tests.engine.models import HEIGHT, WIDTH
-from tests.engine.test_kernel import kernel_of, pictures, scaled
+from tests.engine.test_compiled_method import build_executable, random_images, scale
 
 L = keras.layers
 UNITS = np.array([[1.0, -2.0, 3.0, -1.0, 8.0, 1.0], [0.5, 1.0, -1.0, 2.0, 0.3, -4.0], [0.2, 0.1, 1.5, -0.5, -6.0, 2.0]])
@@ -24,10 +24,10 @@ def net(unit: Callable[[Any], Any]) -> Any:
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = unit(L.Conv2D(6, 1, use_bias=False, name="mix")(inputs))
     output = L.Dense(2, use_bias=False, name="predictions")(L.GlobalAveragePooling2D()(x))
-    return filled(keras.Model(inputs, output))
+    return fill_weights(keras.Model(inputs, output))
 
 
-def filled(model: Any) -> Any:
+def fill_weights(model: Any) -> Any:
     for layer in model._flatten_layers():
         if layer.name == "mix":
             layer.set_weights([UNITS[None, None]])
@@ -47,16 +47,18 @@ class Subclassed(keras.Model):
         return self.predictions(keras.ops.mean(self.unit(self.mix(inputs)), axis=(1, 2)))
 
 
-def subclassed(unit: Callable[[Any], Any]) -> Any:
+def subclassed_model(unit: Callable[[Any], Any]) -> Any:
     model = Subclassed(unit)
     model(np.zeros((1, HEIGHT, WIDTH, 3), np.float32))
-    return filled(model)
+    return fill_weights(model)
 
 
-def fused() -> Any:
+def fused_model() -> Any:
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.Conv2D(6, 1, use_bias=False, activation="relu", name="mix")(inputs)
-    return filled(keras.Model(inputs, L.Dense(2, use_bias=False, name="predictions")(L.GlobalAveragePooling2D()(x))))
+    return fill_weights(
+        keras.Model(inputs, L.Dense(2, use_bias=False, name="predictions")(L.GlobalAveragePooling2D()(x)))
+    )
 
 
 def nested_twice() -> Any:
@@ -64,12 +66,12 @@ def nested_twice() -> Any:
     backbone = keras.Model(inner, L.ReLU()(L.Conv2D(6, 1, use_bias=False, name="mix")(inner)))
     between = keras.Model(middle, backbone(middle))
     x = L.GlobalAveragePooling2D()(between(outer))
-    return filled(keras.Model(outer, L.Dense(2, use_bias=False, name="predictions")(x)))
+    return fill_weights(keras.Model(outer, L.Dense(2, use_bias=False, name="predictions")(x)))
 
 
-def recomputed() -> Any:
+def recomputed_model() -> Any:
     with keras.RematScope(mode="activations"):
-        return fused()
+        return fused_model()
 
 
 def prelu() -> Any:
@@ -82,7 +84,7 @@ def step(low: float = 0.0, high: float = np.inf, slope: float = 0.0) -> Callable
 
 
 SPELLINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "fused": (fused, step()),
+    "fused": (fused_model, step()),
     "layer": (lambda: net(L.ReLU()), step()),
     "activation": (lambda: net(L.Activation("relu")), step()),
     "capped at 6": (lambda: net(L.ReLU(6.0)), step(high=6.0)),
@@ -92,16 +94,16 @@ SPELLINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "leaky ReLU layer": (lambda: net(L.ReLU(negative_slope=0.25)), step(slope=0.25)),
     "leaky and capped": (lambda: net(L.ReLU(max_value=1.0, negative_slope=0.25)), step(high=1.0, slope=0.25)),
     "parametric": (lambda: net(prelu()), step(slope=0.25)),
-    "keras.ops": (lambda: subclassed(keras.ops.relu), step()),
-    "tf.nn": (lambda: subclassed(tf.nn.relu), step()),
-    "tf.nn.relu6": (lambda: subclassed(tf.nn.relu6), step(high=6.0)),
-    "maximum": (lambda: subclassed(lambda x: tf.maximum(x, 0.0)), step()),
-    "maximum of an array": (lambda: subclassed(lambda x: tf.maximum(tf.zeros_like(x), x)), step()),
-    "where": (lambda: subclassed(lambda x: tf.where(x > 0, x, tf.zeros_like(x))), step()),
+    "keras.ops": (lambda: subclassed_model(keras.ops.relu), step()),
+    "tf.nn": (lambda: subclassed_model(tf.nn.relu), step()),
+    "tf.nn.relu6": (lambda: subclassed_model(tf.nn.relu6), step(high=6.0)),
+    "maximum": (lambda: subclassed_model(lambda x: tf.maximum(x, 0.0)), step()),
+    "maximum of an array": (lambda: subclassed_model(lambda x: tf.maximum(tf.zeros_like(x), x)), step()),
+    "where": (lambda: subclassed_model(lambda x: tf.where(x > 0, x, tf.zeros_like(x))), step()),
     "clip": (lambda: net(lambda x: keras.ops.clip(x, 0.0, 6.0)), step(high=6.0)),
     "nested twice": (nested_twice, step()),
-    "recomputed": (recomputed, step()),
-    "recomputed by TensorFlow": (lambda: subclassed(tf.recompute_grad(tf.nn.relu)), step()),
+    "recomputed": (recomputed_model, step()),
+    "recomputed by TensorFlow": (lambda: subclassed_model(tf.recompute_grad(tf.nn.relu)), step()),
 }
 
 
@@ -109,8 +111,8 @@ SPELLINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 @pytest.mark.parametrize("index", [0, 1])
 def test_each_spelling_equals_the_rule(spelling: str, index: int) -> None:
     build, derivative = SPELLINGS[spelling]
-    images = pictures(2)
-    x = scaled(images.astype(np.float64)) @ UNITS
+    images = random_images(2)
+    x = scale(images.astype(np.float64)) @ UNITS
     above = HEAD[:, index] / (HEIGHT * WIDTH)
     guided = np.abs((above * (above > 0) * derivative(x)) @ UNITS.T).max(3)
     vanilla = np.abs((above * derivative(x)) @ UNITS.T).max(3)
@@ -118,10 +120,10 @@ def test_each_spelling_equals_the_rule(spelling: str, index: int) -> None:
     # Where a unit is at an edge of its derivative, rounding decides.
     sure = (np.abs(x[..., None] - [0.0, 0.5, 1.0, 6.0]) > 1e-4).all((3, 4))
 
-    kernel = kernel_of(build(), "guided-backprop", target=str(index))
-    np.testing.assert_allclose(kernel(images).maps[:, 0][sure], guided[sure], rtol=1e-4, atol=1e-8)
-    assert kernel.plan.notes[0] == "1 ReLU guided"
-    plain = kernel_of(build(), "saliency", target=str(index))(images).maps[:, 0]
+    executable = build_executable(build(), "guided-backprop", target=str(index))
+    np.testing.assert_allclose(executable(images).maps[:, 0][sure], guided[sure], rtol=1e-4, atol=1e-8)
+    assert executable.method.notes[0] == "1 ReLU guided"
+    plain = build_executable(build(), "saliency", target=str(index))(images).maps[:, 0]
     np.testing.assert_allclose(plain[sure], vanilla[sure], rtol=1e-4, atol=1e-8)
     assert np.abs(guided - vanilla).max() > 0.1 * vanilla.max()
     assert sure.mean() > 0.9
@@ -133,17 +135,17 @@ def test_a_relu_of_what_was_negated_is_one_like_any_other() -> None:
     x = L.Conv2D(6, 1, use_bias=False, name="mix")(inputs)
     x = L.Concatenate()([keras.ops.relu(x), keras.ops.relu(-x)])
     output = L.Dense(2, use_bias=False, name="both")(L.GlobalAveragePooling2D()(x))
-    model = filled(keras.Model(inputs, output))
+    model = fill_weights(keras.Model(inputs, output))
     head = np.concatenate([HEAD, HEAD[::-1]])
     model.get_layer("both").set_weights([head])
-    images = pictures(1)
-    x = scaled(images.astype(np.float64)) @ UNITS
+    images = random_images(1)
+    x = scale(images.astype(np.float64)) @ UNITS
     above = np.maximum(head[:, 0], 0) / (HEIGHT * WIDTH)
     expected = np.abs((above[:6] * (x > 0) - above[6:] * (x < 0)) @ UNITS.T).max(3)
     sure = (np.abs(x) > 1e-4).all(3)
-    kernel = kernel_of(model, "guided-backprop", target="0")
-    assert kernel.plan.notes[0] == "2 ReLUs guided"
-    np.testing.assert_allclose(kernel(images).maps[:, 0][sure], expected[sure], rtol=1e-4, atol=1e-8)
+    executable = build_executable(model, "guided-backprop", target="0")
+    assert executable.method.notes[0] == "2 ReLUs guided"
+    np.testing.assert_allclose(executable(images).maps[:, 0][sure], expected[sure], rtol=1e-4, atol=1e-8)
 
 
 def test_by_hand() -> None:
@@ -154,7 +156,7 @@ def test_by_hand() -> None:
     """
     model = net(L.ReLU())
     image = np.full((1, HEIGHT, WIDTH, 3), 255, np.uint8)
-    maps = kernel_of(model, "guided-backprop", target="0")(image).maps[0, 0]
+    maps = build_executable(model, "guided-backprop", target="0")(image).maps[0, 0]
     np.testing.assert_allclose(maps * (HEIGHT * WIDTH), np.full((HEIGHT, WIDTH), 6.71), rtol=1e-5)
 
 
@@ -163,14 +165,14 @@ def test_by_hand() -> None:
 )
 def test_a_net_without_a_relu_is_refused_with_its_activation(activation: str, named: str) -> None:
     with pytest.raises(MethodError, match=named):
-        kernel_of(net(L.Activation(activation)), "guided-backprop")
+        build_executable(net(L.Activation(activation)), "guided-backprop")
 
 
 def test_gates_are_no_relus() -> None:
     model = net(lambda x: L.Activation("hard_silu")(L.ReLU()(x)))
-    assert kernel_of(model, "guided-backprop").plan.notes[0] == "1 ReLU guided"
+    assert build_executable(model, "guided-backprop").method.notes[0] == "1 ReLU guided"
     with pytest.raises(MethodError, match="no ReLU to guide"):
-        kernel_of(net(L.Activation("hard_sigmoid")), "guided-backprop")
+        build_executable(net(L.Activation("hard_sigmoid")), "guided-backprop")
 
 
 def test_clips_that_are_gates_or_keep_pictures_in_range_are_no_relus() -> None:
@@ -181,46 +183,51 @@ def test_clips_that_are_gates_or_keep_pictures_in_range_are_no_relus() -> None:
     )
     for gate in gates:
         model = net(lambda x, gate=gate: gate(L.ReLU()(x)))
-        assert kernel_of(model, "guided-backprop").plan.notes[0] == "1 ReLU guided"
+        assert build_executable(model, "guided-backprop").method.notes[0] == "1 ReLU guided"
 
 
 def test_a_relu_of_what_an_array_was_added_to_is_one_like_any_other() -> None:
     shift = np.array([3.0, -1.0, 3.0, 0.5, -3.0, 2.0])
-    images = pictures(2)
-    x = scaled(images.astype(np.float64)) @ UNITS + shift
+    images = random_images(2)
+    x = scale(images.astype(np.float64)) @ UNITS + shift
     above = np.maximum(HEAD[:, 0], 0) / (HEIGHT * WIDTH)
     expected = np.abs((above * step(high=6.0)(x)) @ UNITS.T).max(3)
     sure = (np.abs(x[..., None] - [0.0, 6.0]) > 1e-4).all((3, 4))
-    kernel = kernel_of(net(lambda x: keras.ops.relu6(x + shift.astype(np.float32))), "guided-backprop", target="0")
-    assert kernel.plan.notes[0] == "1 ReLU guided"
-    np.testing.assert_allclose(kernel(images).maps[:, 0][sure], expected[sure], rtol=1e-4, atol=1e-8)
+    executable = build_executable(
+        net(lambda x: keras.ops.relu6(x + shift.astype(np.float32))), "guided-backprop", target="0"
+    )
+    assert executable.method.notes[0] == "1 ReLU guided"
+    np.testing.assert_allclose(executable(images).maps[:, 0][sure], expected[sure], rtol=1e-4, atol=1e-8)
 
 
 def test_other_activations_beside_relus_are_told() -> None:
     model = net(lambda x: L.Activation("silu")(L.ReLU()(x)))
-    assert kernel_of(model, "guided-backprop").plan.notes[0] == "1 ReLU guided; sigmoid (as in SiLU) left as they are"
+    assert (
+        build_executable(model, "guided-backprop").method.notes[0]
+        == "1 ReLU guided; sigmoid (as in SiLU) left as they are"
+    )
 
 
 def test_a_relu_inside_a_function_of_its_own_is_refused() -> None:
     enclosed = tf.function(tf.nn.relu, autograph=False)
     with pytest.raises(MethodError, match=r"tf\.function of its own"):
-        kernel_of(subclassed(enclosed), "guided-backprop")
+        build_executable(subclassed_model(enclosed), "guided-backprop")
 
 
 def test_relus_inside_a_gradient_of_ones_own_are_not_counted_as_guided() -> None:
     own_gradient = tf.custom_gradient(lambda x: (tf.nn.relu(x), lambda above: above * tf.cast(x > 0, x.dtype)))
-    model = subclassed(lambda x: own_gradient(tf.nn.relu(x)))
-    assert kernel_of(model, "guided-backprop").plan.notes[0] == (
+    model = subclassed_model(lambda x: own_gradient(tf.nn.relu(x)))
+    assert build_executable(model, "guided-backprop").method.notes[0] == (
         "1 ReLU guided; 1 ReLU that the gradient goes past left as they are"
     )
     with pytest.raises(MethodError, match="a gradient of their own"):
-        kernel_of(subclassed(own_gradient), "guided-backprop")
+        build_executable(subclassed_model(own_gradient), "guided-backprop")
 
 
 def test_the_rule_is_taken_off_again() -> None:
     """Guided Grad-CAM takes a guided gradient and a plain one from one graph."""
-    model, images = net(L.ReLU()), pictures(1)
-    both = kernel_of(model, "guided-gradcam", target="0", layer="mix")(images).maps
-    guided = kernel_of(model, "guided-backprop", target="0")(images).maps
-    plain = kernel_of(model, "gradcam", target="0", layer="mix")(images).maps
+    model, images = net(L.ReLU()), random_images(1)
+    both = build_executable(model, "guided-gradcam", target="0", layer="mix")(images).maps
+    guided = build_executable(model, "guided-backprop", target="0")(images).maps
+    plain = build_executable(model, "gradcam", target="0", layer="mix")(images).maps
     np.testing.assert_allclose(both, guided * plain, rtol=1e-4, atol=1e-9)

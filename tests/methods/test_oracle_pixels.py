@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.config import ModelOptions
-from streamcam.engine.kernel import plan_kernel
+from streamcam.engine.compiled_method import compile_method
 from streamcam.methods import load_method
 from streamcam.models import load_model, parse_target
+from streamcam.options import ModelOptions
 from tests.engine.models import HEIGHT, WIDTH
-from tests.engine.test_kernel import kernel_of, pictures, scaled
+from tests.engine.test_compiled_method import build_executable, random_images, scale
 
-from . import nets
-from .nets import looked, weights_of
-from .test_oracle_grids import INDEX, close, maps_of, relu, upsampled
+from . import tiny_models as nets
+from .test_oracle_cams import INDEX, close, maps_of, relu, upsample
+from .tiny_models import reference_gradients, weights_of
 
 
 def linear_weights(model: Any) -> Any:
@@ -26,34 +26,34 @@ def linear_weights(model: Any) -> Any:
 
 def test_saliency_of_a_linear_net() -> None:
     model = nets.linear()
-    maps = maps_of(model, "saliency", pictures(2))
+    maps = maps_of(model, "saliency", random_images(2))
     for got in maps:
         close(got, np.abs(linear_weights(model)).max(2))
 
 
 def test_saliency() -> None:
-    model, images = nets.net(), pictures(2)
-    close(maps_of(model, "saliency", images), np.abs(looked(model, scaled(images), INDEX)[3]).max(3))
+    model, images = nets.net(), random_images(2)
+    close(maps_of(model, "saliency", images), np.abs(reference_gradients(model, scale(images), INDEX)[3]).max(3))
 
 
 def test_gradient_x_input_sums_to_the_logit_where_there_is_no_bias() -> None:
-    model, images = nets.net(bias=False), pictures(3)
-    logit, _, _, gradient = looked(model, scaled(images), INDEX)
+    model, images = nets.net(bias=False), random_images(3)
+    logit, _, _, gradient = reference_gradients(model, scale(images), INDEX)
     maps = maps_of(model, "gradient-x-input", images)
-    close(maps, (scaled(images.astype(np.float64)) * gradient).sum(3))
+    close(maps, (scale(images.astype(np.float64)) * gradient).sum(3))
     np.testing.assert_allclose(maps.sum((1, 2)), logit, rtol=1e-3, atol=1e-5)
 
 
 def test_smoothgrad_without_noise_is_the_vanilla_gradient() -> None:
-    model, images = nets.net(), pictures(2)
+    model, images = nets.net(), random_images(2)
     close(maps_of(model, "smoothgrad", images, params={"noise": 0.0, "steps": 3}), maps_of(model, "saliency", images))
 
 
 def test_smoothgrad_is_the_mean_gradient_around_the_picture() -> None:
     """A quadratic net has the gradient 2wx: its mean over many noisy copies is that of the picture, within 5 sigma."""
-    model, images = nets.quadratic(), pictures(1)
+    model, images = nets.quadratic(), random_images(1)
     steps, noise = 400, 0.15
-    x, weights = scaled(images.astype(np.float64))[0], linear_weights(model)
+    x, weights = scale(images.astype(np.float64))[0], linear_weights(model)
     got = maps_of(model, "smoothgrad", images, params={"steps": steps, "noise": noise})[0]
     error = 5 * np.abs(2 * weights).max() * noise * np.ptp(x) / np.sqrt(steps)
     np.testing.assert_allclose(got, np.abs(2 * weights * x).max(2), atol=error)
@@ -63,56 +63,56 @@ def test_smoothgrad_is_the_mean_gradient_around_the_picture() -> None:
 
 @pytest.mark.parametrize("baseline", [None, 0.5])
 def test_integrated_gradients_of_a_linear_net(baseline: float | None) -> None:
-    model, images = nets.linear(), pictures(2)
-    start = scaled(0.0) if baseline is None else baseline
+    model, images = nets.linear(), random_images(2)
+    start = scale(0.0) if baseline is None else baseline
     params = {"steps": 1} | ({} if baseline is None else {"baseline": baseline})
-    expected = ((scaled(images.astype(np.float64)) - start) * linear_weights(model)).sum(3)
+    expected = ((scale(images.astype(np.float64)) - start) * linear_weights(model)).sum(3)
     close(maps_of(model, "integrated-gradients", images, params=params), expected)
 
 
 def test_integrated_gradients_of_a_quadratic_net() -> None:
     """The mean of the gradient 2wx on the way is w(x + x'): so the map is w(x² − x'²), at any number of midpoints."""
-    model, images = nets.quadratic(), pictures(2)
-    x, start = scaled(images.astype(np.float64)), scaled(0.0)
+    model, images = nets.quadratic(), random_images(2)
+    x, start = scale(images.astype(np.float64)), scale(0.0)
     expected = ((x**2 - start**2) * linear_weights(model)).sum(3)
     close(maps_of(model, "integrated-gradients", images, params={"steps": 4}), expected)
 
 
 def test_integrated_gradients_are_complete_and_say_by_how_much_not() -> None:
-    model, images = nets.net(activation="tanh", flat=True), pictures(3)
-    x = scaled(images.astype(np.float64))
-    difference = (nets.logits_of(model, x) - nets.logits_of(model, np.full_like(x, scaled(0.0))))[:, INDEX]
+    model, images = nets.net(activation="tanh", flat=True), random_images(3)
+    x = scale(images.astype(np.float64))
+    difference = (nets.logits_of(model, x) - nets.logits_of(model, np.full_like(x, scale(0.0))))[:, INDEX]
     gaps = []
     for steps in (2, 200):
-        look = kernel_of(model, "integrated-gradients", target=str(INDEX), params={"steps": steps})(images)
-        total = look.maps[:, 0].astype(np.float64).sum((1, 2))
+        result = build_executable(model, "integrated-gradients", target=str(INDEX), params={"steps": steps})(images)
+        total = result.maps[:, 0].astype(np.float64).sum((1, 2))
         gap = np.abs(total - difference) / np.maximum(np.abs(difference), 1)
-        np.testing.assert_allclose(look.figures["completeness gap"][:, 0], gap, atol=2e-4)
+        np.testing.assert_allclose(result.quality_metrics["completeness gap"][:, 0], gap, atol=2e-4)
         gaps.append(gap.max())
     assert gaps[1] < 0.01 < gaps[0]
 
 
 def test_guided_gradcam_is_the_product_of_the_two() -> None:
-    model, images = nets.net(), pictures(2)
+    model, images = nets.net(), random_images(2)
     coarse = maps_of(model, "gradcam", images)
-    enlarged = np.stack([upsampled(one, HEIGHT, WIDTH) for one in coarse])
+    enlarged = np.stack([upsample(one, HEIGHT, WIDTH) for one in coarse])
     close(maps_of(model, "guided-gradcam", images), enlarged * maps_of(model, "guided-backprop", images))
 
 
 def test_guided_backprop_of_two_convolutions() -> None:
     """Written out: R = R · 1[R > 0] · 1[x > 0] at each ReLU, with the convolutions transposed by a tape."""
-    model, images = nets.net(), pictures(2)
-    tf, x = nets.tf, nets.tf.constant(scaled(images.astype(np.float32)))
+    model, images = nets.net(), random_images(2)
+    tf, x = nets.tf, nets.tf.constant(scale(images.astype(np.float32)))
     first, second = (layer for layer in model.layers if hasattr(layer, "strides"))
 
-    def convolved(layer: Any, value: Any) -> Any:
+    def convolve(layer: Any, value: Any) -> Any:
         return tf.nn.conv2d(value, layer.kernel, layer.strides, "SAME") + layer.bias
 
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
-        before_first = convolved(first, x)
+        before_first = convolve(first, x)
         after_first = tf.nn.relu(before_first)
-        before_second = convolved(second, after_first)
+        before_second = convolve(second, after_first)
     weights = weights_of(model)[0][:, INDEX].astype(np.float32) / before_second.shape[1] / before_second.shape[2]
     signal = relu(np.broadcast_to(weights, before_second.shape)) * (before_second.numpy() > 0)
     signal = tape.gradient(before_second, after_first, output_gradients=tf.constant(signal)).numpy()
@@ -127,14 +127,14 @@ def test_guided_backprop_of_two_convolutions() -> None:
 def test_a_blank_picture_is_prepared_like_the_others(method: str) -> None:
     """Preprocessing that leaves every second row and column out."""
     model = nets.linear()
-    known = replace(load_model(ModelOptions(model=model)), preprocess=lambda images: scaled(images[:, ::2, ::2]))
+    known = replace(load_model(ModelOptions(model=model)), preprocess=lambda images: scale(images[:, ::2, ::2]))
     large = np.random.default_rng(3).integers(0, 256, (2, 2 * HEIGHT, 2 * WIDTH, 3), np.uint8)
     params = {"patch": 8, "stride": 8} if method == "occlusion" else {"steps": 2}
     target = (parse_target(known.labels, str(INDEX)),)
     size = (2 * WIDTH, 2 * HEIGHT)
-    plan = plan_kernel(known, load_method(method, params), layer="auto", targets=target, size=size, batch=2)
-    blank = scaled(127.5 if method == "occlusion" else 0.0)
-    expected = ((scaled(large[:, ::2, ::2].astype(np.float64)) - blank) * linear_weights(model)).sum(3)
+    plan = compile_method(known, load_method(method, params), layer="auto", targets=target, size=size, batch=2)
+    blank = scale(127.5 if method == "occlusion" else 0.0)
+    expected = ((scale(large[:, ::2, ::2].astype(np.float64)) - blank) * linear_weights(model)).sum(3)
     if method == "occlusion":
         expected = expected.reshape(2, HEIGHT // 8, 8, WIDTH // 8, 8).sum((2, 4))
-    close(plan.start("cpu", "float32")(large).maps[:, 0], expected)
+    close(plan.load("cpu", "float32")(large).maps[:, 0], expected)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from streamcam.config import ModelOptions
-from streamcam.engine.kernel import plan_kernel
+from streamcam.engine.compiled_method import compile_method
 from streamcam.methods import load_method
 from streamcam.models import load_model, parse_target
+from streamcam.options import ModelOptions
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 STAGES = ("predictions", "top_", "block15_", "block14_", "block13_", "block12_", "block11_")
@@ -40,7 +40,7 @@ def spearman(one: NDArray[Any], other: NDArray[Any]) -> float:
     return float(a @ b) / lengths if lengths else 0.0
 
 
-def drawn_anew(model: Any, prefix: str, rng: np.random.Generator) -> None:
+def randomize_layers(model: Any, prefix: str, rng: np.random.Generator) -> None:
     """As at the start of a training: He's normal kernels, batch norm that does nothing."""
     layers = [layer for layer in model.layers if layer.name.startswith(prefix) and layer.weights]
     assert layers
@@ -58,21 +58,21 @@ def drawn_anew(model: Any, prefix: str, rng: np.random.Generator) -> None:
 def test_gradcam_forgets_what_the_model_forgets() -> None:
     loaded = load_model(ModelOptions())
     images = [Image.open(SAMPLES / name).convert("RGB") for name in ("chelsea.png", "coffee.png")]
-    pictures = np.stack([np.asarray(image.resize((224, 224))) for image in images])
+    rgb_images = np.stack([np.asarray(image.resize((224, 224))) for image in images])
 
     def maps() -> Any:
         targets = (parse_target(loaded.labels, "top"),)
-        kernel = plan_kernel(
+        executable = compile_method(
             loaded, load_method("gradcam"), layer="auto", targets=targets, size=(224, 224), batch=2
-        ).start("cpu", "float32")  # fmt: skip
-        return kernel(pictures)
+        ).load("cpu", "float32")  # fmt: skip
+        return executable(rgb_images)
 
     trained = maps()
     assert [loaded.labels[c] for c in trained.classes[:, 0]] == ["Egyptian cat", "espresso"]
     rng = np.random.default_rng(7)
     found = []
     for stage in STAGES:
-        drawn_anew(loaded.model, stage, rng)
+        randomize_layers(loaded.model, stage, rng)
         anew = maps().maps[:, 0]
         assert all(one.any() for one in anew), "a map of zeros would be no evidence of anything"
         found.append([spearman(one, before) for one, before in zip(anew, trained.maps[:, 0], strict=True)])

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from streamcam.models import efficientnet_lite0
-from streamcam.models.backend import keras, tf
 from streamcam.models.labels import imagenet_labels
+from streamcam.models.zoo import efficientnet_lite0
+from streamcam.tf import keras, tf
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 GOLDEN = Path(__file__).parent / "data" / "efficientnet_lite0_golden.npz"
@@ -21,34 +21,34 @@ def model() -> Any:
     return efficientnet_lite0.load()
 
 
-def still(name: str) -> np.ndarray:
+def load_sample(name: str) -> np.ndarray:
     with av.open(str(SAMPLES / name)) as container:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
 
-def squeezed(picture: np.ndarray) -> np.ndarray:
+def squeeze(image: np.ndarray) -> np.ndarray:
     """The whole picture at 224x224, by area; not the code under test."""
-    rows = np.linspace(0, picture.shape[0], 225).astype(int)[:-1]
-    columns = np.linspace(0, picture.shape[1], 225).astype(int)[:-1]
-    sums = np.add.reduceat(np.add.reduceat(picture.astype(np.float64), rows, axis=0), columns, axis=1)
-    areas = np.diff([*rows, picture.shape[0]])[:, None] * np.diff([*columns, picture.shape[1]])
+    rows = np.linspace(0, image.shape[0], 225).astype(int)[:-1]
+    columns = np.linspace(0, image.shape[1], 225).astype(int)[:-1]
+    sums = np.add.reduceat(np.add.reduceat(image.astype(np.float64), rows, axis=0), columns, axis=1)
+    areas = np.diff([*rows, image.shape[0]])[:, None] * np.diff([*columns, image.shape[1]])
     return (sums / areas[..., None]).astype(np.float32)
 
 
-def probabilities(model: Any, pictures: np.ndarray) -> np.ndarray:
-    return np.asarray(model(efficientnet_lite0.preprocess(tf.constant(pictures, tf.float32)), training=False))
+def probabilities(model: Any, images: np.ndarray) -> np.ndarray:
+    return np.asarray(model(efficientnet_lite0.preprocess(tf.constant(images, tf.float32)), training=False))
 
 
-def logits(model: Any, picture: np.ndarray) -> np.ndarray:
+def logits(model: Any, image: np.ndarray) -> np.ndarray:
     pooled = keras.Model(model.inputs[0], model.get_layer("average_pool").output)
     kernel, bias = model.get_layer("predictions").get_weights()
-    features = np.asarray(pooled(efficientnet_lite0.preprocess(tf.constant(picture[None], tf.float32))))
+    features = np.asarray(pooled(efficientnet_lite0.preprocess(tf.constant(image[None], tf.float32))))
     return (features @ kernel + bias)[0]
 
 
-def golden_pictures() -> dict[str, np.ndarray]:
+def golden_images() -> dict[str, np.ndarray]:
     """As in scripts/make_golden_logits.py."""
-    chelsea, coffee = still("chelsea.png"), still("coffee.png")
+    chelsea, coffee = load_sample("chelsea.png"), load_sample("coffee.png")
     return {
         "chelsea": chelsea[60:284, 100:324],
         "coffee": coffee[40:264, 180:404],
@@ -58,16 +58,16 @@ def golden_pictures() -> dict[str, np.ndarray]:
 
 def test_logits_are_those_of_the_original(model: Any) -> None:
     with np.load(GOLDEN) as golden:
-        assert sorted(golden) == sorted(golden_pictures())
-        for name, picture in golden_pictures().items():
-            np.testing.assert_allclose(logits(model, picture), golden[name], atol=1e-2, rtol=0, err_msg=name)
+        assert sorted(golden) == sorted(golden_images())
+        for name, image in golden_images().items():
+            np.testing.assert_allclose(logits(model, image), golden[name], atol=1e-2, rtol=0, err_msg=name)
 
 
 @pytest.mark.parametrize(
     ("name", "index", "label"), [("chelsea.png", EGYPTIAN_CAT, "Egyptian cat"), ("coffee.png", ESPRESSO, "espresso")]
 )
 def test_stills_are_recognised(model: Any, name: str, index: int, label: str) -> None:
-    found = probabilities(model, squeezed(still(name))[None])[0]
+    found = probabilities(model, squeeze(load_sample(name))[None])[0]
     assert found.argmax() == index
     assert found[index] > 0.5
     assert imagenet_labels()[index] == label
@@ -76,8 +76,8 @@ def test_stills_are_recognised(model: Any, name: str, index: int, label: str) ->
 def test_samoyed_is_recognised_in_every_frame_looked_at(model: Any) -> None:
     with av.open(str(SAMPLES / "samoyed_640_nogps.mp4")) as container:
         frames = [frame for n, frame in enumerate(container.decode(video=0)) if n % 10 == 0]
-        pictures = np.stack([squeezed(frame.to_ndarray(format="rgb24")) for frame in frames])
-    found = probabilities(model, pictures)
+        images = np.stack([squeeze(frame.to_ndarray(format="rgb24")) for frame in frames])
+    found = probabilities(model, images)
     assert len(found) > 3
     assert (found.argmax(axis=1) == SAMOYED).all()
     assert found[:, SAMOYED].min() > 0.9
@@ -121,8 +121,8 @@ def test_every_stored_weight_is_used_and_is_float16(model: Any) -> None:
 def test_saves_and_loads_as_an_ordinary_keras_file(model: Any, tmp_path: Path) -> None:
     model.save(tmp_path / "copy.keras")
     again = keras.saving.load_model(tmp_path / "copy.keras")
-    picture = golden_pictures()["coffee"][None]
-    np.testing.assert_array_equal(probabilities(again, picture), probabilities(model, picture))
+    image = golden_images()["coffee"][None]
+    np.testing.assert_array_equal(probabilities(again, image), probabilities(model, image))
 
 
 def test_the_licence_and_the_samples_notice_are_there() -> None:

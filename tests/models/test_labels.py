@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamcam.errors import OptionError
-from streamcam.models.labels import imagenet_labels, named, numbered
+from streamcam.models.labels import default_labels, imagenet_labels, resolve_labels
 
 IMAGENET = imagenet_labels()
 
@@ -25,22 +25,22 @@ def test_repeated_names_stay_readable(index: int, word: str) -> None:
 
 
 def test_numbered() -> None:
-    assert numbered(3) == ("class 0", "class 1", "class 2")
-    assert numbered(1) == ("negative", "positive")
+    assert default_labels(3) == ("class 0", "class 1", "class 2")
+    assert default_labels(1) == ("negative", "positive")
 
 
 def test_labels_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_bytes("\ufeffHühnchen\r\n red panda \r\n\r\n".encode())
-    assert named(str(path), 2, "m") == ("Hühnchen", "red panda")
-    assert named(str(path), 1, "m") == ("Hühnchen", "red panda")
+    assert resolve_labels(str(path), 2, "m") == ("Hühnchen", "red panda")
+    assert resolve_labels(str(path), 1, "m") == ("Hühnchen", "red panda")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a\nb\nc\n", "has 3 classes; wanted 2, as m has"),
-        (b"", "has 0 classes; wanted 2, as m has"),
+        (b"a\nb\nc\n", "has 3 classes; expected 2, as m has"),
+        (b"", "has 0 classes; expected 2, as m has"),
         (b"a\n\nb\n", "line 2 is empty"),
         (b"\xff\xfe\x00", "is not text in UTF-8"),
     ],
@@ -49,28 +49,28 @@ def test_label_files_that_cannot_be_used(tmp_path: Path, content: bytes, message
     path = tmp_path / "labels.txt"
     path.write_bytes(content)
     with pytest.raises(OptionError) as caught:
-        named(str(path), 2, "m")
+        resolve_labels(str(path), 2, "m")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_label_file_and_wrong_count_for_imagenet(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"none\.txt cannot be read: No such file"):
-        named(str(tmp_path / "none.txt"), 2, "m")
-    with pytest.raises(OptionError, match="--labels imagenet has 1000 classes; wanted 10, as m has"):
-        named("imagenet", 10, "m")
+        resolve_labels(str(tmp_path / "none.txt"), 2, "m")
+    with pytest.raises(OptionError, match="--labels imagenet has 1000 classes; expected 10, as m has"):
+        resolve_labels("imagenet", 10, "m")
 
 
 @pytest.mark.parametrize("names", [["cat", "dog"], ("cat", "dog"), np.array(["cat", "dog"])])
 def test_names_given_as_they_are(names: Any) -> None:
-    assert named(names, 2, "m") == ("cat", "dog")
-    with pytest.raises(OptionError, match="labels has 2 classes; wanted 3, as m has"):
-        named(names, 3, "m")
+    assert resolve_labels(names, 2, "m") == ("cat", "dog")
+    with pytest.raises(OptionError, match="labels has 2 classes; expected 3, as m has"):
+        resolve_labels(names, 3, "m")
 
 
 @pytest.mark.parametrize(
     ("labels", "message"), [([1, "dog"], "labels has 1 in it"), (3, "labels is a int"), ({"a": 1}, "labels is a dict")]
 )
 def test_what_is_no_names(labels: Any, message: str) -> None:
-    with pytest.raises(OptionError, match=f"{message}; wanted auto, imagenet, a file, or a sequence of names"):
-        named(labels, 2, "m")
+    with pytest.raises(OptionError, match=f"{message}; expected auto, imagenet, a file, or a sequence of names"):
+        resolve_labels(labels, 2, "m")

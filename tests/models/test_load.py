@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.config import ModelOptions
 from streamcam.errors import ModelError, OptionError, StreamcamError
 from streamcam.models import list_models, load_model
-from streamcam.models.applications import APPLICATIONS, FAMILIES, find, recognise
-from streamcam.models.backend import keras, tf
+from streamcam.models.zoo.applications import APPLICATIONS, FAMILIES, find, recognise
+from streamcam.options import ModelOptions
+from streamcam.tf import keras, tf
 
 layers = keras.layers
 Build = Callable[[], Any]
@@ -32,7 +32,7 @@ def classifier(shape: tuple[int | None, ...] = (20, 30, 3), classes: int = 4, **
     )
 
 
-def saved(model: Any, path: Path) -> str:
+def save_model(model: Any, path: Path) -> str:
     model.save(path)
     return str(path)
 
@@ -43,7 +43,7 @@ def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
     return text
 
 
-class Own(keras.Model):
+class CustomModel(keras.Model):
     """A subclassed model, as nobody registers it."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Own(keras.Model):
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "EfficientNet_Lite0"])
 def test_embedded(name: str) -> None:
     loaded = load_model(ModelOptions(model=name))
-    assert (loaded.name, loaded.input_size, loaded.flexible) == ("efficientnet-lite0", (224, 224), True)
+    assert (loaded.name, loaded.input_size, loaded.accepts_any_size) == ("efficientnet-lite0", (224, 224), True)
     assert (loaded.preprocess_name, loaded.notes) == ("efficientnet-lite0", ())
     assert loaded.labels[258] == "Samoyed"
     assert float(loaded.preprocess(tf.constant(255.0))) == 1.0
@@ -78,7 +78,7 @@ def test_importing_and_listing_load_no_tensorflow() -> None:
 
 def test_importing_tensorflow_leaves_frozen_what_the_program_has_frozen() -> None:
     code = (
-        "import gc; gc.freeze(); before = gc.get_freeze_count(); import streamcam.models.backend;"
+        "import gc; gc.freeze(); before = gc.get_freeze_count(); import streamcam.tf;"
         "print(before > 0, gc.get_freeze_count() > before - 1000)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -91,7 +91,7 @@ def test_importing_tensorflow_collects_no_garbage_and_leaves_the_collector_as_it
         "import gc, json; import streamcam.models; seen = [];"
         f"gc.{'enable' if enabled else 'disable'}();"
         "gc.callbacks.append(lambda phase, told: seen.append(told['generation']));"
-        "import streamcam.models.backend;"
+        "import streamcam.tf;"
         "told = gc.isenabled(), gc.get_freeze_count(), seen.count(2), len(gc.get_objects(generation=2)) > 100_000;"
         "gc.collect(); print(json.dumps([*told, seen.count(2)]))"
     )
@@ -133,11 +133,11 @@ def test_an_application_with_its_own_preprocessing_and_labels(name: str, monkeyp
     assert (loaded.name, loaded.preprocess_name, loaded.notes) == (name, entry.family, ())
     assert loaded.input_size == entry.input_size
     own_size = loaded.model.input_shape[2:0:-1]
-    assert own_size == ((None, None) if loaded.flexible else entry.input_size)
+    assert own_size == ((None, None) if loaded.accepts_any_size else entry.input_size)
     assert loaded.labels[89] == "sulphur-crested cockatoo"
     family = getattr(keras.applications, entry.family)
-    pictures = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3)).astype(np.float32)
-    np.testing.assert_allclose(loaded.preprocess(tf.constant(pictures)), family.preprocess_input(pictures.copy()))
+    images = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(loaded.preprocess(tf.constant(images)), family.preprocess_input(images.copy()))
 
 
 def test_a_failed_download_is_one_line_and_silent(
@@ -168,21 +168,21 @@ def test_a_failed_download_is_one_line_and_silent(
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_file(tmp_path: Path, suffix: str) -> None:
     original = classifier()
-    loaded = load_model(ModelOptions(model=saved(original, tmp_path / f"my{suffix}")))
-    assert (loaded.name, loaded.input_size, loaded.flexible) == (f"my{suffix}", (30, 20), False)
+    loaded = load_model(ModelOptions(model=save_model(original, tmp_path / f"my{suffix}")))
+    assert (loaded.name, loaded.input_size, loaded.accepts_any_size) == (f"my{suffix}", (30, 20), False)
     assert (loaded.preprocess_name, loaded.labels) == ("none", ("class 0", "class 1", "class 2", "class 3"))
     assert loaded.notes == (
         f"preprocess not known for my{suffix}: RGB 0-255 as it is; --preprocess changes that",
         f"labels not known for my{suffix}: 'class 0' to 'class 3'; --labels FILE names them",
     )
-    pictures = np.random.default_rng(0).random((2, 20, 30, 3), np.float32)
-    np.testing.assert_allclose(loaded.model(pictures), original(pictures), atol=1e-6)
+    images = np.random.default_rng(0).random((2, 20, 30, 3), np.float32)
+    np.testing.assert_allclose(loaded.model(images), original(images), atol=1e-6)
 
 
 def test_options_win_over_guesses_and_silence_them(tmp_path: Path) -> None:
     (tmp_path / "four.txt").write_text("a\nb\nc\nd\n")
     options = ModelOptions(
-        model=saved(classifier(), tmp_path / "m.keras"), preprocess="-1..1", labels=str(tmp_path / "four.txt")
+        model=save_model(classifier(), tmp_path / "m.keras"), preprocess="-1..1", labels=str(tmp_path / "four.txt")
     )
     loaded = load_model(options)
     assert (loaded.preprocess_name, loaded.labels, loaded.notes) == ("-1..1", ("a", "b", "c", "d"), ())
@@ -192,13 +192,13 @@ def test_a_file_that_scales_its_input_itself(tmp_path: Path) -> None:
     model = keras.Sequential(
         [keras.Input((16, 16, 3)), layers.Rescaling(1 / 255, name="front"), *classifier((16, 16, 3)).layers]
     )
-    loaded = load_model(ModelOptions(model=saved(model, tmp_path / "m.keras")))
+    loaded = load_model(ModelOptions(model=save_model(model, tmp_path / "m.keras")))
     assert loaded.notes[0] == "preprocess none: m.keras scales its input itself (layer front)"
 
 
 def test_a_saved_application_is_recognised_by_its_name(tmp_path: Path) -> None:
     model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3))
-    loaded = load_model(ModelOptions(model=saved(model, tmp_path / "m.keras")))
+    loaded = load_model(ModelOptions(model=save_model(model, tmp_path / "m.keras")))
     assert (loaded.preprocess_name, loaded.labels[258]) == ("mobilenet_v2", "Samoyed")
     assert [note.split(":")[0] for note in loaded.notes] == ["preprocess mobilenet_v2", "labels imagenet"]
 
@@ -213,13 +213,15 @@ def test_recognising_model_names(name: str, expected: str | None) -> None:
 
 
 def test_a_flexible_model_of_unknown_size(tmp_path: Path) -> None:
-    loaded = load_model(ModelOptions(model=saved(classifier((None, None, 3)), tmp_path / "m.keras")))
-    assert (loaded.input_size, loaded.flexible) == ((224, 224), True)
+    loaded = load_model(ModelOptions(model=save_model(classifier((None, None, 3)), tmp_path / "m.keras")))
+    assert (loaded.input_size, loaded.accepts_any_size) == ((224, 224), True)
     assert loaded.notes[0] == "input size not known for m.keras: 224x224"
 
 
 def test_a_single_sigmoid_unit_has_two_classes(tmp_path: Path) -> None:
-    loaded = load_model(ModelOptions(model=saved(classifier(classes=1, activation="sigmoid"), tmp_path / "m.keras")))
+    loaded = load_model(
+        ModelOptions(model=save_model(classifier(classes=1, activation="sigmoid"), tmp_path / "m.keras"))
+    )
     assert loaded.labels == ("negative", "positive")
 
 
@@ -262,21 +264,24 @@ def tabular() -> Any:
     [
         (lambda_model, "m.keras carries Python code (a lambda), which is not run; if you trust the file"),
         (lambda_activation, "m.keras carries Python code (a lambda), which is not run; if you trust the file"),
-        (two_inputs, "m.keras needs a value for each of its other inputs: other (N, 4); give --feed other=VALUE"),
-        (two_outputs, "m.keras has 2 outputs; wanted one, (N, classes), as of a classifier"),
-        (channels_first, "m.keras takes (N, 3, 8, 8); channels_first is not supported; wanted RGB pictures"),
-        (lambda: classifier((8, 8, 1)), "m.keras takes (N, 8, 8, 1), pictures of 1 channels; wanted RGB pictures"),
-        (headless, "the output of m.keras is (N, 6, 6, 2); wanted (N, classes), as of a classifier"),
-        (tabular, "m.keras takes (N, 8); wanted RGB pictures (N, height, width, 3)"),
-        (Own, "m.keras needs Own, which is code outside the file; load it in a function of your own"),
+        (
+            two_inputs,
+            "m.keras needs a value for each of its other inputs: other (N, 4); give --extra-input other=VALUE",
+        ),
+        (two_outputs, "m.keras has 2 outputs; expected one, (N, classes), as of a classifier"),
+        (channels_first, "m.keras takes (N, 3, 8, 8); channels_first is not supported; expected RGB pictures"),
+        (lambda: classifier((8, 8, 1)), "m.keras takes (N, 8, 8, 1), pictures of 1 channels; expected RGB pictures"),
+        (headless, "the output of m.keras is (N, 6, 6, 2); expected (N, classes), as of a classifier"),
+        (tabular, "m.keras takes (N, 8); expected RGB pictures (N, height, width, 3)"),
+        (CustomModel, "m.keras needs Own, which is code outside the file; load it in a function of your own"),
     ],
 )
 def test_models_that_cannot_be_used(tmp_path: Path, build: Build, expected: str) -> None:
     model = build()
-    if isinstance(model, Own):
+    if isinstance(model, CustomModel):
         model(np.zeros((1, 8, 8, 3), np.float32))
     with pytest.raises(ModelError) as caught:
-        load_model(ModelOptions(model=saved(model, tmp_path / "m.keras")))
+        load_model(ModelOptions(model=save_model(model, tmp_path / "m.keras")))
     assert expected in message(caught)
 
 
@@ -287,7 +292,7 @@ def test_a_custom_layer_in_an_h5_file(tmp_path: Path) -> None:
 
     model = keras.Sequential([keras.Input((8, 8, 3)), Twice(), layers.Flatten(), layers.Dense(2)])
     with pytest.raises(ModelError) as caught:
-        load_model(ModelOptions(model=saved(model, tmp_path / "m.h5")))
+        load_model(ModelOptions(model=save_model(model, tmp_path / "m.h5")))
     assert "m.h5 needs Twice, which is code outside the file" in message(caught)
 
 
@@ -304,7 +309,7 @@ def test_damaged_files(tmp_path: Path, suffix: str, damage: Callable[[bytes], by
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model=str(path)))
     assert str(path) in message(caught)
-    assert "wanted a .keras or .h5 file" in message(caught)
+    assert "expected a .keras or .h5 file" in message(caught)
 
 
 def test_an_archive_that_is_no_model(tmp_path: Path) -> None:
@@ -323,8 +328,8 @@ def test_weights_without_a_model(tmp_path: Path) -> None:
 def test_what_is_not_a_model_file(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"x")
     for model, expected in [
-        (tmp_path, "is a folder without a saved_model.pb; wanted a .keras or .h5 file"),
-        (tmp_path / "m.onnx", "m.onnx is of no known kind; wanted a .keras or .h5 file"),
+        (tmp_path, "is a folder without a saved_model.pb; expected a .keras or .h5 file"),
+        (tmp_path / "m.onnx", "m.onnx is of no known kind; expected a .keras or .h5 file"),
         (tmp_path / "missing.keras", "there is no model file"),
     ]:
         with pytest.raises(ModelError) as caught:
@@ -344,8 +349,8 @@ def test_unknown_names(name: str, hint: str) -> None:
 
 
 def test_options_that_cannot_be_used(tmp_path: Path) -> None:
-    path = saved(classifier(), tmp_path / "m.keras")
-    with pytest.raises(OptionError, match=r"--labels imagenet has 1000 classes; wanted 4, as m\.keras has"):
+    path = save_model(classifier(), tmp_path / "m.keras")
+    with pytest.raises(OptionError, match=r"--labels imagenet has 1000 classes; expected 4, as m\.keras has"):
         load_model(ModelOptions(model=path, labels="imagenet"))
     with pytest.raises(OptionError, match="--preprocess 'imagenet' is not known"):
         load_model(ModelOptions(model=path, preprocess="imagenet"))

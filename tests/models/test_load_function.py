@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from streamcam.config import ModelOptions
 from streamcam.errors import ModelError, StreamcamError
 from streamcam.models import load_model
-from streamcam.models.backend import keras
+from streamcam.options import ModelOptions
+from streamcam.tf import keras
 
 
 def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
@@ -24,7 +24,7 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class Own(keras.Model):
+class CustomModel(keras.Model):
     """A subclassed model, as nobody registers it."""
 
     def __init__(self) -> None:
@@ -54,9 +54,9 @@ def test_a_function_in_the_working_directory(workdir: Path) -> None:
 
 
 def test_a_subclassed_model_from_a_function(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[__name__], "make_own", Own, raising=False)
+    monkeypatch.setattr(sys.modules[__name__], "make_own", CustomModel, raising=False)
     loaded = load_model(ModelOptions(model=f"{__name__}:make_own"))
-    assert (loaded.input_size, len(loaded.labels), loaded.flexible) == ((224, 224), 3, False)
+    assert (loaded.input_size, len(loaded.labels), loaded.accepts_any_size) == ((224, 224), 3, False)
     assert loaded.notes[0].startswith("input size not known for ")
     assert loaded.model.built
 
@@ -77,7 +77,7 @@ def test_a_sequential_model_that_was_never_built(workdir: Path) -> None:
         ("def make(): raise ValueError('too\\nbad')", "make", "failed: ValueError: too"),
         ("def make(): raise SystemExit(3)", "make", "failed: SystemExit: 3"),
         ("def make(size): pass", "make", "failed: TypeError: make() missing 1 required positional argument"),
-        ("def make(): return {'a': 1}", "make", "returned a dict; wanted a keras.Model of Keras 3"),
+        ("def make(): return {'a': 1}", "make", "returned a dict; expected a keras.Model of Keras 3"),
         ("def make(): pass", "mak", "has no function 'mak'; did you mean 'make'?"),
         ("make = 3", "make", "has no function 'make'"),
         ("1 / 0", "make", "cannot be imported: ZeroDivisionError: division by zero"),
@@ -99,7 +99,7 @@ def test_a_missing_module(workdir: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model="no_such_package.inner:make"))
     assert (
-        "there is no module no_such_package; wanted one that is installed or lies in the working directory"
+        "there is no module no_such_package; expected one that is installed or lies in the working directory"
         in message(caught)
     )
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.config import ModelOptions
 from streamcam.errors import ModelError, StreamcamError
 from streamcam.models import load_model
-from streamcam.models.backend import keras, tf
+from streamcam.options import ModelOptions
+from streamcam.tf import keras, tf
 
 layers = keras.layers
 
@@ -39,9 +39,9 @@ def test_a_model_that_is_there_already() -> None:
     assert loaded.model is original
     assert (loaded.name, loaded.input_size, loaded.labels) == (original.name, (30, 20), tuple(names))
     assert (loaded.preprocess_name, loaded.notes) == ("<lambda>", ())
-    pictures = np.random.default_rng(0).random((2, 20, 30, 3), np.float32)
-    np.testing.assert_array_equal(loaded.preprocess(pictures), pictures / 2)
-    np.testing.assert_allclose(loaded.call(pictures), original(pictures), atol=1e-6)
+    rgb_images = np.random.default_rng(0).random((2, 20, 30, 3), np.float32)
+    np.testing.assert_array_equal(loaded.preprocess(rgb_images), rgb_images / 2)
+    np.testing.assert_allclose(loaded.call(rgb_images), original(rgb_images), atol=1e-6)
     assert load_model(ModelOptions(model=original, preprocess=None)).preprocess_name == "none"
 
 
@@ -49,8 +49,8 @@ def test_what_is_guessed_of_a_model_that_is_there_already() -> None:
     loaded = load_model(ModelOptions(model=keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3))))
     assert (loaded.preprocess_name, loaded.labels[258]) == ("mobilenet_v2", "Samoyed")
     assert loaded.notes[0].startswith(f"preprocess mobilenet_v2: the model is called {loaded.name}; --preprocess")
-    bytes_wanted = keras.Sequential([keras.Input((8, 8, 3), dtype="uint8"), layers.Rescaling(1 / 255), *head(2)])
-    assert load_model(ModelOptions(model=bytes_wanted)).notes[0].endswith("takes uint8")
+    takes_bytes = keras.Sequential([keras.Input((8, 8, 3), dtype="uint8"), layers.Rescaling(1 / 255), *head(2)])
+    assert load_model(ModelOptions(model=takes_bytes)).notes[0].endswith("takes uint8")
 
 
 def test_several_sigmoid_units_are_several_classes() -> None:
@@ -62,18 +62,18 @@ def test_several_sigmoid_units_are_several_classes() -> None:
 def test_what_is_no_model(model: Any) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model=model))
-    assert message(caught).startswith(f"model is a {type(model).__name__}; wanted a keras.Model of Keras 3")
+    assert message(caught).startswith(f"model is a {type(model).__name__}; expected a keras.Model of Keras 3")
 
 
 def test_the_only_output_may_be_in_a_dict() -> None:
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, {"scores": layers.Dense(2)(layers.Flatten()(inputs))})
-    pictures = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
-    found = load_model(ModelOptions(model=model)).call(pictures)
-    np.testing.assert_array_equal(found, model(pictures)["scores"])
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    found = load_model(ModelOptions(model=model)).call(images)
+    np.testing.assert_array_equal(found, model(images)["scores"])
 
 
-def nested(inner: Any) -> Any:
+def nested_model(inner: Any) -> Any:
     outer = keras.Sequential([keras.Input((8, 8, 3)), keras.Sequential([inner], name="inside"), *head(2)])
     return keras.Sequential([keras.Input((8, 8, 3)), outer])
 
@@ -90,8 +90,8 @@ class Holding(keras.Model):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: nested(layers.Conv2D(2, 3, data_format="channels_first", name="deep")),
-        lambda: nested(layers.AveragePooling2D(2, data_format="channels_first", name="deep")),
+        lambda: nested_model(layers.Conv2D(2, 3, data_format="channels_first", name="deep")),
+        lambda: nested_model(layers.AveragePooling2D(2, data_format="channels_first", name="deep")),
         Holding,
     ],
 )
@@ -100,7 +100,7 @@ def test_channels_first_anywhere_inside(build: Callable[[], Any]) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model=model))
     assert message(caught) == (
-        f"layer deep of {model.name} has data_format channels_first; channels_first is not supported; wanted RGB "
+        f"layer deep of {model.name} has data_format channels_first; channels_first is not supported; expected RGB "
         "pictures (N, height, width, 3); build the model with data_format='channels_last' and copy the weights, "
         "convolution kernels are the same"
     )

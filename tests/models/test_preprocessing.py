@@ -7,49 +7,49 @@ import numpy as np
 import pytest
 
 from streamcam.errors import ModelError, OptionError
-from streamcam.models.backend import keras, tf
-from streamcam.models.efficientnet_lite0 import preprocess as lite0
-from streamcam.models.preprocessing import named, scaling_layer
+from streamcam.models.preprocessing import find_scaling_layer, resolve_preprocessing
+from streamcam.models.zoo.efficientnet_lite0 import preprocess as lite0
+from streamcam.tf import keras, tf
 
-PICTURES = np.random.default_rng(1).integers(0, 256, (2, 5, 7, 3)).astype(np.float32)
+IMAGES = np.random.default_rng(1).integers(0, 256, (2, 5, 7, 3)).astype(np.float32)
 BGR_MEANS = np.array([103.939, 116.779, 123.68], np.float32)
 RGB_MEANS = np.array([0.485, 0.456, 0.406], np.float32)
 RGB_DEVIATIONS = np.array([0.229, 0.224, 0.225], np.float32)
 
 
-def traced(function: Any) -> np.ndarray:
-    return tf.function(function)(tf.constant(PICTURES)).numpy()
+def trace_call(function: Any) -> np.ndarray:
+    return tf.function(function)(tf.constant(IMAGES)).numpy()
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("none", PICTURES),
-        ("0..1", PICTURES / 255),
-        ("-1..1", PICTURES / 127.5 - 1),
-        ("mobilenet_v2", PICTURES / 127.5 - 1),
-        ("xception", PICTURES / 127.5 - 1),
-        ("resnet", PICTURES[..., ::-1] - BGR_MEANS),
-        ("vgg16", PICTURES[..., ::-1] - BGR_MEANS),
-        ("densenet", (PICTURES / 255 - RGB_MEANS) / RGB_DEVIATIONS),
-        ("efficientnet", PICTURES),
-        ("mobilenet_v3", PICTURES),
+        ("none", IMAGES),
+        ("0..1", IMAGES / 255),
+        ("-1..1", IMAGES / 127.5 - 1),
+        ("mobilenet_v2", IMAGES / 127.5 - 1),
+        ("xception", IMAGES / 127.5 - 1),
+        ("resnet", IMAGES[..., ::-1] - BGR_MEANS),
+        ("vgg16", IMAGES[..., ::-1] - BGR_MEANS),
+        ("densenet", (IMAGES / 255 - RGB_MEANS) / RGB_DEVIATIONS),
+        ("efficientnet", IMAGES),
+        ("mobilenet_v3", IMAGES),
     ],
 )
 def test_named_ones_inside_a_graph(name: str, expected: np.ndarray) -> None:
-    choice = named(name)
+    choice = resolve_preprocessing(name)
     assert choice.name == name
-    np.testing.assert_allclose(traced(choice.function), expected, atol=1e-4)
+    np.testing.assert_allclose(trace_call(choice.function), expected, atol=1e-4)
 
 
 def test_the_embedded_model_s() -> None:
-    np.testing.assert_array_equal(traced(lite0), (PICTURES - 127) / 128)
+    np.testing.assert_array_equal(trace_call(lite0), (IMAGES - 127) / 128)
 
 
 def test_a_function_of_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_scaling.py").write_text("def half(images):\n    return images / 2\n")
     monkeypatch.chdir(tmp_path)
-    np.testing.assert_array_equal(traced(named("my_scaling:half").function), PICTURES / 2)
+    np.testing.assert_array_equal(trace_call(resolve_preprocessing("my_scaling:half").function), IMAGES / 2)
 
 
 def test_functions_and_none_from_python() -> None:
@@ -57,22 +57,22 @@ def test_functions_and_none_from_python() -> None:
         return images / 2
 
     for option, name, expected in [
-        (half, "half", PICTURES / 2),
-        (keras.layers.Rescaling(0.5), "Rescaling", PICTURES / 2),
-        (None, "none", PICTURES),
+        (half, "half", IMAGES / 2),
+        (keras.layers.Rescaling(0.5), "Rescaling", IMAGES / 2),
+        (None, "none", IMAGES),
     ]:
-        choice = named(option)
+        choice = resolve_preprocessing(option)
         assert choice.name == name
-        np.testing.assert_array_equal(traced(choice.function), expected)
-    with pytest.raises(OptionError, match="preprocess is a float; wanted a name, a function or None"):
-        named(0.5)
+        np.testing.assert_array_equal(trace_call(choice.function), expected)
+    with pytest.raises(OptionError, match="preprocess is a float; expected a name, a function or None"):
+        resolve_preprocessing(0.5)
 
 
 def test_unknown_names() -> None:
     with pytest.raises(OptionError, match="did you mean 'mobilenet_v2'"):
-        named("mobilenetv2")
+        resolve_preprocessing("mobilenetv2")
     with pytest.raises(ModelError, match="there is no module no_such_module"):
-        named("no_such_module:f")
+        resolve_preprocessing("no_such_module:f")
 
 
 def scaled_by_layer(x: Any) -> Any:
@@ -115,6 +115,6 @@ def test_scaling_at_the_front_is_seen(front: Any, found: bool) -> None:
     x = keras.layers.Conv2D(2, 3)(front(inputs))
     x = keras.layers.Add()([x, keras.layers.Conv2D(2, 3)(inputs)])
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
-    name = scaling_layer(model)
+    name = find_scaling_layer(model)
     assert bool(name) == found
     assert name == "to_unit" or not found or front is scaled_by_arithmetic

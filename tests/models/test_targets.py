@@ -8,8 +8,8 @@ import pytest
 
 from streamcam.errors import ModelError, TargetError
 from streamcam.models import Target, parse_target
-from streamcam.models.backend import tf
 from streamcam.models.labels import imagenet_labels
+from streamcam.tf import tf
 
 IMAGENET = imagenet_labels()
 ANIMALS = ("cat", "tiger cat", "dog", "Caterpillar", "Dog")
@@ -46,10 +46,10 @@ def test_a_whole_name_wins_over_names_that_contain_it() -> None:
 @pytest.mark.parametrize(
     ("labels", "target", "message"),
     [
-        (IMAGENET, "1000", "there is no class 1000; wanted 0 to 999"),
-        (IMAGENET, "-1", "there is no class -1; wanted 0 to 999"),
+        (IMAGENET, "1000", "there is no class 1000; expected 0 to 999"),
+        (IMAGENET, "-1", "there is no class -1; expected 0 to 999"),
         (IMAGENET, "samoyd", "did you mean 'Samoyed'"),
-        (IMAGENET, "zzzzzz", "there is no class 'zzzzzz'; wanted top, an index from 0 to 999, or a name"),
+        (IMAGENET, "zzzzzz", "there is no class 'zzzzzz'; expected top, an index from 0 to 999, or a name"),
         (IMAGENET, "crane", "2 classes are called 'crane': 'crane (bird)' (134), 'crane (machine)' (517)"),
         (IMAGENET, "terrier", "(183) and "),
         (ANIMALS, "dog", "2 classes are called 'dog': 'dog' (2), 'Dog' (4)"),
@@ -91,14 +91,14 @@ def test_a_name_with_a_minus_is_a_class() -> None:
 @pytest.mark.parametrize(
     ("labels", "text", "message"),
     [
-        (ANIMALS, "cat - CAT", "'cat - CAT' is the contrast of 'cat' with itself; wanted two different classes"),
+        (ANIMALS, "cat - CAT", "'cat - CAT' is the contrast of 'cat' with itself; expected two different classes"),
         (ANIMALS, "3 - caterpillar", "with itself"),
-        (ANIMALS, "cat - 9", "there is no class 9; wanted 0 to 4"),
-        (IMAGENET, "samoyd - tench", "there is no class 'samoyd'; wanted an index from 0 to 999, or a name; did you"),
+        (ANIMALS, "cat - 9", "there is no class 9; expected 0 to 4"),
+        (IMAGENET, "samoyd - tench", "there is no class 'samoyd'; expected an index from 0 to 999, or a name; did you"),
         (ANIMALS, "cat - dog", "2 classes are called 'dog': 'dog' (2), 'Dog' (4)"),
         (ANIMALS, "cat - ", "there is no class ''"),
         (("a - b", "c", "a", "b - c"), "a - b - c", "'a - b - c' can be split in 2 ways; use the indices"),
-        (ANIMALS, "cat-tiger", "there is no class 'cat-tiger'; wanted top, an index from 0 to 4, or a name"),
+        (ANIMALS, "cat-tiger", "there is no class 'cat-tiger'; expected top, an index from 0 to 4, or a name"),
     ],
 )
 def test_contrasts_that_are_none(labels: tuple[str, ...], text: str, message: str) -> None:
@@ -110,17 +110,17 @@ def test_contrasts_that_are_none(labels: tuple[str, ...], text: str, message: st
 # What is explained in each row
 
 
-def looked(target: Target, *, rows: int | None = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def scores_of(target: Target, *, rows: int | None = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The chosen classes, the scores, and the gradient of their sum, as the engine traces them."""
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((rows, 5), tf.float32)])
-    def look(logits: Any) -> Any:
+    def forward(logits: Any) -> Any:
         chosen = target.choose(logits)
         score = target.score(logits, chosen)
         assert (chosen.dtype, score.dtype) == (tf.int64, tf.float32)
         return chosen, score, tf.gradients(score, logits)[0]
 
-    chosen, score, gradient = look(tf.constant(LOGITS))
+    chosen, score, gradient = forward(tf.constant(LOGITS))
     return chosen.numpy(), score.numpy(), tf.convert_to_tensor(gradient).numpy()
 
 
@@ -128,7 +128,7 @@ def looked(target: Target, *, rows: int | None = 4) -> tuple[np.ndarray, np.ndar
 def test_top_and_a_class(rows: int | None) -> None:
     best = LOGITS.argmax(axis=1)
     for text, classes in [("top", best), ("tiger cat", np.full(4, 1)), ("3", np.full(4, 3))]:
-        chosen, score, gradient = looked(parse_target(ANIMALS, text), rows=rows)
+        chosen, score, gradient = scores_of(parse_target(ANIMALS, text), rows=rows)
         np.testing.assert_array_equal(chosen, classes)
         np.testing.assert_array_equal(score, LOGITS[range(4), classes])
         np.testing.assert_array_equal(gradient, np.eye(5)[classes])
@@ -136,7 +136,7 @@ def test_top_and_a_class(rows: int | None) -> None:
 
 @pytest.mark.parametrize("rows", [4, None])
 def test_a_contrast_is_the_difference_of_two_logits(rows: int | None) -> None:
-    chosen, score, gradient = looked(parse_target(ANIMALS, "3 - tiger"), rows=rows)
+    chosen, score, gradient = scores_of(parse_target(ANIMALS, "3 - tiger"), rows=rows)
     np.testing.assert_array_equal(chosen, [-1] * 4)
     np.testing.assert_array_equal(score, LOGITS[:, 3] - LOGITS[:, 1])
     np.testing.assert_array_equal(gradient, [[0, -1, 0, 1, 0]] * 4)
@@ -165,18 +165,18 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_function_of_the_logits() -> None:
     target = parse_target(ANIMALS, " my_targets:cats ")
     assert (target.kind, target.index, target.label) == ("function", None, "cats")
-    chosen, score, gradient = looked(target)
+    chosen, score, gradient = scores_of(target)
     np.testing.assert_array_equal(chosen, [-1] * 4)
     np.testing.assert_allclose(score, LOGITS[:, :2].sum(axis=1), rtol=1e-6)
     np.testing.assert_array_equal(gradient, [[1, 1, 0, 0, 0]] * 4)
-    np.testing.assert_allclose(looked(parse_target(ANIMALS, "my_targets:double"))[1], 2 * LOGITS[:, 0])
+    np.testing.assert_allclose(scores_of(parse_target(ANIMALS, "my_targets:double"))[1], 2 * LOGITS[:, 0])
 
 
 @pytest.mark.usefixtures("workdir")
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("table", "returned (4, 5); wanted float numbers (N,), one for each row of the logits (N, classes)"),
+        ("table", "returned (4, 5); expected float numbers (N,), one for each row of the logits (N, classes)"),
         ("total", "returned ()"),
         ("short", "returned (2,)"),
         ("classes", "returned int64 (4,)"),
@@ -188,7 +188,7 @@ def test_a_function_of_the_logits() -> None:
 )
 def test_functions_that_cannot_be_used(name: str, message: str) -> None:
     with pytest.raises(TargetError) as caught:
-        looked(parse_target(ANIMALS, f"my_targets:{name}"))
+        scores_of(parse_target(ANIMALS, f"my_targets:{name}"))
     assert str(caught.value).startswith(f"target function {name} {message}")
     assert "\n" not in str(caught.value)
 

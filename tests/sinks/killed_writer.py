@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from streamcam.config import SinkOptions, SourceOptions
+from streamcam.options import SinkOptions, SourceOptions
 from streamcam.sinks import open_sink
 from streamcam.sources import open_source
 
@@ -13,7 +13,7 @@ from streamcam.sources import open_source
 def main(source: str, target: str, codec: str) -> None:
     """Writes the clip again and again until stopped; waits for a line on stdin after each frame."""
     with open_source(SourceOptions(url=source)) as reader:
-        frames = [frame.picture for frame in reader]
+        frames = [frame.video_frame for frame in reader]
         info = reader.info
         with open_sink(SinkOptions(path=Path(target), codec=codec or None), info) as sink:  # type: ignore[arg-type]
             index = 0

@@ -6,7 +6,7 @@ import sys
 
 import av
 
-from tests.media import planes
+from tests.media_helpers import planes
 
 
 def main(url: str) -> None:

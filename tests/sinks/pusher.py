@@ -5,22 +5,22 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from streamcam.config import OutletOptions
+from streamcam.concurrency.group import StageGroup
 from streamcam.errors import StreamcamError
-from streamcam.flow import Flow
-from streamcam.sinks.outlet import Outlet
-from tests.media import picture
+from streamcam.options import OutputOptions
+from streamcam.sinks.push.output import PushOutput
+from tests.media_helpers import gradient_frame
 
 
-def main(to: str, frames: int, width: int, height: int, pixel_format: str, **options: Any) -> None:
+def main(url: str, frames: int, width: int, height: int, pixel_format: str, **options: Any) -> None:
     """Offers pictures as fast as they are taken; ends where the outlet does."""
-    outlet = Outlet(OutletOptions(to=to, **options), live=False)
-    with Flow(patience=30) as flow:
-        flow.alongside(outlet.run, stop=outlet.close)
-        pictures = [picture(width, height, index, pixel_format) for index in range(10)]
+    output = PushOutput(OutputOptions(url=url, **options), live=False)
+    with StageGroup(shutdown_timeout_seconds=30) as flow:
+        flow.spawn(output.run, stop=output.close)
+        video_frames = [gradient_frame(width, height, index, pixel_format) for index in range(10)]
         for index in range(frames):
-            outlet.offer(pictures[index % 10], 777 + index * 3600)
-    print(outlet.state, outlet.frames, outlet.trouble, sep="|", file=sys.stderr, flush=True)
+            output.submit(video_frames[index % 10], 777 + index * 3600)
+    print(output.state, output.num_frames, output.last_error, sep="|", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

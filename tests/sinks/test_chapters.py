@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.media import picture, transcode
+from tests.media_helpers import gradient_frame, transcode
 
 WHOLE = [(0, 0.5, "Dawn"), (0.5, 1.25, "Noon"), (1.25, 2, "Dusk")]
 
@@ -30,7 +30,7 @@ def film(path: Path) -> Path:
             ]
         )
         for index in range(50):
-            frame = picture(96, 64, index)
+            frame = gradient_frame(96, 64, index)
             frame.pts, frame.time_base = index, Fraction(1, 25)
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
@@ -50,7 +50,7 @@ def film(path: Path) -> Path:
         ({"start": Fraction(1, 4), "end": Fraction(3, 2)}, [(0, 0.25, "Dawn"), (0.25, 1, "Noon"), (1, 1.25, "Dusk")]),
         ({"start": Fraction(1, 2), "end": Fraction(1)}, [(0, 0.5, "Noon")]),
     ],
-    ids=["whole", "part", "inside"],
+    ids=["end_to_end", "part", "inside"],
 )
 def test_chapters_keep_their_place(tmp_path: Path, source, out, more, window, expected) -> None:
     transcode(film(tmp_path / source), tmp_path / out, **window, **more)
@@ -58,10 +58,10 @@ def test_chapters_keep_their_place(tmp_path: Path, source, out, more, window, ex
         assert sum(1 for _ in container.decode(video=0)) == round(25 * expected[-1][1])
         found = [
             (
-                float(told["start"] * told["time_base"]),
-                float(told["end"] * told["time_base"]),
-                told["metadata"]["title"],
+                float(chapters["start"] * chapters["time_base"]),
+                float(chapters["end"] * chapters["time_base"]),
+                chapters["metadata"]["title"],
             )
-            for told in container.chapters()
+            for chapters in container.chapters()
         ]
     assert found == expected

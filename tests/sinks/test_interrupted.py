@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.media import boxes, picture, seconds_of_frames, write_clip
+from tests.media_helpers import boxes, frame_times, gradient_frame, write_clip
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,19 +54,19 @@ class Writer:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("small") / "in.mp4"
-    return write_clip(path, [picture(96, 64, i) for i in range(25)])
+def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("small_clip") / "in.mp4"
+    return write_clip(path, [gradient_frame(96, 64, i) for i in range(25)])
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
-def test_interrupt_leaves_every_frame_playable(small: Path, tmp_path: Path, suffix: str) -> None:
+def test_interrupt_leaves_every_frame_playable(small_clip: Path, tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"o{suffix}"
-    writer = Writer(small, target)
+    writer = Writer(small_clip, target)
     writer.write(99)
     code, errors = writer.stop(signal.SIGINT)
     assert (code, errors) == (130, "")
-    assert len(seconds_of_frames(target)) == 100
+    assert len(frame_times(target)) == 100
     if suffix in (".mp4", ".mov"):
         assert boxes(target).index("moov") < boxes(target).index("mdat")
     assert [entry.name for entry in tmp_path.iterdir()] == [target.name]
@@ -76,32 +76,32 @@ def test_interrupt_leaves_every_frame_playable(small: Path, tmp_path: Path, suff
     ("suffix", "codec"),
     [(".mp4", "h264"), (".mov", "h264"), (".mkv", "h264"), (".webm", "vp9"), (".mp4", "hevc"), (".mp4", "av1")],
 )
-def test_kill_leaves_all_closed_fragments_playable(small: Path, tmp_path: Path, suffix: str, codec: str) -> None:
+def test_kill_leaves_all_closed_fragments_playable(small_clip: Path, tmp_path: Path, suffix: str, codec: str) -> None:
     target = tmp_path / f"o{suffix}"
-    writer = Writer(small, target, codec)
+    writer = Writer(small_clip, target, codec)
     writer.write(299)
     assert writer.stop(signal.SIGKILL)[0] == -signal.SIGKILL
-    kept = seconds_of_frames(target)
+    times = frame_times(target)
     # Twelve seconds went in; what the encoder looks ahead and two fragments of two seconds may be lost.
-    assert len(kept) >= 300 - 2 * 50 - {"h264": 50, "vp9": 50, "hevc": 60, "av1": 100}[codec]
+    assert len(times) >= 300 - 2 * 50 - {"h264": 50, "vp9": 50, "hevc": 60, "av1": 100}[codec]
     assert (
-        kept == [index / 25 for index in range(len(kept))]
-        or max(abs(float(time) - index / 25) for index, time in enumerate(kept)) <= 0.001
+        times == [index / 25 for index in range(len(times))]
+        or max(abs(float(time) - index / 25) for index, time in enumerate(times)) <= 0.001
     )
 
 
-def test_file_that_may_not_grow_further_is_one_line_and_what_was_written_plays(small: Path, tmp_path: Path) -> None:
+def test_file_that_may_not_grow_further_is_one_line_and_what_was_written_plays(small_clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "o.mp4"
 
-    def limited() -> None:
+    def limit_file_size() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
-    writer = Writer(small, target, before=limited)
+    writer = Writer(small_clip, target, before=limit_file_size)
     writer.write(5000)
     _, errors = writer.process.communicate(timeout=60)
     assert writer.process.returncode == 1
     assert errors == f"SinkError: no space left for {target}; what was complete until then is kept; free some space\n"
-    assert len(seconds_of_frames(target)) >= 50
+    assert len(frame_times(target)) >= 50
 
 
 @pytest.fixture
@@ -110,18 +110,18 @@ def tiny_disk(tmp_path: Path) -> Path:
     disk.mkdir()
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True)
     if made.returncode:
-        pytest.skip("a small file system cannot be mounted here")
+        pytest.skip("a small_clip file system cannot be mounted here")
     yield disk
     subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may mount")
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_full_disk_is_one_line_and_what_was_written_plays(small: Path, tiny_disk: Path, suffix: str) -> None:
+def test_full_disk_is_one_line_and_what_was_written_plays(small_clip: Path, tiny_disk: Path, suffix: str) -> None:
     target = tiny_disk / f"o{suffix}"
-    writer = Writer(small, target)
+    writer = Writer(small_clip, target)
     writer.write(5000)
     _, errors = writer.process.communicate(timeout=60)
     assert writer.process.returncode == 1
     assert errors == f"SinkError: no space left for {target}; what was complete until then is kept; free some space\n"
-    assert len(seconds_of_frames(target)) >= 50
+    assert len(frame_times(target)) >= 50

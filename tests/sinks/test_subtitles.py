@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 
-from tests.media import packets_of, picture, transcode
+from tests.media_helpers import gradient_frame, packets_of, transcode
 
 
 def test_subtitles_of_mp4_stay_those_of_mp4(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_subtitles_of_mp4_stay_those_of_mp4(tmp_path: Path) -> None:
         text = output.add_mux_stream("mov_text")
         text.time_base = Fraction(1, 1000)
         for index in range(40):
-            frame = picture(96, 64, index)
+            frame = gradient_frame(96, 64, index)
             frame.pts, frame.time_base = index, Fraction(1, 25)
             output.mux(video.encode(frame))
         output.mux(video.encode())

@@ -13,43 +13,47 @@ import av
 import numpy as np
 import pytest
 
-from streamcam.config import SourceOptions
 from streamcam.errors import OptionError, SinkError
-from streamcam.frames import Colour
+from streamcam.frames import ColorSpec
+from streamcam.options import SourceOptions
 from streamcam.sources import open_source
-from tests.media import (
-    COLOURS,
+from tests.media_helpers import (
+    COLORS,
     boxes,
+    color_patches,
+    frame_times,
+    gradient_frame,
     packets_of,
     patch_codes,
-    patches,
-    picture,
-    seconds_of_frames,
     to_rgb,
     transcode,
     write_clip,
     write_image,
 )
 
-from .writing import EVERY, TICK, info, sink
+from .sink_helpers import SUFFIXES_AND_CODECS, TIME_BASE, open_test_sink, source_info
 
 
-def mean_rgb_error(source: Path, target: Path, matrix: int, full: bool) -> float:
+def mean_rgb_error(source: Path, target: Path, matrix: int, full_range: bool) -> float:
     with av.open(str(source)) as a, av.open(str(target)) as b:
         before, after = next(a.decode(video=0)), next(b.decode(video=0))
-    return float(np.abs(to_rgb(patch_codes(before), matrix, full) - to_rgb(patch_codes(after), matrix, full)).max())
+    return float(
+        np.abs(to_rgb(patch_codes(before), matrix, full_range) - to_rgb(patch_codes(after), matrix, full_range)).max()
+    )
 
 
-@pytest.mark.parametrize(("suffix", "codec"), EVERY)
+@pytest.mark.parametrize(("suffix", "codec"), SUFFIXES_AND_CODECS)
 def test_every_codec_in_every_container_keeps_times_sound_and_size(
     clip: Path, tmp_path: Path, suffix: str, codec: str
 ) -> None:
     target = tmp_path / f"out{suffix}"
     _, writer = transcode(clip, target, codec=codec)
     assert writer.frames == 50
-    before, after = seconds_of_frames(clip), seconds_of_frames(target)
+    before, after = frame_times(clip), frame_times(target)
     assert len(after) == 50
-    assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= (TICK if suffix in (".mkv", ".webm") else 0)
+    assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= (
+        TIME_BASE if suffix in (".mkv", ".webm") else 0
+    )
     with av.open(str(target)) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == (160, 96)
@@ -62,20 +66,24 @@ def test_every_codec_in_every_container_keeps_times_sound_and_size(
         assert writer.notes == []
         sound, copy = packets_of(clip, "audio"), packets_of(target, "audio")
         assert [data for _, data in copy] == [data for _, data in sound]
-        assert max(abs(a[0] - b[0]) for a, b in zip(sound, copy, strict=True)) <= TICK
+        assert max(abs(a[0] - b[0]) for a, b in zip(sound, copy, strict=True)) <= TIME_BASE
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("offset", [0, 11025, 20000])
 def test_sound_and_subtitles_travel_byte_for_byte_with_their_offset(tmp_path: Path, suffix: str, offset: int) -> None:
     source = write_clip(
-        tmp_path / "in.mkv", [picture(96, 64, i) for i in range(50)], audio=True, audio_offset=offset, subtitles=True
+        tmp_path / "in.mkv",
+        [gradient_frame(96, 64, i) for i in range(50)],
+        audio=True,
+        audio_offset=offset,
+        subtitles=True,
     )
     target = tmp_path / f"out{suffix}"
     _, writer = transcode(source, target)
     sound, copy = packets_of(source, "audio"), packets_of(target, "audio")
     assert [data for _, data in copy] == [data for _, data in sound]
-    assert max(abs(a[0] - b[0]) for a, b in zip(sound, copy, strict=True)) <= TICK
+    assert max(abs(a[0] - b[0]) for a, b in zip(sound, copy, strict=True)) <= TIME_BASE
     with av.open(str(target)) as container:
         assert container.metadata["title"] == "made for a test"
         assert container.streams.audio[0].language == "deu"
@@ -89,23 +97,23 @@ def test_sound_and_subtitles_travel_byte_for_byte_with_their_offset(tmp_path: Pa
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_broadcast_begins_at_zero_and_keeps_its_sound(tmp_path: Path, suffix: str) -> None:
     stamps = [3600 * index for index in range(50)]
-    pictures = [picture(160, 96, i) for i in range(50)]
-    source = write_clip(tmp_path / "in.ts", pictures, stamps, time_base=Fraction(1, 90_000), audio=True)
+    frames = [gradient_frame(160, 96, i) for i in range(50)]
+    source = write_clip(tmp_path / "in.ts", frames, stamps, time_base=Fraction(1, 90_000), audio=True)
     target = tmp_path / f"out{suffix}"
     transcode(source, target)
-    before, after = seconds_of_frames(source), seconds_of_frames(target)
+    before, after = frame_times(source), frame_times(target)
     sound, copy = packets_of(source, "audio"), packets_of(target, "audio")
     shift = min(before[0], sound[0][0])
     assert shift > 0
-    assert max(abs(a - shift - b) for a, b in zip(before, after, strict=True)) <= TICK
-    assert max(abs(a[0] - shift - b[0]) for a, b in zip(sound, copy, strict=True)) <= TICK
+    assert max(abs(a - shift - b) for a, b in zip(before, after, strict=True)) <= TIME_BASE
+    assert max(abs(a[0] - shift - b[0]) for a, b in zip(sound, copy, strict=True)) <= TIME_BASE
     assert all(framed.endswith(plain) for (_, framed), (_, plain) in zip(sound, copy, strict=True))
     with av.open(str(target)) as container:
         assert sum(1 for _ in container.decode(audio=0)) == len(sound)
 
 
 def test_rotation_is_shown_once(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "in.mp4", [picture(160, 96, i) for i in range(3)], rotation=90)
+    source = write_clip(tmp_path / "in.mp4", [gradient_frame(160, 96, i) for i in range(3)], rotation=90)
     transcode(source, tmp_path / "out.mp4")
     with av.open(str(tmp_path / "out.mp4")) as container:
         frame = next(container.decode(video=0))
@@ -126,7 +134,7 @@ def test_plays_in_a_browser(clip: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["ffv1", "vp9"])
 def test_odd_sizes_where_the_codec_has_them(tmp_path: Path, codec: str) -> None:
-    source = write_clip(tmp_path / "in.mkv", [picture(853, 481, i) for i in range(3)], codec="ffv1")
+    source = write_clip(tmp_path / "in.mkv", [gradient_frame(853, 481, i) for i in range(3)], codec="ffv1")
     transcode(source, tmp_path / "out.mkv", codec=codec)
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert [(f.width, f.height) for f in container.decode(video=0)] == [(853, 481)] * 3
@@ -134,10 +142,10 @@ def test_odd_sizes_where_the_codec_has_them(tmp_path: Path, codec: str) -> None:
 
 def test_odd_sizes_where_it_has_not_are_refused_without_a_file(tmp_path: Path) -> None:
     with (
-        pytest.raises(SinkError, match="h264 cannot hold pictures of 853x481; wanted even sides"),
-        sink(tmp_path / "o.mp4") as writer,
+        pytest.raises(SinkError, match="h264 cannot hold pictures of 853x481; expected even sides"),
+        open_test_sink(tmp_path / "o.mp4") as writer,
     ):
-        writer.write(picture(853, 481), 0)
+        writer.write(gradient_frame(853, 481), 0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,7 +156,7 @@ def test_colours_and_tags_survive(
     tmp_path: Path, matrix: int, full: bool, suffix: str, codec: str, crf: int | None
 ) -> None:
     tags = (1 + full, matrix, matrix, matrix)
-    source = write_clip(tmp_path / "in.mkv", [patches(matrix, full)] * 1, codec="ffv1", colour=tags)
+    source = write_clip(tmp_path / "in.mkv", [color_patches(matrix, full)] * 1, codec="ffv1", color=tags)
     target = tmp_path / f"out{suffix}"
     transcode(source, target, codec=codec, crf=crf)
     with av.open(str(target)) as container:
@@ -161,7 +169,7 @@ def test_colours_and_tags_survive(
 @pytest.mark.parametrize("transfer", [1, 16, 18])
 def test_ten_bit_and_hdr_are_kept(tmp_path: Path, codec: str, transfer: int) -> None:
     tags = (1, 9, transfer, 9)
-    source = write_clip(tmp_path / "in.mkv", [patches(9, False, "yuv420p10le")] * 1, codec="ffv1", colour=tags)
+    source = write_clip(tmp_path / "in.mkv", [color_patches(9, False, "yuv420p10le")] * 1, codec="ffv1", color=tags)
     target = tmp_path / "out.mkv"
     transcode(source, target, codec=codec, crf=None if codec == "ffv1" else 5)
     with av.open(str(target)) as container:
@@ -174,24 +182,24 @@ def test_ten_bit_and_hdr_are_kept(tmp_path: Path, codec: str, transfer: int) -> 
 
 
 def test_ten_bit_becomes_eight_where_the_codec_has_no_more(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "in.mkv", [patches(1, False, "yuv420p10le")], codec="ffv1", colour=(1, 1, 1, 1))
+    source = write_clip(tmp_path / "in.mkv", [color_patches(1, False, "yuv420p10le")], codec="ffv1", color=(1, 1, 1, 1))
     transcode(source, tmp_path / "out.mp4", crf=4)
     with av.open(str(tmp_path / "out.mp4")) as container:
         frame = next(container.decode(video=0))
     assert frame.format.name == "yuv420p"
-    assert np.abs(to_rgb(patch_codes(frame), 1, False) - COLOURS).max() <= 3
+    assert np.abs(to_rgb(patch_codes(frame), 1, False) - COLORS).max() <= 3
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 @pytest.mark.parametrize("codec", ["h264", "vp9"])
 def test_hdr_is_refused_by_eight_bit_codecs(tmp_path: Path, transfer: int, name: str, codec: str) -> None:
-    about = info(pixel_format="yuv420p10le", colour=Colour(1, 9, transfer, 9))
+    about = source_info(pixel_format="yuv420p10le", colour=ColorSpec(1, 9, transfer, 9))
     with pytest.raises(SinkError, match=rf"is HDR \({name}\), which {codec} cannot keep; use --codec hevc or av1"):
-        sink(tmp_path / "o.mp4", about, codec=codec)
+        open_test_sink(tmp_path / "o.mp4", about, codec=codec)
 
 
 def test_aspect_of_pixels_is_kept(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "in.mp4", [picture(96, 64)], aspect=Fraction(4, 3))
+    source = write_clip(tmp_path / "in.mp4", [gradient_frame(96, 64)], aspect=Fraction(4, 3))
     for suffix in (".mp4", ".mkv"):
         transcode(source, tmp_path / f"out{suffix}")
         with av.open(str(tmp_path / f"out{suffix}")) as container:
@@ -202,19 +210,19 @@ def test_aspect_of_pixels_is_kept(tmp_path: Path) -> None:
 def test_still_becomes_a_video_of_one_second(tmp_path: Path, suffix: str) -> None:
     source = write_image(tmp_path / "p.png", np.full((64, 96, 3), 90, np.uint8), "png", "rgb24")
     transcode(source, tmp_path / f"o{suffix}")
-    assert seconds_of_frames(tmp_path / f"o{suffix}") == [0]
+    assert frame_times(tmp_path / f"o{suffix}") == [0]
     if suffix == ".mp4":
         with av.open(str(tmp_path / "o.mp4")) as container:
             assert container.duration == 1_000_000
 
 
 def test_copied_packets_out_of_order_never_raise(clip: Path, tmp_path: Path) -> None:
-    with open_source(SourceOptions(url=str(clip))) as reader, sink(tmp_path / "o.mp4", reader.info) as writer:
+    with open_source(SourceOptions(url=str(clip))) as reader, open_test_sink(tmp_path / "o.mp4", reader.info) as writer:
         for frame in reader:
-            for packet in frame.packets[1:]:
+            for packet in frame.passthrough_packets[1:]:
                 packet.dts = packet.pts = 500
-            writer.write(frame.picture, frame.pts, frame.packets)
-    assert len(seconds_of_frames(tmp_path / "o.mp4")) == 50
+            writer.write(frame.video_frame, frame.pts, frame.passthrough_packets)
+    assert len(frame_times(tmp_path / "o.mp4")) == 50
     assert any("did not increase" in note for note in writer.notes)
 
 
@@ -225,18 +233,18 @@ def test_second_interrupt_costs_only_what_was_in_the_encoder(
     def again(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), sink(tmp_path / f"o{suffix}") as writer:
+    with pytest.raises(KeyboardInterrupt), open_test_sink(tmp_path / f"o{suffix}") as writer:
         for index in range(200):
-            writer.write(picture(96, 64, index), index)
+            writer.write(gradient_frame(96, 64, index), index)
         monkeypatch.setattr(writer, "_mux", again)
         raise KeyboardInterrupt
-    assert 100 < len(seconds_of_frames(tmp_path / f"o{suffix}")) < 200
+    assert 100 < len(frame_times(tmp_path / f"o{suffix}")) < 200
 
 
 def test_encoders_print_nothing(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path[:0] = sys.argv[1:2]\n"
-        "from pathlib import Path; from tests.media import picture, transcode, write_clip\n"
+        "from pathlib import Path; from tests.media_helpers import picture, transcode, write_clip\n"
         "d = Path(sys.argv[2]); c = write_clip(d / 'c.mp4', [picture(96, 64, i) for i in range(5)])\n"
         "[transcode(c, d / f'{k}.mkv', codec=k) for k in ('h264', 'hevc', 'av1', 'vp9', 'ffv1')]\n"
     )
@@ -257,9 +265,9 @@ class TestOptions:
 
     def test_unknown_preset(self, tmp_path: Path) -> None:
         with pytest.raises(OptionError, match=r"--preset 'fastt' is not known to h264.*did you mean 'fast'"):
-            sink(tmp_path / "o.mp4", preset="fastt")
+            open_test_sink(tmp_path / "o.mp4", preset="fastt")
         with pytest.raises(OptionError, match="--preset 'fast' is not known to av1"):
-            sink(tmp_path / "o.mp4", codec="av1", preset="fast")
+            open_test_sink(tmp_path / "o.mp4", codec="av1", preset="fast")
 
     @pytest.mark.parametrize(
         ("options", "told"),
@@ -280,21 +288,21 @@ class TestOptions:
     @pytest.mark.parametrize(("codec", "preset"), [("hevc", "ultrafast"), ("av1", "12"), ("vp9", "8"), ("vp9", "3")])
     def test_known_preset(self, clip: Path, tmp_path: Path, codec: str, preset: str) -> None:
         transcode(clip, tmp_path / "o.mp4", codec=codec, preset=preset)
-        assert len(seconds_of_frames(tmp_path / "o.mp4")) == 50
+        assert len(frame_times(tmp_path / "o.mp4")) == 50
 
     def test_quality_and_speed_of_a_lossless_codec(self, tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="--crf 20 cannot be used with ffv1"):
-            sink(tmp_path / "o.mkv", codec="ffv1", crf=20)
+            open_test_sink(tmp_path / "o.mkv", codec="ffv1", crf=20)
         with pytest.raises(OptionError, match="--preset 'fast' cannot be used with ffv1"):
-            sink(tmp_path / "o.mkv", codec="ffv1", preset="fast")
+            open_test_sink(tmp_path / "o.mkv", codec="ffv1", preset="fast")
 
     def test_crf_beyond_the_codec(self, tmp_path: Path) -> None:
-        with pytest.raises(OptionError, match="--crf 60 is out of range for h264; wanted 0 to 51"):
-            sink(tmp_path / "o.mp4", crf=60)
+        with pytest.raises(OptionError, match="--crf 60 is out of range for h264; expected 0 to 51"):
+            open_test_sink(tmp_path / "o.mp4", crf=60)
 
     def test_codec_that_does_not_fit(self, tmp_path: Path) -> None:
-        with pytest.raises(SinkError, match=r"h264 does not go into \.webm; wanted one of vp9, av1; or use \.mp4"):
-            sink(tmp_path / "o.webm", codec="h264")
+        with pytest.raises(SinkError, match=r"h264 does not go into \.webm; expected one of vp9, av1; or use \.mp4"):
+            open_test_sink(tmp_path / "o.webm", codec="h264")
 
 
 class TestPlaces:
@@ -303,51 +311,54 @@ class TestPlaces:
     def test_existing_file_is_untouched(self, tmp_path: Path) -> None:
         (tmp_path / "o.mp4").write_bytes(b"precious")
         with pytest.raises(SinkError, match="exists already; use --overwrite"):
-            sink(tmp_path / "o.mp4")
+            open_test_sink(tmp_path / "o.mp4")
         assert (tmp_path / "o.mp4").read_bytes() == b"precious"
 
     def test_overwriting_waits_for_the_first_frame(self, tmp_path: Path) -> None:
         (tmp_path / "o.mp4").write_bytes(b"precious")
-        with sink(tmp_path / "o.mp4", overwrite=True) as writer:
-            assert writer.frames == 0
+        with open_test_sink(tmp_path / "o.mp4", overwrite=True) as writer:
+            assert writer.num_frames == 0
         assert (tmp_path / "o.mp4").read_bytes() == b"precious"
-        with sink(tmp_path / "o.mp4", overwrite=True) as writer:
-            writer.write(picture(96, 64), 0)
-        assert len(seconds_of_frames(tmp_path / "o.mp4")) == 1
+        with open_test_sink(tmp_path / "o.mp4", overwrite=True) as writer:
+            writer.write(gradient_frame(96, 64), 0)
+        assert len(frame_times(tmp_path / "o.mp4")) == 1
 
     def test_the_input_itself(self, clip: Path, tmp_path: Path) -> None:
         link = tmp_path / "link.mp4"
         link.symlink_to(clip)
         with open_source(SourceOptions(url=str(clip))) as reader, pytest.raises(SinkError, match="is the input itself"):
-            sink(link, reader.info, overwrite=True)
+            open_test_sink(link, reader.info, overwrite=True)
 
     def test_missing_folder(self, tmp_path: Path) -> None:
         with pytest.raises(SinkError, match="does not exist; create it first"):
-            sink(tmp_path / "no" / "o.mp4")
+            open_test_sink(tmp_path / "no" / "o.mp4")
 
     @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody can write to")
     def test_unwritable_folder(self) -> None:
         with pytest.raises(SinkError, match="cannot be written to"):
-            sink(Path("/proc/self/o.mp4"))
+            open_test_sink(Path("/proc/self/o.mp4"))
 
     @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
     def test_folder_without_permission(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o500)
         with pytest.raises(SinkError, match="cannot be written to: Permission denied"):
-            sink(tmp_path / "o.mp4")
+            open_test_sink(tmp_path / "o.mp4")
 
     @pytest.mark.parametrize("name", ["o.avi", "o"])
     def test_unknown_suffix(self, tmp_path: Path, name: str) -> None:
-        with pytest.raises(SinkError, match=r"wanted one of \.mp4, \.mov, \.mkv, \.webm"):
-            sink(tmp_path / name)
+        with pytest.raises(SinkError, match=r"expected one of \.mp4, \.mov, \.mkv, \.webm"):
+            open_test_sink(tmp_path / name)
 
     def test_folder_as_output(self, tmp_path: Path) -> None:
         (tmp_path / "o.mp4").mkdir()
         with pytest.raises(SinkError, match="is a folder"):
-            sink(tmp_path / "o.mp4")
+            open_test_sink(tmp_path / "o.mp4")
 
     def test_pictures_that_change_their_size(self, tmp_path: Path) -> None:
-        with pytest.raises(SinkError, match="picture 1 has 64x64; wanted 96x64"), sink(tmp_path / "o.mp4") as writer:
-            writer.write(picture(96, 64), 0)
-            writer.write(picture(64, 64), 1)
-        assert len(seconds_of_frames(tmp_path / "o.mp4")) == 1
+        with (
+            pytest.raises(SinkError, match="picture 1 has 64x64; expected 96x64"),
+            open_test_sink(tmp_path / "o.mp4") as writer,
+        ):
+            writer.write(gradient_frame(96, 64), 0)
+            writer.write(gradient_frame(64, 64), 1)
+        assert len(frame_times(tmp_path / "o.mp4")) == 1

@@ -11,17 +11,18 @@ from itertools import pairwise
 
 import pytest
 
-from streamcam.config import CameraOptions
 from streamcam.errors import SourceError
-from streamcam.sources import camera, open_camera
+from streamcam.options import CameraOptions
+from streamcam.sources import open_camera
+from streamcam.sources.cameras import camera
 
 from ..rtsp_server import RtspServer, free_port, refusing
-from .watching import PATIENCE, error_of, watched
+from .camera_reader import TIMEOUT_SECONDS, error_of, read_camera
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera, "_LONGEST_WAIT", 0.5)
+def _short_retry_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "_MAX_RETRY_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -40,77 +41,77 @@ def mute() -> Iterator[int]:
 
 def test_frames_of_a_camera(server: RtspServer) -> None:
     begin = time.monotonic()
-    with watched(server.url, timeout=5.0) as door:
-        door.further(40)
+    with read_camera(server.url, timeout=5.0) as door:
+        door.wait_for_frames(40)
         assert door.camera.state == "live"
     info = door.infos[0]
-    assert (info.width, info.height, info.rate, info.live) == (160, 96, 25, True)
+    assert (info.width, info.height, info.average_fps, info.live) == (160, 96, 25, True)
     assert (info.name, 1 / info.time_base) == (server.url, 90_000)
     assert len(door.infos) == 1
-    assert door.said == []
-    arrived = [frame.arrived for frame in door.frames]
+    assert door.messages == []
+    arrived = [frame.arrival_time for frame in door.frames]
     assert begin < arrived[0] < arrived[-1] < time.monotonic()
     steps = [b.pts - a.pts for a, b in pairwise(door.frames)]
     assert steps.count(3600) > 30  # the stream's own, not the arrival's
 
 
 def test_killed_and_started_again_with_another_picture(server: RtspServer) -> None:
-    with watched(server.url, timeout=2.0, name="door") as door:
-        door.further(10)
+    with read_camera(server.url, timeout=2.0, name="door") as door:
+        door.wait_for_frames(10)
         server.kill()
-        door.until(lambda: door.camera.state == "lost", "loss")
-        door.until(lambda: any("refused; check" in line for line in door.said), "a try that is refused")
-        assert "Connection refused" in door.camera.trouble
+        door.wait_until(lambda: door.camera.state == "lost", "loss")
+        door.wait_until(lambda: any("refused; check" in line for line in door.messages), "a try that is refused")
+        assert "Connection refused" in door.camera.last_error
         before = len(door.frames)
         server.start((320, 240), 10)
-        door.further(10)
-        assert (door.camera.state, door.camera.trouble, door.camera.reconnects) == ("live", "", 1)
+        door.wait_for_frames(10)
+        assert (door.camera.state, door.camera.last_error, door.camera.reconnects) == ("live", "", 1)
     assert [(info.width, info.height) for info in door.infos] == [(160, 96), (320, 240)]
-    assert door.said[0].startswith(f"door: {server.url} closed the connection; it is tried again")
-    assert door.said[-1] == f"door: {server.url} is back"
+    assert door.messages[0].startswith(f"door: {server.url} closed the connection; it is tried again")
+    assert door.messages[-1] == f"door: {server.url} is back"
     old, new = door.frames[before - 1], door.frames[before]
-    assert (new.pts - old.pts) / 90_000 == pytest.approx(new.arrived - old.arrived, abs=0.5)
+    assert (new.pts - old.pts) / 90_000 == pytest.approx(new.arrival_time - old.arrival_time, abs=0.5)
 
 
 def test_the_same_camera_again_is_no_news(server: RtspServer) -> None:
-    with watched(server.url, timeout=2.0) as door:
-        door.further(5)
+    with read_camera(server.url, timeout=2.0) as door:
+        door.wait_for_frames(5)
         server.kill()
         server.start((160, 96), 25)
-        door.until(lambda: door.camera.reconnects == 1, "return")
-        door.further(5)
+        door.wait_until(lambda: door.camera.reconnects == 1, "return")
+        door.wait_for_frames(5)
         assert len(door.infos) == 1
 
 
 def test_frozen_and_thawed(server: RtspServer) -> None:
-    with watched(server.url, timeout=0.6) as door:
-        door.further(5)
+    with read_camera(server.url, timeout=0.6) as door:
+        door.wait_for_frames(5)
         frozen = time.monotonic()
         server.freeze()
-        door.until(lambda: door.camera.state == "lost", "loss")
+        door.wait_until(lambda: door.camera.state == "lost", "loss")
         assert time.monotonic() - frozen < 2 * 0.6 + 2
-        assert "has fallen silent" in door.camera.trouble
-        door.until(lambda: "did not answer within 0.6 s" in door.camera.trouble, "a try while it is frozen")
-        server.thaw()
-        door.until(lambda: door.camera.state == "live", "return")
-        door.further(5)
+        assert "has fallen silent" in door.camera.last_error
+        door.wait_until(lambda: "did not answer within 0.6 s" in door.camera.last_error, "a try while it is frozen")
+        server.unfreeze()
+        door.wait_until(lambda: door.camera.state == "live", "return")
+        door.wait_for_frames(5)
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "rtmp"])
 def test_a_mute_peer(scheme: str) -> None:
     with mute() as port:
         begin = time.monotonic()
-        told = error_of(f"{scheme}://me:s3cret@127.0.0.1:{port}/live/cam", timeout=0.4)
+        message = error_of(f"{scheme}://me:s3cret@127.0.0.1:{port}/live/cam", timeout=0.4)
     assert time.monotonic() - begin < 2 * 0.4 + 2
     name = "***" if scheme == "rtmp" else "cam"  # which may be a key there
-    assert told.startswith(f"{scheme}://***@127.0.0.1:{port}/live/{name} did not answer within 0.4 s")
+    assert message.startswith(f"{scheme}://***@127.0.0.1:{port}/live/{name} did not answer within 0.4 s")
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])
 def test_nobody_listens(scheme: str) -> None:
-    told = error_of(f"{scheme}://me:s3cret@127.0.0.1:{free_port()}/live/cam")
-    assert "cannot be reached: Connection refused" in told
-    assert "s3cret" not in told
+    message = error_of(f"{scheme}://me:s3cret@127.0.0.1:{free_port()}/live/cam")
+    assert "cannot be reached: Connection refused" in message
+    assert "s3cret" not in message
 
 
 def test_no_such_host() -> None:
@@ -152,28 +153,28 @@ def test_no_such_stream() -> None:
 @pytest.mark.parametrize(("reconnect", "tries"), [("never", 0), (0, 0), (3, 3)])
 def test_given_up(server: RtspServer, reconnect: object, tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
-    lost = camera.Camera._lost
-    monkeypatch.setattr(camera.Camera, "_lost", lambda self, row: (tried.append(1), lost(self, row)))
-    with watched(server.url, timeout=2.0, reconnect=reconnect) as door:
-        door.further(3)
+    lost = camera.Camera._report_loss
+    monkeypatch.setattr(camera.Camera, "_report_loss", lambda self, row: (tried.append(1), lost(self, row)))
+    with read_camera(server.url, timeout=2.0, reconnect=reconnect) as door:
+        door.wait_for_frames(3)
         server.kill()
-        door.until(lambda: door.error is not None, "end")
+        door.wait_until(lambda: door.error is not None, "end")
         assert door.camera.state == "ended"
     assert len(tried) == tries
-    assert str(door.error) == door.camera.trouble
+    assert str(door.error) == door.camera.last_error
 
 
 def test_the_first_connection_is_waited_for_and_its_lack_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[int] = []
     monkeypatch.setattr(camera, "wait_random_exponential", lambda **_: lambda row: waits.append(1) or 0.1)
-    with RtspServer() as later, watched(later.url, timeout=2.0, reconnect="forever") as door:
-        door.until(lambda: len(waits) >= 3, "tries")
+    with RtspServer() as later, read_camera(later.url, timeout=2.0, reconnect="forever") as door:
+        door.wait_until(lambda: len(waits) >= 3, "tries")
         assert door.camera.state == "lost"
-        assert len(door.said) == 1
+        assert len(door.messages) == 1
         later.start((160, 96), 25)
-        door.further(3)
+        door.wait_for_frames(3)
         assert door.camera.reconnects == 0
-        assert door.said[-1] == f"cam1: {later.url} is there"
+        assert door.messages[-1] == f"cam1: {later.url} is there"
 
 
 def test_each_wait_is_longer_until_it_has_delivered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,41 +182,41 @@ def test_each_wait_is_longer_until_it_has_delivered_for_a_while(monkeypatch: pyt
     from ..mjpeg_server import mjpeg_camera
 
     numbers: list[int] = []
-    watch = camera.Camera._lost
+    watch = camera.Camera._report_loss
     monkeypatch.setattr(
-        camera.Camera, "_lost", lambda self, row: (numbers.append(row.attempt_number), watch(self, row))
+        camera.Camera, "_report_loss", lambda self, row: (numbers.append(row.attempt_number), watch(self, row))
     )
-    monkeypatch.setattr(camera, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(camera, "_FIRST_RETRY_SECONDS", 0.001)
     with mjpeg_camera([(64, 48)] * 3) as url:
-        with watched(url) as door:
-            door.until(lambda: len(numbers) >= 4, "losses")
+        with read_camera(url) as door:
+            door.wait_until(lambda: len(numbers) >= 4, "losses")
         assert numbers[:4] == [1, 2, 3, 4]
         numbers.clear()
-        monkeypatch.setattr(camera, "_STEADY", 0.0)
-        with watched(url) as door:
-            door.until(lambda: len(numbers) >= 4, "losses")
+        monkeypatch.setattr(camera, "_STABLE_SECONDS", 0.0)
+        with read_camera(url) as door:
+            door.wait_until(lambda: len(numbers) >= 4, "losses")
         assert numbers[:4] == [1, 1, 1, 1]
 
 
 def test_stopping_ends_a_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "wait_random_exponential", lambda **_: lambda row: 3600.0)
-    with watched(f"rtsp://127.0.0.1:{free_port()}/cam", reconnect="forever") as door:
-        door.until(lambda: door.said, "loss")
-        assert door.said[0].endswith("it is tried again")
+    with read_camera(f"rtsp://127.0.0.1:{free_port()}/cam", reconnect="forever") as door:
+        door.wait_until(lambda: door.messages, "loss")
+        assert door.messages[0].endswith("it is tried again")
         begin = time.monotonic()
         door.camera.stop()
-        door.thread.join(PATIENCE)
+        door.thread.join(TIMEOUT_SECONDS)
         assert time.monotonic() - begin < 5
     assert door.error is None
 
 
 def test_stopping_ends_a_read_within_the_timeout(server: RtspServer) -> None:
-    with watched(server.url, timeout=1.0) as door:
-        door.further(3)
+    with read_camera(server.url, timeout=1.0) as door:
+        door.wait_for_frames(3)
         server.freeze()
         begin = time.monotonic()
         door.camera.stop()
-        door.thread.join(PATIENCE)
+        door.thread.join(TIMEOUT_SECONDS)
         assert time.monotonic() - begin < 2 * 1.0 + 2
     assert door.error is None
 
@@ -232,10 +233,10 @@ def test_whoever_stops_reading_closes_the_connection(server: RtspServer) -> None
 
 
 def test_a_slow_decoder_gets_less_and_its_delay_does_not_grow(server: RtspServer) -> None:
-    door = open_camera(CameraOptions(url=server.url, timeout=5.0, max_age=0.3))
+    door = open_camera(CameraOptions(url=server.url, timeout_seconds=5.0, max_latency_seconds=0.3))
     delays = []
     for _, frame in door:
-        delays.append(frame.arrived - float(frame.picture.pts * frame.picture.time_base))
+        delays.append(frame.arrival_time - float(frame.video_frame.pts * frame.video_frame.time_base))
         time.sleep(0.15)
         if len(delays) == 18:
             door.stop()
@@ -246,7 +247,7 @@ def test_a_slow_decoder_gets_less_and_its_delay_does_not_grow(server: RtspServer
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("rtps://host/cam", r"^rtps:// is not a kind of camera; wanted rtsp://.*; did you mean 'rtsps', 'rtsp'"),
+        ("rtps://host/cam", r"^rtps:// is not a kind of camera; expected rtsp://.*; did you mean 'rtsps', 'rtsp'"),
         ("missing.mp4", r"^missing\.mp4 does not exist"),
         ("/", r"^/ is a folder"),
     ],

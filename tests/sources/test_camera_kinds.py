@@ -16,62 +16,62 @@ from pathlib import Path
 import av
 import pytest
 
-from streamcam.sources import camera
+from streamcam.sources.cameras import camera
 
-from ..media import picture, write_audio, write_clip
+from ..media_helpers import gradient_frame, write_audio, write_clip
 from ..mjpeg_server import mjpeg_camera
-from .test_http_source import served
-from .watching import PATIENCE, error_of, watched
+from .camera_reader import TIMEOUT_SECONDS, error_of, read_camera
+from .test_http_source import serve_folder
 
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Path:
     """A second of MPEG-TS, with B-frames."""
-    pictures = [picture(160, 96, index) for index in range(25)]
-    return write_clip(tmp_path / "clip.ts", pictures, options={"bf": "2"})
+    frames = [gradient_frame(160, 96, index) for index in range(25)]
+    return write_clip(tmp_path / "clip.ts", frames, options={"bf": "2"})
 
 
 def test_sizes_that_change_on_the_way_are_told() -> None:
     sizes = [(160, 96)] * 10 + [(320, 240)] * 10 + [(160, 96)] * 200
-    with mjpeg_camera(sizes, rate=50) as url, watched(url, timeout=5.0) as door:
-        door.further(40)
+    with mjpeg_camera(sizes, rate=50) as url, read_camera(url, timeout=5.0) as door:
+        door.wait_for_frames(40)
     assert [(info.width, info.height) for info in door.infos] == [(160, 96), (320, 240), (160, 96)]
     assert door.infos[0].pixel_format == "yuv420p"
-    assert door.infos[0].rate is None  # nothing in MJPEG tells
+    assert door.infos[0].average_fps is None  # nothing in MJPEG tells
 
 
 def test_a_stream_without_time_is_placed_by_arrival() -> None:
-    with mjpeg_camera([(160, 96)] * 100, rate=10) as url, watched(url, timeout=5.0) as door:
-        door.further(15)
+    with mjpeg_camera([(160, 96)] * 100, rate=10) as url, read_camera(url, timeout=5.0) as door:
+        door.wait_for_frames(15)
     late = door.frames[5:]  # those before were analysed first
     assert [b.pts - a.pts for a, b in pairwise(late)] == pytest.approx(
-        [90_000 * (b.arrived - a.arrived) for a, b in pairwise(late)], abs=2
+        [90_000 * (b.arrival_time - a.arrival_time) for a, b in pairwise(late)], abs=2
     )
 
 
 def test_what_cannot_be_decoded_for_too_long_is_lost() -> None:
-    with mjpeg_camera([(160, 96)] * 5 + [None] * 500, rate=50) as url, watched(url, timeout=0.5) as door:
-        door.until(lambda: door.camera.state == "lost", "loss")
-        assert "sent nothing that can be decoded for 0.5 s" in door.camera.trouble
+    with mjpeg_camera([(160, 96)] * 5 + [None] * 500, rate=50) as url, read_camera(url, timeout=0.5) as door:
+        door.wait_until(lambda: door.camera.state == "lost", "loss")
+        assert "sent nothing that can be decoded for 0.5 s" in door.camera.last_error
         assert door.camera.skipped > 0
-        door.until(lambda: door.camera.reconnects, "return")
+        door.wait_until(lambda: door.camera.reconnects, "return")
 
 
 def test_two_hundred_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera, "_FIRST_WAIT", 0.001)
-    monkeypatch.setattr(camera, "_LONGEST_WAIT", 0.001)
-    with mjpeg_camera([(160, 96)] * 3) as url, watched(url, timeout=5.0) as door:
+    monkeypatch.setattr(camera, "_FIRST_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(camera, "_MAX_RETRY_SECONDS", 0.001)
+    with mjpeg_camera([(160, 96)] * 3) as url, read_camera(url, timeout=5.0) as door:
 
-        def held() -> tuple[int, int, int]:
-            door.until(lambda: door.camera.state == "live", "frame")
+        def count_descriptors() -> tuple[int, int, int]:
+            door.wait_until(lambda: door.camera.state == "live", "frame")
             gc.collect()
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             return len(os.listdir("/proc/self/fd")), threading.active_count(), pages * os.sysconf("SC_PAGE_SIZE")
 
-        door.until(lambda: door.camera.reconnects >= 40, "reconnects")
-        files, threads, memory = held()
-        door.until(lambda: door.camera.reconnects >= 240, "reconnects")
-        files_then, threads_then, memory_then = held()
+        door.wait_until(lambda: door.camera.reconnects >= 40, "reconnects")
+        files, threads, memory = count_descriptors()
+        door.wait_until(lambda: door.camera.reconnects >= 240, "reconnects")
+        files_then, threads_then, memory_then = count_descriptors()
         assert len(door.infos) == 1
     assert files_then <= files + 4  # a connection under way, here and at the server
     assert threads_then <= threads + 2
@@ -80,86 +80,86 @@ def test_two_hundred_connections_leave_nothing_behind(monkeypatch: pytest.Monkey
 
 def test_a_file_at_its_own_rate(stream: Path) -> None:
     begin = time.monotonic()
-    with watched(str(stream)) as door:
-        door.thread.join(PATIENCE)
+    with read_camera(str(stream)) as door:
+        door.thread.join(TIMEOUT_SECONDS)
         assert door.camera.state == "ended"
         assert time.monotonic() - begin > 0.9
     assert [b.pts - a.pts for a, b in pairwise(door.frames)] == [3600] * 24
     assert door.error is None
-    assert (door.infos[0].live, door.infos[0].rate) == (True, 25)
+    assert (door.infos[0].live, door.infos[0].average_fps) == (True, 25)
 
 
 def test_a_file_as_fast_as_possible_keeps_its_time(stream: Path) -> None:
-    with watched(str(stream), realtime=False) as door:
-        door.thread.join(PATIENCE)
+    with read_camera(str(stream), realtime=False) as door:
+        door.thread.join(TIMEOUT_SECONDS)
     assert [frame.pts - door.frames[0].pts for frame in door.frames] == [3600 * index for index in range(25)]
-    assert door.frames[-1].arrived - door.frames[0].arrived < 0.9
+    assert door.frames[-1].arrival_time - door.frames[0].arrival_time < 0.9
 
 
 def test_a_turned_picture_is_upright(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "turned.mp4", [picture(160, 96)] * 3, rotation=90, aspect=Fraction(4, 3))
-    with watched(str(clip), realtime=False) as door:
-        door.thread.join(PATIENCE)
+    clip = write_clip(tmp_path / "turned.mp4", [gradient_frame(160, 96)] * 3, rotation=90, aspect=Fraction(4, 3))
+    with read_camera(str(clip), realtime=False) as door:
+        door.thread.join(TIMEOUT_SECONDS)
     info = door.infos[0]
     assert (info.width, info.height, info.pixel_aspect) == (96, 160, Fraction(3, 4))
 
 
 def test_no_picture_is_made_up_before_the_first_key_frame(tmp_path: Path) -> None:
-    whole = write_clip(tmp_path / "whole.ts", [picture(160, 96, k) for k in range(50)], codec="mpeg4", gop=20)
+    whole = write_clip(tmp_path / "whole.ts", [gradient_frame(160, 96, k) for k in range(50)], codec="mpeg4", gop=20)
     cut = tmp_path / "cut.ts"
     with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in list(source.demux(video=0))[5:-1]:
             packet.stream = stream
             target.mux(packet)
-    with watched(str(cut), realtime=False) as door:
-        door.thread.join(PATIENCE)
+    with read_camera(str(cut), realtime=False) as door:
+        door.thread.join(TIMEOUT_SECONDS)
     assert len(door.frames) == 30
     assert (door.camera.skipped, door.camera.dropped) == (0, 0)
 
 
 def test_filters_are_a_camera_in_real_time() -> None:
-    with watched("lavfi:testsrc2=size=160x96:rate=30000/1001:duration=1") as door:
-        door.thread.join(PATIENCE)
+    with read_camera("lavfi:testsrc2=size=160x96:rate=30000/1001:duration=1") as door:
+        door.thread.join(TIMEOUT_SECONDS)
     assert len(door.frames) == 30
-    assert door.frames[-1].arrived - door.frames[0].arrived > 0.9
-    assert door.infos[0].rate == Fraction(30000, 1001)
+    assert door.frames[-1].arrival_time - door.frames[0].arrival_time > 0.9
+    assert door.infos[0].average_fps == Fraction(30000, 1001)
     assert {b.pts - a.pts for a, b in pairwise(door.frames)} == {3003}
 
 
 def test_stopping_ends_the_pacing_at_once() -> None:
-    with watched("lavfi:testsrc2=size=160x96:rate=1/20") as door:
-        door.further(1)
+    with read_camera("lavfi:testsrc2=size=160x96:rate=1/20") as door:
+        door.wait_for_frames(1)
         begin = time.monotonic()
         door.camera.stop()
-        door.thread.join(PATIENCE)
+        door.thread.join(TIMEOUT_SECONDS)
         assert time.monotonic() - begin < 5
     assert len(door.frames) == 1
 
 
 def test_a_recording_over_http_ends(clip: Path) -> None:
-    with served(clip.parent) as base, watched(f"{base}/{clip.name}") as door:
-        door.thread.join(PATIENCE)
+    with serve_folder(clip.parent) as base, read_camera(f"{base}/{clip.name}") as door:
+        door.thread.join(TIMEOUT_SECONDS)
     assert len(door.frames) == 50
-    assert door.frames[-1].arrived - door.frames[0].arrived > 1.8
+    assert door.frames[-1].arrival_time - door.frames[0].arrival_time > 1.8
     assert door.error is None
 
 
 def test_hls_comes_in_segments_and_goes_on_in_real_time(stream: Path) -> None:
-    with served(stream.parent) as base:
+    with serve_folder(stream.parent) as base:
         head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"
         live = stream.with_name("live.m3u8")
         live.write_text(head + f"#EXTINF:1.0,\n{stream.name}\n")
-        with watched(f"{base}/{live.name}", timeout=1.0) as door:
-            door.until(lambda: len(door.frames) >= 20, "frames")
-            assert door.frames[19].arrived - door.frames[0].arrived > 0.6
+        with read_camera(f"{base}/{live.name}", timeout=1.0) as door:
+            door.wait_until(lambda: len(door.frames) >= 20, "frames")
+            assert door.frames[19].arrival_time - door.frames[0].arrival_time > 0.6
             assert door.camera.state != "ended"
-            door.until(lambda: door.camera.state == "lost", "the end of what there is")
+            door.wait_until(lambda: door.camera.state == "lost", "the end of what there is")
 
 
 READ = """
 import sys
-from streamcam.config import CameraOptions
+from streamcam.options import CameraOptions
 from streamcam.sources import open_camera
 camera = open_camera(CameraOptions(url="-", timeout=0.3), lambda line: print(line, flush=True))
 frames = [frame for _, frame in camera]
@@ -174,7 +174,7 @@ def reader() -> subprocess.Popen[bytes]:
 
 def test_standard_input(stream: Path) -> None:
     with reader() as process:
-        out, _ = process.communicate(stream.read_bytes(), timeout=PATIENCE)
+        out, _ = process.communicate(stream.read_bytes(), timeout=TIMEOUT_SECONDS)
     assert out.decode().split() == ["25", "ended", "0"]
 
 
@@ -183,7 +183,7 @@ def test_standard_input_that_is_silent_for_a_while(stream: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == b"cam1: standard input has been silent for 0.3 s\n"
-        out, _ = process.communicate(stream.read_bytes(), timeout=PATIENCE)
+        out, _ = process.communicate(stream.read_bytes(), timeout=TIMEOUT_SECONDS)
     assert out.decode().splitlines()[-1] == "25 ended 0"
 
 
@@ -207,5 +207,5 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
 
 def test_a_page_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<html>A camera's login page</html>" * 100)
-    with served(tmp_path) as base:
+    with serve_folder(tmp_path) as base:
         assert "is not a video" in error_of(f"{base}/index.html")

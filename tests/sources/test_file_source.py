@@ -15,17 +15,17 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from streamcam import process
-from streamcam.config import SourceOptions
 from streamcam.errors import SourceError
-from streamcam.frames import DRAWABLE, Frame
+from streamcam.frames import WORKING_FORMATS, Frame
+from streamcam.options import SourceOptions
 from streamcam.sources import Source, open_source
-from tests.media import (
-    COLOURS,
+from tests.media_helpers import (
+    COLORS,
+    color_patches,
+    frame_times,
+    gradient_frame,
     patch_codes,
-    patches,
-    picture,
     planes,
-    seconds_of_frames,
     to_yuv,
     write_audio,
     write_clip,
@@ -40,19 +40,19 @@ def read(path: Path | str, **options: Any) -> tuple[Source, list[Frame]]:
 
 
 def luma(frame: Frame) -> np.ndarray[Any, Any]:
-    return planes(frame.picture)[0]
+    return planes(frame.video_frame)[0]
 
 
 def test_info_and_frames_of_an_ordinary_clip(clip: Path) -> None:
     source, frames = read(clip)
     info = source.info
     assert (info.width, info.height, info.pixel_format) == (160, 96, "yuv420p")
-    assert (info.rate, info.frames, info.still, info.live) == (25, 50, False, False)
-    assert info.seconds == pytest.approx(2, abs=0.05)
+    assert (info.average_fps, info.num_frames, info.is_image, info.live) == (25, 50, False, False)
+    assert info.duration_seconds == pytest.approx(2, abs=0.05)
     assert "copied" not in repr(info)  # streams of a closed container must not be touched
     assert info.metadata["title"] == "made for a test"
     assert [frame.index for frame in frames] == list(range(50))
-    assert all(frame.pixels is None for frame in frames)
+    assert all(frame.model_input is None for frame in frames)
     assert (source.skipped, source.notes) == (0, [])
 
 
@@ -62,89 +62,89 @@ def test_variable_rate_time_stamps_are_exact(tmp_path: Path) -> None:
     base = Fraction(1, 90_000)
     exact = {"movie_timescale": "90000"}
     path = write_clip(
-        tmp_path / "vfr.mp4", [picture(96, 64, i) for i in range(40)], stamps, time_base=base, muxer=exact
+        tmp_path / "vfr.mp4", [gradient_frame(96, 64, i) for i in range(40)], stamps, time_base=base, muxer=exact
     )
     source, frames = read(path)
-    assert [frame.pts * source.info.time_base for frame in frames] == seconds_of_frames(path)
+    assert [frame.pts * source.info.time_base for frame in frames] == frame_times(path)
     assert [f.pts * source.info.time_base * 90_000 for f in frames] == stamps
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_rotation_is_applied_to_the_pixels(tmp_path: Path, rotation: int) -> None:
-    path = write_clip(tmp_path / "r.mp4", [picture(160, 96, i) for i in range(3)], rotation=rotation)
+    path = write_clip(tmp_path / "r.mp4", [gradient_frame(160, 96, i) for i in range(3)], rotation=rotation)
     source, frames = read(path)
     stored = next(iter(av.open(str(path)).decode(video=0)))
     assert (source.info.width, source.info.height) == ((160, 96) if rotation % 180 == 0 else (96, 160))
-    for shown, held in zip(planes(frames[0].picture), planes(stored), strict=True):
+    for shown, held in zip(planes(frames[0].video_frame), planes(stored), strict=True):
         np.testing.assert_array_equal(shown, np.rot90(held, rotation // 90))
 
 
 def test_rotation_of_odd_sizes_keeps_the_chroma(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "r.mkv", [picture(85, 49)], codec="ffv1", options={"level": "3"}, rotation=90)
+    path = write_clip(tmp_path / "r.mkv", [gradient_frame(85, 49)], codec="ffv1", options={"level": "3"}, rotation=90)
     source, frames = read(path)
     assert (source.info.width, source.info.height) == (49, 85)
-    assert [plane.shape for plane in planes(frames[0].picture)] == [(85, 49), (43, 25), (43, 25)]
+    assert [plane.shape for plane in planes(frames[0].video_frame)] == [(85, 49), (43, 25), (43, 25)]
 
 
 def test_aspect_of_pixels_turns_with_the_picture(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "a.mp4", [picture(96, 64)], aspect=Fraction(4, 3), rotation=90)
+    path = write_clip(tmp_path / "a.mp4", [gradient_frame(96, 64)], aspect=Fraction(4, 3), rotation=90)
     assert read(path)[0].info.pixel_aspect == Fraction(3, 4)
 
 
 def test_odd_size_is_kept(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "odd.mkv", [picture(853, 481)], codec="ffv1")
+    path = write_clip(tmp_path / "odd.mkv", [gradient_frame(853, 481)], codec="ffv1")
     source, frames = read(path)
     assert (source.info.width, source.info.height) == (853, 481)
-    assert (frames[0].picture.width, frames[0].picture.height) == (853, 481)
+    assert (frames[0].video_frame.width, frames[0].video_frame.height) == (853, 481)
 
 
 @pytest.mark.parametrize("transfer", [1, 16, 18])
 def test_ten_bit_and_hdr_stay_ten_bit_with_tags(tmp_path: Path, transfer: int) -> None:
     path = write_clip(
         tmp_path / "deep.mkv",
-        [patches(9, False, "yuv420p10le")],
+        [color_patches(9, False, "yuv420p10le")],
         codec="ffv1",
-        colour=(1, 9, transfer, 9),
+        color=(1, 9, transfer, 9),
     )
     source, frames = read(path)
     assert source.info.pixel_format == "yuv420p10le"
-    colour = source.info.colour
-    assert (colour.range, colour.primaries, colour.transfer, colour.matrix) == (1, 9, transfer, 9)
-    assert colour.hdr == (transfer != 1)
-    expected = np.round(to_yuv(COLOURS, 9, False, 10))
-    np.testing.assert_array_equal(patch_codes(frames[0].picture), expected)
+    color = source.info.color
+    assert (color.range, color.primaries, color.transfer, color.matrix) == (1, 9, transfer, 9)
+    assert color.is_hdr == (transfer != 1)
+    expected = np.round(to_yuv(COLORS, 9, False, 10))
+    np.testing.assert_array_equal(patch_codes(frames[0].video_frame), expected)
 
 
 @pytest.mark.parametrize("matrix", [1, 6])
 @pytest.mark.parametrize("full", [False, True])
 def test_ordinary_pictures_reach_the_pipeline_unchanged(tmp_path: Path, matrix: int, full: bool) -> None:
     path = write_clip(
-        tmp_path / "c.mp4", [patches(matrix, full)], options={"qp": "0"}, colour=(1 + full, matrix, matrix, matrix)
+        tmp_path / "c.mp4", [color_patches(matrix, full)], options={"qp": "0"}, color=(1 + full, matrix, matrix, matrix)
     )
     source, frames = read(path)
-    assert frames[0].picture.format.name == "yuv420p"
-    assert (source.info.colour.range, source.info.colour.matrix) == (1 + full, matrix)
-    assert (frames[0].picture.color_range, frames[0].picture.colorspace) == (1 + full, matrix)
-    np.testing.assert_array_equal(patch_codes(frames[0].picture), np.round(to_yuv(COLOURS, matrix, full)))
+    assert frames[0].video_frame.format.name == "yuv420p"
+    assert (source.info.color.range, source.info.color.matrix) == (1 + full, matrix)
+    assert (frames[0].video_frame.color_range, frames[0].video_frame.colorspace) == (1 + full, matrix)
+    np.testing.assert_array_equal(patch_codes(frames[0].video_frame), np.round(to_yuv(COLORS, matrix, full)))
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv422p"])
 def test_other_chroma_layouts_keep_their_colours(tmp_path: Path, pixel_format: str) -> None:
-    wide = patches(1, False).reformat(format=pixel_format)
-    path = write_clip(tmp_path / "c.mkv", [wide], codec="ffv1", pixel_format=pixel_format, colour=(1, 1, 1, 1))
+    wide = color_patches(1, False).reformat(format=pixel_format)
+    path = write_clip(tmp_path / "c.mkv", [wide], codec="ffv1", pixel_format=pixel_format, color=(1, 1, 1, 1))
     source, frames = read(path)
-    assert (source.info.pixel_format, source.info.colour.matrix, source.info.colour.range) == ("yuv420p", 1, 1)
-    assert np.abs(patch_codes(frames[0].picture) - to_yuv(COLOURS, 1, False)).max() <= 1
+    assert (source.info.pixel_format, source.info.color.matrix, source.info.color.range) == ("yuv420p", 1, 1)
+    assert np.abs(patch_codes(frames[0].video_frame) - to_yuv(COLORS, 1, False)).max() <= 1
 
 
 def test_png_becomes_what_its_tags_say(tmp_path: Path) -> None:
-    rgb = np.repeat(COLOURS[None].repeat(64, 0), 32, axis=1)
+    rgb = np.repeat(COLORS[None].repeat(64, 0), 32, axis=1)
     source, frames = read(write_image(tmp_path / "p.png", rgb, "png", "rgb24"))
-    colour = source.info.colour
-    assert source.info.still
-    assert (colour.range, colour.primaries, colour.matrix) == (1, 1, 1)
+    color = source.info.color
+    assert source.info.is_image
+    assert (color.range, color.primaries, color.matrix) == (1, 1, 1)
     assert len(frames) == 1
-    assert np.abs(patch_codes(frames[0].picture) - to_yuv(COLOURS, 1, False)).max() <= 1
+    assert np.abs(patch_codes(frames[0].video_frame) - to_yuv(COLORS, 1, False)).max() <= 1
 
 
 def test_transparency_lies_over_white(tmp_path: Path) -> None:
@@ -158,16 +158,16 @@ def test_transparency_lies_over_white(tmp_path: Path) -> None:
 
 
 def test_jpeg_stays_full_range_with_the_matrix_of_jfif(tmp_path: Path) -> None:
-    rgb = np.repeat(COLOURS[None].repeat(64, 0), 32, axis=1)
+    rgb = np.repeat(COLORS[None].repeat(64, 0), 32, axis=1)
     source, frames = read(write_image(tmp_path / "100%d.jpg", rgb, "mjpeg", "yuvj444p"))
-    assert (source.info.colour.range, source.info.colour.matrix) == (2, 5)
-    assert np.abs(patch_codes(frames[0].picture) - to_yuv(COLOURS, 6, True)).max() <= 4
+    assert (source.info.color.range, source.info.color.matrix) == (2, 5)
+    assert np.abs(patch_codes(frames[0].video_frame) - to_yuv(COLORS, 6, True)).max() <= 4
 
 
 def test_gif_plays_with_its_times(tmp_path: Path) -> None:
     source, frames = read(write_gif(tmp_path / "g.gif"))
     assert [frame.pts * source.info.time_base for frame in frames] == [Fraction(i, 10) for i in range(5)]
-    assert source.info.pixel_format in DRAWABLE
+    assert source.info.pixel_format in WORKING_FORMATS
     red = to_yuv(np.array([255.0, 0, 0]), 1, False)
     for index, frame in enumerate(frames):
         assert abs(float(luma(frame)[15, 8 * index + 5]) - red[0]) <= 2
@@ -187,32 +187,36 @@ def test_animated_webp_plays_with_its_times(tmp_path: Path) -> None:
 
 
 def test_single_frame(tmp_path: Path) -> None:
-    source, frames = read(write_clip(tmp_path / "one.mp4", [picture(96, 64)]))
+    source, frames = read(write_clip(tmp_path / "one.mp4", [gradient_frame(96, 64)]))
     assert len(frames) == 1
     assert source.notes == []
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_start_and_end_cut_to_the_frame_and_shift_to_zero(tmp_path: Path, suffix: str) -> None:
-    path = write_clip(tmp_path / f"c{suffix}", [picture(96, 64, i) for i in range(50)], audio=True)
+    path = write_clip(tmp_path / f"c{suffix}", [gradient_frame(96, 64, i) for i in range(50)], audio=True)
     every = read(path)[1]
     with open_source(SourceOptions(url=str(path), start=Fraction(1, 2), end=Fraction(3, 2))) as source:
         frames = list(source)
-        assert [stream.type for stream in source.info.copied] == ["audio"]
+        assert [stream.type for stream in source.info.passthrough_streams] == ["audio"]
     assert len(frames) == 25
     assert frames[0].pts * source.info.time_base < Fraction(1, 25)
     np.testing.assert_array_equal(luma(frames[0]), luma(every[13]))
-    packets = [*(p for f in frames for p in f.packets), *source.tail]
+    packets = [*(p for f in frames for p in f.passthrough_packets), *source.tail]
     times = [float(packet.pts * packet.time_base) for packet in packets]
     assert 0 <= min(times) < 0.03
     assert 0.95 < max(times) < 1
-    assert source.info.seconds == pytest.approx(1)
+    assert source.info.duration_seconds == pytest.approx(1)
 
 
 def test_start_in_a_broadcast_is_found_though_its_seeking_is_rough(tmp_path: Path) -> None:
     stamps = [3600 * index for index in range(100)]
     path = write_clip(
-        tmp_path / "c.ts", [picture(96, 64, i) for i in range(100)], stamps, time_base=Fraction(1, 90_000), gop=25
+        tmp_path / "c.ts",
+        [gradient_frame(96, 64, i) for i in range(100)],
+        stamps,
+        time_base=Fraction(1, 90_000),
+        gop=25,
     )
     every = read(path)[1]
     _, frames = read(path, start=Fraction(2), end=Fraction(3))
@@ -222,7 +226,7 @@ def test_start_in_a_broadcast_is_found_though_its_seeking_is_rough(tmp_path: Pat
 
 
 def test_elementary_stream_gets_a_constant_rate(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "c.h264", [picture(96, 64, i) for i in range(20)])
+    path = write_clip(tmp_path / "c.h264", [gradient_frame(96, 64, i) for i in range(20)])
     source, frames = read(path)
     assert [frame.pts * source.info.time_base for frame in frames] == [Fraction(i, 25) for i in range(20)]
     assert source.notes == [f"{path}: 20 frames without a timestamp, 25 a second assumed"]
@@ -236,7 +240,7 @@ def test_start_beyond_the_end_says_how_long_it_is(clip: Path) -> None:
 
 def test_time_stamps_that_stand_still_or_run_back_are_moved_and_counted(tmp_path: Path) -> None:
     path = write_clip(
-        tmp_path / "back.mkv", [picture(96, 64, i) for i in range(6)], codec="ffv1", time_base=Fraction(1, 1000)
+        tmp_path / "back.mkv", [gradient_frame(96, 64, i) for i in range(6)], codec="ffv1", time_base=Fraction(1, 1000)
     )
     data = bytearray(path.read_bytes())
     at = [i for i in range(len(data) - 4) if data[i : i + 1] == b"\x81" and data[i + 3] in (0x80, 0x00)]
@@ -253,7 +257,7 @@ def test_time_stamps_that_stand_still_or_run_back_are_moved_and_counted(tmp_path
 
 
 def test_second_video_stream_is_announced(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "two.mkv", [picture(96, 64, i) for i in range(5)], second_video=True)
+    path = write_clip(tmp_path / "two.mkv", [gradient_frame(96, 64, i) for i in range(5)], second_video=True)
     source, frames = read(path)
     assert len(frames) == 5
     assert source.notes == [f"{path}: 1 further video stream ignored"]
@@ -262,10 +266,12 @@ def test_second_video_stream_is_announced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_truncated_file_gives_what_was_good_and_says_so(tmp_path: Path, suffix: str) -> None:
     noise = np.random.default_rng(0)
-    pictures = [picture(160, 96, i) for i in range(100)]
-    for frame in pictures:
+    video_frames = [gradient_frame(160, 96, i) for i in range(100)]
+    for frame in video_frames:
         planes(frame)[0][:] = noise.integers(20, 220, (96, 160))
-    path = write_clip(tmp_path / f"c{suffix}", pictures, muxer={"movflags": "faststart"} if suffix == ".mp4" else {})
+    path = write_clip(
+        tmp_path / f"c{suffix}", video_frames, muxer={"movflags": "faststart"} if suffix == ".mp4" else {}
+    )
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     source, frames = read(path)
@@ -275,7 +281,7 @@ def test_truncated_file_gives_what_was_good_and_says_so(tmp_path: Path, suffix: 
 
 def test_flipped_bits_do_not_stop_the_reading(tmp_path: Path) -> None:
     path = write_clip(
-        tmp_path / "c.mkv", [picture(160, 96, i) for i in range(60)], codec="ffv1", options={"slicecrc": "1"}
+        tmp_path / "c.mkv", [gradient_frame(160, 96, i) for i in range(60)], codec="ffv1", options={"slicecrc": "1"}
     )
     data = bytearray(path.read_bytes())
     for position in np.random.default_rng(1).integers(len(data) // 4, 3 * len(data) // 4, 12):
@@ -289,8 +295,8 @@ def test_flipped_bits_do_not_stop_the_reading(tmp_path: Path) -> None:
 
 
 def test_broken_packets_are_counted(tmp_path: Path) -> None:
-    pictures = [picture(160, 96, i) for i in range(20)]
-    path = write_clip(tmp_path / "c.mov", pictures, codec="png", pixel_format="rgb24")
+    video_frames = [gradient_frame(160, 96, i) for i in range(20)]
+    path = write_clip(tmp_path / "c.mov", video_frames, codec="png", pixel_format="rgb24")
     data = path.read_bytes()
     starts = [i for i in range(len(data)) if data[i : i + 4] == b"\x89PNG"]
     assert len(starts) == 20
@@ -340,7 +346,7 @@ class TestRefusals:
 
     def refuse(self, path: Path | str) -> str:
         with pytest.raises(SourceError) as caught:
-            open_source(SourceOptions(url=str(path), timeout=0.5))
+            open_source(SourceOptions(url=str(path), timeout_seconds=0.5))
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -388,8 +394,8 @@ class TestRefusals:
 
 def test_the_last_frame_of_an_animation_keeps_its_length(tmp_path: Path) -> None:
     path, out = tmp_path / "anim.webp", tmp_path / "out.mp4"
-    stills = [Image.fromarray(np.full((32, 48, 3), 30 * n, np.uint8)) for n in range(4)]
-    stills[0].save(path, save_all=True, append_images=stills[1:], duration=[100, 200, 50, 300], lossless=True)
+    images = [Image.fromarray(np.full((32, 48, 3), 30 * n, np.uint8)) for n in range(4)]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[100, 200, 50, 300], lossless=True)
     process(path, out, model="tests.road.models:brightness", preprocess="none")
     with av.open(str(out)) as container:
         frames = list(container.decode(video=0))

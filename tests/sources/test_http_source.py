@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from streamcam.config import SourceOptions
 from streamcam.errors import SourceError
+from streamcam.options import SourceOptions
 from streamcam.sources import open_source
 
 
@@ -23,7 +23,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
+def serve_folder(folder: Path) -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -35,13 +35,13 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def test_file_over_http(clip: Path) -> None:
-    with served(clip.parent) as base, open_source(SourceOptions(url=f"{base}/{clip.name}?key=s3cret")) as source:
+    with serve_folder(clip.parent) as base, open_source(SourceOptions(url=f"{base}/{clip.name}?key=s3cret")) as source:
         assert source.info.name == f"{base}/{clip.name}?***"
         assert sum(1 for _ in source) == 50
 
 
 def test_missing_on_the_server(clip: Path) -> None:
-    with served(clip.parent) as base, pytest.raises(SourceError, match=r"was refused by its server: .*404"):
+    with serve_folder(clip.parent) as base, pytest.raises(SourceError, match=r"was refused by its server: .*404"):
         open_source(SourceOptions(url=f"{base}/missing.mp4"))
 
 
@@ -49,4 +49,4 @@ def test_silent_server(clip: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/clip.mp4"
         with pytest.raises(SourceError, match=r"did not answer within 0\.3 s"):
-            open_source(SourceOptions(url=url, timeout=0.3))
+            open_source(SourceOptions(url=url, timeout_seconds=0.3))

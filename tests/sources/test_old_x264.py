@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamcam.config import SourceOptions
 from streamcam.frames import Frame
+from streamcam.options import SourceOptions
 from streamcam.sources import open_source
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "cockatoo.mp4"
@@ -20,8 +20,8 @@ def test_a_start_inside_shows_the_same_pictures() -> None:
     whole = frames(None, Fraction(13, 2))
     part = frames(Fraction(6), Fraction(13, 2))
     assert len(part) == 10
-    for frame, wanted in zip(part, whole[-10:], strict=True):
-        np.testing.assert_array_equal(luma(frame), luma(wanted))
+    for frame, expected in zip(part, whole[-10:], strict=True):
+        np.testing.assert_array_equal(luma(frame), luma(expected))
 
 
 def frames(start: Fraction | None, end: Fraction) -> list[Frame]:
@@ -30,5 +30,5 @@ def frames(start: Fraction | None, end: Fraction) -> list[Frame]:
 
 
 def luma(frame: Frame) -> NDArray[np.uint8]:
-    plane = frame.picture.planes[0]
+    plane = frame.video_frame.planes[0]
     return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width].copy()

@@ -4,51 +4,51 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from streamcam.sources.timeline import LEAP, Timeline
+from streamcam.sources.files.timeline import FORWARD_JUMP_SECONDS, Timeline
 
 
 def clock(shift: Fraction = Fraction(0)) -> Timeline:
-    return Timeline(Fraction(1, 1000), step=40, shift=shift)
+    return Timeline(Fraction(1, 1000), step_ticks=40, shift_seconds=shift)
 
 
 def test_good_stamps_pass() -> None:
     timeline = clock()
-    assert [timeline.place(pts) for pts in (5, 40, 41, 300)] == [5, 40, 41, 300]
-    assert timeline.moved == 0
+    assert [timeline.assign_pts(pts) for pts in (5, 40, 41, 300)] == [5, 40, 41, 300]
+    assert timeline.num_corrected == 0
 
 
 def test_standing_still_and_running_back_are_moved() -> None:
     timeline = clock()
-    assert [timeline.place(pts) for pts in (100, 100, 90, 200)] == [100, 101, 102, 200]
-    assert timeline.moved == 2
+    assert [timeline.assign_pts(pts) for pts in (100, 100, 90, 200)] == [100, 101, 102, 200]
+    assert timeline.num_corrected == 2
 
 
 def test_a_recording_that_starts_over_continues() -> None:
     timeline = clock()
-    assert [timeline.place(pts) for pts in (5000, 5040, 0, 40, 80)] == [5000, 5040, 5080, 5120, 5160]
-    assert timeline.moved == 1
+    assert [timeline.assign_pts(pts) for pts in (5000, 5040, 0, 40, 80)] == [5000, 5040, 5080, 5120, 5160]
+    assert timeline.num_corrected == 1
 
 
 def test_shift_is_taken_off() -> None:
     timeline = clock(Fraction(1, 2))
-    assert [timeline.place(pts) for pts in (500, 540)] == [0, 40]
+    assert [timeline.assign_pts(pts) for pts in (500, 540)] == [0, 40]
 
 
 def test_a_leap_ahead_is_a_new_recording_where_clocks_wrap_around() -> None:
     stamps = (0, 40, 95_000_000, 95_000_040, 3_000)
-    timeline = Timeline(Fraction(1, 1000), step=40, leap=LEAP)
-    assert [timeline.place(pts) for pts in stamps] == [0, 40, 80, 120, 160]
-    assert (timeline.leaps, timeline.moved) == (1, 1)
-    assert [timeline.taken_off(recording) for recording in range(4)] == [
+    timeline = Timeline(Fraction(1, 1000), step_ticks=40, max_gap_seconds=FORWARD_JUMP_SECONDS)
+    assert [timeline.assign_pts(pts) for pts in stamps] == [0, 40, 80, 120, 160]
+    assert (timeline.num_jumps, timeline.num_corrected) == (1, 1)
+    assert [timeline.recording_shift_seconds(recording) for recording in range(4)] == [
         0,
         Fraction(9499992, 100),
         Fraction(284, 100),
         Fraction(284, 100),
     ]
-    assert [clock().place(pts) for pts in stamps[:3]] == list(stamps[:3])
+    assert [clock().assign_pts(pts) for pts in stamps[:3]] == list(stamps[:3])
 
 
 def test_an_hour_of_silence_is_kept() -> None:
-    timeline = Timeline(Fraction(1, 1000), step=40, leap=LEAP)
-    assert [timeline.place(pts) for pts in (0, 3_600_000)] == [0, 3_600_000]
-    assert timeline.leaps == 0
+    timeline = Timeline(Fraction(1, 1000), step_ticks=40, max_gap_seconds=FORWARD_JUMP_SECONDS)
+    assert [timeline.assign_pts(pts) for pts in (0, 3_600_000)] == [0, 3_600_000]
+    assert timeline.num_jumps == 0

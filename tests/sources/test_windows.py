@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.config import SourceOptions
 from streamcam.errors import SourceError
 from streamcam.frames import Frame
+from streamcam.options import SourceOptions
 from streamcam.sources import Source, open_source
-from tests.media import picture, planes, write_clip
+from tests.media_helpers import gradient_frame, planes, write_clip
 
 STAMPS = [0, 40, 80, 9000, 9040, 31000]
 
@@ -37,19 +37,19 @@ def read(path: Path, **options: Any) -> tuple[Source, list[Frame]]:
 def test_a_picture_that_is_shown_for_long_is_a_part_of_the_window(
     tmp_path: Path, suffix: str, codec: str, start: str, end: str | None, expected: list[tuple[int, str]]
 ) -> None:
-    pictures = [picture(96, 64, number) for number in range(len(STAMPS))]
-    path = write_clip(tmp_path / f"c{suffix}", pictures, STAMPS, time_base=Fraction(1, 1000), codec=codec)
+    video_frames = [gradient_frame(96, 64, number) for number in range(len(STAMPS))]
+    path = write_clip(tmp_path / f"c{suffix}", video_frames, STAMPS, time_base=Fraction(1, 1000), codec=codec)
     every = read(path)[1]
     source, frames = read(path, start=Fraction(start), end=end and Fraction(end))
     assert [frame.pts * source.info.time_base for frame in frames] == [Fraction(time) for _, time in expected]
     for frame, (number, _) in zip(frames, expected, strict=True):
-        np.testing.assert_array_equal(planes(frame.picture)[0], planes(every[number].picture)[0])
+        np.testing.assert_array_equal(planes(frame.video_frame)[0], planes(every[number].video_frame)[0])
     if end == "5":
-        assert frames[0].picture.duration * source.info.time_base == 3
+        assert frames[0].video_frame.duration * source.info.time_base == 3
 
 
 def test_a_window_between_two_frames_says_so(tmp_path: Path) -> None:
-    pictures = [picture(96, 64, number) for number in range(3)]
-    path = write_clip(tmp_path / "c.mkv", pictures, [0, 400, 800], time_base=Fraction(1, 1000), codec="ffv1")
+    frames = [gradient_frame(96, 64, number) for number in range(3)]
+    path = write_clip(tmp_path / "c.mkv", frames, [0, 400, 800], time_base=Fraction(1, 1000), codec="ffv1")
     with pytest.raises(SourceError, match=r"no frame from --start 0\.5 to --end 0\.7; none begins in so short a time"):
         read(path, start=Fraction(1, 2), end=Fraction(7, 10))

@@ -13,16 +13,16 @@ from typing import Protocol
 from av.video.frame import VideoFrame
 
 from ...errors import StreamcamError
-from .files import File, Raw, write_segments
-from .places import Kind, kind_of
-from .stream import LostError, Stream
-from .wire import FAILED, LOST, Order, pictures
+from .destinations import Destination, resolve_destination
+from .encoder import PeerLostError, StreamEncoder
+from .protocol import EXIT_FAILED, EXIT_LOST, WorkerConfig, read_frames
+from .writers import FileWriter, Y4mWriter, write_segments
 
-_LOOK_EVERY = 0.5
+_POLL_SECONDS = 0.5
 
 
 class _Writer(Protocol):
-    def write(self, picture: VideoFrame, pts: int) -> None: ...
+    def write(self, frame: VideoFrame, pts: int) -> None: ...
 
     def close(self) -> None: ...
 
@@ -31,7 +31,7 @@ def main() -> int:
     """Writes what comes in on standard input until that ends.
 
     Returns:
-        0, or one of the codes in `streamcam.sinks.push.wire`.
+        0, or one of the codes in `streamcam.sinks.push.protocol`.
     """
     # Ctrl-C is for whoever feeds it; it ends when that does.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -42,67 +42,71 @@ def main() -> int:
         line = file.readline()
         if not line:
             return 0
-        order = Order.read(line)
+        config = WorkerConfig.from_json_line(line)
         try:
-            _write(order, kind_of(order.options), file)
+            _write(config, resolve_destination(config.options), file)
         except StreamcamError as error:
-            _tell(error=str(error))
-            return LOST if isinstance(error, LostError) else FAILED
+            _send_reply(error=str(error))
+            return EXIT_LOST if isinstance(error, PeerLostError) else EXIT_FAILED
     return 0
 
 
-def _write(order: Order, kind: Kind, file: BufferedReader) -> None:
-    told = False
+def _write(config: WorkerConfig, destination: Destination, file: BufferedReader) -> None:
+    is_reported = False
 
-    def begun() -> None:
-        nonlocal told
-        if not told:
-            told = True
-            _tell(state="running")
+    def report_running() -> None:
+        nonlocal is_reported
+        if not is_reported:
+            is_reported = True
+            _send_reply(state="running")
 
-    arriving = _increasing(pictures(file))
-    if kind.name == "segments":
-        write_segments(order, arriving, begun)
+    frames = _drop_unordered(read_frames(file))
+    if destination.name == "segments":
+        write_segments(config, frames, report_running)
         return
-    if kind.stdout:
-        _watch_for_loneliness(kind.grace)
+    if destination.stdout:
+        _exit_if_orphaned(destination.shutdown_timeout_seconds)
     writer: _Writer = (
-        File(order) if kind.name == "file" else Raw(order) if kind.name == "YUV4MPEG2" else Stream(order, kind)
+        FileWriter(config)
+        if destination.name == "file"
+        else Y4mWriter(config)
+        if destination.name == "YUV4MPEG2"
+        else StreamEncoder(config, destination)
     )
-    for picture, pts in arriving:
-        writer.write(picture, pts)
-        begun()
+    for frame, pts in frames:
+        writer.write(frame, pts)
+        report_running()
     writer.close()
 
 
-def _increasing(arriving: Iterator[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
+def _drop_unordered(frames: Iterator[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
     """Without pictures whose time is not after the one before."""
-    last: int | None = None
-    for picture, pts in arriving:
-        if last is None or pts > last:
-            yield picture, pts
-            last = pts
+    last_pts: int | None = None
+    for frame, pts in frames:
+        if last_pts is None or pts > last_pts:
+            yield frame, pts
+            last_pts = pts
 
 
-def _watch_for_loneliness(patience: float) -> None:
+def _exit_if_orphaned(timeout_seconds: float) -> None:
     """Ends the process so many seconds after nobody feeds it any more, should its reader not take what is left."""
-    feed = select.poll()
-    feed.register(0, 0)
-    alone = 0.0
+    stdin_poll = select.poll()
+    stdin_poll.register(0, 0)
+    orphaned_seconds = 0.0
 
-    def look(*_: object) -> None:
-        nonlocal alone
-        if feed.poll(0):
-            alone += _LOOK_EVERY
-            if alone > patience:
-                os._exit(FAILED)
+    def check_stdin(*_: object) -> None:
+        nonlocal orphaned_seconds
+        if stdin_poll.poll(0):
+            orphaned_seconds += _POLL_SECONDS
+            if orphaned_seconds > timeout_seconds:
+                os._exit(EXIT_FAILED)
 
-    signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, _LOOK_EVERY, _LOOK_EVERY)
+    signal.signal(signal.SIGALRM, check_stdin)
+    signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
 
 
-def _tell(**what: str) -> None:
-    os.write(2, json.dumps(what).encode() + b"\n")
+def _send_reply(**reply: str) -> None:
+    os.write(2, json.dumps(reply).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,34 @@
+"""The machine a benchmark ran on, so that it is compared with itself only."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def machine_info(devices: dict[str, str], cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
+    """Processor, cores this process may use, memory in GiB, and the devices by name."""
+    return {
+        "cpu": _cpu_name(cpuinfo),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "memory": _memory_gib(),
+        "devices": devices,
+    }
+
+
+def _cpu_name(cpuinfo: Path) -> str:
+    try:
+        lines = cpuinfo.read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> int:
+    """GiB, rounded; 0 where the system does not tell."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    except (AttributeError, ValueError, OSError):
+        return 0

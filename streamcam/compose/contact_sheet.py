@@ -1,0 +1,89 @@
+"""Pictures of a video as ordinary images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+
+from ..errors import SinkError
+from ..frames import ColorSpec, RgbImage
+
+_BACKGROUND, _TEXT_LEVEL, _FONT_WEIGHT, _JPEG_QUALITY = 24, 230, 500, 80
+
+
+def to_rgb(video_frame: VideoFrame) -> RgbImage:
+    """A picture as ``uint8 (height, width, 3)``, RGB, full range, by its own colour tags.
+
+    A picture that tells no matrix counts as BT.601 or BT.709 by its size; one that tells no range, as limited.
+    """
+    converted = video_frame.reformat(
+        format="rgb24",
+        src_colorspace=ColorSpec(matrix=int(video_frame.colorspace)).resolve_matrix(
+            video_frame.width, video_frame.height
+        ),
+        src_color_range=int(video_frame.color_range) or 1,
+        dst_color_range=2,
+    )
+    return np.ascontiguousarray(converted.to_ndarray())
+
+
+def contact_sheet(video_frames: Sequence[VideoFrame], columns: int, path: Path) -> None:
+    """Writes pictures as one PNG, left to right and top to bottom, with a narrow dark gap.
+
+    Args:
+        video_frames: at least one; those of another size than the first are scaled to it.
+        columns: pictures in a row.
+        path: file to write.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
+    _write_sheet([to_rgb(video_frame) for video_frame in video_frames], None, columns, path)
+
+
+def titled_sheet(images: Sequence[RgbImage], titles: Sequence[str], columns: int, path: Path) -> None:
+    """Writes images as one picture, each below its title.
+
+    Args:
+        images: ``uint8 (H, W, 3)``, RGB, at least one; those of another size than the first are scaled to it.
+        titles: one for each.
+        columns: images in a row.
+        path: file to write; its suffix, ``.png`` or ``.jpg``, says how.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
+    _write_sheet(images, titles, columns, path)
+
+
+def _write_sheet(images: Sequence[RgbImage], titles: Sequence[str] | None, columns: int, path: Path) -> None:
+    height, width = images[0].shape[:2]
+    gap = max(2, min(width, height) // 60)
+    text_height = max(11, height // 11)
+    title_height = 0 if titles is None else round(text_height * 1.5)
+    rows = -(-len(images) // columns)
+    sheet = np.full(
+        (rows * (title_height + height + gap) + gap, columns * (width + gap) + gap, 3), _BACKGROUND, np.uint8
+    )
+    font = cv2.FontFace("sans")
+    for index, image in enumerate(images):
+        if image.shape[:2] != (height, width):
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        top, left = gap + index // columns * (title_height + height + gap), gap + index % columns * (width + gap)
+        if titles is not None:
+            cv2.putText(
+                sheet, titles[index], (left + 2, top + text_height), (_TEXT_LEVEL,) * 3, font, text_height, _FONT_WEIGHT
+            )
+        sheet[top + title_height : top + title_height + height, left : left + width] = image
+    encode_params = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    _, encoded = cv2.imencode(path.suffix, sheet[..., ::-1], encode_params)
+    try:
+        path.write_bytes(encoded.tobytes())
+    except OSError as error:
+        raise SinkError(
+            f"{path}: {error.strerror or error}", hint="choose another place for the contact sheet"
+        ) from error

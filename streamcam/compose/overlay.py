@@ -1,0 +1,118 @@
+"""Evidence laid over a picture: colour and opacity of each level, and the planes they change."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import MapKind, Plane, Planes, SourceInfo, sample_dtype
+from ..options import DrawOptions
+from . import native as compiled
+from .colormaps import colormap, rdbu_colormap, rgb_to_ycbcr
+from .upsample import LEVELS, QuantizedMap
+from .yuv import BlendOp, PlaneBlender, blend_coefficients, blend_dtype, next_even, padded_rows
+
+
+def smoothstep(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of the overlay's strength some evidence gets.
+
+    The curve starts and ends flat (`smoothstep`), so that neither the rim nor the plateau of a hot region
+    shows an edge.
+
+    Args:
+        values: 0–1.
+
+    Returns:
+        0–1, the same shape; exactly 0 for 0 and 1 for 1.
+    """
+    return values**2 * (3 - 2 * values)
+
+
+def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each level of evidence looks like, from ``1 - LEVELS`` on where it is signed and from 0 on elsewhere.
+
+    Returns:
+        Opacity ``(n,)``, 0–1, and colour ``(n, 3)``, sRGB, 0–1.
+    """
+    values = np.linspace(-1, 1, 2 * LEVELS - 1) if display == "signed" else np.linspace(0, 1, LEVELS)
+    opacity = np.ones(len(values))
+    if options.layout != "heatmap":
+        # Maps of pixels have neither rims nor plateaus, and much of them is faint.
+        opacity = options.alpha * (smoothstep(values) if display == "heat" else np.abs(values))
+    return opacity, rdbu_colormap(len(values)) if display == "signed" else colormap(options.colormap, LEVELS)
+
+
+def make_blend_table(options: DrawOptions, info: SourceInfo, display: MapKind) -> tuple[Plane, int]:
+    """What the levels of evidence do to a picture; see `Paint`.
+
+    Returns:
+        ``keep`` and what is added to luma, Cb and Cr, ``(levels, 4)``; and the lowest level, that of the first line.
+    """
+    opacity, color = opacity_and_color(options, display)
+    keep, add = blend_coefficients(sample_dtype(info.pixel_format), opacity[:, None], rgb_to_ycbcr(color, info))
+    return np.concatenate([keep, add], axis=1), LEVELS - len(opacity)
+
+
+class OverlayBlender:
+    """Lays levels of evidence over the pictures of one stream. Not thread-safe: it keeps arrays.
+
+    Args:
+        options: how the picture looks.
+        info: the source.
+        display: how the maps are shown.
+        blender: of the pictures.
+
+    Attributes:
+        min_visible_level: the lowest level that is visible; above all levels when none is.
+    """
+
+    def __init__(self, options: DrawOptions, info: SourceInfo, display: MapKind, blender: PlaneBlender) -> None:
+        blend_table, lowest_level = make_blend_table(options, info, display)
+        visible = np.flatnonzero(blend_table[-lowest_level:, 0] < blend_dtype(sample_dtype(info.pixel_format))[1])
+        self.min_visible_level = int(visible[0]) if visible.size else 2 * LEVELS
+        self._blend = compiled.native_blend(blend_table, lowest_level) or _NumpyBlend(
+            blend_table, lowest_level, info, blender
+        )
+
+    def __call__(self, levels: QuantizedMap, planes: Planes, top: int, left: int) -> None:
+        """Lays levels over a picture whose upper left corner is at chroma sample ``(top, left)``."""
+        if not levels.values.size:
+            return
+        height, width = levels.values.shape
+        top, left = top + levels.top, left + levels.left
+        luma, blue, red = planes
+        block, area = (np.s_[n * top : n * (top + height), n * left : n * (left + width)] for n in (2, 1))
+        self._blend(levels.values, (luma[block], blue[area], red[area]))
+
+
+class _NumpyBlend:
+    """The same as `blend.c`, sample for sample: what the levels do is looked up first, and then done."""
+
+    def __init__(self, blend_table: Plane, lowest_level: int, info: SourceInfo, blender: PlaneBlender) -> None:
+        self._blender = blender
+        # `cv2.LUT` (5.0) takes int16 for uint16, so levels below 0 are looked up in the upper half. It moves
+        # float64 without a look at it: four 16-bit words or two 32-bit ones at once.
+        every_level = np.clip(np.arange(2**16, dtype=np.uint16).view(np.int16), lowest_level, LEVELS - 1) - lowest_level
+        table = blend_table[every_level].view(np.float64)
+        self._tables = [np.ascontiguousarray(column) for column in table.T]
+        blocks = next_even(info.width) // 2 * (next_even(info.height) // 2)
+        # Kept from frame to frame: fresh memory would cost more than what is done in it.
+        self._lookup_buffer = np.empty(blocks, np.float64)
+        self._planes = padded_rows(4, blocks, np.dtype(f"i{blend_table.itemsize}"))
+
+    def __call__(self, levels: Plane, planes: Planes) -> None:
+        self._blender.apply(self._make_blend_op(levels), planes, 0, 0)
+
+    def _make_blend_op(self, levels: Plane) -> BlendOp:
+        """The paint for some levels, in arrays that the next call overwrites."""
+        shape, size = levels.shape, levels.size
+        looked_up = self._lookup_buffer[:size].reshape(shape)
+        planes = [plane[:size].reshape(shape) for plane in self._planes]
+        values_per_word = 4 // len(self._tables)
+        for index, table in enumerate(self._tables):
+            cv2.LUT(levels.view(np.uint16), table, dst=looked_up)
+            words = looked_up.view(self._planes.dtype).reshape(*shape, values_per_word)
+            cv2.split(words, planes[index * values_per_word : (index + 1) * values_per_word])
+        keep, luma, blue, red = (plane.view(f"u{plane.itemsize}") for plane in planes)
+        return BlendOp(keep, luma, keep, blue, red)

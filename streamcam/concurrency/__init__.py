@@ -1,0 +1,1 @@
+"""Threads of a pipeline and the queues between them."""

@@ -1,0 +1,1 @@
+"""Freeze a traced graph and rewrite it for speed."""

@@ -1,0 +1,1 @@
+"""Read a traced graph: layers, feature maps, logits, guided ReLUs."""

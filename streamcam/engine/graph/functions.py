@@ -1,0 +1,31 @@
+"""Looking into functions that a model calls on its graph: `tf.function`, with or without XLA, and ``TFSMLayer``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...tf import function_def_to_graph, tf
+
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+
+
+def inline_call(tensor: Any) -> Any | None:
+    """What a call returns, made by a copy of the function's body beside the call; None where it cannot be copied.
+
+    What nobody reads of the copy is left out when the graph is frozen.
+    """
+    call, graph = tensor.op, tensor.graph
+    function = graph._get_function(call.get_attr("f").name)
+    if function is None:
+        return None
+    with graph.as_default():
+        body = function_def_to_graph(function.cached_definition)
+    definition = body.as_graph_def()
+    if any("_gradient_op_type" in node.attr for node in definition.node):
+        # A gradient of one's own reads tensors of the graph that it was traced in.
+        return None
+    input_map = {inside.name: outside for inside, outside in zip(body.inputs, call.inputs, strict=True)}
+    returned = body.outputs[tensor.value_index].name
+    with graph.as_default():
+        (found,) = tf.graph_util.import_graph_def(definition, input_map, [returned], name=f"{call.name}/opened")
+    return found

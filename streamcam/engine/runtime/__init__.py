@@ -1,0 +1,1 @@
+"""Run a frozen graph: devices, precision, autotuning, replicas, the compile cache."""

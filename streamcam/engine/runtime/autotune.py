@@ -1,0 +1,113 @@
+"""What is chosen by comparing or measuring before a kernel runs: precision, batch, XLA."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ...errors import OutOfMemoryError
+from ...options import Precision
+from ..compiled_method import Executable, FrozenMethod
+from .compile_cache import TunedMethod
+from .precision import MIN_AGREEMENT, agreement, choose_precision, probe_outputs
+
+DEFAULT_BATCH = 8
+"""As fast as 16 on a processor (13.0 CPU ms a frame either way, EfficientNet-Lite0), with 140 MiB less at the peak."""
+
+AUTO_BATCH = 0
+"""Stands for the batch that is fastest."""
+
+_CPU_BATCHES, _GPU_BATCHES = (4, 8, 16), (8, 16, 32, 64, 128)
+_TIMED_RUNS = 3
+_MIN_SPEEDUP = 1.05
+"""A larger batch has to be faster by this factor: it costs memory and keeps frames waiting."""
+
+
+def autotune(
+    compile_method: Callable[[int], FrozenMethod], batch: int, *, requested: Precision, devices: Sequence[str]
+) -> TunedMethod:
+    """Makes the choices for a model, a method, a size and a device.
+
+    Args:
+        compile_method: makes a plan for a batch; takes seconds.
+        batch: frames a run; `AUTO_BATCH` tries several.
+        requested: precision, as the option's value.
+        devices: as from `resolve_devices`; the first one is measured for all.
+
+    Raises:
+        OptionError: a precision was asked for that the device does not have.
+        LayerError, MethodError, ModelError: as `compile_method`.
+    """
+    device = devices[0]
+    on_cpu = device.startswith("cpu")
+    first = compile_method(batch or DEFAULT_BATCH)
+
+    def rewrite(method: FrozenMethod, precision: str) -> FrozenMethod:
+        return method.rewrite(precision) if on_cpu else method
+
+    first_rewritten = functools.cache(functools.partial(rewrite, first))
+    if first.native_precision and requested == "auto":
+        requested = "float32"
+    precision, notes = choose_precision(
+        requested, devices, lambda precision: first_rewritten(precision).load(device, precision)
+    )
+    if first.native_precision:
+        notes = [*notes, f"precision {first.native_precision}: the model's own, and its layers keep theirs"]
+    method = first_rewritten(precision)
+    if batch == AUTO_BATCH and first.passes is None:
+        method, note = _find_fastest_batch(
+            method, lambda size: rewrite(compile_method(size), precision), precision, device
+        )
+        notes = [*notes, note]
+    xla = False
+    if not on_cpu and first.passes is None:
+        xla, note = _compare_xla(method, precision, device)
+        notes = [*notes, note]
+    gc.collect()  # see `choose_precision`
+    return TunedMethod(method, precision, xla, tuple(notes))
+
+
+def _find_fastest_batch(
+    first: FrozenMethod, compile_method: Callable[[int], FrozenMethod], precision: str, device: str
+) -> tuple[FrozenMethod, str]:
+    """The plan whose batch is the fastest; and that in words."""
+    best, best_seconds = first, seconds_per_image(first.load(device, precision))
+    sizes = _CPU_BATCHES if device.startswith("cpu") else _GPU_BATCHES
+    for size in (size for size in sizes if size != first.batch):
+        other = compile_method(size)
+        try:
+            other_seconds = seconds_per_image(other.load(device, precision))
+        except OutOfMemoryError:
+            break
+        larger = other.batch > best.batch
+        if other_seconds * (_MIN_SPEEDUP if larger else 1 / _MIN_SPEEDUP) < best_seconds:
+            best, best_seconds = other, other_seconds
+        elif larger:
+            break
+    return best, f"batch {best.batch}: the fastest that was tried"
+
+
+def _compare_xla(method: FrozenMethod, precision: str, device: str) -> tuple[bool, str]:
+    """Whether XLA is faster, and right; and that in words."""
+    plain, compiled = method.load(device, precision), method.load(device, precision, xla=True)
+    cosine = agreement(probe_outputs(plain), probe_outputs(compiled))
+    ratio = seconds_per_image(plain) / seconds_per_image(compiled)
+    use_xla = ratio > _MIN_SPEEDUP and cosine >= MIN_AGREEMENT
+    return use_xla, f"XLA {'on' if use_xla else 'off'}: {ratio:.2f} times as fast with it (cosine {cosine:.4f})"
+
+
+def seconds_per_image(executable: Executable) -> float:
+    """The least of a few runs, which other work on the machine disturbs least; the first one does not count."""
+    width, height = executable.size
+    images = np.random.default_rng(0).integers(0, 256, (executable.batch, height, width, 3), np.uint8)
+    executable(images)
+    run_seconds = []
+    for _ in range(_TIMED_RUNS):
+        started = time.perf_counter()
+        executable(images)
+        run_seconds.append(time.perf_counter() - started)
+    return min(run_seconds) / executable.batch

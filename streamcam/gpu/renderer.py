@@ -1,0 +1,174 @@
+"""Drawing on pictures that lie on a card: what `streamcam.compose.Painter` draws, sample for sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from ..compose.caption import MIN_IMAGE_SIDE, CaptionBox, CaptionRenderer
+from ..compose.colormaps import rgb_to_ycbcr
+from ..compose.overlay import make_blend_table
+from ..compose.panels import arrange_panels
+from ..compose.renderer import copy_color_tags
+from ..compose.upsample import block_weights, scale_to_levels
+from ..frames import ExplainedFrame, MapKind, SourceInfo
+from ..geometry import Geometry, Size
+from ..options import DrawOptions
+from ..tf import tf
+from .dlpack import cuda_context, on_device, pack_nv12, to_tensors, to_video_frame
+
+_FIXED_POINT_ONE = 256
+"""What is 1 in `streamcam.compose.yuv.Paint`. Its integers are float32 here, which holds them and their products
+exactly: TensorFlow computes with integers of 32 bits on the processor."""
+
+
+class GpuRenderer:
+    """Draws NV12 pictures on a device.
+
+    Not thread-safe. Evidence is interpolated in one matrix product, which rounds a little differently: by a level of
+    4096 here and there, and by up to four on cards that multiply in TF32 (Ampere and later).
+
+    Args:
+        options, info, geometry, detail, panels, display: as in `streamcam.compose.Painter`.
+        device: where the pictures are, as from `choose_devices`.
+    """
+
+    def __init__(
+        self,
+        options: DrawOptions,
+        info: SourceInfo,
+        geometry: Geometry,
+        *,
+        detail: str,
+        device: str,
+        panels: int = 1,
+        display: MapKind = "heat",
+    ) -> None:
+        self._device = device
+        self._cuda = cuda_context(device)
+        self._info, self._geometry = info, geometry
+        self._signed = display == "signed"
+        self._panels = arrange_panels(options, info, panels)
+        table, self._min_level = make_blend_table(options, info, display)
+        self._table = table.astype(np.float32)
+        self._captions: CaptionRenderer | None = None
+        if options.caption and min(info.width, info.height) >= MIN_IMAGE_SIDE:
+            self._captions = CaptionRenderer(info, self._panels.panel, detail, panels)
+        self._graphs: dict[Size, Any] = {}
+
+    @property
+    def size(self) -> Size:
+        """``(width, height)`` of the pictures drawn."""
+        return self._panels.size
+
+    def draw(self, item: ExplainedFrame) -> VideoFrame:
+        """Draws one frame.
+
+        Args:
+            item: a frame of this painter's source with evidence for each target; its picture is only read.
+
+        Returns:
+            A new picture of this painter's `size` on the device, drawn to its end, with its time and colour tags.
+        """
+        level_maps = [scale_to_levels(one.heatmap, one.vmax, signed=self._signed) for one in item.attributions]
+        caption_boxes = (
+            []
+            if self._captions is None
+            else [self._captions.render(one, item.caption_note) for one in item.attributions]
+        )
+        position = (caption_boxes[0].top, caption_boxes[0].left) if caption_boxes else (0, 0)
+        with on_device(self._device):
+            luma, chroma = to_tensors(item.frame.video_frame)
+            render = self._graph_for(level_maps[0].shape)
+            nv12 = render(
+                luma, chroma, np.stack(level_maps), [_stack_coefficients(one) for one in caption_boxes], position
+            )
+            video_frame = to_video_frame(nv12, self.size[0], self._cuda)
+        return copy_color_tags(video_frame, item.frame, self._info)
+
+    def _graph_for(self, map_shape: tuple[int, ...]) -> Any:
+        size = map_shape[1], map_shape[0]
+        if size not in self._graphs:
+            rows, columns = block_weights(self._geometry, size)
+            self._graphs[size] = tf.function(
+                lambda luma, chroma, cells, captions, position: self._render(
+                    luma, chroma, rows @ cells @ columns.T, captions, position
+                ),
+                reduce_retracing=True,
+            )
+        return self._graphs[size]
+
+    def _render(
+        self, luma: Any, chroma: Any, levels: Any, captions: list[tuple[Any, Any]], position: tuple[int, int]
+    ) -> Any:
+        """All panels, as from `in_one_piece`.
+
+        Args:
+            luma: of the source, as from `tensors_of`.
+            chroma: likewise.
+            levels: float32 ``(targets, blocks down, blocks across)``, not rounded.
+            captions: as from `_stack_coefficients`, one a target or none.
+            position: ``(top, left)`` of each plate in its panel, in chroma samples.
+        """
+        panels, (width, height) = self._panels, self._panels.panel
+        # Luma as blocks of 2×2, so that what is painted on a block meets its four samples.
+        luma = tf.reshape(tf.cast(luma[:, :width], tf.float32), (height // 2, 2, width // 2, 2))
+        chroma = tf.cast(chroma[:, : width // 2], tf.float32)
+        tiles = [(luma, chroma)] * panels.num_plain
+        # Rounded as `streamcam.compose.upsample.Spread` does.
+        rounded_levels = tf.clip_by_value(
+            tf.cast(levels + 0.5, tf.int64), self._min_level, self._min_level + len(self._table) - 1
+        )
+        coefficients = tf.gather(self._table, rounded_levels - self._min_level)
+        for n in range(panels.num_targets):
+            keep, add, blue, red = tf.unstack(coefficients[n], axis=-1)
+            blended_luma = _blend(luma, keep[:, None, :, None], add[:, None, :, None])
+            blended_chroma = _blend(chroma, keep[..., None], tf.stack([blue, red], axis=-1))
+            tiles.append(
+                self._add_caption(blended_luma, blended_chroma, *captions[n], position)
+                if captions
+                else (blended_luma, blended_chroma)
+            )
+        black = [float(round(code)) for code in rgb_to_ycbcr(np.zeros((1, 3)), self._info)[0]]
+        empty = tf.fill(luma.shape, black[0]), tf.zeros_like(chroma) + black[1:]
+        tiles += [empty] * (len(panels.origins) - len(tiles))
+        lines = [tiles[n : n + panels.columns] for n in range(0, len(tiles), panels.columns)]
+        luma = tf.concat([tf.concat([tf.reshape(one, (height, width)) for one, _ in line], 1) for line in lines], 0)
+        chroma = tf.concat([tf.concat([one for _, one in line], 1) for line in lines], 0)
+        return pack_nv12(tf.cast(luma, tf.uint8), tf.cast(chroma, tf.uint8), panels.size)
+
+    def _add_caption(
+        self, luma: Any, chroma: Any, caption_luma: Any, caption_chroma: Any, position: tuple[int, int]
+    ) -> tuple[Any, Any]:
+        """A panel with a plate on it."""
+        width, height = self._panels.panel
+        top, left = position
+        keep, add = _pad_coefficients(caption_luma, (height, width), 2 * top, 2 * left)
+        blended_luma = _blend(tf.reshape(luma, (height, width)), keep, add[0])
+        keep, add = _pad_coefficients(caption_chroma, (height // 2, width // 2), top, left)
+        blended_chroma = _blend(chroma, keep[..., None], tf.transpose(add, (1, 2, 0)))
+        return tf.reshape(blended_luma, (height // 2, 2, width // 2, 2)), blended_chroma
+
+
+def _stack_coefficients(caption_box: CaptionBox) -> tuple[Any, Any]:
+    """``keep`` and ``add`` of a plate's luma, float32 ``(2, 2h, 2w)``, and of Cb and Cr, ``(3, h, w)``."""
+    blend = caption_box.blend_op
+    return (
+        np.stack([blend.luma_keep, blend.luma_add]).astype(np.float32),
+        np.stack([blend.chroma_keep, blend.blue_add, blend.red_add]).astype(np.float32),
+    )
+
+
+def _pad_coefficients(coefficients: Any, size: tuple[int, int], top: int, left: int) -> tuple[Any, Any]:
+    """``keep`` and ``add`` for a whole plane, which leave it as it is around the paint."""
+    height, width = tf.shape(coefficients)[1], tf.shape(coefficients)[2]
+    around = [[top, size[0] - top - height], [left, size[1] - left - width]]
+    return tf.pad(coefficients[0], around, constant_values=_FIXED_POINT_ONE), tf.pad(
+        coefficients[1:], [[0, 0], *around]
+    )
+
+
+def _blend(samples: Any, keep: Any, add: Any) -> Any:
+    return tf.floor((samples * keep + add) * (1 / _FIXED_POINT_ONE))

@@ -1,0 +1,154 @@
+"""Tries out whether frames can stay on this machine's card, by comparing with the processor's way.
+
+It runs in a process of its own (``python -m streamcam.gpu``): drivers that do not go together end a process.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from ..compose import FrameRenderer
+from ..errors import DeviceError
+from ..frames import Attribution, ColorSpec, ExplainedFrame, Frame, SourceInfo, plane_arrays
+from ..geometry import fit_to_input
+from ..media.cuda import driver_version
+from ..options import DrawOptions, SinkOptions, SourceOptions
+from ..sinks import open_sink
+from ..sources import open_source
+from ..sources.resize import InputResizer
+from .frame_copy import SurfaceCopier
+from .renderer import GpuRenderer
+from .resizer import GpuResizer
+
+_FRAME_SIZE = 1000, 562
+"""Its lines have gaps on a card."""
+
+_NUM_FRAMES = 60
+"""More than a decoder and an encoder hold at once: one that reads what is not finished shows in some of them."""
+
+_INPUT_SIZE = 224, 224
+_MAX_MEAN_DIFFERENCE = 2.0
+"""Of the model's view, 0–255 on average."""
+
+_MIN_PSNR_DB = 30.0
+"""dB between the pictures that the card and the processor have drawn, after encoding."""
+
+EXIT_TRANSIENT = 3
+"""Exit code of a trial that failed by something that may pass."""
+
+SELFTEST_TIMEOUT_SECONDS = 300.0
+"""Seconds after which the process hangs."""
+
+
+def selftest_key() -> tuple[str, ...]:
+    """What the result depends on, beside what `CompileCache.cache_key` adds."""
+    return av.__version__, av.ffmpeg_version_info, driver_version()
+
+
+def run_selftest() -> tuple[str, bool]:
+    """Runs `check` in a process of its own.
+
+    Returns:
+        What is wrong, in a line, empty where all is well; and whether it would come out so again: a card that is short
+        of memory or encoders may have them another time.
+    """
+    try:
+        process = subprocess.run(
+            [sys.executable, "-P", "-m", "streamcam.gpu"],
+            capture_output=True,
+            text=True,
+            timeout=SELFTEST_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the trial failed: {error}", False
+    if process.returncode == 0:
+        return "", True
+    lines = process.stdout.strip().splitlines()
+    return lines[-1] if lines else f"the trial ended with {process.returncode}", process.returncode != EXIT_TRANSIENT
+
+
+def check(device: str) -> None:
+    """Decodes, scales, draws and encodes a clip on a card, and compares with what the processor makes of it.
+
+    Args:
+        device: as from `choose_devices`.
+
+    Raises:
+        DeviceError: something differs, or does not work together.
+        StreamcamError: something else fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="streamcam-") as folder:
+        clip_path, output_path = Path(folder, "clip.mp4"), Path(folder, "out.mp4")
+        with open_sink(SinkOptions(path=clip_path, encoder="gpu"), _INFO) as sink:
+            for frame in _synthetic_frames():
+                sink.write(frame.video_frame, frame.pts)
+        cpu_frames = list(_render_on_gpu(clip_path, output_path, device))
+        with open_source(SourceOptions(url=str(output_path))) as source:
+            gpu_frames = [[plane.copy() for plane in plane_arrays(frame.video_frame)] for frame in source]
+    if len(gpu_frames) != _NUM_FRAMES:
+        raise DeviceError(f"{len(gpu_frames)} of {_NUM_FRAMES} frames came back")
+    for n, (cpu_planes, gpu_planes) in enumerate(zip(cpu_frames, gpu_frames, strict=True)):
+        psnr_db = min(_psnr(*planes) for planes in zip(cpu_planes, gpu_planes, strict=True))
+        if psnr_db < _MIN_PSNR_DB:
+            raise DeviceError(f"frame {n}, drawn on the card, is only {psnr_db:.0f} dB like that of the processor")
+
+
+def _render_on_gpu(clip_path: Path, output_path: Path, device: str) -> Iterator[list[NDArray[np.uint8]]]:
+    """Writes the clip as drawn on the card, and yields what the processor draws."""
+    source_options = SourceOptions(url=str(clip_path), decoder="gpu")
+    with open_source(source_options, keep_on_gpu=True) as gpu_source, open_source(source_options) as cpu_source:
+        if not gpu_source.info.on_gpu:
+            raise DeviceError("the decoder's frames do not stay on the card")
+        geometry = fit_to_input("letterbox", _FRAME_SIZE, _INPUT_SIZE)
+        resize, gpu_resize = (
+            InputResizer(geometry, cpu_source.info.color),
+            GpuResizer(geometry, gpu_source.info.color, device),
+        )
+        renderer = FrameRenderer(DrawOptions(), cpu_source.info, geometry, detail="trial")
+        gpu_renderer = GpuRenderer(DrawOptions(), gpu_source.info, geometry, detail="trial", device=device)
+        with open_sink(SinkOptions(path=output_path, encoder="gpu"), gpu_source.info) as sink:
+            # All of them are taken first, so that the decoder writes over what was not copied in time.
+            for gpu_frame, cpu_frame in zip(list(SurfaceCopier(device)(gpu_source)), cpu_source, strict=True):
+                difference = gpu_resize(gpu_frame.video_frame).astype(float) - resize(cpu_frame.video_frame)
+                if np.abs(difference).mean() > _MAX_MEAN_DIFFERENCE:
+                    raise DeviceError(f"frame {cpu_frame.index} is scaled differently on the card")
+                sink.write(gpu_renderer.draw(_add_attribution(gpu_frame)), gpu_frame.pts)
+                yield [plane.copy() for plane in plane_arrays(renderer.draw(_add_attribution(cpu_frame)))]
+
+
+_INFO = SourceInfo(
+    "trial", *_FRAME_SIZE, "yuv420p", Fraction(1, 25), color=ColorSpec(1, 1, 1, 1), average_fps=Fraction(25)
+)
+
+
+def _synthetic_frames() -> Iterator[Frame]:
+    """Waves that move, so that each frame differs from the others all over."""
+    down, across = np.mgrid[: _FRAME_SIZE[1], : _FRAME_SIZE[0]]
+    for n in range(_NUM_FRAMES):
+        video_frame = VideoFrame(*_FRAME_SIZE, "yuv420p")
+        for k, plane in enumerate(plane_arrays(video_frame)):
+            rows, columns = plane.shape
+            plane[:] = 128 + 90 * np.sin((across[:rows, :columns] + (k + 1) * down[:rows, :columns]) / 40 + n * (k + 1))
+        yield Frame(n, n, video_frame)
+
+
+def _add_attribution(frame: Frame) -> ExplainedFrame:
+    heatmap = np.roll(np.eye(7, dtype=np.float32), frame.index, axis=1)
+    return ExplainedFrame(replace(frame, model_input=None), (Attribution(heatmap, f"{frame.index}", 1.0, 0.5, 0, 1.0),))
+
+
+def _psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    mean_squared_error = float(np.mean((one.astype(float) - other) ** 2))
+    return 10 * float(np.log10(255**2 / max(mean_squared_error, 1e-9)))

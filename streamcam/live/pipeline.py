@@ -1,0 +1,260 @@
+"""The road of live frames, read top to bottom.
+
+    camera ──► screen ─────────────────► picture ──► outlets, page
+         └──► desk ──► lens ──► map ──┘
+
+Each arrow hands on and never waits: what comes too late is left out and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..concurrency.group import Cancelled, StageGroup
+from ..errors import SinkError, StreamcamError
+from ..options import LiveJob
+from ..sources import open_camera
+from .camera_session import CameraSession
+from .controller import LiveController
+from .inference import MAX_BATCH, InferenceService, inference_loop
+from .renderer import CameraRenderer
+from .scheduler import FairScheduler
+from .stats import FrameStats, Histogram
+
+if TYPE_CHECKING:
+    from .status import Controller
+
+_CONCURRENT_BATCHES = 2
+"""Batches under way on each device; see `streamcam.engine.runtime.frozen_graph`."""
+
+_EXTRA_SHUTDOWN_SECONDS = 2.0
+"""Seconds that an output's thread may take beside its process."""
+
+_POLL_SECONDS = 0.5
+"""Seconds after which a waiting main thread looks around; some platforms deliver signals only then."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSummary:
+    """What became of a live run; the JSON of ``streamcam live``.
+
+    Attributes:
+        sources: of each camera the counts ``frames_in``, ``frames_shown``, ``frames_explained``, ``frames_dropped``,
+            ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``latency_ms`` (``p50``, ``p99``, ``max``: from
+            arrival to shown), and its ``error``: what was wrong last, None while all was well.
+        total: the sums, and the ages of all.
+        outputs: of each outlet what was written and dropped, how often it was restarted, and what was wrong last.
+        wall_seconds: from the start to the end.
+        model, layer, method, precision, device: what was computed, and how.
+        interrupted: True when the user ended it.
+        notes: what the user was told.
+    """
+
+    sources: tuple[dict[str, Any], ...]
+    total: dict[str, Any]
+    outputs: tuple[dict[str, Any], ...]
+    wall_seconds: float
+    model: str
+    layer: str
+    method: str
+    precision: str
+    device: str
+    interrupted: bool
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON; the totals stand at the top too."""
+        plain: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
+        return {**self.total, **plain}
+
+
+class _StopSignal:
+    """What ends a run: somebody's wish, an error, or the end of all cameras."""
+
+    def __init__(self, stop_event: threading.Event | None) -> None:
+        self.error: BaseException | None = None
+        self._event = stop_event or threading.Event()
+
+    def stop(self) -> None:
+        """Nothing more is to come."""
+        self._event.set()
+
+    def guard(self, work: Callable[[], None]) -> Callable[[], None]:
+        """``work``, such that its error ends the run."""
+
+        def run_guarded() -> None:
+            try:
+                work()
+            except Cancelled:
+                raise
+            except BaseException as error:
+                self.error = self.error or error
+                self._event.set()
+
+        return run_guarded
+
+    def wait(self, seconds: float | None) -> None:
+        """Waits for the end, or for so many seconds."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not self._event.is_set():
+            remaining = _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, deadline - time.monotonic())
+            if remaining <= 0:
+                return
+            self._event.wait(remaining)
+
+
+def run_live(
+    job: LiveJob,
+    *,
+    serve: Callable[[Controller], AbstractContextManager[Any]] | None = None,
+    notify: Callable[[str], None] = lambda line: None,
+    stop_event: threading.Event | None = None,
+) -> LiveSummary:
+    """Shows cameras until they end, the time is up, or the user ends it.
+
+    Args:
+        job: what to do.
+        serve: opens what shows the run to others, such as the page.
+        notify: told what the user should know, in any thread.
+        stop_event: ends the run when it is set.
+
+    Raises:
+        StreamcamError: something cannot be done, or all cameras were given up. Outputs are closed and playable.
+    """
+    from ..media.image_bytes import ImageEncoder
+    from ..sinks.push.output import PushOutput
+
+    started = time.monotonic()
+    notes: list[str] = []
+
+    def add_note(line: str) -> None:
+        if len(notes) < _MAX_NOTES:
+            notes.append(line)
+        notify(line)
+
+    inference = InferenceService(job.model, job.explain, len(job.cameras), add_note)
+    cameras = [open_camera(options, add_note, wait_until_ready=inference.wait_until_ready) for options in job.cameras]
+    inputs = [options.url.removeprefix("file://") for options in job.cameras]
+    outputs = [(name, PushOutput(options, add_note, inputs=inputs)) for name, options in job.outputs]
+    scheduler = FairScheduler(1, min(camera.max_latency_seconds for camera in job.cameras), job.max_explain_fps)
+    sessions, renderers = [], []
+    for camera, options in zip(cameras, job.cameras, strict=True):
+        stats = FrameStats()
+        renderer = CameraRenderer(
+            job.draw,
+            job.scale,
+            num_targets=len(job.explain.target),
+            max_latency_seconds=options.max_latency_seconds,
+            stats=stats,
+            consumers=[output for name, output in outputs if name == camera.name],
+            encode_jpeg=ImageEncoder().encode_jpeg,
+        )
+        renderers.append(renderer)
+        sessions.append(CameraSession(camera, renderer, stats, inference, scheduler))
+    controller = LiveController(sessions, renderers, outputs, inference)
+    stop_signal, failed_devices = _StopSignal(stop_event), set[str]()
+    interrupted = False
+
+    def on_camera_end(session: CameraSession) -> None:
+        if all(other.ended for other in sessions):
+            stop_signal.stop()
+        elif session.error is not None:
+            add_note(f"{session.name} is given up: {session.error}")
+        for name, output in outputs:
+            if name == session.name:
+                output.close()
+
+    def run_output(output: PushOutput) -> None:
+        output.run()
+        if job.server is None and output.failed and all(other.state == "ended" for _, other in outputs):
+            raise SinkError("no output is left", hint="what ended them is told above")
+
+    with contextlib.ExitStack() as stack:
+        if serve is not None:
+            stack.enter_context(serve(controller))
+        group = stack.enter_context(StageGroup())
+
+        def on_device_failure(device: str, error: StreamcamError) -> None:
+            if device not in failed_devices:
+                failed_devices.add(device)
+                add_note(f"{device} is out: {error}")
+            if inference.explainer is not None and failed_devices >= set(inference.explainer.devices):
+                raise error
+
+        def on_model_loaded(devices: Sequence[str]) -> None:
+            if not all(device.startswith("cpu") for device in devices):
+                scheduler.depth = max(1, MAX_BATCH // len(cameras))
+            for device in devices:
+                for _ in range(_CONCURRENT_BATCHES):
+                    work = stop_signal.guard(
+                        functools.partial(inference_loop, inference, device, scheduler.next_batch, on_device_failure)
+                    )
+                    group.spawn(work, stop=scheduler.stop, name=f"model-{device}")
+
+        for _, outlet in outputs:
+            work = stop_signal.guard(functools.partial(run_output, outlet))
+            group.spawn(
+                work,
+                stop=outlet.close,
+                name="outlet",
+                shutdown_timeout_seconds=outlet.shutdown_timeout_seconds + _EXTRA_SHUTDOWN_SECONDS,
+            )
+        for session, renderer in zip(sessions, renderers, strict=True):
+            group.spawn(stop_signal.guard(renderer.run), stop=renderer.stop, name=f"screen-{session.name}")
+            read = functools.partial(session.read, functools.partial(on_camera_end, session))
+            group.spawn(stop_signal.guard(read), stop=session.stop, name=f"camera-{session.name}")
+        group.spawn(
+            stop_signal.guard(functools.partial(inference.work_loop, on_model_loaded)), stop=inference.stop, name="lens"
+        )
+        try:
+            stop_signal.wait(job.duration_seconds)
+        except KeyboardInterrupt:
+            interrupted = True
+    if stop_signal.error is not None:
+        raise stop_signal.error
+    errors = [feed.error for feed in sessions if feed.error]
+    if len(errors) == len(sessions):
+        raise errors[0]
+    return _summarize(sessions, controller, started, interrupted, notes)
+
+
+_MAX_NOTES = 1000
+"""Lines that the summary repeats: a run has no end."""
+
+
+def _summarize(
+    sessions: list[CameraSession], controller: LiveController, started: float, interrupted: bool, notes: list[str]
+) -> LiveSummary:
+    status = controller.status()
+    latency = Histogram.merge(session.latencies for session in sessions).latency
+    total: dict[str, Any] = {name: sum(feed.counts[name] for feed in sessions) for name in sessions[0].counts}
+    return LiveSummary(
+        sources=tuple(feed.as_dict() for feed in sessions),
+        total={**total, "latency_ms": {"p50": latency.p50, "p99": latency.p99, "max": latency.max}},
+        outputs=tuple(
+            {
+                "camera": output.camera,
+                "url": output.url,
+                "frames": output.frames,
+                "dropped": output.dropped,
+                "restarts": output.restarts,
+                "last_error": output.last_error,
+            }
+            for output in status.outputs
+        ),
+        wall_seconds=round(time.monotonic() - started, 3),
+        model=status.model,
+        layer=status.layer,
+        method=status.settings.method,
+        precision=status.precision,
+        device=status.device,
+        interrupted=interrupted,
+        notes=tuple(notes),
+    )

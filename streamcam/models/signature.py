@@ -1,0 +1,126 @@
+"""What a model takes and gives, checked before anything expensive happens."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ModelError, StreamcamError
+from ..geometry import Size
+from ..imports import describe_error
+from .extra_inputs import format_shape
+from .input_binding import bind_inputs, symbolic_tensors
+
+DEFAULT_INPUT_SIZE: Size = (224, 224)
+"""Taken for models that do not say their own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelSignature:
+    """Input and output of a classifier of pictures.
+
+    Attributes:
+        call: preprocessed pictures ``(N, H, W, 3)`` → ``(N, outputs)``, not training; can be traced.
+        input_size: ``(width, height)``.
+        declares_size: False where the model does not say its size and `DEFAULT_INPUT_SIZE` was taken.
+        accepts_any_size: True where it takes any size.
+        dtype: of the input for pictures; float32 where the model does not say.
+        num_outputs: width of its output, ``(N, outputs)``.
+    """
+
+    call: Callable[[Any], Any]
+    input_size: Size
+    declares_size: bool
+    accepts_any_size: bool
+    dtype: str
+    num_outputs: int
+
+
+def model_signature(
+    model: Any, name: str, image_input: str = "", extra_input: Mapping[str, Any] | None = None
+) -> ModelSignature:
+    """Finds a model's interface.
+
+    A model that has no symbolic input (a subclassed one) is called once with a black picture, which also
+    builds it, and leaves its variables as they were.
+
+    Args:
+        model: a Keras model.
+        name: the model, for messages.
+        image_input: name of the input for pictures; empty finds it.
+        extra_input: what the other inputs get, by name, as `feeder` takes it.
+
+    Raises:
+        ModelError: the model does not take one batch of RGB pictures, or does not give one row of numbers each.
+        OptionError: a value cannot be used for its input.
+    """
+    from ..tf import keras, model_lock
+
+    binding = bind_inputs(model, name, image_input, extra_input or {})
+    height, width = binding.shape[1:3]
+    size = (width or DEFAULT_INPUT_SIZE[0], height or DEFAULT_INPUT_SIZE[1])
+    outputs = symbolic_tensors(model, "outputs") if binding.declared else None
+    if outputs is None:
+        try:
+            with model_lock, preserve_variables(model), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                outputs = keras.tree.flatten(binding.call(keras.ops.zeros((1, size[1], size[0], 3))))
+        except StreamcamError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{name} cannot be run on a picture of {size[0]}x{size[1]}: {describe_error(error)}"
+            ) from error
+    if len(outputs) != 1:
+        raise ModelError(f"{name} has {len(outputs)} outputs", expected="one, (N, classes), as of a classifier")
+    output_shape = tuple(outputs[0].shape)
+    if len(output_shape) != 2 or not output_shape[1]:
+        raise ModelError(
+            f"the output of {name} is {format_shape(output_shape)}", expected="(N, classes), as of a classifier"
+        )
+
+    def call(images: Any) -> Any:
+        # A model may return its only output in a list or a dict.
+        return keras.tree.flatten(binding.call(keras.ops.convert_to_tensor(images)))[0]
+
+    return ModelSignature(
+        call=call,
+        input_size=size,
+        declares_size=bool(width and height),
+        accepts_any_size=binding.declared and not (width or height),
+        dtype=binding.dtype,
+        num_outputs=int(output_shape[1]),
+    )
+
+
+@contextlib.contextmanager
+def preserve_variables(model: Any) -> Iterator[None]:
+    """Gives a model's variables back what they held before; those that are made meanwhile, what they began with."""
+    from ..tf import tf
+
+    saved: list[tuple[Any, Any]] = []
+
+    def save(variable: Any) -> None:
+        saved.append((variable, variable.read_value()))  # shares the memory until somebody changes the variable
+
+    def create_and_save(make: Callable[..., Any], **options: Any) -> Any:
+        variable = make(**options)
+        if tf.executing_eagerly():
+            save(variable)
+        return variable
+
+    candidates = [variable.value for variable in model.variables]
+    for layer in model._flatten_layers():
+        candidates.extend(vars(layer).values())  # Keras does not count TensorFlow's own variables
+    for variable in candidates:
+        if isinstance(variable, tf.Variable):
+            save(variable)
+    with tf.variable_creator_scope(create_and_save):
+        try:
+            yield
+        finally:
+            for variable, value in saved:
+                variable.assign(value)

@@ -1,0 +1,1 @@
+"""Built-in models: the embedded EfficientNet-Lite0 and keras.applications."""

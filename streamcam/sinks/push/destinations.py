@@ -1,0 +1,140 @@
+"""Where an outlet may lead, and what can be checked of it beforehand."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from ...errors import OptionError, SinkError
+from ...options import OutputOptions, SinkOptions
+from .. import check_directory, check_not_input, check_output_path
+from ..codecs import CONTAINERS, choose_encoder, choose_live_encoder
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A way in which pictures leave.
+
+    Attributes:
+        name: of it; one of `streamcam.sinks.codecs.STREAMS` where it is one.
+        restart_policy: when a writer that failed gets a successor: ``always``, where it was ``killed``, or ``never``.
+        shutdown_timeout_seconds: seconds a writer has for coming to its end.
+        queue_depth: how many pictures may wait for it: whoever watches wants the newest, a file wants all.
+        network: there is a peer that may fall silent.
+        stdout: pictures go to standard output.
+    """
+
+    name: Literal["rtsp", "rtmp", "HLS", "MPEG-TS", "YUV4MPEG2", "file", "segments"]
+    restart_policy: Literal["always", "killed", "never"]
+    shutdown_timeout_seconds: float
+    queue_depth: int
+    network: bool = False
+    stdout: bool = False
+
+
+_RTSP = Destination("rtsp", "always", 3.0, 4, network=True)
+_RTMP = Destination("rtmp", "always", 3.0, 4, network=True)
+_HLS = Destination("HLS", "killed", 10.0, 12)
+_TS = Destination("MPEG-TS", "never", 3.0, 4, stdout=True)
+_Y4M = Destination("YUV4MPEG2", "never", 3.0, 4, stdout=True)
+# The index of a large file is moved to its front in the end.
+_FILE = Destination("file", "never", 60.0, 12)
+_SEGMENTS = Destination("segments", "killed", 60.0, 12)
+
+
+def resolve_destination(options: OutputOptions) -> Destination:
+    """The way in which an outlet leads.
+
+    Raises:
+        SinkError: there is none.
+    """
+    url = options.url
+    if url in ("-", "y4m:-"):
+        return _TS if url == "-" else _Y4M
+    if "://" in url:
+        scheme = url.partition("://")[0].lower()
+        if scheme not in ("rtsp", "rtmp"):
+            raise SinkError(f"nothing can be pushed to {scheme}://", expected="rtsp:// or rtmp://, a file or -")
+        if not _host(url):
+            raise SinkError(f"what follows {scheme}:// names no host", expected=f"{scheme}://HOST/NAME")
+        return _RTSP if scheme == "rtsp" else _RTMP
+    suffix = Path(url).suffix.lower()
+    if suffix == ".m3u8":
+        return _HLS
+    if suffix in CONTAINERS:
+        return _FILE if options.segment_seconds is None else _SEGMENTS
+    problem = f"{url} has the suffix {suffix!r}" if suffix else f"{url} has no suffix to choose the format by"
+    raise SinkError(problem, expected=f"one of .m3u8, {', '.join(CONTAINERS)}, or rtsp://, rtmp:// or -")
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def sink_options(options: OutputOptions, path: Path) -> SinkOptions:
+    """What `streamcam.sinks.open_sink` is told for one file of an outlet."""
+    return SinkOptions(
+        path=path, codec=options.codec, crf=options.crf, preset=options.preset, overwrite=options.overwrite
+    )
+
+
+def destination_key(url: str) -> tuple[int, int] | str:
+    """What two outputs cannot have in common, however each is spelt."""
+    if url in ("-", "y4m:-") or "://" in url:
+        return url
+    try:
+        status = os.stat(url)
+    except OSError:
+        return os.path.realpath(url)
+    return status.st_dev, status.st_ino
+
+
+def check_destination(options: OutputOptions, fps: Fraction, inputs: Sequence[str] = ()) -> Destination:
+    """Checks all that can be checked before the first picture; creates nothing.
+
+    Args:
+        options: where to and how.
+        fps: frames a second.
+        inputs: what is read meanwhile, files and others.
+
+    Raises:
+        SinkError: nothing can be pushed there, an existing file, an input, a folder that is missing or cannot be
+            written to, a codec that does not fit.
+        OptionError: a quality or speed that the codec does not have, ``--segment-time`` for what is no file.
+    """
+    destination = resolve_destination(options)
+    if options.segment_seconds is not None and destination is not _SEGMENTS:
+        raise OptionError(f"--segment-time cannot be used with {destination.name}", expected="a video file")
+    if destination in (_FILE, _SEGMENTS):
+        choose_encoder(sink_options(options, Path(options.url)))
+    elif destination is not _Y4M:
+        choose_live_encoder(destination.name, options, fps)
+    if destination in (_FILE, _HLS):
+        _check_file(Path(options.url), options.overwrite, inputs, is_playlist=destination is _HLS)
+    elif destination is _SEGMENTS:
+        check_directory(Path(options.url).parent, "--to")
+    elif destination.stdout and sys.stdout is not None and os.isatty(1):
+        raise SinkError("standard output is a terminal", hint="pipe it into a program, or write a file")
+    return destination
+
+
+def _check_file(path: Path, overwrite: bool, inputs: Sequence[str], *, is_playlist: bool) -> None:
+    """``is_playlist``: it is a list with segments beside it, and its folder is made where only that is missing."""
+    if is_playlist and not path.parent.exists():
+        check_directory(path.parent.parent, "--to")
+        return
+    check_output_path(path, overwrite=overwrite, option="--to", inputs=inputs)
+    if is_playlist:
+        segment = re.compile(rf"{re.escape(path.stem)}-\d{{5,}}\.ts")
+        for segment_name in filter(segment.fullmatch, os.listdir(path.parent)):
+            check_not_input(path.with_name(segment_name), inputs, "--to")

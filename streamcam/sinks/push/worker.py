@@ -1,0 +1,236 @@
+"""An outlet's process, as whoever feeds it sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ...errors import SinkError, redact_url
+from .destinations import Destination
+from .protocol import EXIT_LOST, WorkerConfig, pack_frame, write_available
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+_PACKAGE = Path(__file__).parents[2]
+_EXIT_TIMEOUT_SECONDS = 5.0
+_NEVER = float("inf")
+
+
+class WorkerError(SinkError):
+    """The process failed.
+
+    Attributes:
+        lost: its peer could not be reached or is gone, or fell silent.
+        killed: by somebody else.
+    """
+
+    def __init__(self, problem: str, *, hint: str = "", lost: bool = False, killed: bool = False) -> None:
+        super().__init__(problem, hint=hint)
+        self.lost, self.killed = lost, killed
+
+
+class WorkerProcess:
+    """A process that writes what it is fed; ended with its ``with`` block, whatever it is in.
+
+    One thread uses it; `wake` may be called from others meanwhile.
+
+    Args:
+        config: what it is to write.
+        destination: where to.
+        pop_frame: the next picture and its time; None where there is none at the moment.
+        on_running: called once it has written the first picture.
+        closing: set, before `wake`, where no more pictures follow those there are.
+
+    Raises:
+        ChildError: it cannot be started.
+    """
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        destination: Destination,
+        pop_frame: Callable[[], tuple[VideoFrame, int] | None],
+        on_running: Callable[[], None],
+        closing: threading.Event,
+    ) -> None:
+        self._destination, self._pop_frame, self._on_running, self._closing = (
+            destination,
+            pop_frame,
+            on_running,
+            closing,
+        )
+        self._timeout_seconds = config.options.timeout_seconds
+        self._name = redact_url(config.options.url)
+        self._unsent = [memoryview(config.to_json_line())]
+        self._is_feeding = True
+        self._progress_time = time.monotonic()
+        self._exit_deadline = _NEVER
+        self._reply_buffer, self._stray_output, self._error, self._overdue_reason = b"", "", "", ""
+        self._wake_r, self._wake_w = os.pipe()
+        try:
+            self._process = _start_process(destination)
+        except OSError as error:
+            self._close_wake_pipe()
+            raise WorkerError(f"no process for {self._name} can be started: {error.strerror}", lost=True) from error
+        assert self._process.stdin
+        assert self._process.stderr
+        self._stdin_fd, self._stderr_fd = self._process.stdin.fileno(), self._process.stderr.fileno()
+        for descriptor in (self._stdin_fd, self._stderr_fd, self._wake_r, self._wake_w):
+            os.set_blocking(descriptor, False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        for file in (self._process.stdin, self._process.stderr):
+            assert file
+            file.close()
+        self._close_wake_pipe()
+
+    def _close_wake_pipe(self) -> None:
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+
+    def wake(self) -> None:
+        """Says that there is something to take, or that no more follows."""
+        # A full one is heard as well.
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_w, b"\0")
+
+    def serve(self) -> None:
+        """Feeds it until no more pictures follow, and waits for its end.
+
+        Raises:
+            ChildError: it failed, or did not come to its end in time.
+        """
+        replies_open = True
+        while replies_open:
+            self._next_frame()
+            ready = self._poll()
+            if self._wake_r in ready:
+                os.read(self._wake_r, 1 << 16)
+            if self._stdin_fd in ready:
+                self._send()
+            if self._stderr_fd in ready:
+                replies_open = self._read_replies()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_EXIT_TIMEOUT_SECONDS)
+        self._process.kill()
+        code = self._process.wait()
+        if code or self._is_feeding:
+            raise self._exit_error(code)
+
+    def _next_frame(self) -> None:
+        """Takes the next picture where the one before is handed on."""
+        if not self._is_feeding or self._unsent:
+            return
+        # Looked at before: a picture offered ahead of the closing is not missed.
+        closing = self._closing.is_set()
+        item = self._pop_frame()
+        if item is not None:
+            self._unsent, self._progress_time = pack_frame(*item), time.monotonic()
+        elif closing:
+            self._stop_feeding()
+
+    def _stop_feeding(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._unsent, self._is_feeding = [], False
+
+    def _send(self) -> None:
+        try:
+            self._unsent = write_available(self._stdin_fd, self._unsent)
+            self._progress_time = time.monotonic()
+        except BlockingIOError:
+            pass
+        except OSError:
+            # It is gone, of which more is about to be heard; whoever goes on feeding it would do so in vain.
+            self._unsent, self._pop_frame = [], lambda: None
+
+    def _poll(self) -> set[int]:
+        """Waits for something to do; ends the process where it is overdue."""
+        now = time.monotonic()
+        if self._closing.is_set():
+            self._exit_deadline = min(self._exit_deadline, now + self._destination.shutdown_timeout_seconds)
+        silence_deadline = (
+            self._progress_time + 2 * self._timeout_seconds + _EXIT_TIMEOUT_SECONDS
+            if self._destination.network and self._unsent
+            else _NEVER
+        )
+        deadline = min(self._exit_deadline, silence_deadline)
+        if now >= deadline and not self._overdue_reason:
+            self._overdue_reason = "did not come to its end" if deadline == self._exit_deadline else "took nothing"
+            self._process.kill()
+        poll = select.poll()
+        for descriptor in (self._stderr_fd, self._wake_r):
+            poll.register(descriptor, select.POLLIN)
+        if self._unsent:
+            poll.register(self._stdin_fd, select.POLLOUT)
+        wait_ms = None if deadline == _NEVER or self._overdue_reason else (deadline - now) * 1000 + 1
+        return {descriptor for descriptor, _ in poll.poll(wait_ms)}
+
+    def _read_replies(self) -> bool:
+        """Takes in what it says; False where it says no more."""
+        received = os.read(self._stderr_fd, 1 << 16)
+        *lines, self._reply_buffer = (self._reply_buffer + received).split(b"\n")
+        for line in lines:
+            reply = _parse_reply(line)
+            if reply is None:
+                self._stray_output = line.decode(errors="replace").strip() or self._stray_output
+            elif "error" in reply:
+                self._error = reply["error"]
+            else:
+                self._on_running()
+        return bool(received)
+
+    def _exit_error(self, code: int) -> WorkerError:
+        if self._overdue_reason:
+            return WorkerError(f"the process for {self._name} {self._overdue_reason} in time, and was ended", lost=True)
+        if code == -signal.SIGALRM:
+            return WorkerError(
+                f"{self._name} did not answer within {self._timeout_seconds:g} s", hint="check the address", lost=True
+            )
+        if self._error:
+            return WorkerError(self._error, lost=code == EXIT_LOST)
+        if code < 0:
+            name = signal.Signals(-code).name
+            return WorkerError(f"the process for {self._name} was killed ({name})", lost=True, killed=True)
+        return WorkerError(f"the process for {self._name} failed: {self._stray_output or f'exit code {code}'}")
+
+
+def _start_process(destination: Destination) -> subprocess.Popen[bytes]:
+    paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(  # noqa: S603
+        # Modules are where they are for this process, and not in the folder it was started in.
+        [sys.executable, "-P", "-m", f"{_PACKAGE.name}.sinks.push"],
+        stdin=subprocess.PIPE,
+        stdout=None if destination.stdout else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )
+
+
+def _parse_reply(line: bytes) -> dict[str, str] | None:
+    """What the process says in its own words, in which libraries do not speak."""
+    try:
+        reply = json.loads(line)
+    except ValueError:
+        return None
+    return reply if isinstance(reply, dict) else None

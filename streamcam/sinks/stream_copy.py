@@ -1,0 +1,159 @@
+"""Streams that travel unchanged: audio and subtitles, packet for packet."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+import av
+import av.error
+from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+_STALE_TAGS = {"DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "encoder", "vendor_id"}
+"""Tags that tell of the old file, not of its content."""
+
+
+def clean_metadata(tags: dict[str, str]) -> dict[str, str]:
+    """``tags`` without those that would be untrue of a new file."""
+    old_brand = ("major_brand", "minor_version", "compatible_brands")
+    return {key: value for key, value in tags.items() if not _is_stale(key) and key not in old_brand}
+
+
+def _is_stale(key: str) -> bool:
+    return key in _STALE_TAGS or key.startswith("_STATISTICS") or key.rpartition("-")[0] in _STALE_TAGS
+
+
+_DEFAULT_LAYOUTS = {2: "stereo", 6: "5.1", 8: "7.1"}
+"""Of channels whose places the file does not tell, as in AVI; MP4 wants to know."""
+
+_DESCRIBED_BY_PACKETS = ("ac3", "eac3")
+"""Codecs of which MP4 describes in its header what is known from the first packet only."""
+
+
+def muxable_streams(
+    format_name: str, options: dict[str, str], streams: Iterable[Stream]
+) -> tuple[list[Stream], list[str]]:
+    """Sorts out the streams that a container can hold, by writing a header for each of them to memory.
+
+    Args:
+        format_name: of the muxer.
+        options: of the muxer.
+        streams: templates.
+
+    Returns:
+        The streams it can hold, and a description of each of the others.
+    """
+    muxable: list[Stream] = []
+    rejected: list[str] = []
+    for stream in streams:
+        trial = av.open(io.BytesIO(), "w", format=format_name, options=_immediate_header_options(options, stream))
+        try:
+            add_stream(trial, stream)
+            trial.start_encoding()
+            muxable.append(stream)
+        except (av.error.FFmpegError, ValueError, OSError):
+            rejected.append(describe_stream(stream))
+        finally:
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                trial.close()
+    return muxable, rejected
+
+
+def is_described_by_packets(stream: Stream) -> bool:
+    """True where the header of an MP4 waits for the stream's first packet; streams without a decoder have no codec."""
+    context = stream.codec_context
+    return context is not None and context.name in _DESCRIBED_BY_PACKETS
+
+
+def describe_stream(stream: Stream) -> str:
+    """A stream, for the user."""
+    language = f" ({stream.language})" if stream.language else ""
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+    return f"{stream.type} stream{language} in {codec}"
+
+
+def _immediate_header_options(options: dict[str, str], stream: Stream) -> dict[str, str]:
+    """The muxer's options with which its header is written before any packet comes, where that is possible."""
+    context = stream.codec_context
+    if "movflags" not in options or context is None or is_described_by_packets(stream):
+        return options
+    return options | {"movflags": options["movflags"].replace("+delay_moov", "+empty_moov")}
+
+
+def add_stream(output: OutputContainer, template: Stream) -> Stream:
+    """Adds a stream like ``template``, with its language, title and disposition.
+
+    Raises:
+        ValueError: the container cannot hold it.
+    """
+    stream = output.add_stream_from_template(template)
+    stream.metadata.update(clean_metadata(template.metadata))
+    stream.disposition = template.disposition
+    if isinstance(stream, AudioStream) and stream.layout.name.endswith(" channels"):
+        default_layout = _DEFAULT_LAYOUTS.get(stream.layout.nb_channels)
+        if default_layout:
+            stream.codec_context.layout = default_layout
+    return stream
+
+
+class StreamCopier:
+    """Hands packets of copied streams to a muxer, their time stamps made to increase.
+
+    Attributes:
+        num_corrected: packets whose time stamp was missing or did not increase.
+    """
+
+    def __init__(self, output: OutputContainer, templates: Sequence[Stream]) -> None:
+        self._output = output
+        self._streams = {template.index: add_stream(output, template) for template in templates}
+        self._adts_filters = {
+            t.index: BitStreamFilterContext("aac_adtstoasc", t) for t in templates if self._is_adts(t)
+        }
+        # In seconds: packets of one stream may count in different ticks.
+        self._last_dts_seconds: dict[int, Fraction] = {}
+        self.num_corrected = 0
+
+    def _is_adts(self, template: Stream) -> bool:
+        """True for AAC as broadcast, a header before each packet, which MP4 keeps once for the whole stream."""
+        context = template.codec_context
+        if context is None or self._output.format.name not in ("mp4", "mov"):
+            return False
+        return context.name == "aac" and not context.extradata
+
+    def _is_gap(self, packet: Packet[Any]) -> bool:
+        """True for the empty text by which MP4 says that a subtitle has ended: its muxer writes its own."""
+        context = packet.stream.codec_context
+        return packet.size <= 2 and context is not None and context.name == "mov_text"
+
+    def mux(self, packets: Iterable[Packet[Any]]) -> None:
+        """Writes packets; those of streams that the container cannot hold are left out."""
+        for packet in packets:
+            index = packet.stream.index
+            if index not in self._streams or self._is_gap(packet):
+                continue
+            time_base, min_step = Fraction(packet.time_base or 1), _min_step_ticks(self._streams[index], packet)
+            last = ceil(self._last_dts_seconds[index] / time_base) if index in self._last_dts_seconds else None
+            if packet.dts is None or (last is not None and packet.dts < last + min_step):
+                packet.dts = 0 if last is None else last + min_step
+                self.num_corrected += 1
+            if packet.pts is not None:
+                packet.pts = max(packet.pts, packet.dts)
+            self._last_dts_seconds[index] = packet.dts * time_base
+            for ready in self._adts_filters[index].filter(packet) if index in self._adts_filters else [packet]:
+                ready.stream = self._streams[index]
+                self._output.mux_one(ready)
+
+
+def _min_step_ticks(stream: Stream, packet: Packet[Any]) -> int:
+    """The least step of a packet's times that is one of the stream's."""
+    if not (stream.time_base and packet.time_base):
+        return 1
+    return max(1, ceil(Fraction(stream.time_base) / Fraction(packet.time_base)))

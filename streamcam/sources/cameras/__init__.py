@@ -1,0 +1,1 @@
+"""Read frames from cameras, and reconnect when they are lost."""

@@ -1,0 +1,120 @@
+"""Where the frames of a camera stand in time: their clock, their pace, and how far decoding is behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from fractions import Fraction
+
+TICKS_PER_SECOND = 90_000
+"""Ticks of a camera's clock in a second."""
+
+_MAX_GAP_SECONDS = 60.0
+"""Seconds; a longer wait for the next frame is a jump in the stream's time."""
+_READ_NOISE_SECONDS = 0.005
+"""Seconds that a read may take without having waited for the peer."""
+
+
+class LiveClock:
+    """Time stamps that keep increasing while the stream's own start over with each connection.
+
+    Args:
+        tolerance_seconds: seconds by which a time stamp may differ from the frame's arrival.
+    """
+
+    def __init__(self, tolerance_seconds: float) -> None:
+        self._tolerance_seconds = tolerance_seconds
+        self._shift_ticks: int | None = None
+        self._last_pts = -1
+
+    def start_connection(self) -> None:
+        """A new connection begins: its first frame stands where it arrives."""
+        self._shift_ticks = None
+
+    def assign_pts(self, stream_seconds: Fraction | None, arrival_seconds: float) -> int:
+        """The pts of the next frame, in ticks, greater than every one before.
+
+        Args:
+            stream_seconds: the frame's time in its stream, in seconds; None where the stream does not tell.
+            arrival_seconds: seconds on the clock that goes on.
+        """
+        now = round(arrival_seconds * TICKS_PER_SECOND)
+        if stream_seconds is None:
+            pts = now
+        else:
+            stamp = round(stream_seconds * TICKS_PER_SECOND)
+            if (
+                self._shift_ticks is None
+                or abs(stamp + self._shift_ticks - now) > self._tolerance_seconds * TICKS_PER_SECOND
+            ):
+                self._shift_ticks = now - stamp
+            pts = stamp + self._shift_ticks
+        self._last_pts = max(pts, self._last_pts + 1)
+        return self._last_pts
+
+
+class RealtimePacer:
+    """Holds frames that come faster than they were recorded back until it is their time.
+
+    Args:
+        max_latency_seconds: seconds; who is later than that starts over from now, and nothing is hurried.
+        wait: waits so many seconds, or less where it is interrupted.
+    """
+
+    def __init__(self, max_latency_seconds: float, wait: Callable[[float], object]) -> None:
+        self._max_latency_seconds = max_latency_seconds
+        self._wait = wait
+        self._begin_time: float | None = None
+
+    def wait_until_due(self, stream_seconds: Fraction) -> None:
+        """Waits until a frame is due, whose time in its stream is ``stream_seconds`` seconds."""
+        now = time.monotonic()
+        early_seconds = None if self._begin_time is None else self._begin_time + float(stream_seconds) - now
+        if early_seconds is None or not -self._max_latency_seconds <= early_seconds <= _MAX_GAP_SECONDS:
+            self._begin_time = now - float(stream_seconds)
+        elif early_seconds > 0:
+            self._wait(early_seconds)
+
+
+class BacklogEstimator:
+    """Tells which packets of a live stream to leave out, so that no delay builds up in front of a slow decoder.
+
+    A decoder that takes longer than the stream lasts lets packets wait in the socket's buffer, where nobody sees their
+    age. It is summed up instead: what was spent on each packet, less what the stream went on meanwhile. A read that
+    had to wait for the peer shows that nothing is left in the buffer. So neither a network that halts for a moment
+    nor a stream whose clock runs wrong is taken for a slow decoder.
+
+    Attributes:
+        backlog_seconds: seconds of stream that are estimated to wait.
+    """
+
+    def __init__(self, max_latency_seconds: float) -> None:
+        """Begins with nothing waiting.
+
+        Args:
+            max_latency_seconds: seconds behind, from which on packets are left out until the next key frame.
+        """
+        self.backlog_seconds = 0.0
+        self._max_latency_seconds = max_latency_seconds
+        self._dropping = False
+
+    def should_drop(
+        self, *, step_seconds: Fraction | None, busy_seconds: float, waited_seconds: float, is_keyframe: bool
+    ) -> bool:
+        """Whether to leave the packet out that was just read.
+
+        Args:
+            step_seconds: seconds of stream since the packet before; None where it is not known.
+            busy_seconds: seconds from then until this one was asked for.
+            waited_seconds: seconds that reading it took.
+            is_keyframe: True where decoding can begin with it.
+        """
+        if step_seconds is None or waited_seconds > max(float(step_seconds) / 2, _READ_NOISE_SECONDS):
+            self.backlog_seconds = 0.0
+        else:
+            self.backlog_seconds = max(0.0, self.backlog_seconds + busy_seconds - float(step_seconds))
+        if self.backlog_seconds > self._max_latency_seconds:
+            self._dropping = True
+        elif is_keyframe and self.backlog_seconds <= self._max_latency_seconds / 2:
+            self._dropping = False
+        return self._dropping

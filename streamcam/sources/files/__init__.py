@@ -1,0 +1,1 @@
+"""Read frames from video and image files."""

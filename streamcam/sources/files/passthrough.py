@@ -1,0 +1,112 @@
+"""Packets of the streams that travel with the frames, on the frames' clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+from typing import Any
+
+from av.packet import Packet
+
+from .timeline import BACKWARD_JUMP_SECONDS, Timeline
+
+_MAX_TICKS_PER_SECOND = 2**31 - 1
+"""Most ticks a second that FFmpeg's time bases have."""
+
+_MAX_WAIT_SECONDS = Fraction(10)
+"""Seconds for which packets of a new recording wait for its first frame."""
+
+
+@dataclass(slots=True)
+class _StreamPosition:
+    """Where one stream is: the recording, counted from 0, and the time of its last packet in the file."""
+
+    recording: int = 0
+    last_seconds: Fraction | None = None
+
+
+class PassthroughQueue:
+    """Moves packets as the frames of the same recording are moved.
+
+    Where a file holds several recordings one after the other, each with a clock of its own, packets and frames change
+    over at different places of the file.
+
+    Args:
+        timeline: of the frames.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self.reset()
+
+    def reset(self) -> None:
+        """Starts anew, somewhere else in the file."""
+        self._positions: dict[int, _StreamPosition] = {}
+        self._pending: list[tuple[int, Fraction, Packet[Any]]] = []
+        self._ready: list[Packet[Any]] = []
+
+    def add(self, packet: Packet[Any], dts_seconds: Fraction) -> None:
+        """Takes a packet.
+
+        Args:
+            packet: with a dts and a time base.
+            dts_seconds: its dts in seconds, as in the file.
+        """
+        recording = self._find_recording(packet.stream.index, dts_seconds)
+        if recording < len(self._timeline.shift_ticks):
+            self._release(packet, recording)
+            return
+        self._pending.append((recording, dts_seconds, packet))
+        if abs(dts_seconds - self._pending[0][1]) > _MAX_WAIT_SECONDS:
+            self._release_pending(flush=True)
+
+    def pop_ready(self, *, flush: bool = False) -> tuple[Packet[Any], ...]:
+        """What came since the last call; of new recordings only what the frames have reached, or ``flush``."""
+        self._release_pending(flush=flush)
+        ready, self._ready = self._ready, []
+        return tuple(ready)
+
+    def _find_recording(self, stream: int, dts_seconds: Fraction) -> int:
+        position = self._positions.setdefault(stream, _StreamPosition())
+        if position.last_seconds is not None:
+            max_gap_seconds, ahead = self._timeline.max_gap_seconds, dts_seconds - position.last_seconds
+            position.recording += ahead < -BACKWARD_JUMP_SECONDS or (
+                max_gap_seconds is not None and ahead > max_gap_seconds
+            )
+        position.last_seconds = dts_seconds
+        return position.recording
+
+    def _release(self, packet: Packet[Any], recording: int) -> None:
+        shift_seconds = self._timeline.recording_shift_seconds(recording)
+        if shift_seconds:
+            _shift_packet(packet, shift_seconds, self._timeline.time_base)
+        self._ready.append(packet)
+
+    def _release_pending(self, *, flush: bool) -> None:
+        reached = len(self._timeline.shift_ticks)
+        pending, self._pending = self._pending, []
+        for recording, dts_seconds, packet in pending:
+            if flush or recording < reached:
+                self._release(packet, recording)
+            else:
+                self._pending.append((recording, dts_seconds, packet))
+        if flush:
+            # The frames do not follow: only this stream's clock was wrong.
+            for position in self._positions.values():
+                position.recording = min(position.recording, reached - 1)
+
+
+def _shift_packet(packet: Packet[Any], shift_seconds: Fraction, time_base: Fraction) -> None:
+    """Takes seconds off a packet's times, in ticks so fine that it stays where it was beside the frames."""
+    assert packet.dts is not None
+    assert packet.time_base is not None
+    old = Fraction(packet.time_base)
+    fine = Fraction(1, lcm(old.denominator, time_base.denominator))
+    new = fine if fine.denominator <= _MAX_TICKS_PER_SECOND else old
+    packet.dts = round((packet.dts * old - shift_seconds) / new)
+    if packet.pts is not None:
+        packet.pts = round((packet.pts * old - shift_seconds) / new)
+    if packet.duration is not None:
+        packet.duration = round(packet.duration * old / new)
+    packet.time_base = new

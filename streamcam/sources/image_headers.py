@@ -1,0 +1,92 @@
+"""What image files say of themselves that FFmpeg keeps to itself."""
+
+from __future__ import annotations
+
+import re
+import struct
+import warnings
+from pathlib import Path
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_WEBP_ANIMATED = 2
+"""Flag in the extended header of a WebP file."""
+
+_ORIENTATION = 0x0112
+_MIRRORED = (2, 4, 5, 7)
+"""EXIF orientations of pictures that are to be mirrored, beside being turned."""
+
+_NEXT_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""In the coded data of a JPEG, where FF00 is a byte of it, FFD0 to FFD7 restart it, and FFFF fills."""
+
+_END, _SCAN = 0xD9, 0xDA
+
+
+def is_animated_webp(path: str) -> bool:
+    """True for a WebP file whose extended header has the animation flag, which FFmpeg does not read."""
+    head = _read_head(path, 21)
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & _WEBP_ANIMATED)
+
+
+def is_animated_png(path: str) -> bool:
+    """True for a PNG file with animation control (`acTL`), which FFmpeg misses where the first picture is large.
+
+    Chunks are laid out as in the PNG specification (W3C, third edition).
+    """
+    if _read_head(path, 8) != _PNG:
+        return False
+    with open(path, "rb") as file:
+        file.seek(len(_PNG))
+        while len(chunk := file.read(8)) == 8:
+            length, chunk_type = struct.unpack(">I4s", chunk)
+            if chunk_type in (b"acTL", b"IDAT"):
+                return bytes(chunk_type) == b"acTL"
+            file.seek(length + 4, 1)
+    return False
+
+
+def is_mirrored(path: str) -> bool:
+    """True for a picture whose EXIF orientation mirrors it; FFmpeg tells of the turn alone."""
+    from PIL import Image
+
+    if not _read_head(path, 1):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as image:
+                return image.getexif().get(_ORIENTATION) in _MIRRORED
+        except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+            return False
+
+
+def is_truncated(path: str) -> bool:
+    """True for a JPEG that ends within its picture, which FFmpeg decodes without a word."""
+    if _read_head(path, 3) != b"\xff\xd8\xff":
+        return False
+    data = Path(path).read_bytes()
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker == _END:
+            return False
+        position += 2 + int.from_bytes(data[position + 2 : position + 4])
+        if marker == _SCAN:
+            found = _NEXT_MARKER.search(data, position)
+            if found is None:
+                return True
+            position = found.start()
+    return position + 4 > len(data) and data[position : position + 2] != bytes((0xFF, _END))
+
+
+def _read_head(path: str, length: int) -> bytes:
+    """The first bytes; none of what is no regular file, which can be read only once."""
+    if not Path(path).is_file():
+        return b""
+    try:
+        with open(path, "rb") as file:
+            return file.read(length)
+    except OSError:
+        return b""  # whoever opens it says what is wrong with it

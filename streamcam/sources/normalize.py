@@ -1,0 +1,206 @@
+"""Decoded frames made upright and drawable: rotation, chroma layouts, palettes and alpha end here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from ..frames import WORKING_FORMATS, ColorSpec
+from ..geometry import Size
+from ..media.cuda import ON_CARD, is_emulated
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+SRGB_AS_YUV = ColorSpec(range=1, primaries=1, transfer=13, matrix=1)
+"""What RGB pictures are converted to: BT.709 matrix, limited range; primaries and transfer stay sRGB's."""
+
+_ROTATION_FILTERS = ("", "transpose=cclock", "hflip,vflip", "transpose=clock")
+"""Filters for 0, 90, 180 and 270 degrees counter-clockwise."""
+
+_MIRRORED_ROTATION_FILTERS = ("vflip,copy", "transpose=clock_flip", "hflip", "transpose=cclock_flip")
+"""The same for pictures that are turned upside down in a mirror before; `vflip` alone only counts lines backwards."""
+
+_NV12_COMPATIBLE = ("nv12", "yuv420p", "yuvj420p")
+"""Formats that hold the samples of NV12, in whatever order."""
+
+_EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+
+
+class FrameNormalizer:
+    """Converts decoded frames to what the first of them becomes.
+
+    Frames that already are upright and drawable pass through uncopied. One object per thread.
+
+    Attributes:
+        width, height, pixel_format, color: of every picture returned.
+        num_resized: frames so far whose size differed from the first one's, and that were scaled to it.
+        on_gpu: True where pictures are NV12 and stay where the decoder put them, on a card; a stray one of another
+            size or kind comes as NV12 in the processor's memory.
+    """
+
+    def __init__(
+        self, first: VideoFrame, time_base: Fraction, *, keep_on_gpu: bool = False, mirrored: bool = False
+    ) -> None:
+        """Sets the target.
+
+        Args:
+            first: any decoded frame of the stream.
+            time_base: of the frames.
+            keep_on_gpu: whether pictures may stay on a card, which those that are turned, odd, HDR or not of 8 bits cannot.
+            mirrored: whether the pictures are mirrored, of which frames do not tell.
+        """
+        self._mirrored = mirrored
+        rotation = rotation_filters(first, mirrored=mirrored)
+        is_gpu_frame = first.format.name == ON_CARD or is_emulated()
+        first = to_host(first)
+        self._time_base = time_base
+        self._reformatter = VideoReformatter()
+        self._graphs: dict[tuple[str, int, int], Graph] = {}
+        self.pixel_format = WORKING_FORMATS[max(part.bits for part in first.format.components) > 8]
+        self.color = SRGB_AS_YUV if _needs_color_conversion(first) else _color_tags(first)
+        width, height = first.width, first.height
+        self.width, self.height = (height, width) if "transpose" in rotation else (width, height)
+        self.num_resized = 0
+        is_plain = not (rotation or _needs_color_conversion(first) or self.color.is_hdr or width % 2 or height % 2)
+        self.on_gpu = keep_on_gpu and is_gpu_frame and is_plain and first.format.name in _NV12_COMPATIBLE
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        """The upright picture of one decoded frame, with the pts, and colour tags that are true."""
+        if self.on_gpu:
+            return self._normalize_gpu_frame(frame)
+        frame = to_host(frame)
+        rotation = rotation_filters(frame, mirrored=self._mirrored)
+        if frame.format.name != self.pixel_format:
+            frame = self._to_working_format(frame)
+        if rotation:
+            frame = self._rotate(frame, rotation)
+        if (frame.width, frame.height) != (self.width, self.height):
+            self.num_resized += 1
+            frame = self._rescale(frame, (self.width, self.height), self.pixel_format)
+        return frame
+
+    def _normalize_gpu_frame(self, frame: VideoFrame) -> VideoFrame:
+        is_resized = (frame.width, frame.height) != (self.width, self.height)
+        self.num_resized += is_resized
+        if not is_resized and (frame.sw_format or frame.format).name == "nv12":
+            return frame
+        return self._rescale(frame, (self.width, self.height), "nv12")
+
+    def _to_working_format(self, frame: VideoFrame) -> VideoFrame:
+        if _may_be_transparent(frame):
+            frame = _blend_over_white(frame, self._reformatter)
+        if not _needs_color_conversion(frame):
+            return self._rescale(frame, (frame.width, frame.height), self.pixel_format)
+        yuv = self._reformatter.reformat(
+            frame,
+            format=self.pixel_format,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=_EXACT,
+            threads=1,
+        )
+        return _set_color_tags(yuv, SRGB_AS_YUV)
+
+    def _rescale(self, frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
+        """A YUV picture in another size or layout, its numbers meaning what they did."""
+        tags = _color_tags(frame)
+        color_range = tags.range or ColorRange.MPEG
+        # The same matrix before and after is none; the scaler knows few, and fails on the others.
+        rescaled = self._reformatter.reformat(
+            frame,
+            *size,
+            pixel_format,
+            src_colorspace=Colorspace.ITU709,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=color_range,
+            dst_color_range=color_range,
+            interpolation=_EXACT,
+            threads=1,
+        )
+        return _set_color_tags(rescaled, tags)
+
+    def _rotate(self, frame: VideoFrame, rotation: str) -> VideoFrame:
+        key = (rotation, frame.width, frame.height)
+        if key not in self._graphs:
+            self._graphs[key] = self._build_graph(frame, rotation)
+        graph = self._graphs[key]
+        graph.push(frame)
+        rotated = graph.pull()
+        assert isinstance(rotated, VideoFrame)
+        return rotated
+
+    def _build_graph(self, frame: VideoFrame, rotation: str) -> Graph:
+        graph = Graph()
+        last = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or self._time_base
+        )
+        for step in [*rotation.split(","), "buffersink"]:
+            name, _, argument = step.partition("=")
+            node = graph.add(name, argument or None)
+            last.link_to(node)
+            last = node
+        graph.configure()
+        return graph
+
+
+def to_host(frame: VideoFrame) -> VideoFrame:
+    """A frame in the processor's memory; the same one where it is there already."""
+    if frame.format.name != ON_CARD:
+        return frame
+    assert frame.sw_format is not None
+    return _set_color_tags(
+        VideoReformatter().reformat(frame, format=frame.sw_format.name, threads=1), _color_tags(frame)
+    )
+
+
+def rotation_filters(frame: VideoFrame, *, mirrored: bool = False) -> str:
+    """The filters that show ``frame`` upright, to the nearest quarter turn; ``""`` when it is upright already.
+
+    The frame's side data, which would also tell of mirroring, is not looked at: doing so keeps its pixels
+    in memory until the garbage collector runs, and with a colour profile among them PyAV 18.1 crashes there.
+    """
+    return (_MIRRORED_ROTATION_FILTERS if mirrored else _ROTATION_FILTERS)[round(frame.rotation / 90) % 4]
+
+
+def _color_tags(frame: VideoFrame) -> ColorSpec:
+    full_by_name = frame.format.name.startswith("yuvj")
+    return ColorSpec(
+        range=2 if full_by_name else int(frame.color_range),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        matrix=int(frame.colorspace),
+    )
+
+
+def _set_color_tags(frame: VideoFrame, color: ColorSpec) -> VideoFrame:
+    frame.color_range = color.range
+    frame.color_primaries = color.primaries
+    frame.color_trc = color.transfer
+    frame.colorspace = color.matrix
+    return frame
+
+
+def _needs_color_conversion(frame: VideoFrame) -> bool:
+    """True for pictures that are not YUV: RGB, palettes, grey, and whatever is laid over white."""
+    return frame.format.is_rgb or len(frame.format.components) == 1 or _may_be_transparent(frame)
+
+
+def _may_be_transparent(frame: VideoFrame) -> bool:
+    """True for palettes, and for formats with a second or fourth component, which always is alpha."""
+    return frame.format.has_palette or len(frame.format.components) in (2, 4)
+
+
+def _blend_over_white(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:
+    """An RGB picture of one with alpha, as it looks on a white page."""
+    rgba = reformatter.reformat(frame, format="rgba", dst_color_range=ColorRange.JPEG, threads=1).to_ndarray()
+    color, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
+    flat = ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    result = VideoFrame.from_ndarray(flat, "rgb24")
+    result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+    return result

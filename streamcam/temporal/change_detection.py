@@ -1,0 +1,121 @@
+"""How much a picture has changed, and which frames are worth a look for it.
+
+Pictures are compared by a few samples: of each plane every s-th of every s-th line, so that about 32 lie along the
+shorter side, in blocks of about 8×8. With p and q the samples of two pictures as parts of the codes' range (0–1):
+
+    change(p, q) = max over planes and blocks of  mean over the block of |p − q|
+
+A block is about as large as a cell of a classifier's last grid: something small that moves counts as much as the whole
+picture moving. Chroma counts too, for the model sees colours. Comparing takes about a third of the time of
+scaling the picture to the model's input, so a frame that is not explained is not scaled either.
+
+A frame is compared with the last explained one and not with the one before it, so that slow changes add up.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frame, plane_arrays
+from ..options import TemporalOptions
+
+ThumbnailPlanes: TypeAlias = tuple[NDArray[np.float32], ...]
+"""Of luma, Cb and Cr: float32 ``(about 32, …)`` each, 0–1."""
+
+MAX_HOLD_FRAMES = 16
+"""Frames that one look may serve where only what changes is explained: a model that looks at one frame of 16 costs less
+than drawing, so a longer hold would save nothing."""
+
+THUMBNAIL_SIDE = 32
+BLOCK_SIZE = 8
+MIN_CORRELATION = 0.5
+"""Correlation of the luma below which two pictures show different things."""
+NOISE_STD = 1 / 32
+"""Standard deviation of the luma, ε, that is a picture's noise for all one knows."""
+
+
+def thumbnail_planes(frame: Frame) -> ThumbnailPlanes:
+    """The few samples by which a frame's picture is compared; copies, so that the picture may go."""
+    thumbnails = []
+    for plane in plane_arrays(frame.video_frame):
+        step = max(1, min(plane.shape) // THUMBNAIL_SIDE)
+        thumbnail = plane[step // 2 :: step, step // 2 :: step].astype(np.float32)
+        thumbnails.append(np.divide(thumbnail, 255 if plane.dtype == np.uint8 else 1023, out=thumbnail))
+    return tuple(thumbnails)
+
+
+def measure_change(before: ThumbnailPlanes, after: ThumbnailPlanes) -> float:
+    """The largest mean difference of a block, 0 (the same samples) to 1 (from one end of the range to the other)."""
+    largest = 0.0
+    for p, q in zip(before, after, strict=True):
+        rows, columns = _block_mean_matrix(p.shape[0]), _block_mean_matrix(p.shape[1])
+        largest = max(largest, float((rows @ np.abs(p - q) @ columns.T).max()))
+    return largest
+
+
+@functools.lru_cache(maxsize=16)
+def _block_mean_matrix(length: int) -> NDArray[np.float32]:
+    """The matrix ``(blocks, length)`` that takes the mean of each block."""
+    blocks = max(1, round(length / BLOCK_SIZE))
+    block = np.arange(length) * blocks // length
+    ones = block == np.arange(blocks)[:, None]
+    means: NDArray[np.float32] = (ones / ones.sum(axis=1, keepdims=True)).astype(np.float32)
+    return means
+
+
+def is_cut(p: NDArray[np.float32], q: NDArray[np.float32]) -> bool:
+    """True for two pictures that show different things, as on both sides of a cut, however dark they are.
+
+    That is where the correlation of their luma, ``(h, w)`` and 0–1, is below `MIN_CORRELATION`, the variance of noise added to
+    each part, so that two pictures of nothing but noise are alike:
+
+        (cov(p, q) + ε²) / √((var(p) + ε²) · (var(q) + ε²))
+    """
+    p, q = p - p.mean(), q - q.mean()
+    noise = NOISE_STD**2 * p.size
+    scale = (float(np.vdot(p, p)) + noise) * (float(np.vdot(q, q)) + noise)
+    return float(np.vdot(p, q)) + noise < MIN_CORRELATION * math.sqrt(scale)
+
+
+class ChangeDetector:
+    """Says of each frame of one stream, in order, whether it is to be explained.
+
+    It is where it is the first, where `measure_change` from the last explained frame is more than ``threshold``, where it is
+    `is_cut` that (a cut is explained at once), and where `MAX_HOLD_FRAMES` frames have been served by one look.
+
+    Args:
+        threshold: the change beyond which a frame is explained, 0–1.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._last_explained: ThumbnailPlanes = ()
+        self._last_index = 0
+
+    def __call__(self, frame: Frame) -> bool:
+        """True where this frame is to be explained."""
+        thumbnails = thumbnail_planes(frame)
+        if (
+            self._last_explained
+            and frame.index - self._last_index < MAX_HOLD_FRAMES
+            and measure_change(self._last_explained, thumbnails) <= self._threshold
+            and not is_cut(self._last_explained[0], thumbnails[0])
+        ):
+            return False
+        self._last_explained, self._last_index = thumbnails, frame.index
+        return True
+
+
+def frame_selector(options: TemporalOptions) -> Callable[[Frame], bool]:
+    """Says of each frame of one stream, in order, whether it is to be explained; the first one always is."""
+    match options.every:
+        case "auto":
+            return ChangeDetector(options.change_threshold)
+        case every:
+            return lambda frame: frame.index % every == 0

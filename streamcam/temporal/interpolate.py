@@ -1,0 +1,148 @@
+"""The maps of frames that the model did not look at.
+
+With a the explained frame before, at time tₐ, b the one after, at t_b, and w = (t − tₐ) / (t_b − tₐ) for a frame at t:
+
+    hold      map = map_a
+    linear    map = (1 − w) · map_a + w · map_b
+    flow      map = (1 − w) · moved(map_a) + w · moved(map_b)         each moved along the optical flow (`Motion`)
+
+Score and probability are mixed with the same w. Two maps are mixed only where they are of the same target and their
+pictures are not `unlike` (with ``flow``: once they are moved): a mix of the evidence for two classes, or from both
+sides of a cut, would be evidence for nothing. There, and where no later frame was explained, the earlier map stays;
+with ``flow`` it still moves.
+
+At most `LONGEST` frames wait for the next explained one. Where more lie between, those in front go on without it, and
+tₐ is the time of the last of them, so that nothing jumps.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..concurrency.group import StageTimer
+from ..frames import Attribution, ExplainedFrame, Heatmap
+from ..geometry import Geometry
+from ..options import Interpolation
+from .change_detection import MAX_HOLD_FRAMES, is_cut, thumbnail_planes
+from .optical_flow import FlowWarper
+
+
+def interpolate_maps(
+    items: Iterable[ExplainedFrame], interpolation: Interpolation, geometry: Geometry, timer: StageTimer | None = None
+) -> Iterator[ExplainedFrame]:
+    """Gives each frame that holds an earlier map what lies between that and the next.
+
+    When the source breaks, what was read before still goes on, then the error rises.
+
+    Args:
+        items: frames in order; those with `Explained.held` come with the evidence before them. The first is explained.
+        interpolation: ``hold`` passes everything on as it is and waits for nothing.
+        geometry: how the pictures lie in the model's input.
+        timer: told of the time it takes, as ``draw``.
+    """
+    if interpolation == "hold":
+        yield from items
+        return
+    interpolator = MapInterpolator(FlowWarper(geometry) if interpolation == "flow" else None, timer or StageTimer())
+    waiting: deque[ExplainedFrame] = deque()
+    try:
+        for item in items:
+            if item.held:
+                waiting.append(item)
+                if len(waiting) > MAX_HOLD_FRAMES:
+                    yield interpolator.interpolate(waiting.popleft(), None)
+                continue
+            later = interpolator.make_keyed(item)
+            while waiting:
+                yield interpolator.interpolate(waiting.popleft(), later)
+            interpolator.earlier, interpolator.start_pts = later, item.frame.pts
+            yield item
+    except Exception:
+        while waiting:
+            yield interpolator.interpolate(waiting.popleft(), None)
+        raise
+    while waiting:
+        yield interpolator.interpolate(waiting.popleft(), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Keyed:
+    """An explained frame and what its picture is compared by; the picture itself may go."""
+
+    attributions: tuple[Attribution, ...]
+    pts: int
+    luma: NDArray[Any]
+
+
+class MapInterpolator:
+    """Makes the evidence between two explained frames.
+
+    Attributes:
+        earlier: the explained frame before.
+        start_pts: the time, in the source's time base, at which its map stands alone for the last time.
+    """
+
+    def __init__(self, warper: FlowWarper | None, timer: StageTimer) -> None:
+        self._warper = warper
+        self._timer = timer
+        self.earlier: _Keyed | None = None
+        self.start_pts = 0
+
+    def make_keyed(self, item: ExplainedFrame) -> _Keyed:
+        """What is needed of an explained frame."""
+        with self._timer("draw"):
+            luma = self._warper.downscale_luma(item.frame) if self._warper else thumbnail_planes(item.frame)[0]
+            return _Keyed(item.attributions, item.frame.pts, luma)
+
+    def interpolate(self, item: ExplainedFrame, later: _Keyed | None) -> ExplainedFrame:
+        """The frame with what lies between `earlier` and ``later``, or with the earlier alone where that is None."""
+        assert self.earlier is not None
+        with self._timer("draw"):
+            before, after = self._aligned_maps(item, later)
+            if later is None:
+                self.start_pts = item.frame.pts
+            if later is None or after is None:
+                attributions = tuple(replace(e, heatmap=m) for e, m in zip(item.attributions, before, strict=True))
+            else:
+                w = (item.frame.pts - self.start_pts) / (later.pts - self.start_pts)
+                attributions = tuple(
+                    map(
+                        _interpolate_attribution,
+                        self.earlier.attributions,
+                        later.attributions,
+                        before,
+                        after,
+                        [w] * len(before),
+                    )
+                )
+            return replace(item, attributions=attributions)
+
+    def _aligned_maps(self, item: ExplainedFrame, later: _Keyed | None) -> tuple[list[Heatmap], list[Heatmap] | None]:
+        """The maps before and after a frame as they lie in its picture; None where there is nothing to mix."""
+        earlier = self.earlier
+        assert earlier is not None
+        before = [evidence.heatmap for evidence in earlier.attributions]
+        after = [evidence.heatmap for evidence in later.attributions] if later else None
+        if self._warper is None:
+            same_scene = later is not None and not is_cut(earlier.luma, later.luma)
+            return before, after if same_scene else None
+        luma = self._warper.downscale_luma(item.frame)
+        warped = self._warper.warp(before, earlier.luma, luma)
+        if warped is None or later is None or after is None:
+            return warped or before, None
+        return warped, self._warper.warp(after, later.luma, luma)
+
+
+def _interpolate_attribution(a: Attribution, b: Attribution, before: Heatmap, after: Heatmap, w: float) -> Attribution:
+    if (a.class_index, a.label) != (b.class_index, b.label):
+        return replace(a, heatmap=before)
+    probability = None
+    if a.probability is not None and b.probability is not None:
+        probability = (1 - w) * a.probability + w * b.probability
+    heatmap = ((1 - w) * before + w * after).astype(before.dtype)
+    return replace(a, heatmap=heatmap, score=(1 - w) * a.score + w * b.score, probability=probability)

@@ -1,0 +1,119 @@
+"""Who may see the page, and who may change something.
+
+With a token: whoever brings it, in ``Authorization: Bearer``, or in the cookie that ``/?token=…`` leaves behind.
+Without one the page is on an address of this machine only, and what could reach it is another page in a browser here:
+under a name of its own that it lets point to this machine, or by sending a form. So foreign names and origins are
+refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class AuthMiddleware:
+    """Stands before an application, and lets through who may."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._cookie = hmac.digest(self._token, b"streamcam page", hashlib.sha256).hex()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers by itself, or hands on."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _SECURITY_HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        response = self._reject(scope) if scope["type"] == "http" and scope["path"] != "/healthz" else None
+        await (response or self._app)(scope, receive, send_with_headers)
+
+    def _reject(self, scope: Scope) -> Response | None:
+        """What is to be said instead of going on; None for nothing."""
+        headers = Headers(scope=scope)
+        if self._token:
+            if scope["path"] == "/" and (tokens := parse_qs(scope["query_string"].decode("latin-1")).get("token")):
+                return self._redirect_with_cookie(scope, tokens[0])
+            if self._has_bearer_token(headers):
+                return None
+            if not self._has_cookie(scope, headers):
+                return _refuse(401, "the page needs its token: open /?token=TOKEN, or send Authorization: Bearer TOKEN")
+        elif not _is_loopback(headers.get("host", "")):
+            return _refuse(403, "this page is served to localhost only; open it under 127.0.0.1, or give it a --token")
+        origin = headers.get("origin")
+        if (
+            scope["method"] not in _SAFE_METHODS
+            and origin is not None
+            and not _is_same_origin(origin, headers.get("host", ""))
+        ):
+            return _refuse(403, "another page may change nothing here; a proxy between has to pass the Host header on")
+        return None
+
+    def _redirect_with_cookie(self, scope: Scope, token: str) -> Response:
+        if not hmac.compare_digest(token.encode(errors="replace"), self._token):
+            return _refuse(401, "the token in the address is not this page's")
+        response = RedirectResponse("/", status_code=303)
+        response.set_cookie(_cookie_name(scope), self._cookie, httponly=True, samesite="strict")
+        return response
+
+    def _has_bearer_token(self, headers: Headers) -> bool:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        # Headers are read as Latin-1, byte for byte.
+        return scheme.casefold() == "bearer" and hmac.compare_digest(token.strip().encode("latin-1"), self._token)
+
+    def _has_cookie(self, scope: Scope, headers: Headers) -> bool:
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(_cookie_name(scope))
+        except CookieError:
+            return False
+        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._cookie.encode())
+
+
+def _cookie_name(scope: Scope) -> str:
+    """Browsers send a host's cookies to all of its ports."""
+    server = scope.get("server")
+    return f"streamcam-{server[1] if server else 0}"
+
+
+def _refuse(status: int, detail: str) -> Response:
+    return JSONResponse(
+        {"detail": detail}, status_code=status, headers={"WWW-Authenticate": "Bearer"} if status == 401 else None
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_same_origin(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc.casefold() == host.casefold()
+    except ValueError:
+        return False

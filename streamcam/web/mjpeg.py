@@ -1,0 +1,131 @@
+"""Pictures to whoever watches: each takes the newest there is when the one before has left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncGenerator
+
+from anyio.to_thread import run_sync
+from PIL import Image
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from ..live.status import CameraHandle
+
+_BOUNDARY = b"--frame\r\n"
+_FIRST_TIMEOUT_SECONDS = 1.0
+"""Seconds to wait for a new picture before the one that stands is taken: of a camera that is paused, lost or ended."""
+_REPEAT_SECONDS = 0.06
+"""Seconds after which a picture is sent again where no newer one has come; longer than a frame at 25 a second."""
+_STALL_TIMEOUT_SECONDS = 30.0
+"""Seconds a watcher may leave a picture unfetched."""
+
+
+class MjpegResponse(Response):
+    """Motion JPEG: ``multipart/x-mixed-replace``, until the watcher leaves, stalls, or ``stopping`` is set.
+
+    Most clients show a part when the boundary behind it has come, so it is sent with the picture and not before the
+    next. Chromium shows it when the next part's headers have come: where none follows soon the same is sent again.
+    """
+
+    def __init__(self, camera: CameraHandle, stopping: asyncio.Event) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"Content-Type": "multipart/x-mixed-replace; boundary=frame"})
+        self._camera = camera
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends pictures to one watcher."""
+        sending = asyncio.ensure_future(self._send(send))
+        others = asyncio.ensure_future(_wait_for_disconnect(receive)), asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((sending, *others), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, *others):
+                task.cancel()
+            await asyncio.wait((sending, *others))
+        if not sending.cancelled():
+            sending.result()
+        await send(_body(b"", more=False))
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send(_body(_BOUNDARY))
+        async with contextlib.aclosing(latest_jpegs(self._camera)) as jpegs:
+            async for jpeg in jpegs:
+                head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+                async with asyncio.timeout(_STALL_TIMEOUT_SECONDS):
+                    await send(_body(head + jpeg + b"\r\n" + _BOUNDARY))
+                    # The server waits before it sends, not after: so the next picture is chosen when there is room.
+                    await send(_body(b""))
+
+
+async def latest_jpegs(camera: CameraHandle) -> AsyncGenerator[bytes, None]:
+    """The newest picture, each time one is asked for: waits until there is a newer one than before.
+
+    What was made for watchers that are gone may be old and is not taken. Where no new one comes within a second, the
+    first is the one that stands. Each comes once more where no newer one follows soon.
+    """
+    loop = asyncio.get_running_loop()
+    updated = asyncio.Event()
+
+    def on_update() -> None:
+        loop.call_soon_threadsafe(updated.set)
+
+    with camera.jpegs.subscribe(on_update):
+        shown, repeat = 0, b""
+        if not await wait_for_event(updated, _FIRST_TIMEOUT_SECONDS):
+            repeat = await run_sync(_current_jpeg, camera, abandon_on_cancel=True)
+            if repeat:
+                yield repeat
+        while True:
+            if await wait_for_event(updated, _REPEAT_SECONDS if repeat else None):
+                updated.clear()
+                number, jpeg = camera.jpegs.latest
+                # A bell may ring late, for a picture that was taken meanwhile.
+                if number > shown:
+                    shown, repeat = number, jpeg
+                    yield jpeg
+            else:
+                jpeg, repeat = repeat, b""
+                yield jpeg
+
+
+async def next_jpeg(camera: CameraHandle, timeout_seconds: float) -> bytes | None:
+    """The next picture, or the one that stands; None where there is none after so many seconds."""
+    async with contextlib.aclosing(latest_jpegs(camera)) as jpegs:
+        try:
+            return await asyncio.wait_for(anext(jpegs), timeout_seconds)
+        except TimeoutError:
+            return None
+
+
+async def wait_for_event(event: asyncio.Event, timeout_seconds: float | None) -> bool:
+    """Whether it rang within so many seconds."""
+    try:
+        await asyncio.wait_for(event.wait(), timeout_seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _current_jpeg(camera: CameraHandle) -> bytes:
+    """What a camera shows, as JPEG; empty before the first picture."""
+    snapshot = camera.snapshot()
+    if snapshot is None:
+        return b""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(snapshot.png)).convert("RGB").save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _body(content: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": content, "more_body": more}

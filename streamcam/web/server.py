@@ -1,0 +1,117 @@
+"""The page's address, and the thread that answers there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from ..concurrency.group import StageGroup
+from ..errors import SinkError
+from ..live.status import Controller
+from ..options import ServerOptions
+from . import Page
+from .app import make_app
+from .webrtc import WebRtcManager
+
+_SHUTDOWN_SECONDS = 1
+"""Seconds for answers under way when the page ends."""
+_SEND_BUFFER_BYTES = 128 * 1024
+"""Bytes the system may hold back for one watcher: what a slow one has not fetched is old when it comes."""
+_BACKLOG = 128
+_HINTS = {
+    errno.EADDRINUSE: "choose another port for --http, or 0 for a free one",
+    errno.EADDRNOTAVAIL: "--http takes an address of this machine, such as 127.0.0.1:8080, or 0.0.0.0 for all of them",
+    errno.EACCES: "ports below 1024 belong to the system, choose a larger one for --http",
+}
+
+
+@contextlib.contextmanager
+def serve_page(controller: Controller, options: ServerOptions) -> Iterator[Page]:
+    """Serves the page of a run while the block runs.
+
+    Raises:
+        SinkError: the address cannot be had, or others can reach it and there is no token.
+    """
+    stopping, webrtc_manager = asyncio.Event(), WebRtcManager()
+    with _listen(options) as listener, StageGroup(shutdown_timeout_seconds=3.0) as group:
+        server = _Server(
+            uvicorn.Config(
+                make_app(controller, options.token, stopping, webrtc_manager),
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            ),
+            stopping,
+            webrtc_manager,
+        )
+        # The socket listens already: whoever comes before the thread is ready waits in its queue.
+        group.spawn(lambda: server.run([listener]), stop=server.stop, name="page")
+        yield Page(_url(listener))
+
+
+class _Server(uvicorn.Server):
+    """Sends watchers away before it waits for answers to end: theirs would never."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, webrtc_manager: WebRtcManager) -> None:
+        super().__init__(config)
+        self._stopping, self._webrtc_manager = stopping, webrtc_manager
+
+    def stop(self) -> None:
+        """Makes `run` return soon; callable from any thread."""
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends all streams, waits a moment for the other answers, and hangs up on who is left."""
+        self._stopping.set()
+        await self._webrtc_manager.close()
+        await super().shutdown(sockets)
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+
+
+def _listen(options: ServerOptions) -> socket.socket:
+    requested = f"{options.host}:{options.port}" if ":" not in options.host else f"[{options.host}]:{options.port}"
+    if not 0 <= options.port <= 65535:
+        raise SinkError(f"--http with port {options.port} is not possible", expected="0 to 65535")
+    try:
+        addresses = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise SinkError(f"the page's host {options.host!r} has no address", hint=_HINTS[errno.EADDRNOTAVAIL]) from error
+    family, _, _, _, address = addresses[0]
+    if not (options.token or ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback):
+        raise SinkError(
+            f"the page at {requested} could be seen and changed by anybody in the network",
+            hint="give it a --token, or serve it on 127.0.0.1",
+        )
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise SinkError(
+            f"the page cannot be served at {requested}: {reason}", hint=_HINTS.get(error.errno or 0, "")
+        ) from error
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

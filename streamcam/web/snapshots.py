@@ -1,0 +1,45 @@
+"""Snapshots that were taken from the page, for as long as they are fetched."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+
+import numpy as np
+
+from ..live.status import Snapshot
+
+_MAX_SNAPSHOTS = 16
+
+
+class SnapshotStore:
+    """The last few. Callable from any thread."""
+
+    def __init__(self) -> None:
+        self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def add(self, snapshot: Snapshot) -> str:
+        """Keeps one, lets the oldest go where there are too many, and returns its name."""
+        with self._lock:
+            self._count += 1
+            name = f"{snapshot.camera}-{self._count}"
+            self._snapshots[name] = snapshot
+            while len(self._snapshots) > _MAX_SNAPSHOTS:
+                self._snapshots.popitem(last=False)
+        return name
+
+    def get(self, name: str) -> Snapshot | None:
+        """The one of that name, None where it is gone."""
+        return self._snapshots.get(name)
+
+
+def to_npy(snapshot: Snapshot) -> bytes | None:
+    """Its maps as a ``.npy`` file; None where it has none."""
+    if snapshot.maps is None:
+        return None
+    file = io.BytesIO()
+    np.save(file, snapshot.maps)
+    return file.getvalue()

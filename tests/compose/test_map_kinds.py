@@ -1,0 +1,128 @@
+"""Signed maps, several targets, and still pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from streamcam.compose import overlay
+from streamcam.frames import Attribution, ExplainedFrame, Frame
+from streamcam.geometry import fit_to_input
+from streamcam.options import DrawOptions
+
+SIGNS = np.zeros((6, 8), np.float32)
+SIGNS[1, 1], SIGNS[4, 6] = 1.0, -1.0
+
+
+def at(plane: np.ndarray, row: float, column: float) -> int:
+    return int(plane[int(row * plane.shape[0]), int(column * plane.shape[1])])
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
+def test_evidence_for_is_red_and_evidence_against_is_blue(stage_type, planes, pixel_format):
+    stage = stage_type(pixel_format=pixel_format)
+    grey = 126 if pixel_format == "yuv420p" else 504
+    middle = 128 if pixel_format == "yuv420p" else 512
+    frame = stage.make_frame(lambda plane, _: middle if plane else grey)
+    luma, blue, red = planes(stage.draw(frame, SIGNS, display="signed", alpha=1))
+    assert at(red, 1.5 / 6, 1.5 / 8) > middle * 1.3
+    assert at(blue, 1.5 / 6, 1.5 / 8) < middle
+    assert at(blue, 4.5 / 6, 6.5 / 8) > middle * 1.2
+    assert at(red, 4.5 / 6, 6.5 / 8) < middle
+    untouched = np.s_[: luma.shape[0] // 6, luma.shape[1] // 2 :]
+    assert (luma[untouched] == grey).all()
+
+
+def test_signed_evidence_is_drawn_alike_on_both_sides(stage_type, planes):
+    stage = stage_type()
+    frame = stage.make_frame(lambda plane, _: 128 if plane else 126)
+    one = planes(stage.draw(frame, SIGNS, display="signed"))
+    other = planes(stage.draw(frame, -SIGNS, display="signed"))
+    changed = [np.abs(p[0] - 126) > 0 for p in (one, other)]
+    # Rounding towards zero costs the negative side one level of 4095 at the rim.
+    assert (changed[0] != changed[1]).mean() < 0.01
+    full = planes(stage.draw(frame, np.sign(SIGNS) * 9, display="signed"))
+    for plane, clipped in zip(planes(stage.draw(frame, SIGNS, display="signed")), full, strict=True):
+        np.testing.assert_array_equal(plane, clipped)
+
+
+def test_the_neutral_colour_stands_for_nothing_where_the_map_is_alone(stage_type, planes):
+    stage = stage_type()
+    luma, blue, red = planes(stage.draw(stage.noise_frame(), SIGNS * 0, layout="heatmap", display="signed"))
+    assert np.ptp(luma) == 0
+    assert abs(int(luma[0, 0]) - (16 + 219 * 247 / 255)) < 1.5
+    assert abs(int(blue[0, 0]) - 128) <= 1
+    assert abs(int(red[0, 0]) - 128) <= 1
+
+
+def explain_frame(stage, frame, *heatmaps) -> ExplainedFrame:
+    attribution = [
+        Attribution(np.asarray(h, np.float32), f"class {n}", 1.0, 0.5, n, 1.0) for n, h in enumerate(heatmaps)
+    ]
+    return ExplainedFrame(Frame(0, 0, frame), tuple(attribution))
+
+
+@pytest.mark.parametrize(
+    ("targets", "layout", "across", "down"),
+    [(1, "overlay", 1, 1), (2, "overlay", 2, 1), (3, "overlay", 2, 2), (2, "side-by-side", 2, 2), (5, "heatmap", 3, 2)],
+)
+@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+def test_each_target_has_a_panel(stage_type, planes, targets, layout, across, down, size):
+    stage = stage_type(size=size)
+    frame = stage.noise_frame()
+    maps = [np.eye(6, 8) * (n + 1) / targets for n in range(targets)]
+    renderer = stage.renderer(panels=targets, layout=layout)
+    drawn = planes(renderer.draw(explain_frame(stage, frame, *maps)))[0]
+    assert renderer.size == (64 * across, 48 * down)
+    assert drawn.shape == (48 * down, 64 * across)
+    panels = [drawn[48 * y : 48 * y + 48, 64 * x : 64 * x + 64] for y in range(down) for x in range(across)]
+    first = layout == "side-by-side"
+    if first:
+        np.testing.assert_array_equal(panels[0][: size[1], : size[0]], planes(frame)[0])
+    for n, heatmap in enumerate(maps):
+        alone = planes(
+            stage.renderer(layout="overlay" if first else layout).draw(explain_frame(stage, frame, heatmap))
+        )[0]
+        np.testing.assert_array_equal(panels[n + first], alone)
+    for empty in panels[targets + first :]:
+        assert (empty == 16).all()
+
+
+@pytest.mark.parametrize("evidence", [0.0, 0.3, 0.8, 1.0, 7.0])
+def test_an_overlay_on_a_still_equals_its_formula(evidence: float) -> None:
+    """The same evidence everywhere: each pixel is image · (1 − o) + colour · o, with o = alpha · smoothstep."""
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    before = image.copy()
+    heatmap = np.full((3, 2), evidence, np.float32)
+    geometry = fit_to_input("stretch", (7, 9), (32, 32))
+    drawn = overlay(image, heatmap, geometry, DrawOptions(alpha=0.5, colormap="viridis"), vmax=1.0)
+    np.testing.assert_array_equal(image, before)
+    part = min(evidence, 1.0)
+    opaque = 0.5 * part**2 * (3 - 2 * part)
+    color = overlay(image, heatmap, geometry, DrawOptions(layout="heatmap", colormap="viridis"), vmax=1.0)
+    assert np.ptp(color.astype(int), axis=(0, 1)).max() <= 1
+    expected = image * (1 - opaque) + color * opaque
+    np.testing.assert_allclose(drawn, expected, atol=0 if evidence == 0 else 1.0)
+    beside = overlay(image, heatmap, geometry, DrawOptions(alpha=0.5, layout="side-by-side"), vmax=1.0)
+    assert beside.shape == (9, 14, 3)
+    np.testing.assert_array_equal(beside[:, :7], image)
+
+
+@pytest.mark.parametrize("mode", ["stretch", "crop", "letterbox"])
+def test_a_still_and_a_video_agree_where_the_evidence_is(stage_type, planes, mode) -> None:
+    stage = stage_type(fit=mode)
+    heatmap = np.zeros((7, 7), np.float32)
+    heatmap[2, 3] = 1
+    grey = np.full((180, 320, 3), 126, np.uint8)
+    options = DrawOptions(colormap="viridis", layout="heatmap")
+    image = overlay(grey, heatmap, stage.geometry, options, vmax=1.0)[..., 1].astype(float)
+    video = planes(replace(stage, fit=mode).draw(stage.noise_frame(), heatmap, layout="heatmap", colormap="viridis"))[0]
+    centres = []
+    for frame in (image, video.astype(float)):
+        weight = frame - frame.min()
+        rows, columns = np.indices(frame.shape) + 0.5
+        centres.append(((rows * weight).sum() / weight.sum(), (columns * weight).sum() / weight.sum()))
+    np.testing.assert_allclose(*centres, atol=0.5)
+    assert fit_to_input(mode, (320, 180), (224, 224)) == stage.geometry

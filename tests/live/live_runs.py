@@ -1,0 +1,109 @@
+"""Live runs beside a test."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from streamcam.live.pipeline import LiveSummary, run_live
+from streamcam.live.status import Controller, Status
+from streamcam.options import CameraOptions, DrawOptions, ExplainOptions, LiveJob, ModelOptions
+
+TIMEOUT_SECONDS = 90
+"""Until a test gives up waiting."""
+
+SMALL_MODEL = ModelOptions(model="tests.road.models:brightness", preprocess="none")
+PATTERN = "lavfi:testsrc2=size=128x96:rate=25"
+
+
+def job(
+    *urls: str, explain: dict[str, Any] | None = None, camera: dict[str, Any] | None = None, **more: Any
+) -> LiveJob:
+    named = [
+        url.partition("=")[::2] if "=" in url.partition(":")[0] else (f"cam{n}", url) for n, url in enumerate(urls, 1)
+    ]
+    return LiveJob(
+        cameras=tuple(CameraOptions(url=url, name=name, **(camera or {})) for name, url in named),
+        **{
+            "model": SMALL_MODEL,
+            "explain": ExplainOptions(**{"target": ("1",), "precision": "float32", **(explain or {})}),
+            "draw": DrawOptions(),
+            **more,
+        },
+    )
+
+
+class Run:
+    """A run in a thread of its own.
+
+    Attributes:
+        controller: what can be seen and changed of it.
+        messages: lines for the user.
+    """
+
+    def __init__(self, job: LiveJob) -> None:
+        self.messages: list[str] = []
+        self._stop = threading.Event()
+        self._opened = threading.Event()
+        self._result: LiveSummary | BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(job,), daemon=True)
+        self._thread.start()
+        assert self._opened.wait(TIMEOUT_SECONDS)
+
+    def _run(self, job: LiveJob) -> None:
+        @contextlib.contextmanager
+        def serve(controller: Controller) -> Iterator[None]:
+            self.controller = controller
+            self._opened.set()
+            yield
+
+        try:
+            self._result = run_live(job, serve=serve, notify=self.messages.append, stop_event=self._stop)
+        except BaseException as error:
+            self._result = error
+        self._opened.set()
+
+    def wait_until(self, condition: Callable[[Status], Any]) -> Status:
+        """The status once it is so."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not condition(status := self.controller.status()):
+            assert time.monotonic() < deadline, status
+            if not self._thread.is_alive():
+                raise AssertionError(f"it has ended: {self._result!r}")
+            time.sleep(0.02)
+        return status
+
+    def wait_for_explained(self, count: int = 1) -> Status:
+        """The status once each camera has so many more explained frames."""
+        begun = [camera.frames_explained for camera in self.controller.status().cameras]
+        return self.wait_until(
+            lambda status: all(c.frames_explained >= n + count for c, n in zip(status.cameras, begun, strict=True))
+        )
+
+    def stop(self) -> LiveSummary:
+        """Ends it, or waits for its end; what it raised rises."""
+        self._stop.set()
+        return self.result()
+
+    def result(self) -> LiveSummary:
+        """What became of it."""
+        self._thread.join(TIMEOUT_SECONDS)
+        assert not self._thread.is_alive()
+        if isinstance(self._result, BaseException):
+            raise self._result
+        assert self._result is not None
+        return self._result
+
+
+@contextlib.contextmanager
+def run_in_thread(of: LiveJob) -> Iterator[Run]:
+    """A run that ends with the block."""
+    run = Run(of)
+    try:
+        yield run
+    finally:
+        run._stop.set()
+        run._thread.join(TIMEOUT_SECONDS)

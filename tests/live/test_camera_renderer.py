@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from streamcam.concurrency.group import StageGroup
+from streamcam.frames import plane_arrays
+from streamcam.live.pending_frame import PendingFrame
+from streamcam.live.renderer import CameraRenderer
+from streamcam.live.stats import FrameStats
+from streamcam.options import DrawOptions
+
+from .live_fixtures import explain_frame, frame, info, model_binding
+
+
+class RecordingConsumer:
+    """Takes pictures and tells when so many have come."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[np.ndarray, int]] = []
+        self._changed = threading.Condition()
+
+    def submit(self, frame, pts) -> None:
+        with self._changed:
+            self.frames.append((plane_arrays(frame)[0].copy(), pts))
+            self._changed.notify_all()
+
+    def wait(self, count: int) -> list[tuple[np.ndarray, int]]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.frames) >= count, 20)
+            return list(self.frames)
+
+
+class RendererStage:
+    """A screen that runs, and what it shows."""
+
+    def __init__(self, flow: StageGroup, max_latency_seconds: float = 5.0) -> None:
+        self.stats, self.consumer = FrameStats(), RecordingConsumer()
+        self.renderer = CameraRenderer(
+            DrawOptions(caption=False, alpha=1.0),
+            "frame",
+            num_targets=1,
+            max_latency_seconds=max_latency_seconds,
+            stats=self.stats,
+            consumers=[self.consumer],
+            encode_jpeg=lambda picture: bytes(picture.planes[0])[:8],
+        )
+        self.binding, self.info = model_binding(), info()
+        flow.spawn(self.renderer.run, stop=self.renderer.stop)
+
+    def put(self, index: int, *, ago: float = 0.0, explain: bool = True) -> PendingFrame:
+        binding = self.binding if explain else None
+        pending = PendingFrame("a", self.info, frame(index, ago=ago, source=self.info), binding, self.renderer)
+        self.renderer.put(pending)
+        return pending
+
+
+@pytest.fixture
+def stage() -> Iterator[RendererStage]:
+    with StageGroup() as flow:
+        yield RendererStage(flow)
+
+
+def is_drawn_on(luma: np.ndarray) -> bool:
+    return bool((luma != 100).any())
+
+
+def test_a_frame_is_shown_with_its_own_map(stage):
+    pending = stage.put(0)
+    pending.resolve(explain_frame(pending.frame))
+    ((luma, pts),) = stage.consumer.wait(1)
+    assert pts == 0
+    assert is_drawn_on(luma[:24, :32])
+    assert stage.renderer.last[1].held is False
+    assert (stage.stats.frames_shown, stage.stats.frames_explained, stage.stats.frames_dropped) == (1, 1, 0)
+
+
+def test_a_frame_that_was_passed_by_shows_the_map_before(stage):
+    first, second = stage.put(0), stage.put(1)
+    second.resolve(None)
+    first.resolve(explain_frame(first.frame))
+    frames = stage.consumer.wait(2)
+    assert [pts for _, pts in frames] == [0, 3600]
+    assert all(is_drawn_on(luma) for luma, _ in frames)
+    assert stage.renderer.last[1].held is True
+
+
+def test_without_a_model_the_picture_is_shown_untouched(stage):
+    stage.put(0, explain=False).resolve(None)
+    ((luma, _),) = stage.consumer.wait(1)
+    assert not is_drawn_on(luma)
+
+
+def test_nobody_waits_for_a_model_that_hangs(stage):
+    for index in range(3):
+        stage.put(index)
+    assert [pts for _, pts in stage.consumer.wait(3)] == [0, 3600, 7200]
+    assert stage.stats.latencies.latency.max < 5000
+
+
+def test_a_map_that_comes_late_is_used_for_later_frames_and_says_its_age(stage):
+    late = stage.put(0, ago=1.0)
+    stage.consumer.wait(1)
+    late.resolve(explain_frame(late.frame))
+    stage.put(1).resolve(None)
+    (_, (luma, _)) = stage.consumer.wait(2)
+    assert is_drawn_on(luma)
+    assert "map 1.0 s old" in stage.renderer.last[1].caption_note
+
+
+def test_a_map_of_a_later_frame_is_not_used_before_it(stage):
+    first, second = stage.put(0), stage.put(1)
+    second.resolve(explain_frame(second.frame))
+    first.resolve(None)
+    frames = stage.consumer.wait(2)
+    assert [is_drawn_on(luma) for luma, _ in frames] == [False, True]
+
+
+def test_what_is_too_old_is_left_out_and_counted():
+    with StageGroup() as flow:
+        stage = RendererStage(flow, max_latency_seconds=0.5)
+        stage.put(0, ago=2.0).resolve(None)
+        stage.put(1).resolve(None)
+        assert [pts for _, pts in stage.consumer.wait(1)] == [3600]
+        assert stage.stats.frames_dropped == 1
+
+
+def test_another_resolution_begins_without_the_old_map(stage):
+    pending = stage.put(0)
+    pending.resolve(explain_frame(pending.frame))
+    stage.consumer.wait(1)
+    stage.info = info(96, 64)
+    stage.put(1).resolve(None)
+    (_, (luma, _)) = stage.consumer.wait(2)
+    assert luma.shape == (64, 96)
+    assert not is_drawn_on(luma)
+
+
+def test_the_look_changes_at_once(stage):
+    pending = stage.put(0)
+    pending.resolve(explain_frame(pending.frame))
+    stage.consumer.wait(1)
+    stage.renderer.draw = DrawOptions(caption=False, alpha=0.0)
+    stage.put(1).resolve(None)
+    (_, (luma, _)) = stage.consumer.wait(2)
+    assert not is_drawn_on(luma)
+
+
+def test_a_frozen_picture_takes_the_new_look(stage):
+    pending = stage.put(0)
+    pending.resolve(explain_frame(pending.frame))
+    stage.consumer.wait(1)
+    rung = threading.Event()
+    with stage.renderer.jpegs.subscribe(rung.set):
+        assert rung.wait(10)
+        rung.clear()
+        stage.renderer.draw = DrawOptions(caption=False, alpha=0.0)
+        assert rung.wait(10)
+    assert not is_drawn_on(plane_arrays(stage.renderer.last[0])[0])
+
+
+def test_what_becomes_too_old_while_it_is_drawn_is_not_shown():
+    with StageGroup() as flow:
+        stage = RendererStage(flow, max_latency_seconds=0.5)
+        stage.renderer._encode_jpeg = lambda picture: time.sleep(0.6) or b"slow"
+        with stage.renderer.jpegs.subscribe(lambda: None):
+            stage.put(0).resolve(None)
+            deadline = time.monotonic() + 20
+            while not stage.stats.frames_dropped:
+                assert time.monotonic() < deadline
+        assert stage.consumer.frames == []
+
+
+def test_pictures_are_encoded_for_watchers_only_and_the_last_one_for_who_comes_late(stage):
+    stage.put(0).resolve(None)
+    stage.consumer.wait(1)
+    assert stage.renderer.jpegs.latest == (0, b"")
+    rung = threading.Event()
+    with stage.renderer.jpegs.subscribe(rung.set):
+        assert rung.wait(10)
+    assert stage.renderer.jpegs.latest[0] == 1
+
+
+def test_pictures_are_there_before_they_are_encoded_also_for_who_comes_late(stage):
+    assert stage.renderer.frames.latest == (0, None)
+    rung = threading.Event()
+    with stage.renderer.frames.subscribe(rung.set):
+        stage.put(1).resolve(None)
+        assert rung.wait(10)
+    number, (frame, pts) = stage.renderer.frames.latest
+    assert (number, pts, frame.width, frame.height) == (1, 3600, 64, 48)
+    assert stage.renderer.jpegs.latest == (0, b"")
+
+
+def test_memory_is_bounded_where_nothing_is_shown():
+    stats = FrameStats()
+    renderer = CameraRenderer(
+        DrawOptions(), "frame", num_targets=1, max_latency_seconds=60, stats=stats, encode_jpeg=lambda picture: b""
+    )
+    binding = model_binding()
+    for index in range(200):
+        renderer.put(PendingFrame("a", info(), frame(index), binding, renderer))
+    assert stats.frames_dropped == 200 - 64
+
+
+def test_it_ends_soon():
+    began = time.monotonic()
+    with StageGroup() as flow:
+        RendererStage(flow)
+    assert time.monotonic() - began < 4
+    assert flow.abandoned_threads == ()

@@ -1,0 +1,331 @@
+"""Live runs from end to end, with a small model whose evidence is known."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from streamcam.engine.runtime import replica as replicas
+from streamcam.errors import (
+    DeviceError,
+    LayerError,
+    MethodError,
+    ModelError,
+    OptionError,
+    SinkError,
+    SourceError,
+    TargetError,
+)
+from streamcam.live.inference import InferenceService
+from streamcam.options import OutputOptions
+from streamcam.sinks.push.worker import WorkerError, WorkerProcess
+
+from .live_runs import PATTERN, job, run_in_thread
+
+
+def test_everything_is_counted():
+    with run_in_thread(job(PATTERN)) as run:
+        run.wait_for_explained(10)
+        summary = run.stop().as_dict()
+    assert summary["frames_in"] >= summary["frames_shown"] >= summary["frames_explained"] >= 10
+    assert summary["frames_in"] - summary["frames_shown"] - summary["frames_dropped"] <= 5  # those on their way
+    assert 0 < summary["age_ms"]["p50"] <= summary["age_ms"]["p99"] <= summary["age_ms"]["max"] <= 501
+    (source,) = summary["sources"]
+    assert source["name"] == "cam1"
+    assert source["frames_in"] == summary["frames_in"]
+    assert (summary["method"], summary["layer"]) == ("gradcam", "evidence")
+
+
+def test_it_ends_after_its_duration():
+    began = time.monotonic()
+    with run_in_thread(job(PATTERN, duration_seconds=1.5)) as run:
+        summary = run.result()
+    assert summary.wall_seconds >= 1.5
+    assert time.monotonic() - began < 60
+    assert summary.total["frames_in"] > 0
+
+
+def test_a_file_as_fast_as_it_can_be_read(clip):
+    with run_in_thread(job(str(clip), camera={"realtime": False})) as run:
+        summary = run.result()
+    assert summary.total["frames_in"] == 50
+
+
+def test_a_slow_model_holds_nobody_up(monkeypatch):
+    slow = replicas.DeviceReplica.__call__
+
+    def call(self, *args, **kwargs):
+        time.sleep(0.25)
+        return slow(self, *args, **kwargs)
+
+    monkeypatch.setattr(replicas.DeviceReplica, "__call__", call)
+    with run_in_thread(job(PATTERN)) as run:
+        run.wait_for_explained(1)
+        before = run.controller.status().cameras[0]
+        run.wait_for_explained(12)
+        after = run.controller.status().cameras[0]
+        summary = run.stop()
+    shown, explained = after.frames_shown - before.frames_shown, after.frames_explained - before.frames_explained
+    assert shown > 2 * explained
+    assert after.frames_dropped == before.frames_dropped
+    assert summary.total["age_ms"]["max"] <= 501
+
+
+def test_no_more_explained_than_wished():
+    with run_in_thread(job(PATTERN, max_explain_fps=5)) as run:
+        run.wait_for_explained(1)
+        before, since = run.controller.status().cameras[0], time.monotonic()
+        run.wait_for_explained(10)
+        rate = (run.controller.status().cameras[0].frames_explained - before.frames_explained) / (time.monotonic() - since)
+    assert rate < 6.5
+
+
+def test_several_cameras_of_several_sizes_each_with_a_fair_share():
+    urls = [f"c{n}=lavfi:testsrc2=size={size}:rate=25" for n, size in enumerate(("128x96", "96x128", "128x96"))]
+    with run_in_thread(job(*urls, max_explain_fps=15)) as run:
+        run.wait_for_explained(3)
+        before = run.controller.status().cameras
+        run.wait_for_explained(20)
+        after = run.controller.status().cameras
+    shares = [a.frames_explained - b.frames_explained for a, b in zip(after, before, strict=True)]
+    assert max(shares) <= 1.3 * min(shares)
+    assert [(c.width, c.height) for c in after] == [(128, 96), (96, 128), (128, 96)]
+
+
+def test_a_dead_camera_leaves_the_others_alone():
+    with run_in_thread(job("dead=rtsp://127.0.0.1:9/none", f"well={PATTERN}", camera={"reconnect": "forever"})) as run:
+        status = run.wait_until(lambda status: status.cameras[1].frames_explained >= 10)
+        summary = run.stop()
+    assert status.cameras[0].state in ("opening", "lost")
+    assert "127.0.0.1:9" in status.cameras[0].last_error
+    assert summary.sources[0]["frames_in"] == 0
+    assert summary.sources[1]["frames_explained"] >= 10
+
+
+def test_a_camera_that_is_given_up_is_told_and_its_outputs_are_closed(clip, tmp_path):
+    out = tmp_path / "short.mkv"
+    outputs = (("short", OutputOptions(url=str(out))),)
+    with run_in_thread(job(f"short={clip}", f"long={PATTERN}", "dead=rtsp://127.0.0.1:9/x", outlets=outputs)) as run:
+        run.wait_until(lambda status: status.outputs[0].state == "ended")
+        run.wait_until(lambda status: any(line.startswith("dead is given up: ") for line in run.messages))
+        summary = run.stop()
+    assert "127.0.0.1:9" in summary.sources[2]["error"]
+    with av.open(str(out)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == summary.outputs[0]["frames"] > 0
+
+
+def test_it_ends_when_no_output_is_left(tmp_path):
+    out = tmp_path / "out.mp4"
+
+    def submit(self, image, pts):
+        raise SinkError("the disk is full")
+
+    outputs = (("cam1", OutputOptions(url=str(out))),)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SinkError, match="no output is left"):
+        patch.setattr("streamcam.sinks.push.worker.WorkerProcess.serve", lambda self: submit(self, None, 0))
+        with run_in_thread(job(PATTERN, outlets=outputs)) as run:
+            run.result()
+
+
+@pytest.mark.parametrize("lost", ["once, and found again", "still when the end is asked for"])
+def test_a_peer_that_was_lost_does_not_spoil_a_run_that_ends(monkeypatch, lost):
+    again, server = threading.Event(), []
+
+    def serve(self):
+        server.append(self)
+        if len(server) == 1:
+            raise WorkerError("the peer is gone", lost=True)
+        again.set()
+        assert self._closing.wait(60)
+        if lost.startswith("still"):
+            raise WorkerError("the peer is gone again", lost=True)
+
+    monkeypatch.setattr(WorkerProcess, "serve", serve)
+    outputs = (("cam1", OutputOptions(url="rtsp://127.0.0.1:9/x")),)
+    with run_in_thread(job(PATTERN, outlets=outputs)) as run:
+        assert again.wait(60)
+        (output,) = run.stop().outputs
+    assert "the peer is gone" in output["trouble"]
+    assert output["restarts"] == 1
+
+
+def test_a_file_that_cannot_be_completed_is_a_failure(monkeypatch, tmp_path):
+    begun = threading.Event()
+
+    def serve(self):
+        begun.set()
+        assert self._closing.wait(60)
+        raise SinkError("the disk is full")
+
+    monkeypatch.setattr(WorkerProcess, "serve", serve)
+    outputs = (("cam1", OutputOptions(url=str(tmp_path / "out.mp4"))),)
+    with run_in_thread(job(PATTERN, outlets=outputs)) as run:
+        assert begun.wait(60)
+        with pytest.raises(SinkError, match="no output is left"):
+            run.stop()
+
+
+def test_the_look_changes_while_something_is_compiled(monkeypatch):
+    compiled, result = threading.Event(), InferenceService.change
+
+    def change(self, **explain):
+        assert compiled.wait(60)
+        result(self, **explain)
+
+    with run_in_thread(job(PATTERN)) as run:
+        run.wait_for_explained(3)
+        monkeypatch.setattr(InferenceService, "change", change)
+        waiting = threading.Thread(target=lambda: run.controller.change(method="saliency"), daemon=True)
+        waiting.start()
+        assert run.controller.change(alpha=0.25).alpha == 0.25
+        assert waiting.is_alive()
+        compiled.set()
+        waiting.join(60)
+        assert run.controller.status().settings.method == "saliency"
+        assert run.controller.status().settings.alpha == 0.25
+
+
+def test_the_first_connection_must_succeed():
+    with run_in_thread(job("rtsp://user:secret@127.0.0.1:9/none")) as run, pytest.raises(SourceError) as raised:
+        run.result()
+    assert "127.0.0.1:9" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"explain": {"layer": "nowhere"}}, LayerError),
+        ({"explain": {"target": ("no such class",)}}, TargetError),
+        ({"explain": {"method": "nothing"}}, MethodError),
+    ],
+)
+def test_what_cannot_be_explained_ends_it(change, error):
+    with run_in_thread(job(PATTERN, **change)) as run, pytest.raises(error):
+        run.result()
+
+
+def test_controls_act_at_once_and_what_cannot_be_had_changes_nothing():
+    with run_in_thread(job(PATTERN)) as run:
+        run.wait_for_explained(3)
+        controller = run.controller
+        assert controller.change(alpha=0.2, colormap="viridis").alpha == 0.2
+        assert controller.change(method="saliency").method == "saliency"
+        run.wait_until(lambda status: status.layer == "input")
+        run.wait_for_explained(3)
+        assert controller.change(method="layercam", target="0").target == ("0",)
+        run.wait_until(lambda status: status.cameras[0].targets and status.cameras[0].targets[0].label == "class 0")
+        for wrong, error in (
+            ({"method": "nothing"}, MethodError),
+            ({"layer": "nowhere"}, LayerError),
+            ({"target": "no such class"}, TargetError),
+            ({"alpha": 7.0}, OptionError),
+            ({"colour": "red"}, OptionError),
+        ):
+            before = controller.status().settings
+            with pytest.raises(error):
+                controller.change(**wrong)
+            assert controller.status().settings == before
+        run.wait_for_explained(3)
+        assert "evidence" in controller.layers()
+        assert controller.methods()[0]
+        assert controller.labels()
+
+
+def test_a_change_that_waits_ends_with_the_run():
+    with run_in_thread(job(PATTERN)) as run:
+        run.wait_for_explained(1)
+        errors: list[BaseException] = []
+
+        def change() -> None:
+            try:
+                for method in ("saliency", "layercam", "gradcam++", "hirescam") * 5:
+                    run.controller.change(method=method)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=change, daemon=True)
+        thread.start()
+        run.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+        assert "ended" in str(errors[0])
+
+
+def test_a_snapshot_is_the_picture_with_its_map():
+    with run_in_thread(job(PATTERN)) as run:
+        run.wait_for_explained(5)
+        snapshot = run.controller.monitors["cam1"].snapshot()
+    image = np.asarray(Image.open(io.BytesIO(snapshot.png)))
+    assert image.shape == (96, 128, 3)
+    assert snapshot.maps.dtype == np.float32
+    assert snapshot.maps.shape == (1, *snapshot.maps.shape[1:])
+    assert snapshot.status.targets[0].label == "class 1"
+
+
+def test_a_paused_camera_shows_nothing_new():
+    with run_in_thread(job(PATTERN)) as run:
+        run.wait_for_explained(3)
+        monitor = run.controller.monitors["cam1"]
+        monitor.pause(True)
+        run.wait_until(lambda status: status.cameras[0].state == "paused")
+        before = run.controller.status().cameras[0]
+        run.wait_until(lambda status: status.cameras[0].frames_in >= before.frames_in + 20)
+        assert run.controller.status().cameras[0].frames_shown <= before.frames_shown + 3
+        monitor.pause(False)
+        run.wait_for_explained(3)
+        counts = run.stop().total
+    assert counts["frames_paused"] >= 20
+    assert 0 <= counts["frames_in"] - sum(counts[f"frames_{w}"] for w in ("shown", "dropped", "paused")) <= 5
+
+
+def test_a_model_that_fails_ends_it(monkeypatch):
+    calls = []
+
+    def call(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) > 5:
+            raise ModelError("the model fell over")
+        return slow(self, *args, **kwargs)
+
+    slow = replicas.DeviceReplica.__call__
+    monkeypatch.setattr(replicas.DeviceReplica, "__call__", call)
+    with run_in_thread(job(PATTERN)) as run, pytest.raises(ModelError, match="fell over"):
+        run.result()
+
+
+def test_one_device_of_two_may_fail(monkeypatch):
+    monkeypatch.setenv("STREAMCAM_CPU_DEVICES", "2")
+
+    def call(self, *args, **kwargs):
+        if self.device == "cpu:1":
+            raise DeviceError("it fell off")
+        return well(self, *args, **kwargs)
+
+    well = replicas.DeviceReplica.__call__
+    monkeypatch.setattr(replicas.DeviceReplica, "__call__", call)
+    with run_in_thread(job(PATTERN, explain={"device": "all"})) as run:
+        run.wait_until(lambda status: any("cpu:1 is out" in line for line in run.messages))
+        run.wait_for_explained(5)
+
+
+def test_no_thread_is_left():
+    before = {thread.name for thread in threading.enumerate()}
+    with run_in_thread(job(PATTERN, f"b={PATTERN}")) as run:
+        run.wait_for_explained(3)
+        run.stop()
+    left = [t.name for t in threading.enumerate() if t.name.startswith("streamcam") and t.name not in before]
+    assert left == []
+
+
+def test_a_file_is_shown_and_explained_to_its_last_frame(clip):
+    with run_in_thread(job(str(clip))) as run:
+        summary = run.result()
+    assert summary.total["frames_shown"] + summary.total["frames_dropped"] == 50
+    assert summary.total["frames_explained"] > 0

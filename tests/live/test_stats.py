@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streamcam.live import stats as module
+from streamcam.live.stats import FrameStats, Histogram
+from streamcam.live.sync_policy import SyncPolicy
+
+
+def test_percentiles_are_those_of_numpy_to_the_millisecond():
+    latencies = np.random.default_rng(0).gamma(2, 0.03, 5000)
+    histogram = Histogram()
+    for latency in latencies:
+        histogram.record(latency)
+    expected = np.percentile(latencies * 1000, (50, 99), method="inverted_cdf")
+    assert histogram.latency.p50 == np.ceil(expected[0])
+    assert histogram.latency.p99 == np.ceil(expected[1])
+    assert histogram.latency.max == np.ceil(latencies.max() * 1000)
+
+
+def test_nothing_has_no_age_and_what_is_very_old_counts_as_the_oldest():
+    histogram = Histogram()
+    assert histogram.latency == (type(histogram.latency))()
+    histogram.record(1e6)
+    assert histogram.latency.max == 60_000
+
+
+def test_joined_histograms_hold_all():
+    parts = [Histogram(), Histogram()]
+    parts[0].record(0.010)
+    parts[1].record(0.030)
+    assert Histogram.merge(parts).latency.p50 == 10
+    assert Histogram.merge(parts).latency.max == 30
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(module, "temporal", clock)
+    return clock
+
+
+def test_rates_are_those_of_the_last_seconds(clock):
+    stats = FrameStats()
+    for _ in range(100):
+        clock.now += 0.04
+        stats.count_shown(0.02)
+    assert stats.fps == pytest.approx(25, abs=0.5)
+    clock.now += 60
+    assert stats.fps == 0
+    assert stats.recent_latency.p99 == 0
+    assert stats.frames_shown == 100
+
+
+def test_a_young_rate_is_not_diluted(clock):
+    stats = FrameStats()
+    for _ in range(11):
+        stats.count_explained()
+        clock.now += 0.1
+    assert stats.explained_fps == pytest.approx(10, rel=0.11)
+
+
+def test_a_model_that_keeps_up_is_waited_for_and_one_that_does_not_is_not():
+    pace = SyncPolicy(0.15)
+    assert pace.wait_seconds == 0.15
+    for _ in range(20):
+        pace.record_explained(0.2)
+        for _ in range(4):
+            pace.record_dropped()
+    assert pace.wait_seconds == 0
+    for _ in range(100):
+        pace.record_explained(0.02)
+    assert pace.wait_seconds == 0.15
+
+
+def test_a_prompt_model_that_sees_every_second_frame_is_not_waited_for():
+    pace = SyncPolicy(0.15)
+    for _ in range(30):
+        pace.record_explained(0.06)
+        pace.record_dropped()
+    assert pace.wait_seconds == 0
+
+
+def test_one_hiccup_changes_nothing():
+    pace = SyncPolicy(0.15)
+    for _ in range(50):
+        pace.record_explained(0.02)
+    pace.record_dropped()
+    assert pace.wait_seconds == 0.15

@@ -1,0 +1,65 @@
+"""Pictures on their way into an outlet's process, and into the size of its first one."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import av
+import numpy as np
+import pytest
+
+from streamcam.sinks.push.letterbox import Letterboxer
+from streamcam.sinks.push.protocol import color_tags, pack_frame, read_frames, write_available
+from tests.media_helpers import COLORS, color_patches, gradient_frame, patch_codes, planes, to_rgb
+
+from .output_helpers import solid_frame
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
+def test_another_size_is_put_into_the_first_with_borders(pixel_format: str) -> None:
+    deep = 4 if pixel_format.endswith("10le") else 1
+    fitted = Letterboxer(solid_frame(160, 96, 100 * deep, 90 * deep, 140 * deep, pixel_format=pixel_format))
+    for width, height, inside in ((320, 96, (48, 160)), (96, 96, (96, 96)), (80, 48, (96, 160))):
+        luma, blue, red = planes(fitted(solid_frame(width, height, 81, 90, 240)))
+        assert luma.shape == (96, 160)
+        rows, columns = np.nonzero(np.abs(luma - 81.0 * deep) <= deep)
+        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == inside
+        assert rows.min() + rows.max() + 1 == pytest.approx(96, abs=1)
+        assert columns.min() + columns.max() + 1 == pytest.approx(160, abs=1)
+        assert len(rows) == inside[0] * inside[1]
+        border = luma[luma != luma[48, 80]]
+        assert set(border.tolist()) <= {16 * deep}
+        assert (blue[24, 40], red[24, 40]) == (90 * deep, 240 * deep)
+
+
+def test_another_size_keeps_its_colours() -> None:
+    first, other = color_patches(1, True), color_patches(6, False)
+    first.color_range, first.colorspace, other.color_range, other.colorspace = 2, 1, 1, 6
+    wide = av.video.reformatter.VideoReformatter().reformat(other, 512, 128)
+    wide.color_range, wide.colorspace = 1, 6
+    assert np.abs(to_rgb(patch_codes(Letterboxer(first)(wide)), 1, True) - COLORS).max() <= 4
+
+
+@pytest.mark.parametrize(("size", "pixel_format"), [((160, 96), "yuv420p"), ((162, 98), "yuv420p10le")])
+def test_picture_and_tags_arrive_as_they_were(size: tuple[int, int], pixel_format: str) -> None:
+    sent = gradient_frame(*size, 3, pixel_format)
+    sent.color_range, sent.color_primaries, sent.color_trc, sent.colorspace = 2, 9, 13, 6
+    read, write = os.pipe()
+
+    def feed() -> None:
+        views = pack_frame(sent, 1 << 40) + pack_frame(sent, (1 << 40) + 1)[:2]
+        while views:
+            views = write_available(write, views)
+        os.close(write)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    with open(read, "rb") as file:
+        (arrived,) = read_frames(file)  # the second is cut off
+    thread.join()
+    assert arrived[1] == 1 << 40
+    assert arrived[0].format.name == pixel_format
+    assert color_tags(arrived[0]) == color_tags(sent)
+    for plane, other in zip(planes(arrived[0]), planes(sent), strict=True):
+        np.testing.assert_array_equal(plane, other)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamcam.frames import Attribution, ExplainedFrame
+from streamcam.options import TemporalOptions
+from streamcam.temporal import Normalizer, normalize_maps, peak
+
+
+def item(*peaks: float) -> ExplainedFrame:
+    attribution = []
+    for one in peaks:
+        heatmap = np.full((2, 3), -1.0, np.float32)
+        heatmap[0, 0] = one
+        attribution.append(Attribution(heatmap, label="", score=1.0))
+    return ExplainedFrame(frame=None, attributions=tuple(attribution))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [("running", [0, 2, 2, 5, 5]), ("frame", [0, 2, 1, 5, 0]), (3.0, [3, 3, 3, 3, 3])],
+)
+def test_full_scale(scale: Any, expected: list[float]) -> None:
+    out = list(normalize_maps([item(p) for p in (0, 2, 1, 5, -0.5)], TemporalOptions(scale=scale)))
+    assert [e.attributions[0].vmax for e in out] == expected
+
+
+def test_each_target_has_a_scale_of_its_own() -> None:
+    out = list(normalize_maps([item(1, 7), item(3, 2)], TemporalOptions()))
+    assert [[one.vmax for one in e.attributions] for e in out] == [[1, 7], [3, 7]]
+
+
+@pytest.mark.parametrize("display", ["pixels", "signed"])
+def test_outliers_among_pixels_set_no_scale(display: Any) -> None:
+    heatmap = np.linspace(-1, 1, 10_000, dtype=np.float32).reshape(100, 100)
+    expected = np.sort(np.abs(heatmap).ravel())[int(0.99 * 9_999)]
+    assert peak(heatmap, display) == pytest.approx(expected, rel=1e-3)
+    heatmap[0, :5] = 1e6
+    assert peak(heatmap, display) < 1.01
+    assert peak(heatmap, "heat") == 1e6
+
+
+@pytest.mark.parametrize("display", ["heat", "pixels", "signed"])
+def test_no_evidence_has_no_scale_and_a_single_pixel_has_one(display: Any) -> None:
+    heatmap = np.zeros((50, 50), np.float32)
+    assert peak(heatmap, display) == 0
+    heatmap[3, 4] = 2.0
+    assert peak(heatmap, display) == 2.0
+
+
+def test_the_largest_peak_of_an_endless_stream_fades() -> None:
+    scale = Normalizer("running", half_life_seconds=10.0)
+    assert [scale(item(p), seconds).attributions[0].vmax for p, seconds in ((8, 0), (1, 10), (1, 10), (1, 10))] == [
+        8.0,
+        4.0,
+        2.0,
+        1.0,
+    ]

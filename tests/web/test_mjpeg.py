@@ -1,0 +1,302 @@
+"""Streams: watching never disturbs the one who is watched, nor other watchers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.types import Message
+
+from streamcam.live.latest_value import LatestValue
+from streamcam.options import ServerOptions
+from streamcam.web import Page, serve
+from streamcam.web import mjpeg as watching
+
+from ..live.fake_controller import FakeController
+from ..live.http_client import open_stream, read_jpegs, wait_until
+
+
+@pytest.fixture
+def controller() -> Iterator[FakeController]:
+    with FakeController("cam1", "cam2", size=(160, 96)) as controller:
+        yield controller
+
+
+@pytest.fixture
+def server(controller: FakeController) -> Iterator[Page]:
+    with serve(controller, ServerOptions(port=0)) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Page) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        yield client
+
+
+def test_a_stream_is_jpegs_that_move(server: Page, controller: FakeController) -> None:
+    with open_stream(server.url) as viewer:
+        jpegs = read_jpegs(viewer)
+        several: list[bytes] = []
+        while len(several) < 5:
+            if (jpeg := next(jpegs)) not in several:
+                several.append(jpeg)
+        for jpeg in several:
+            with Image.open(io.BytesIO(jpeg)) as image:
+                image.load()
+                assert (image.format, image.size) == ("JPEG", (160, 96))
+        assert controller.cameras["cam1"].jpegs.num_subscribers == 1
+        assert controller.cameras["cam2"].jpegs.num_subscribers == 0
+    wait_until(lambda: controller.cameras["cam1"].jpegs.num_subscribers == 0)
+
+
+def test_no_stream_of_no_camera(client: httpx.Client) -> None:
+    answer = client.get("/cameras/cam9/stream.mjpg")
+    assert answer.status_code == 404
+    assert answer.json() == {"detail": "there is no camera 'cam9'; there are cam1, cam2"}
+
+
+def test_one_picture(client: httpx.Client, controller: FakeController) -> None:
+    first, second = (client.get("/cameras/cam1/picture.jpg") for _ in range(2))
+    assert first.headers["content-type"] == "image/jpeg"
+    assert first.content != second.content
+    assert Image.open(io.BytesIO(first.content)).size == (160, 96)
+    wait_until(lambda: controller.cameras["cam1"].jpegs.num_subscribers == 0)
+
+
+def test_a_paused_camera_shows_what_stands_and_no_older_picture(client: httpx.Client, controller: FakeController) -> None:
+    camera = controller.cameras["cam1"]
+    old = client.get("/cameras/cam1/picture.jpg").content
+    begun = camera.shown
+    wait_until(lambda: camera.shown > begun + 3)
+    camera.pause(True)
+    standing = camera.snapshot()
+    assert standing is not None
+    with open_stream(str(client.base_url)) as viewer:
+        jpeg = next(read_jpegs(viewer))
+    assert jpeg != old
+    expected = np.asarray(Image.open(io.BytesIO(standing.png)), np.int16)
+    assert np.abs(np.asarray(Image.open(io.BytesIO(jpeg)), np.int16) - expected).mean() < 3
+
+
+def test_a_watcher_that_leaves_a_paused_camera_is_noticed(server: Page, controller: FakeController) -> None:
+    camera = controller.cameras["cam1"]
+    with open_stream(server.url) as viewer:
+        next(read_jpegs(viewer))
+        camera.pause(True)
+        assert camera.jpegs.num_subscribers == 1
+    wait_until(lambda: camera.jpegs.num_subscribers == 0)
+
+
+class ManualCamera:
+    """A camera whose pictures the test puts."""
+
+    def __init__(self) -> None:
+        self.name = "cam1"
+        self.jpegs = LatestValue(b"")
+
+    def pause(self, paused: bool) -> None:
+        raise AssertionError
+
+    def snapshot(self) -> None:
+        return None
+
+
+@pytest.fixture
+def manual_camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ManualCamera, Page]]:
+    camera = ManualCamera()
+    controller = FakeController("cam1")
+    monkeypatch.setattr(FakeController, "handles", {"cam1": camera})
+    with serve(controller, ServerOptions(port=0)) as server:
+        yield camera, server
+
+
+def test_who_does_not_read_loses_only_his_own(manual_camera: tuple[ManualCamera, Page]) -> None:
+    camera, server = manual_camera
+    size = 200_000
+    counts = [0] * 19
+    numbers: list[list[int]] = [[] for _ in counts]
+
+    def read(number: int, viewer: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            for jpeg in read_jpegs(viewer):
+                counts[number] += 1
+                numbers[number].append(struct.unpack("<I", jpeg[:4])[0])
+
+    def put(number: int) -> float:
+        start = time.perf_counter()
+        camera.jpegs.put(struct.pack("<I", number) + b"." * size)
+        return time.perf_counter() - start
+
+    with contextlib.ExitStack() as ending:
+        stalled = ending.enter_context(open_stream(server.url, small=True))
+        wait_until(lambda: camera.jpegs.num_subscribers == 1)
+        viewers = [ending.enter_context(open_stream(server.url)) for _ in counts]
+        wait_until(lambda: camera.jpegs.num_subscribers == 20)
+        threads = [threading.Thread(target=read, args=(n, watcher)) for n, watcher in enumerate(viewers)]
+        for thread in threads:
+            thread.start()
+        before, last, times = 0, 0, []
+        while min(counts) < 120:
+            last += 1
+            times.append(put(last))
+            time.sleep(0.01)
+            if not before and min(counts) > 20:
+                before = resident()
+            assert last < 2000
+        grown = resident() - before
+        # What the stuck one missed since then is 100 pictures at least.
+        assert grown < 20 * size, f"{grown} bytes for {last} pictures"
+        # Putting one rings a bell for each watcher, and waits for nobody.
+        assert sorted(times)[len(times) // 2] < 0.01
+        # In order, and again at most once, where the next came late.
+        assert all(mine == sorted(mine) for mine in numbers)
+        assert all(max(Counter(mine).values()) <= 2 for mine in numbers)
+        # Who begins to read again gets what was on its way, then the newest and nothing between.
+        seen = (struct.unpack("<I", picture[:4])[0] for picture in read_jpegs(stalled))
+        on_the_way = [next(seen)]
+        put(last + 1)
+        while on_the_way[-1] < last:
+            on_the_way.append(next(seen))
+        assert len(on_the_way) <= 6, on_the_way
+        for watcher in viewers:
+            watcher.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(20)
+    wait_until(lambda: camera.jpegs.num_subscribers == 0)
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_who_stalls_for_long_is_sent_away(manual_camera: tuple[ManualCamera, Page], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_STALL_TIMEOUT_SECONDS", 0.5)
+    camera, server = manual_camera
+    with open_stream(server.url, small=True):
+        wait_until(lambda: camera.jpegs.num_subscribers == 1)
+        deadline = time.monotonic() + 20
+        while camera.jpegs.num_subscribers and time.monotonic() < deadline:
+            camera.jpegs.put(b"." * 500_000)
+            time.sleep(0.05)
+        assert camera.jpegs.num_subscribers == 0
+
+
+def test_it_ends_promptly_while_it_is_watched(controller: FakeController) -> None:
+    controller.compiling.clear()
+    with contextlib.ExitStack() as ending:
+        with serve(controller, ServerOptions(port=0)) as server:
+            reading = ending.enter_context(open_stream(server.url))
+            assert reading.recv(12) == b"HTTP/1.1 200"
+            stuck = ending.enter_context(open_stream(server.url, small=True))
+            wait_until(lambda: controller.cameras["cam1"].jpegs.num_subscribers == 2)
+            # A change that compiles for long does not hold it up either.
+            changing = ending.enter_context(socket.create_connection(stuck.getpeername()))
+            ending.callback(controller.compiling.set)
+            body = b'{"method": "layercam"}'
+            changing.sendall(
+                b"PATCH /api/settings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            wait_until(lambda: controller.activity != "")
+            start = time.monotonic()
+        assert time.monotonic() - start < 2.9
+        assert not [thread for thread in threading.enumerate() if thread.name == "streamcam-page"]
+        # The stream comes to an end, it is not cut off.
+        rest = b""
+        while received := reading.recv(1 << 16):
+            rest = (rest + received)[-16:]
+        assert rest.endswith(b"\r\n0\r\n\r\n")
+    assert controller.cameras["cam1"].jpegs.num_subscribers == 0
+
+
+def test_who_has_room_again_gets_the_newest() -> None:
+    camera = ManualCamera()
+    sent: list[bytes] = []
+
+    async def stream_with_little_room() -> None:
+        writable, first = asyncio.Event(), asyncio.Event()
+        writable.set()
+
+        async def send(message: Message) -> None:
+            # As servers do: they wait where there is no room, then send.
+            await writable.wait()
+            if b"image/jpeg" in message.get("body", b""):
+                sent.append(message["body"].split(b"\r\n")[3])
+                first.set()
+                writable.clear()
+
+        async def receive() -> Message:
+            return await asyncio.Future()
+
+        stream = asyncio.ensure_future(watching.MjpegResponse(camera, asyncio.Event())({}, receive, send))
+        while not camera.jpegs.num_subscribers:
+            await asyncio.sleep(0)
+        camera.jpegs.put(b"one")
+        await asyncio.wait_for(first.wait(), 10)
+        for jpeg in (b"two", b"three", b"four"):
+            camera.jpegs.put(jpeg)
+            await asyncio.sleep(0.02)
+        writable.set()
+        while len(sent) < 2:
+            await asyncio.sleep(0.01)
+        stream.cancel()
+
+    asyncio.run(asyncio.wait_for(stream_with_little_room(), 20))
+    assert sent == [b"one", b"four"]
+
+
+class LateValue(LatestValue[bytes]):
+    """Its bells ring when the picture has been taken already."""
+
+    @property
+    def latest(self) -> tuple[int, bytes]:
+        for bell in self._callbacks:
+            bell()
+        return super().latest
+
+
+def test_a_late_bell_brings_no_picture() -> None:
+    camera = ManualCamera()
+    camera.jpegs = LateValue(b"")
+    came: list[bytes] = []
+
+    async def collect() -> None:
+        async for jpeg in watching.latest_jpegs(camera):
+            came.append(jpeg)  # noqa: PERF401 it never ends
+
+    async def collect_for_a_while() -> None:
+        looking = asyncio.ensure_future(collect())
+        while not camera.jpegs.num_subscribers:
+            await asyncio.sleep(0)
+        camera.jpegs.put(b"one")
+        await asyncio.wait((looking,), timeout=0.5)
+        looking.cancel()
+
+    asyncio.run(collect_for_a_while())
+    assert 1 <= len(came) <= 2
+
+
+def test_a_picture_with_no_next_one_is_sent_again_once(manual_camera: tuple[ManualCamera, Page]) -> None:
+    camera, server = manual_camera
+    with open_stream(server.url) as viewer:
+        wait_until(lambda: camera.jpegs.num_subscribers == 1)
+        camera.jpegs.put(b"one")
+        jpegs = read_jpegs(viewer)
+        assert [next(jpegs), next(jpegs)] == [b"one", b"one"]
+        viewer.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            next(jpegs)
