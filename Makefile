@@ -37,11 +37,18 @@ hooks: .venv/installed-dev  ## Install the git hooks of .pre-commit-config.yaml
 	$(BIN)/pre-commit install
 
 clean:  ## Remove the environment and all that is built
-	rm -rf .venv demo dist benchmarks/work .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build *.egg-info
+	rm -rf .venv demo dist site benchmarks/work .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build *.egg-info
 
-##@ Images of the documentation
+##@ Documentation
 
-.PHONY: methods-sheet readme-animation
+.PHONY: docs gallery methods-sheet readme-animation
+docs: .venv/installed-docs  ## Build the documentation site in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+gallery: .venv/installed  ## Make the images of the gallery and the tutorial
+	$(BIN)/python scripts/gallery.py
+	$(BIN)/python scripts/tutorial_clip.py
+
 methods-sheet: .venv/installed  ## Draw every method on two samples: docs/methods.jpg
 	$(BIN)/python scripts/methods_sheet.py
 
@@ -60,4 +67,8 @@ include benchmarks/targets.mk
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
 	@touch $@
