@@ -1,6 +1,6 @@
 /* Lays the colours of levels over the planes of a 4:2:0 picture in one pass; `overlay.py` says what it computes.
  *
- * No part of Python is used: the library is loaded with ctypes (`compiled.py`), so that neither Python's headers nor one
+ * No part of Python is used: the library is loaded with ctypes (`native.py`), so that neither Python's headers nor one
  * version of it are needed to build or to use it. */
 
 #ifndef WORD

@@ -44,7 +44,7 @@ def test_dockerfile_copies_what_the_build_needs(name: str) -> None:
     text = (DEPLOY / name).read_text()
     copied = {word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for word in line.split()}
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    assert copied == {"pyproject.toml", "README.md", "LICENSE", "streamcam"}
+    assert copied == {"pyproject.toml", "setup.py", "README.md", "LICENSE", "streamcam"}
     assert all((ROOT / path).exists() for path in copied)
     assert {f"!{path}" for path in copied} <= set(ignored)
 
