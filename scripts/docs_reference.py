@@ -184,8 +184,8 @@ def metrics_reference() -> str:
 
 def collected_metrics() -> list[Any]:
     """Return the metrics of a made-up run with one camera and one output."""
-    from streamcam.web.metrics import make_registry
     from streamcam.live.status import CameraStatus, OutputStatus, Settings, Status
+    from streamcam.web.metrics import make_registry
 
     settings = Settings("gradcam", "auto", ("top",), 0.6, "turbo", True)
     camera = CameraStatus("door", "rtsp://192.0.2.7/stream", "live")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from .blocks import ROOT
 
-WIDTH, HEIGHT, FRAMES, SECONDS_A_FRAME = 160, 90, 6, 30
+WIDTH, HEIGHT, FRAMES, RATE = 160, 90, 3, 25
 
 _ZOO = '''
 """A nested model with a layer of the name that examples use."""
@@ -67,14 +67,14 @@ def _make_models(folder: Path) -> None:
 
 
 def _cut(source: Path, path: Path) -> None:
-    """Write the first frames of a clip, scaled down and far apart: examples name times up to two minutes."""
+    """Write the first frames of a clip, scaled down."""
     with av.open(str(source)) as container, av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=Fraction(1, SECONDS_A_FRAME))
+        stream = output.add_stream("libx264", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number, frame in enumerate(container.decode(video=0)):
             if number == FRAMES:
                 break
             scaled = frame.reformat(WIDTH, HEIGHT, "yuv420p")
-            scaled.pts, scaled.time_base = number, Fraction(SECONDS_A_FRAME)
+            scaled.pts, scaled.time_base = number, Fraction(1, RATE)
             output.mux(stream.encode(scaled))
         output.mux(stream.encode(None))
