@@ -1,1 +1,1 @@
-"""Cameras in, overlays out, never behind: the road of `streamcam live`, and its page."""
+"""Live cameras in, annotated frames out: the pipeline of ``streamcam live``."""

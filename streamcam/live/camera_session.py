@@ -1,4 +1,4 @@
-"""One camera with everything that belongs to it: what reads, what counts, what shows."""
+"""One camera of a live run: its reader, its counts and its renderer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .pending_frame import PendingFrame
 from .renderer import CameraRenderer
 from .scheduler import FairScheduler
 from .stats import FrameStats, Histogram
-from .status import CameraState, CameraStatus, ClassScore, Snapshot, TargetScore
+from .status import CameraState, CameraStatus, ClassScore, LatencyHistogram, Snapshot, TargetScore
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -24,18 +24,19 @@ _NUM_TOP_CLASSES = 5
 
 
 class CameraSession:
-    """A camera on its way to the screen; a `Monitor` for whoever watches it.
+    """One camera from reading to display; a `CameraHandle` for its viewers.
 
     Args:
-        camera: what reads.
-        renderer: what shows.
-        stats: what counts.
-        inference, scheduler: where its frames are looked at.
+        camera: reads the frames.
+        renderer: draws and shows them.
+        stats: counts them.
+        inference: binds a frame to the model's input.
+        scheduler: queues frames for the model.
 
     Attributes:
-        name: the camera's.
-        error: why it was given up; None while it was not.
-        ended: True once nothing more comes.
+        name: name of the camera.
+        error: why reading was given up; None otherwise.
+        ended: True after the last frame.
     """
 
     def __init__(
@@ -55,16 +56,16 @@ class CameraSession:
 
     @property
     def jpegs(self) -> LatestValue[bytes]:
-        """See `Monitor`."""
+        """See `CameraHandle`."""
         return self._renderer.jpegs
 
     @property
     def frames(self) -> LatestValue[tuple[VideoFrame, int] | None]:
-        """See `Monitor`."""
+        """See `CameraHandle`."""
         return self._renderer.frames
 
     def read(self, on_end: Callable[[], None]) -> None:
-        """Reads the camera until it ends or is given up; then calls ``on_end``."""
+        """Read the camera until it ends or fails for good; then call ``on_end``."""
         try:
             for info, frame in self._camera:
                 self._size = info.width, info.height
@@ -88,15 +89,15 @@ class CameraSession:
             on_end()
 
     def stop(self) -> None:
-        """Ends `read` soon."""
+        """Make `read` return soon."""
         self._camera.stop()
 
     def pause(self, paused: bool) -> None:
-        """See `Monitor`."""
+        """See `CameraHandle`."""
         self._renderer.paused = paused
 
     def snapshot(self) -> Snapshot | None:
-        """See `Monitor`."""
+        """See `CameraHandle`."""
         import numpy as np
 
         from ..media.image_bytes import encode_png
@@ -105,18 +106,23 @@ class CameraSession:
         if last is None:
             return None
         video_frame, item = last
-        maps = np.stack([one.heatmap for one in item.attributions]) if item.attributions else None
+        maps = np.stack([attribution.heatmap for attribution in item.attributions]) if item.attributions else None
         return Snapshot(self.name, encode_png(video_frame), maps, self.status())
 
     @property
     def dropped(self) -> int:
-        """Frames left out for their age, before or after decoding."""
+        """Frames dropped for their latency, before or after decoding."""
         return self._stats.frames_dropped + self._camera.dropped
 
     @property
     def latencies(self) -> Histogram:
-        """Ages of all shown frames."""
+        """Latencies of all shown frames."""
         return self._stats.latencies
+
+    @property
+    def latency_histogram(self) -> LatencyHistogram:
+        """See `CameraHandle`."""
+        return self._stats.latency_histogram
 
     @property
     def _state(self) -> CameraState:
@@ -125,7 +131,7 @@ class CameraSession:
         return "paused" if self._renderer.paused and self._camera.state == "live" else self._camera.state
 
     def status(self) -> CameraStatus:
-        """How things stand with this camera."""
+        """Return the current state of the camera."""
         last, explainer = self._renderer.last, self._inference.explainer
         item = last[1] if last else None
         labels = explainer.info.labels if explainer else ()
@@ -154,7 +160,7 @@ class CameraSession:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``--json`` says of it."""
+        """Return the camera's part of the ``--json`` summary."""
         status, latency = self.status(), self.latencies.latency
         return {
             "name": self.name,

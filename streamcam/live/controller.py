@@ -1,4 +1,4 @@
-"""A live run as page and API see it."""
+"""The `Controller` of a live run, as page and API use it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _EXPLAIN_SETTINGS = ("method", "layer", "target")
 
 
 class LiveController:
-    """See `streamcam.live.status.Studio`.
+    """The `streamcam.live.status.Controller` of `streamcam.live.pipeline.run_live`.
 
     Args:
         sessions: the cameras.
-        renderers: theirs.
-        outputs: name of the camera, and where its pictures go.
-        inference: what looks at all of them.
+        renderers: one a camera.
+        outputs: each output with the name of its camera.
+        inference: the model that all cameras share.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class LiveController:
 
     @property
     def handles(self) -> Mapping[str, CameraHandle]:
-        """See `Studio`."""
+        """See `Controller`."""
         return self._sessions
 
     def status(self) -> Status:
-        """See `Studio`."""
+        """See `Controller`."""
         explainer = self._inference.explainer
         return Status(
             cameras=tuple(session.status() for session in self._sessions.values()),
@@ -93,14 +93,16 @@ class LiveController:
         )
 
     def change(self, **settings: Any) -> Settings:
-        """See `Studio`."""
+        """See `Controller`."""
         for name in settings:
             if name not in (*_DRAW_SETTINGS, *_EXPLAIN_SETTINGS):
                 known = [field.name for field in fields(Settings)]
-                raise OptionError(f"setting {name!r} is not known", hint=did_you_mean(name, known))
+                raise OptionError(
+                    f"unknown setting {name!r}", expected=f"one of {', '.join(known)}", hint=did_you_mean(name, known)
+                )
         draw_settings = {n: v for n, v in settings.items() if n in _DRAW_SETTINGS}
         explain_settings = {n: v for n, v in settings.items() if n in _EXPLAIN_SETTINGS}
-        replace(self._renderers[0].draw, **draw_settings)  # raises before anything has changed
+        replace(self._renderers[0].draw, **draw_settings)  # raises before any setting changes
         if explain_settings:
             self._change_explain(explain_settings)
         with self._draw_lock:
@@ -110,28 +112,28 @@ class LiveController:
         return self._settings()
 
     def _change_explain(self, explain_settings: dict[str, Any]) -> None:
-        """Waits for changes before it, and until its own can be seen."""
+        """Wait for earlier changes, make this one, and return once it is visible."""
         with self._explain_lock:
             if "target" in explain_settings:
                 explain_settings["target"] = normalize_targets(explain_settings["target"])
             if explain_settings.get("method", self._inference.options.method) != self._inference.options.method:
-                # What the other method was told means nothing to this one.
+                # Parameters belong to one method.
                 explain_settings["params"] = {}
             current = self._inference.options
             if any(getattr(current, name) != value for name, value in explain_settings.items()):
                 self._inference.change(**explain_settings)
 
     def methods(self) -> tuple[str, ...]:
-        """See `Studio`."""
+        """See `Controller`."""
         from ..methods import METHODS
 
         return tuple(METHODS)
 
     def layers(self) -> tuple[str, ...]:
-        """See `Studio`."""
+        """See `Controller`."""
         return self._inference.layers()
 
     def labels(self) -> tuple[str, ...]:
-        """See `Studio`."""
+        """See `Controller`."""
         explainer = self._inference.explainer
         return tuple(explainer.info.labels) if explainer else ()

@@ -1,4 +1,4 @@
-"""One producer, many watchers: each takes the newest there is, and nobody waits for anybody."""
+"""One producer, many subscribers: each takes the latest value, and none delays another."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ T = TypeVar("T")
 
 
 class LatestValue(Generic[T]):
-    """The newest of a sequence of pictures. Callable from any thread.
+    """The latest of a sequence of values. Callable from any thread.
 
-    A watcher that is slow misses what came meanwhile; the producer never notices.
+    A slow subscriber misses the values between; the producer never waits.
 
     Args:
-        initial: what is newest before the first.
+        initial: the value before the first `put`.
 
     Attributes:
-        num_subscribers: how many watch; the producer need not make pictures while it is 0.
-        has_new_subscriber: True while somebody has come since the newest picture.
+        num_subscribers: open subscriptions; the producer may skip its work while it is 0.
+        has_new_subscriber: True if a subscription began after the latest `put`.
     """
 
     def __init__(self, initial: T) -> None:
@@ -31,24 +31,28 @@ class LatestValue(Generic[T]):
         self._callbacks: set[Callable[[], None]] = set()
 
     def put(self, value: T) -> None:
-        """Replaces the newest picture, and rings for every watcher."""
+        """Replace the value and call every subscriber."""
         with self._lock:
             self._latest = self._latest[0] + 1, value
             self.has_new_subscriber = False
             callbacks = tuple(self._callbacks)
         for callback in callbacks:
-            # Whoever hung it up may be gone by now, with its event loop.
+            # The subscriber's event loop may be closed by now.
             with contextlib.suppress(RuntimeError):
                 callback()
 
     @property
     def latest(self) -> tuple[int, T]:
-        """Number of the newest picture, counted from 1, and the picture; 0 and `nothing` before the first."""
+        """The value and its number, counted from 1; 0 and ``initial`` before the first."""
         return self._latest
 
     @contextlib.contextmanager
     def subscribe(self, on_update: Callable[[], None]) -> Iterator[None]:
-        """While the block runs ``on_update`` is called after each picture, in the producer's thread; it must not wait."""
+        """Call ``on_update`` after each `put` while the block runs.
+
+        Args:
+            on_update: runs in the producer's thread, so it must not wait.
+        """
         with self._lock:
             self.num_subscribers += 1
             self.has_new_subscriber = True

@@ -1,4 +1,4 @@
-"""What is shown of one camera: each picture in its turn, with the newest map there is."""
+"""Draw one camera's frames in order, each with the newest map."""
 
 from __future__ import annotations
 
@@ -26,46 +26,46 @@ if TYPE_CHECKING:
     from .pending_frame import PendingFrame
 
 MAX_MAP_WAIT_SECONDS = 0.15
-"""Seconds that a picture may wait for its own map."""
+"""The longest wait of a frame for its own map."""
 
 _HALF_LIFE_SECONDS = 60.0
 _STALE_MAP_SECONDS = 0.15
-"""Seconds from which on the picture says how old its map is."""
+"""The caption shows the lag of the map from here on."""
 
 _IDLE_SECONDS = 0.5
-"""Seconds without a new picture after which a watcher who has just come is shown the last one."""
+"""A new viewer gets the last frame after so long without a new one."""
 
 _MAX_QUEUED = 64
-"""Pictures that may wait, whatever their age: memory stays bounded."""
+"""Limit of the queue, so that memory stays bounded."""
 
 
 class FrameConsumer(Protocol):
-    """Whoever is handed each shown picture and must not wait, such as `streamcam.sinks.push.output.Outlet`."""
+    """Takes each shown frame and never waits, such as `streamcam.sinks.push.output.PushOutput`."""
 
     def submit(self, video_frame: VideoFrame, pts: int) -> None:
-        """Takes a picture; pts in 1/90000 s."""
+        """Take a frame; pts in 1/90000 s."""
         ...
 
 
 class CameraRenderer:
-    """Draws one camera's pictures in a thread of its own (`run`) and hands them on.
+    """Draws one camera's frames in a thread of its own (`run`) and passes them to consumers and viewers.
 
-    A picture is shown with its own map where the model keeps up; see `Pace`. Otherwise it is shown at once, with the
-    newest map of an earlier picture, and says how old that is.
+    A frame is shown with its own map while the model keeps up; see `SyncPolicy`. Otherwise it is shown at once with
+    the newest map of an earlier frame, and the caption shows the lag.
 
     Args:
-        draw: how pictures look.
-        scale: as in `TimeOptions`.
-        num_targets: how many maps a picture will have, where the model is not ready yet.
-        max_latency_seconds: seconds; older pictures are left out and counted.
-        stats: counts.
-        consumers: are handed every picture.
-        encode_jpeg: a picture as JPEG, for `jpegs`.
+        draw: drawing options.
+        scale: normalization, as in `TemporalOptions`.
+        num_targets: maps a frame will have once the model is ready.
+        max_latency_seconds: later frames are dropped and counted.
+        stats: counts frames and latencies.
+        consumers: take every shown frame.
+        encode_jpeg: encodes a frame for `jpegs`.
 
     Attributes:
-        jpegs: what watchers see.
-        frames: the same before it is encoded, with its pts in 1/90000 s.
-        paused: True while nothing new is shown.
+        jpegs: shown frames as JPEG, encoded only while there are viewers.
+        frames: the same frames before encoding, with pts in 1/90000 s.
+        paused: True while the shown frame is frozen.
     """
 
     def __init__(
@@ -97,33 +97,33 @@ class CameraRenderer:
         self._binding: ModelBinding | None = None
         self._current: PendingFrame | None = None
         self._map: ExplainedFrame | None = None
-        self._painter: FrameRenderer | None = None
+        self._frame_renderer: FrameRenderer | None = None
         self._normalizer = Normalizer(scale)
         self._last: tuple[VideoFrame, ExplainedFrame] | None = None
         self._latency_text, self._latency_text_time = "", 0.0
 
     @property
     def draw(self) -> DrawOptions:
-        """How pictures look; a new value is seen from the next picture on."""
+        """Drawing options; a new value takes effect at the next frame."""
         return self._draw
 
     @draw.setter
     def draw(self, draw: DrawOptions) -> None:
-        self._draw, self._painter = draw, None
+        self._draw, self._frame_renderer = draw, None
 
     @property
     def last(self) -> tuple[VideoFrame, ExplainedFrame] | None:
-        """The picture that was shown last, and what was drawn on it; None before the first."""
+        """The last shown frame, drawn, and its explanation; None before the first."""
         return self._last
 
     @property
     def map_latency_seconds(self) -> float | None:
-        """Seconds since the picture came whose map is shown; None where there is none."""
+        """Seconds since the frame arrived whose map is shown; None without a map."""
         current = self._current
         return None if current is None else time.monotonic() - current.frame.arrival_time
 
     def put(self, pending: PendingFrame) -> None:
-        """The camera's newest frame. Never waits."""
+        """Queue the camera's newest frame. Never waits."""
         with self._condition:
             self._queue.append(pending)
             if len(self._queue) > _MAX_QUEUED:
@@ -132,7 +132,7 @@ class CameraRenderer:
             self._condition.notify()
 
     def on_resolved(self, pending: PendingFrame) -> None:
-        """See `Awaiting`."""
+        """See `ResultListener`."""
         with self._condition:
             if pending.explained is not None:
                 self._stats.count_explained()
@@ -143,21 +143,21 @@ class CameraRenderer:
             self._condition.notify()
 
     def drain(self) -> None:
-        """Waits until all that was put is shown or left out."""
+        """Wait until every queued frame is shown or dropped."""
         with self._condition:
             self._condition.wait_for(lambda: self._stopped or not (self._queue or self._showing))
 
     def stop(self) -> None:
-        """Ends `run` soon."""
+        """Make `run` end soon."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()
 
     def run(self) -> None:
-        """Shows picture after picture until it is stopped.
+        """Show frame after frame until `stop`.
 
         Raises:
-            Cancelled: it was stopped.
+            Cancelled: after `stop`.
         """
         while True:
             pending = self._next()
@@ -169,7 +169,7 @@ class CameraRenderer:
                 self._show(pending)
 
     def _next(self) -> PendingFrame | None:
-        """The next picture, when its turn has come; None when there was none for a while."""
+        """Wait for the next frame that is due; return None after `_IDLE_SECONDS` without one."""
         idle = time.monotonic() + _IDLE_SECONDS
         with self._condition:
             self._showing = False
@@ -191,13 +191,13 @@ class CameraRenderer:
 
     def _show(self, pending: PendingFrame) -> None:
         if pending.info is not self._source:
-            # Maps of other pictures say nothing about these.
-            self._source, self._painter, self._current, self._map = pending.info, None, None, None
+            # Maps of another resolution do not fit these frames.
+            self._source, self._frame_renderer, self._current, self._map = pending.info, None, None, None
         self._update_map(pending)
         item = self._explained_frame(pending)
-        painter = self._painter or self._make_painter(pending.info)
-        self._painter = painter
-        video_frame = painter.draw(item)
+        frame_renderer = self._frame_renderer or self._make_frame_renderer(pending.info)
+        self._frame_renderer = frame_renderer
+        video_frame = frame_renderer.draw(item)
         jpeg = self._encode_jpeg(video_frame) if self.jpegs.num_subscribers else None
         if time.monotonic() - pending.frame.arrival_time > self._max_latency_seconds:
             self._stats.count_dropped()
@@ -211,22 +211,22 @@ class CameraRenderer:
         self._stats.count_shown(time.monotonic() - pending.frame.arrival_time)
 
     def _update_map(self, pending: PendingFrame) -> None:
-        """Makes the newest map that is not of a later picture the current one."""
+        """Make the newest map that is not of a later frame the current one."""
         with self._condition:
-            reached = [seen for seen in self._results if seen.frame.index <= pending.frame.index]
-            self._results = [seen for seen in self._results if seen.frame.index > pending.frame.index]
-        for seen in sorted(reached, key=lambda seen: seen.frame.index):
-            if seen.info is not pending.info or seen.explained is None or seen.binding is None:
+            reached = [result for result in self._results if result.frame.index <= pending.frame.index]
+            self._results = [result for result in self._results if result.frame.index > pending.frame.index]
+        for result in sorted(reached, key=lambda result: result.frame.index):
+            if result.info is not pending.info or result.explained is None or result.binding is None:
                 continue
-            if seen.binding.batch_sizes.explainer is not (self._binding and self._binding.batch_sizes.explainer):
+            if result.binding.batch_sizes.explainer is not (self._binding and self._binding.batch_sizes.explainer):
                 self._normalizer = Normalizer(
-                    self._scaling, seen.binding.map_kind, half_life_seconds=_HALF_LIFE_SECONDS
+                    self._scaling, result.binding.map_kind, half_life_seconds=_HALF_LIFE_SECONDS
                 )
-            if seen.binding is not self._binding:
-                self._binding, self._painter = seen.binding, None
-            elapsed_seconds = seen.frame.arrival_time - self._current.frame.arrival_time if self._current else 0.0
-            self._map = self._normalizer(seen.explained, max(0.0, elapsed_seconds))
-            self._current = seen
+            if result.binding is not self._binding:
+                self._binding, self._frame_renderer = result.binding, None
+            elapsed_seconds = result.frame.arrival_time - self._current.frame.arrival_time if self._current else 0.0
+            self._map = self._normalizer(result.explained, max(0.0, elapsed_seconds))
+            self._current = result
 
     def _explained_frame(self, pending: PendingFrame) -> ExplainedFrame:
         current, current_map = self._current, self._map
@@ -242,13 +242,13 @@ class CameraRenderer:
         )
 
     def _latency_label(self) -> list[str]:
-        """How old pictures are when they are shown, in words; new once a second, so that it can be read."""
+        """Return the median latency as text, renewed once a second so that it stays readable."""
         now = time.monotonic()
         if now - self._latency_text_time >= 1:
             self._latency_text, self._latency_text_time = f"{self._stats.recent_latency.p50:.0f} ms", now
         return [self._latency_text]
 
-    def _make_painter(self, info: SourceInfo) -> FrameRenderer:
+    def _make_frame_renderer(self, info: SourceInfo) -> FrameRenderer:
         size = info.width, info.height
         binding = self._binding
         if binding is None or self._current is None:
@@ -265,14 +265,14 @@ class CameraRenderer:
         )
 
     def _redraw(self) -> None:
-        """Lets watchers who came since the last picture see it, and all see it as it is to look by now."""
+        """Show the last frame to new viewers, and to all of them after a change of drawing options."""
         if self._last is None or self._source is None:
             return
         video_frame, item = self._last
-        changed = self._painter is None
+        changed = self._frame_renderer is None
         if changed:
-            self._painter = self._make_painter(self._source)
-            video_frame = self._painter.draw(item)
+            self._frame_renderer = self._make_frame_renderer(self._source)
+            video_frame = self._frame_renderer.draw(item)
             self._last = video_frame, item
         if self.jpegs.has_new_subscriber or (changed and self.jpegs.num_subscribers):
             self.jpegs.put(self._encode_jpeg(video_frame))

@@ -1,4 +1,4 @@
-"""What is counted of a camera, in constant memory however long it runs."""
+"""Count a camera's frames and latencies in constant memory."""
 
 from __future__ import annotations
 
@@ -9,55 +9,72 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .status import Latency
+from .status import Latency, LatencyHistogram
 
 _BINS = 60_001
-"""Milliseconds that are told apart; whatever is older counts as the last."""
+"""One bin a millisecond; the last one takes all longer latencies."""
+
+_BUCKET_MILLISECONDS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 1000, 2500, 5000, 10_000)
+"""Upper bounds of the buckets of `LatencyHistogram`."""
 
 _LATENCY_WINDOW_SECONDS = 10.0
-"""Seconds over which ages are told while it runs."""
+"""Window of `FrameStats.recent_latency`."""
 
 _FPS_WINDOW_SECONDS = 3.0
-"""Seconds over which frames a second are told."""
+"""Window of `FrameStats.fps` and `FrameStats.explained_fps`."""
 
 
 class Histogram:
-    """Ages by the millisecond, rounded up."""
+    """Latencies counted by the millisecond, rounded up.
+
+    Attributes:
+        counts: int64 ``(bins,)``, frames in each bin.
+        sum_seconds: sum of all latencies.
+    """
 
     def __init__(self) -> None:
         self.counts = np.zeros(_BINS, np.int64)
+        self.sum_seconds = 0.0
 
     def record(self, seconds: float) -> None:
-        """Counts one age."""
+        """Count one latency."""
         self.counts[min(_BINS - 1, max(0, -int(-seconds * 1000 // 1)))] += 1
+        self.sum_seconds += max(0.0, seconds)
 
     @property
     def latency(self) -> Latency:
-        """Median, 99th percentile and largest: the smallest age that so many are not above."""
+        """Median, 99th percentile and maximum, each the smallest latency that so many do not exceed."""
         total = self.counts.cumsum()
         if not total[-1]:
             return Latency()
         p50, p99, largest = (int(np.searchsorted(total, np.ceil(share * total[-1]))) for share in (0.5, 0.99, 1.0))
         return Latency(float(p50), float(p99), float(largest))
 
+    def to_buckets(self) -> LatencyHistogram:
+        """Return the cumulative counts at the bucket bounds."""
+        total = self.counts.cumsum()
+        buckets = tuple((bound / 1000, int(total[bound])) for bound in _BUCKET_MILLISECONDS)
+        return LatencyHistogram(buckets, int(total[-1]), self.sum_seconds)
+
     @classmethod
     def merge(cls, parts: Iterable[Histogram]) -> Histogram:
-        """All of several."""
+        """Return the sum of several histograms."""
         merged = cls()
         for part in parts:
             merged.counts += part.counts
+            merged.sum_seconds += part.sum_seconds
         return merged
 
 
 class FrameStats:
-    """Counts the frames of one camera. Callable from any thread.
+    """The frame counts of one camera. Callable from any thread.
 
     Attributes:
         frames_in: frames that the camera delivered.
         frames_shown: frames that went to the outputs.
-        frames_explained: frames that the model looked at.
-        frames_dropped: frames that were too old when their turn came.
-        frames_paused: frames that came while nothing new was to be shown.
+        frames_explained: frames that the model explained.
+        frames_dropped: frames that were too old to be shown.
+        frames_paused: frames that arrived while the camera was paused.
         latencies: of all shown frames.
     """
 
@@ -69,22 +86,22 @@ class FrameStats:
         self._recent_explained: deque[float] = deque()
 
     def count_received(self) -> None:
-        """A frame came."""
+        """Count a frame from the camera."""
         with self._lock:
             self.frames_in += 1
 
     def count_dropped(self) -> None:
-        """A frame was left out."""
+        """Count a dropped frame."""
         with self._lock:
             self.frames_dropped += 1
 
     def count_paused(self) -> None:
-        """A frame came that is not to be shown."""
+        """Count a frame that arrived during a pause."""
         with self._lock:
             self.frames_paused += 1
 
     def count_explained(self) -> None:
-        """The model has looked at a frame."""
+        """Count an explained frame."""
         now = time.monotonic()
         with self._lock:
             self.frames_explained += 1
@@ -93,7 +110,7 @@ class FrameStats:
                 self._recent_explained.popleft()
 
     def count_shown(self, latency_seconds: float) -> None:
-        """A frame was shown, so many seconds after it came."""
+        """Count a shown frame, ``latency_seconds`` after its arrival."""
         now = time.monotonic()
         with self._lock:
             self.frames_shown += 1
@@ -101,6 +118,12 @@ class FrameStats:
             self._recent_shown.append((now, latency_seconds))
             while self._recent_shown[0][0] < now - _LATENCY_WINDOW_SECONDS:
                 self._recent_shown.popleft()
+
+    @property
+    def latency_histogram(self) -> LatencyHistogram:
+        """Latency of all shown frames, as cumulative counts."""
+        with self._lock:
+            return self.latencies.to_buckets()
 
     @property
     def fps(self) -> float:
@@ -118,10 +141,10 @@ class FrameStats:
 
     @property
     def recent_latency(self) -> Latency:
-        """Ages of what was shown in the last seconds."""
+        """Latency of the frames shown in the last seconds."""
         since = time.monotonic() - _LATENCY_WINDOW_SECONDS
         with self._lock:
-            latencies_ms = [age * 1000 for time, age in self._recent_shown if time >= since]
+            latencies_ms = [latency * 1000 for shown_at, latency in self._recent_shown if shown_at >= since]
         if not latencies_ms:
             return Latency()
         p50, p99 = np.percentile(latencies_ms, (50, 99))
@@ -129,12 +152,12 @@ class FrameStats:
 
 
 def _events_per_second(times: list[float]) -> float:
-    """Events a second of the last seconds; of fewer where the first is younger."""
+    """Return events a second over the window, or since the first event if that is later."""
     now = time.monotonic()
     recent = [time for time in times if time > now - _FPS_WINDOW_SECONDS]
     if len(recent) < 2:
         return 0.0
-    # The first of a run only tells when it began.
+    # The first event of a run marks the start and is not counted.
     start = recent[0] if len(recent) == len(times) else now - _FPS_WINDOW_SECONDS
     events = len(recent) - (start == recent[0])
     return round(events / max(now - start, 1e-3), 1)

@@ -1,4 +1,4 @@
-"""What can be seen of a live run and changed in it: plain values, the same for page, API and ``--json``."""
+"""What a live run shows and lets others change: plain values, the same for page, API and ``--json``."""
 
 from __future__ import annotations
 
@@ -20,11 +20,26 @@ CameraState: TypeAlias = Literal["opening", "live", "lost", "ended", "paused"]
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from a frame's arrival until it was shown: median, 99th percentile and largest. 0 before any."""
+    """Milliseconds from a frame's arrival until it was shown: median, 99th percentile, maximum. 0 before the first."""
 
     p50: float = 0.0
     p99: float = 0.0
     max: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyHistogram:
+    """Latencies of all frames shown since the start, as cumulative counts.
+
+    Attributes:
+        buckets: upper bound in seconds, and how many frames took at most that long; bounds ascend.
+        count: all frames, those above the last bound included.
+        sum_seconds: sum of all latencies.
+    """
+
+    buckets: tuple[tuple[float, int], ...] = ()
+    count: int = 0
+    sum_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +52,7 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class TargetScore:
-    """What is explained, with its score in logits; the probability, 0–1, is None for a target that is no class."""
+    """A target and its score in logits; its probability, 0–1, is None if the target is not a class."""
 
     label: str
     score: float
@@ -46,21 +61,21 @@ class TargetScore:
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """One camera.
+    """The state of one camera.
 
     Attributes:
-        name: its name.
+        name: name of the camera.
         source: URL without credentials, or path.
-        state: ``opening``, ``live``, ``lost`` (it is tried again), ``ended``, or ``paused``.
-        last_error: what was wrong last, in one line; empty while all is well.
-        width, height: of its pictures; 0 before the first.
-        fps, explained_fps: frames shown and explained in the last seconds, a second.
-        latency: of what was shown in the last seconds.
-        map_latency_ms: how old the map on the picture is; None where there is none.
-        frames_in, frames_shown, frames_explained, frames_dropped, reconnects: since the start.
+        state: ``opening``, ``live``, ``lost`` (reconnecting), ``ended``, or ``paused``.
+        last_error: the last error in one line; empty after recovery.
+        width, height: frame size in pixels; 0 before the first frame.
+        fps, explained_fps: frames shown and explained a second, over the last seconds.
+        latency: of the frames shown in the last seconds.
+        map_latency_ms: milliseconds since the frame arrived whose map is shown; None without a map.
+        frames_in, frames_shown, frames_explained, frames_dropped, reconnects: counts since the start.
         top: the most probable classes of the last explained frame, best first.
-        targets: what is explained of it.
-        viewers: how many look at its pictures.
+        targets: the explained targets of that frame.
+        viewers: open MJPEG and WebRTC streams.
     """
 
     name: str
@@ -85,14 +100,14 @@ class CameraStatus:
 
 @dataclass(frozen=True, slots=True)
 class OutputStatus:
-    """One output that pictures are pushed to.
+    """The state of one output that frames are pushed to.
 
     Attributes:
-        camera: whose pictures.
-        url: where to, without credentials.
-        state: ``starting``, ``running``, ``waiting`` (it failed, and is tried again) or ``ended``.
-        last_error: what was wrong last, in one line.
-        frames, dropped, restarts: since the start.
+        camera: name of the camera.
+        url: destination, without credentials.
+        state: ``starting``, ``running``, ``waiting`` (before a restart), or ``ended``.
+        last_error: the last error in one line.
+        frames, dropped, restarts: counts since the start.
     """
 
     camera: str
@@ -106,15 +121,15 @@ class OutputStatus:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What can be changed while it runs.
+    """The settings that can change during a run.
 
     Attributes:
         method: name of the explanation method.
-        layer: ``auto`` or a layer's name, as asked for.
-        target: what is explained, as asked for.
-        alpha: opacity where the evidence is full, 0–1.
-        colormap: colours of the evidence.
-        caption: class, probability, method and layer in a corner.
+        layer: ``auto`` or a layer's name, as requested.
+        target: the targets, as requested.
+        alpha: opacity of the overlay at full attribution, 0–1.
+        colormap: color map of the heatmap.
+        caption: True to draw class, probability, method and layer in a corner.
     """
 
     method: str
@@ -127,16 +142,16 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of a run at one moment.
+    """The state of a run at one moment.
 
     Attributes:
-        cameras, outputs: in the order in which they were given.
-        settings: as they are now.
-        model, layer, precision, device: what computes; empty until the model is ready.
-        ready: True when the model is compiled.
-        activity: what is being changed at the moment; empty otherwise.
-        webrtc: True where pictures can be had by WebRTC, too.
-        seconds: since the start.
+        cameras, outputs: in the order of the command line.
+        settings: current values.
+        model, layer, precision, device: what runs the model; empty until it is ready.
+        ready: True once the model is compiled.
+        activity: the change in progress; empty otherwise.
+        webrtc: True if WebRTC is available.
+        seconds: seconds since the start.
     """
 
     cameras: tuple[CameraStatus, ...]
@@ -154,12 +169,12 @@ class Status:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """One shown picture.
+    """One shown frame with its maps.
 
     Attributes:
-        camera: whose.
-        png: the annotated picture.
-        maps: the raw evidence, float32 ``(targets, h, w)``; None where the picture has none.
+        camera: name of the camera.
+        png: the annotated frame.
+        maps: raw attributions, float32 ``(targets, h, w)``; None if the frame has none.
         status: of the camera at that moment.
     """
 
@@ -170,34 +185,39 @@ class Snapshot:
 
 
 class CameraHandle(Protocol):
-    """One camera, for whoever watches it."""
+    """One camera, as its viewers use it. Callable from any thread."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the camera."""
         ...
 
     @property
     def jpegs(self) -> LatestValue[bytes]:
-        """Its annotated pictures, each encoded once, and only while there are watchers."""
+        """Annotated frames as JPEG, each encoded once, and only while there are viewers."""
         ...
 
     @property
     def frames(self) -> LatestValue[tuple[VideoFrame, int] | None]:
-        """The same before they are encoded, not to be changed, with their pts in 1/90000 s; None before the first."""
+        """The same frames, read-only, before encoding, with pts in 1/90000 s; None before the first."""
+        ...
+
+    @property
+    def latency_histogram(self) -> LatencyHistogram:
+        """Latencies of all frames shown since the start."""
         ...
 
     def pause(self, paused: bool) -> None:
-        """Freezes what is shown; the camera goes on being read."""
+        """Freeze the shown frame, or continue; the camera is read either way."""
         ...
 
     def snapshot(self) -> Snapshot | None:
-        """What is shown now; None before the first picture. Takes milliseconds: it encodes."""
+        """Return the shown frame, or None before the first; takes milliseconds, because it encodes."""
         ...
 
 
 class Controller(Protocol):
-    """A live run, for whoever watches and changes it. Callable from any thread."""
+    """A live run, for those who show and change it. Callable from any thread."""
 
     @property
     def handles(self) -> Mapping[str, CameraHandle]:
@@ -205,27 +225,27 @@ class Controller(Protocol):
         ...
 
     def status(self) -> Status:
-        """How things stand."""
+        """Return the current state."""
         ...
 
     def change(self, **settings: object) -> Settings:
-        """Changes some of `Settings` by name; returns when the change can be seen.
+        """Change some of `Settings` by name, and return once the change is visible.
 
-        A new method, layer or target takes as long as it takes to compile; the old one goes on meanwhile.
+        A new method, layer or target takes as long as it takes to compile; the old one runs meanwhile.
 
         Raises:
-            StreamcamError: it cannot be done; nothing has changed.
+            StreamcamError: the change is not possible; the settings stay as they were.
         """
         ...
 
     def methods(self) -> tuple[str, ...]:
-        """Names of the methods there are."""
+        """Return the names of the methods."""
         ...
 
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers that can be explained, from the input on. Takes seconds the first time."""
+        """Return the layers that can be explained, from the input on; takes seconds the first time."""
         ...
 
     def labels(self) -> tuple[str, ...]:
-        """Names of the model's classes; empty until it is loaded."""
+        """Return the names of the model's classes; empty until it is loaded."""
         ...

@@ -1,23 +1,25 @@
-"""Whether a camera's frames wait for their own maps."""
+"""Decide whether a camera's frames wait for their own maps."""
 
 from __future__ import annotations
 
 _WEIGHT = 1 / 12
-"""Of the newest frame in the running means: half a second at 25 frames a second."""
+"""Weight of the newest frame in the running means: half a second at 25 frames a second."""
 
 _LOW_DROP_RATIO, _HIGH_DROP_RATIO = 0.04, 0.15
-"""Share of frames passed by below which a model keeps up, and above which it does not."""
+"""Share of unexplained frames below which a model keeps up, and above which it does not."""
 
 _RECOVERY_RATIO = 0.7
-"""Part of the patience below which a model counts as prompt again."""
+"""The mean latency must fall below this part of the wait before frames wait again."""
 
 
 class SyncPolicy:
-    """Waiting is worth it where the model looks at nearly every frame, and soon. Where it does not, a frame that waits
-    would hold up those behind it and make the picture stutter, so each is shown at once, with the newest map there is.
+    """Let frames wait while the model explains nearly every frame in time.
+
+    With a slower model, a waiting frame would delay the frames behind it and make the video stutter. Then each frame
+    is shown at once with the newest map.
 
     Args:
-        max_wait_seconds: seconds that a frame may wait.
+        max_wait_seconds: the longest wait of a frame.
     """
 
     def __init__(self, max_wait_seconds: float) -> None:
@@ -28,18 +30,18 @@ class SyncPolicy:
 
     @property
     def wait_seconds(self) -> float:
-        """Seconds that a frame may wait for its own map at the moment."""
+        """The longest wait at the moment."""
         return self._max_wait_seconds if self._keeps_up else 0.0
 
     def record_explained(self, latency_seconds: float) -> None:
-        """The model has looked at a frame; ``latency_seconds`` seconds after its arrival that is known."""
+        """Record an explained frame, ``latency_seconds`` after its arrival."""
         self._mean_latency_seconds += (
             min(latency_seconds, 10 * self._max_wait_seconds) - self._mean_latency_seconds
         ) * _WEIGHT
         self._update(0.0)
 
     def record_dropped(self) -> None:
-        """The model will not look at a frame: a newer one was there."""
+        """Record a frame that the model skipped for a newer one."""
         self._update(1.0)
 
     def _update(self, dropped: float) -> None:

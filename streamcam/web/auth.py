@@ -1,9 +1,8 @@
-"""Who may see the page, and who may change something.
+"""Check every request: token, host name and origin.
 
-With a token: whoever brings it, in ``Authorization: Bearer``, or in the cookie that ``/?token=…`` leaves behind.
-Without one the page is on an address of this machine only, and what could reach it is another page in a browser here:
-under a name of its own that it lets point to this machine, or by sending a form. So foreign names and origins are
-refused.
+With a token, a request must carry it in ``Authorization: Bearer`` or in the cookie that ``/?token=…`` sets.
+Without one, the page listens on a loopback address only. Another web page in a browser on this machine could still
+reach it, by DNS rebinding or by sending a form, so foreign hosts and foreign origins are refused.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _SECURITY_HEADERS = {
 
 
 class AuthMiddleware:
-    """Stands before an application, and lets through who may."""
+    """Passes authorized requests to an application, and sets security headers."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -39,7 +38,7 @@ class AuthMiddleware:
         self._cookie = hmac.digest(self._token, b"streamcam page", hashlib.sha256).hex()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers by itself, or hands on."""
+        """Refuse a request, or pass it on."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -52,7 +51,7 @@ class AuthMiddleware:
         await (response or self._app)(scope, receive, send_with_headers)
 
     def _reject(self, scope: Scope) -> Response | None:
-        """What is to be said instead of going on; None for nothing."""
+        """Return the refusal of a request, or None if it may pass."""
         headers = Headers(scope=scope)
         if self._token:
             if scope["path"] == "/" and (tokens := parse_qs(scope["query_string"].decode("latin-1")).get("token")):
@@ -60,28 +59,28 @@ class AuthMiddleware:
             if self._has_bearer_token(headers):
                 return None
             if not self._has_cookie(scope, headers):
-                return _refuse(401, "the page needs its token: open /?token=TOKEN, or send Authorization: Bearer TOKEN")
+                return _refuse(401, "missing token; open /?token=TOKEN, or send Authorization: Bearer TOKEN")
         elif not _is_loopback(headers.get("host", "")):
-            return _refuse(403, "this page is served to localhost only; open it under 127.0.0.1, or give it a --token")
+            return _refuse(403, "invalid Host header; expected localhost or 127.0.0.1; other hosts need a --token")
         origin = headers.get("origin")
         if (
             scope["method"] not in _SAFE_METHODS
             and origin is not None
             and not _is_same_origin(origin, headers.get("host", ""))
         ):
-            return _refuse(403, "another page may change nothing here; a proxy between has to pass the Host header on")
+            return _refuse(403, "invalid Origin header; expected this page's own; a proxy must pass on the Host header")
         return None
 
     def _redirect_with_cookie(self, scope: Scope, token: str) -> Response:
         if not hmac.compare_digest(token.encode(errors="replace"), self._token):
-            return _refuse(401, "the token in the address is not this page's")
+            return _refuse(401, "invalid token")
         response = RedirectResponse("/", status_code=303)
         response.set_cookie(_cookie_name(scope), self._cookie, httponly=True, samesite="strict")
         return response
 
     def _has_bearer_token(self, headers: Headers) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        # Headers are read as Latin-1, byte for byte.
+        # Starlette decodes headers as Latin-1, byte for byte.
         return scheme.casefold() == "bearer" and hmac.compare_digest(token.strip().encode("latin-1"), self._token)
 
     def _has_cookie(self, scope: Scope, headers: Headers) -> bool:
@@ -93,7 +92,7 @@ class AuthMiddleware:
 
 
 def _cookie_name(scope: Scope) -> str:
-    """Browsers send a host's cookies to all of its ports."""
+    """Return a name with the port, because browsers share a host's cookies among its ports."""
     server = scope.get("server")
     return f"streamcam-{server[1] if server else 0}"
 

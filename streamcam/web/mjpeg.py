@@ -1,4 +1,4 @@
-"""Pictures to whoever watches: each takes the newest there is when the one before has left."""
+"""Motion JPEG: each viewer gets the latest frame once the one before is sent."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ..live.status import CameraHandle
 
 _BOUNDARY = b"--frame\r\n"
 _FIRST_TIMEOUT_SECONDS = 1.0
-"""Seconds to wait for a new picture before the one that stands is taken: of a camera that is paused, lost or ended."""
+"""Wait so long for a new frame before sending the last one, of a camera that is paused, lost or ended."""
 _REPEAT_SECONDS = 0.06
-"""Seconds after which a picture is sent again where no newer one has come; longer than a frame at 25 a second."""
+"""Send a frame again after so long without a new one; longer than a frame at 25 a second."""
 _STALL_TIMEOUT_SECONDS = 30.0
-"""Seconds a watcher may leave a picture unfetched."""
+"""A viewer may leave a frame unread for so long."""
 
 
 class MjpegResponse(Response):
-    """Motion JPEG: ``multipart/x-mixed-replace``, until the watcher leaves, stalls, or ``stopping`` is set.
+    """Motion JPEG as ``multipart/x-mixed-replace``, until the viewer leaves, stalls, or ``stopping`` is set.
 
-    Most clients show a part when the boundary behind it has come, so it is sent with the picture and not before the
-    next. Chromium shows it when the next part's headers have come: where none follows soon the same is sent again.
+    Most clients show a part once they have the boundary after it, so the boundary is sent with the frame. Chromium
+    waits for the headers of the next part, so a frame is sent again if none follows soon.
     """
 
     def __init__(self, camera: CameraHandle, stopping: asyncio.Event) -> None:
@@ -38,7 +38,7 @@ class MjpegResponse(Response):
         self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends pictures to one watcher."""
+        """Send frames to one viewer."""
         sending = asyncio.ensure_future(self._send(send))
         others = asyncio.ensure_future(_wait_for_disconnect(receive)), asyncio.ensure_future(self._stopping.wait())
         try:
@@ -59,15 +59,15 @@ class MjpegResponse(Response):
                 head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
                 async with asyncio.timeout(_STALL_TIMEOUT_SECONDS):
                     await send(_body(head + jpeg + b"\r\n" + _BOUNDARY))
-                    # The server waits before it sends, not after: so the next picture is chosen when there is room.
+                    # uvicorn waits before it writes, not after: wait here, so that the next frame is the latest.
                     await send(_body(b""))
 
 
 async def latest_jpegs(camera: CameraHandle) -> AsyncGenerator[bytes, None]:
-    """The newest picture, each time one is asked for: waits until there is a newer one than before.
+    """Yield the latest frame each time, waiting until there is a newer one.
 
-    What was made for watchers that are gone may be old and is not taken. Where no new one comes within a second, the
-    first is the one that stands. Each comes once more where no newer one follows soon.
+    A JPEG encoded for earlier viewers may be old, so it is not used. If no new frame comes within a second, the first
+    is the shown frame. Each frame is yielded once more if no newer one follows soon.
     """
     loop = asyncio.get_running_loop()
     updated = asyncio.Event()
@@ -85,7 +85,7 @@ async def latest_jpegs(camera: CameraHandle) -> AsyncGenerator[bytes, None]:
             if await wait_for_event(updated, _REPEAT_SECONDS if repeat else None):
                 updated.clear()
                 number, jpeg = camera.jpegs.latest
-                # A bell may ring late, for a picture that was taken meanwhile.
+                # An update may arrive late, for a frame already sent.
                 if number > shown:
                     shown, repeat = number, jpeg
                     yield jpeg
@@ -95,7 +95,7 @@ async def latest_jpegs(camera: CameraHandle) -> AsyncGenerator[bytes, None]:
 
 
 async def next_jpeg(camera: CameraHandle, timeout_seconds: float) -> bytes | None:
-    """The next picture, or the one that stands; None where there is none after so many seconds."""
+    """Return the next frame, or the shown one; None if there is none after ``timeout_seconds``."""
     async with contextlib.aclosing(latest_jpegs(camera)) as jpegs:
         try:
             return await asyncio.wait_for(anext(jpegs), timeout_seconds)
@@ -104,7 +104,7 @@ async def next_jpeg(camera: CameraHandle, timeout_seconds: float) -> bytes | Non
 
 
 async def wait_for_event(event: asyncio.Event, timeout_seconds: float | None) -> bool:
-    """Whether it rang within so many seconds."""
+    """Return whether the event was set within ``timeout_seconds``."""
     try:
         await asyncio.wait_for(event.wait(), timeout_seconds)
     except TimeoutError:
@@ -113,7 +113,7 @@ async def wait_for_event(event: asyncio.Event, timeout_seconds: float | None) ->
 
 
 def _current_jpeg(camera: CameraHandle) -> bytes:
-    """What a camera shows, as JPEG; empty before the first picture."""
+    """Return the shown frame as JPEG; empty before the first."""
     snapshot = camera.snapshot()
     if snapshot is None:
         return b""

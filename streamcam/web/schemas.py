@@ -1,4 +1,4 @@
-"""What the API is asked with and answers, beside the values of `streamcam.live.status`."""
+"""Request and response bodies of the API, besides those of `streamcam.live.status`."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from ..options import Colormap
 
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _ERROR_DESCRIPTIONS = {
-    400: "What was sent is no JSON.",
+    400: "The body is not JSON.",
     401: "The token is missing or wrong.",
-    403: "Asked from a page, or under a name, that is not this one's.",
-    404: "There is no such thing.",
-    409: "The run cannot do that.",
-    422: "What was asked does not fit this description.",
-    503: "There is nothing to answer with yet.",
+    403: "The Host or Origin header is not this page's.",
+    404: "Not found.",
+    409: "The run cannot do this.",
+    422: "The request does not fit this schema.",
+    503: "There is no frame yet.",
 }
 
 
 class ErrorDetail(BaseModel):
-    """Why not, in one line."""
+    """The error in one line."""
 
     detail: str
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What may be answered instead, for the API's description."""
+    """Return the error responses of a route, for the API's schema."""
     return {status: {"model": ErrorDetail, "description": _ERROR_DESCRIPTIONS[status]} for status in statuses}
 
 
 class Health(BaseModel):
-    """That it answers."""
+    """The server responds."""
 
     alive: bool
 
 
 class Readiness(BaseModel):
-    """Whether pictures are shown, and what keeps them from it, a line each."""
+    """Whether every camera shows explained frames, and if not, why: one line a reason."""
 
     ready: bool
     reasons: tuple[str, ...]
@@ -50,7 +50,7 @@ class _RequestModel(BaseModel):
 
 
 class Change(_RequestModel):
-    """Settings to change; what is absent or null stays as it is."""
+    """Settings to change; absent or null ones stay as they are."""
 
     method: _Name | None = None
     layer: _Name | None = None
@@ -61,32 +61,32 @@ class Change(_RequestModel):
 
 
 class Pause(_RequestModel):
-    """Whether what a camera shows is to be frozen."""
+    """Freeze the shown frame, or continue."""
 
     paused: bool
 
 
 class Offer(_RequestModel):
-    """What a browser offers: one video to receive, in VP8 or H.264, with all of its ICE credentials (no trickle)."""
+    """A browser's offer to receive one video in VP8 or H.264, with all ICE credentials (no trickle)."""
 
     sdp: Annotated[str, Field(min_length=1, max_length=100_000)]
     type: Literal["offer"]
 
 
 class Answer(BaseModel):
-    """What it is answered: where the video comes from."""
+    """The answer to an `Offer`, as SDP."""
 
     sdp: str
     type: Literal["answer"]
 
 
 class SnapshotCreated(BaseModel):
-    """A snapshot.
+    """A new snapshot.
 
     Attributes:
-        id: its name; the last 16 are kept.
-        image: path of the annotated picture, PNG.
-        map: path of the raw evidence, NumPy, float32 ``(targets, h, w)``; null where the picture has none.
+        id: name of the snapshot; the last 16 are kept.
+        image: path of the annotated frame, PNG.
+        map: path of the raw attributions, NumPy, float32 ``(targets, h, w)``; null if the frame has none.
         status: of the camera at that moment.
     """
 

@@ -1,4 +1,4 @@
-"""The page's address, and the thread that answers there."""
+"""Bind the page's address and run the server in a thread."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import uvicorn
 
@@ -15,28 +16,42 @@ from ..concurrency.group import StageGroup
 from ..errors import SinkError
 from ..live.status import Controller
 from ..options import ServerOptions
-from . import Page
 from .app import make_app
 from .webrtc import WebRtcManager
 
 _SHUTDOWN_SECONDS = 1
-"""Seconds for answers under way when the page ends."""
+"""Time for open requests at shutdown."""
 _SEND_BUFFER_BYTES = 128 * 1024
-"""Bytes the system may hold back for one watcher: what a slow one has not fetched is old when it comes."""
+"""Socket buffer of one viewer: frames that wait in it for a slow viewer grow old."""
 _BACKLOG = 128
 _HINTS = {
-    errno.EADDRINUSE: "choose another port for --http, or 0 for a free one",
-    errno.EADDRNOTAVAIL: "--http takes an address of this machine, such as 127.0.0.1:8080, or 0.0.0.0 for all of them",
-    errno.EACCES: "ports below 1024 belong to the system, choose a larger one for --http",
+    errno.EADDRINUSE: "use another --http port, or 0 for a free one",
+    errno.EADDRNOTAVAIL: "use an address of this machine, such as 127.0.0.1:8080, or 0.0.0.0 for all of them",
+    errno.EACCES: "ports below 1024 belong to the system; use a higher --http port",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that is being served.
+
+    Attributes:
+        url: address of the page, without the token.
+    """
+
+    url: str
 
 
 @contextlib.contextmanager
 def serve_page(controller: Controller, options: ServerOptions) -> Iterator[Page]:
-    """Serves the page of a run while the block runs.
+    """Serve the page of a run while the block runs.
+
+    Args:
+        controller: the run to show and change.
+        options: address and token.
 
     Raises:
-        SinkError: the address cannot be had, or others can reach it and there is no token.
+        SinkError: the address cannot be bound, or it is public and there is no token.
     """
     stopping, webrtc_manager = asyncio.Event(), WebRtcManager()
     with _listen(options) as listener, StageGroup(shutdown_timeout_seconds=3.0) as group:
@@ -56,24 +71,24 @@ def serve_page(controller: Controller, options: ServerOptions) -> Iterator[Page]
             stopping,
             webrtc_manager,
         )
-        # The socket listens already: whoever comes before the thread is ready waits in its queue.
+        # The socket listens already: early requests wait in its backlog.
         group.spawn(lambda: server.run([listener]), stop=server.stop, name="page")
         yield Page(_url(listener))
 
 
 class _Server(uvicorn.Server):
-    """Sends watchers away before it waits for answers to end: theirs would never."""
+    """Ends all streams before it waits for open requests, because streams never end by themselves."""
 
     def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, webrtc_manager: WebRtcManager) -> None:
         super().__init__(config)
         self._stopping, self._webrtc_manager = stopping, webrtc_manager
 
     def stop(self) -> None:
-        """Makes `run` return soon; callable from any thread."""
+        """Make `run` return soon; callable from any thread."""
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends all streams, waits a moment for the other answers, and hangs up on who is left."""
+        """End all streams, wait a moment for other requests, and close the remaining connections."""
         self._stopping.set()
         await self._webrtc_manager.close()
         await super().shutdown(sockets)
@@ -84,16 +99,15 @@ class _Server(uvicorn.Server):
 def _listen(options: ServerOptions) -> socket.socket:
     requested = f"{options.host}:{options.port}" if ":" not in options.host else f"[{options.host}]:{options.port}"
     if not 0 <= options.port <= 65535:
-        raise SinkError(f"--http with port {options.port} is not possible", expected="0 to 65535")
+        raise SinkError(f"invalid --http port {options.port}", expected="0 to 65535")
     try:
         addresses = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise SinkError(f"the page's host {options.host!r} has no address", hint=_HINTS[errno.EADDRNOTAVAIL]) from error
+        raise SinkError(f"unknown --http host {options.host!r}", hint=_HINTS[errno.EADDRNOTAVAIL]) from error
     family, _, _, _, address = addresses[0]
     if not (options.token or ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback):
         raise SinkError(
-            f"the page at {requested} could be seen and changed by anybody in the network",
-            hint="give it a --token, or serve it on 127.0.0.1",
+            f"--http {requested} is open to the network", expected="a --token", hint="or use --http 127.0.0.1:PORT"
         )
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -105,7 +119,7 @@ def _listen(options: ServerOptions) -> socket.socket:
         listener.close()
         reason = error.strerror or str(error)
         raise SinkError(
-            f"the page cannot be served at {requested}: {reason}", hint=_HINTS.get(error.errno or 0, "")
+            f"cannot serve the page at {requested}: {reason}", hint=_HINTS.get(error.errno or 0, "")
         ) from error
     return listener
 

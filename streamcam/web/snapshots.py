@@ -1,4 +1,4 @@
-"""Snapshots that were taken from the page, for as long as they are fetched."""
+"""Recent snapshots, kept for download."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_SNAPSHOTS = 16
 
 
 class SnapshotStore:
-    """The last few. Callable from any thread."""
+    """The newest snapshots. Callable from any thread."""
 
     def __init__(self) -> None:
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
@@ -22,7 +22,7 @@ class SnapshotStore:
         self._lock = threading.Lock()
 
     def add(self, snapshot: Snapshot) -> str:
-        """Keeps one, lets the oldest go where there are too many, and returns its name."""
+        """Keep a snapshot, drop the oldest beyond the limit, and return the new one's name."""
         with self._lock:
             self._count += 1
             name = f"{snapshot.camera}-{self._count}"
@@ -32,12 +32,12 @@ class SnapshotStore:
         return name
 
     def get(self, name: str) -> Snapshot | None:
-        """The one of that name, None where it is gone."""
+        """Return the snapshot of that name; None if it was dropped."""
         return self._snapshots.get(name)
 
 
 def to_npy(snapshot: Snapshot) -> bytes | None:
-    """Its maps as a ``.npy`` file; None where it has none."""
+    """Return the maps of a snapshot as a ``.npy`` file; None if it has none."""
     if snapshot.maps is None:
         return None
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Who watches by WebRTC: how many, and that nothing of them is left."""
+"""Count, limit and close WebRTC sessions."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _MAX_PEERS = 8
-"""Each has an encoder of its own."""
+"""Limit of sessions: each has an encoder of its own."""
 
 
 def _load_srtp() -> None:
-    """Loads aiortc's libsrtp, if there is one, so that it finds its own libcrypto.
+    """Load aiortc's libsrtp, if installed, such that it finds its own libcrypto.
 
-    TensorFlow shows its libcrypto to all that is loaded after it, and with that one libsrtp crashes. The flag acts on
-    whatever any thread imports meanwhile: hence at once, and not when somebody comes and TensorFlow may be loading.
+    TensorFlow exports its libcrypto to libraries loaded after it, and libsrtp crashes with that one. The flag affects
+    imports of all threads, so set it at import time, before TensorFlow may be loading in another thread.
     """
-    deepbind = getattr(os, "RTLD_DEEPBIND", 0)  # where there is no such flag libraries find their own anyway
+    deepbind = getattr(os, "RTLD_DEEPBIND", 0)  # platforms without the flag need none
     flags = sys.getdlopenflags() if deepbind else 0
     try:
         if deepbind:
@@ -40,21 +40,25 @@ _load_srtp()
 
 
 class WebRtcManager:
-    """The peers of a page; to be used in its event loop only."""
+    """The WebRTC sessions of a page. Call it in the page's event loop only."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, frames: LatestValue[tuple[VideoFrame, int] | None], offer: str) -> str:
-        """Begins to send pictures to whoever made an offer, and answers it.
+        """Answer an offer and start to send frames.
+
+        Args:
+            frames: the frames of one camera.
+            offer: SDP of the viewer.
 
         Raises:
-            StreamcamError: there are too many already, or the offer cannot be used.
+            StreamcamError: there are too many sessions, or the offer is invalid.
         """
         from .webrtc_session import send_video
 
         if len(self._tasks) >= _MAX_PEERS:
-            raise StreamcamError(f"{_MAX_PEERS} watch by WebRTC already", hint="watch stream.mjpg, or try again later")
+            raise StreamcamError(f"all {_MAX_PEERS} WebRTC sessions are in use", hint="use stream.mjpg, or try later")
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(send_video(frames, offer, future))
         self._tasks.add(task)
@@ -62,7 +66,7 @@ class WebRtcManager:
         return await future
 
     async def close(self) -> None:
-        """Hangs up on all of them."""
+        """Close all sessions."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

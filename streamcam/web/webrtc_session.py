@@ -1,4 +1,4 @@
-"""One who watches by WebRTC. Needs aiortc, which sends, and encodes in the event loop's pool of threads."""
+"""One WebRTC session. Needs aiortc, which sends and encodes in the event loop's thread pool."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
-"""Seconds for a peer that made an offer to come."""
+"""Time from the answer until the viewer must connect."""
 _RESEND_SECONDS = 1.0
-"""Seconds after which a picture is sent again where no newer one has come: a peer may have lost the first."""
+"""Send a frame again after so long without a new one, because the viewer may have lost the first."""
 _CLOCK_RATE = 90_000
 
-# No option says so. From where aiortc begins browsers let the rate rise so slowly that pictures are poor for minutes.
-# Where a network is too slow for this they say so, and it falls.
+# aiortc has no option for it. From its default rate, browsers raise it so slowly that quality is poor for minutes.
+# On a slower network the browser requests a lower rate.
 vpx.DEFAULT_BITRATE, vpx.MAX_BITRATE = 4_000_000, 8_000_000
 
-# Without a handler its warnings, some of them tracebacks, go to standard error.
+# Without a handler, warnings and tracebacks of aiortc go to standard error.
 logging.getLogger("aiortc").addHandler(logging.NullHandler())
 
 
 async def send_video(
     frames: LatestValue[tuple[VideoFrame, int] | None], offer: str, answer: asyncio.Future[str]
 ) -> None:
-    """Sends pictures to one peer until it leaves, is lost, or this is cancelled.
+    """Send frames to one viewer until it leaves, is lost, or the task is cancelled.
 
     Args:
-        frames: what is sent; the newest whenever the peer's encoder is free.
-        offer: the peer's, as SDP.
-        answer: becomes the answer to it, or the `StreamcamError` that says why there is none.
+        frames: source; the latest frame is sent whenever the encoder is free.
+        offer: SDP of the viewer.
+        answer: receives the SDP answer, or a `StreamcamError`.
     """
     loop = asyncio.get_running_loop()
     updated, connected, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    # No servers: it is for networks in which browser and camera reach each other.
+    # No STUN or TURN servers: browser and camera must reach each other directly.
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
 
     def on_update() -> None:
@@ -73,41 +73,39 @@ async def send_video(
 
 
 async def _answer(connection: RTCPeerConnection, track: _Track, offer: str) -> str:
-    """Agrees on one video to be sent.
+    """Negotiate one video to send, and return the SDP answer.
 
     Raises:
-        StreamcamError: the offer cannot be used.
+        StreamcamError: the offer is invalid.
     """
     sending = connection.addTransceiver(track, direction="sendonly")
-    # The first is VP8, which takes a quarter of the time of H.264 here.
+    # The first is VP8, which takes a quarter of the time of H.264.
     sending.setCodecPreferences(RTCRtpSender.getCapabilities("video").codecs)
     try:
         first, *others = SessionDescription.parse(offer).media
         if others or (first.kind, first.direction) != ("video", "recvonly"):
-            raise ValueError("it is not for one video to receive")
+            raise ValueError("not one video to receive")
         if first.dtls is None or not first.dtls.fingerprints:
-            raise ValueError("it has no fingerprint")
+            raise ValueError("no fingerprint")
         await connection.setRemoteDescription(RTCSessionDescription(_without_candidates(offer), "offer"))
         await connection.setLocalDescription()
-    # What is no SDP raises whatever its parser stumbles over.
+    # On invalid SDP, the parser raises errors of any type.
     except Exception as error:
-        raise StreamcamError(
-            f"the offer cannot be used: {error}", expected="SDP of one recvonly video in VP8 or H.264"
-        ) from error
+        raise StreamcamError(f"invalid offer: {error}", expected="SDP of one recvonly video in VP8 or H.264") from error
     return connection.localDescription.sdp
 
 
 def _without_candidates(offer: str) -> str:
-    """The peer finds its way here, as it did for this page; so nothing is sent to addresses that somebody names.
+    """Drop the viewer's addresses: it reaches this server anyway, and no packet goes to an address of its choice.
 
-    Browsers hide theirs behind names that would have to be asked for in the network, for a second where nobody knows.
+    Browsers hide their addresses behind mDNS names, and a failing lookup would take a second.
     """
     dropped = "a=candidate:", "a=end-of-candidates"
     return "".join(line for line in offer.splitlines(keepends=True) if not line.startswith(dropped))
 
 
 class _Track(MediaStreamTrack):
-    """The newest picture, each time one is asked for."""
+    """The latest frame at each `recv`."""
 
     kind = "video"
 
@@ -119,14 +117,14 @@ class _Track(MediaStreamTrack):
         self._sent_at = 0.0
 
     async def recv(self) -> VideoFrame:
-        """Waits for a newer picture than the one before; the first time, and where none comes, takes what stands."""
+        """Wait for a newer frame; return the shown one at the first call, or if none comes."""
         loop = asyncio.get_running_loop()
         timeout_seconds = _RESEND_SECONDS if self._number else 0.0
         while True:
             updated = await wait_for_event(self._updated, timeout_seconds)
             self._updated.clear()
             number, latest = self._frames.latest
-            # A bell may ring late, for a picture that was taken meanwhile.
+            # An update may arrive late, for a frame already sent.
             if latest is not None and (number > self._number or not updated):
                 break
             timeout_seconds = _RESEND_SECONDS

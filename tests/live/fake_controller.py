@@ -1,4 +1,4 @@
-"""A `Studio` in memory: its cameras draw moving pictures with Pillow, in a thread."""
+"""A `Controller` in memory: its cameras draw moving frames with Pillow, in a thread."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from streamcam.live.status import (
     CameraStatus,
     ClassScore,
     Latency,
+    LatencyHistogram,
     OutputStatus,
     Settings,
     Snapshot,
@@ -35,7 +36,7 @@ LAYERS = ("stem", "block2", "block4", "top_conv")
 
 
 class FakeCamera:
-    """One camera; its attributes can be set to make things happen to it."""
+    """One camera; tests set its attributes."""
 
     def __init__(self, name: str, size: tuple[int, int], controller: FakeController) -> None:
         self.name = name
@@ -51,6 +52,13 @@ class FakeCamera:
         self._controller = controller
         self._image: Image.Image | None = None
 
+    @property
+    def latency_histogram(self) -> LatencyHistogram:
+        """A third of the frames took up to 50 ms, the others 80 ms."""
+        fast = self.shown // 3
+        slow = self.shown - fast
+        return LatencyHistogram(((0.05, fast), (0.1, self.shown)), self.shown, 0.05 * fast + 0.08 * slow)
+
     def pause(self, paused: bool) -> None:
         self.paused = paused
 
@@ -64,12 +72,12 @@ class FakeCamera:
         return Snapshot(self.name, png.getvalue(), maps, self.status())
 
     def pixel(self, at: tuple[int, int]) -> tuple[int, int, int]:
-        """A colour of what it shows."""
+        """A color of the shown frame."""
         assert self._image is not None
         return self._image.getpixel(at)  # type: ignore[return-value]
 
     def step(self, number: int) -> None:
-        """One more picture."""
+        """Show one more frame."""
         if self.paused or self.state != "live":
             return
         self._image = image = _draw_image(self.size, number, self._controller.settings.alpha)
@@ -116,11 +124,11 @@ class FakeCamera:
 
 
 class FakeController:
-    """Cameras whose pictures move while the ``with`` block runs.
+    """Cameras whose frames move while the ``with`` block runs.
 
     Attributes:
-        changes: what was asked of it.
-        compiling: cleared, a change of method, layer or target waits until it is set.
+        changes: arguments of all calls of `change`.
+        compiling: while cleared, a change of method, layer or target blocks.
     """
 
     def __init__(
@@ -187,14 +195,14 @@ class FakeController:
         method, layer, target = settings.get("method"), settings.get("layer"), settings.get("target", ())
         assert isinstance(target, tuple)
         if method is not None and method not in METHODS:
-            raise MethodError(f"method {method!r} is not known", expected=f"one of {', '.join(METHODS)}")
+            raise MethodError(f"unknown method {method!r}", expected=f"one of {', '.join(METHODS)}")
         if layer is not None and layer not in ("auto", *LAYERS):
-            raise LayerError(f"there is no layer {layer!r}", expected=f"auto, or one of {', '.join(LAYERS)}")
+            raise LayerError(f"unknown layer {layer!r}", expected=f"auto, or one of {', '.join(LAYERS)}")
         for one in target:
             if one not in ("top", *LABELS):
-                raise TargetError(f"there is no class {one!r}", hint="streamcam models shows where the names come from")
+                raise TargetError(f"unknown class {one!r}", hint="list the names with streamcam models")
         if settings.get("colormap") == "magma":
-            raise OptionError("colour map 'magma' is refused here")
+            raise OptionError("color map 'magma' is refused here")
         if not self.ready:
             raise ModelError("the model is not ready yet", hint="try again in a moment")
         if method or layer or target:
@@ -216,7 +224,7 @@ class FakeController:
 
 
 def _draw_image(size: tuple[int, int], number: int, alpha: float) -> Image.Image:
-    """A blob that wanders over a scene."""
+    """Draw a blob that moves over a scene."""
     width, height = size
     x = np.linspace(0, 1, width)[None, :]
     y = np.linspace(0, 1, height)[:, None]

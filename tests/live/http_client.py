@@ -1,4 +1,4 @@
-"""What visitors of the page do in tests."""
+"""HTTP clients of the page, for tests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it never came about"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.01)
 
 
 @contextlib.contextmanager
 def open_stream(url: str, *, small: bool = False) -> Iterator[socket.socket]:
-    """A watcher of cam1 that has asked, and read nothing yet; ``small``: it has room for little."""
+    """A viewer of cam1 that has sent its request and read nothing; ``small``: with a small receive buffer."""
     address = urlsplit(url)
     with socket.socket() as viewer:
         if small:
@@ -30,26 +30,26 @@ def open_stream(url: str, *, small: bool = False) -> Iterator[socket.socket]:
         try:
             yield viewer
         finally:
-            # Whatever still reads from it would keep it open.
+            # A thread that still reads from it would keep it open.
             with contextlib.suppress(OSError):
                 viewer.shutdown(socket.SHUT_RDWR)
 
 
 def read_jpegs(viewer: socket.socket) -> Iterator[bytes]:
-    """The pictures of a stream."""
-    answer = http.client.HTTPResponse(viewer)
-    answer.begin()
-    assert answer.status == 200
-    assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
-    assert answer.readline() == b"--frame\r\n"
+    """The frames of a stream."""
+    response = http.client.HTTPResponse(viewer)
+    response.begin()
+    assert response.status == 200
+    assert response.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
+    assert response.readline() == b"--frame\r\n"
     while True:
-        if not (kind := answer.readline()):
+        if not (kind := response.readline()):
             return
         assert kind == b"Content-Type: image/jpeg\r\n"
-        name, length = answer.readline().split(b":")
+        name, length = response.readline().split(b":")
         assert name == b"Content-Length"
-        assert answer.readline() == b"\r\n"
-        yield answer.read(int(length))
-        # The boundary comes with the picture: a browser shows it when it has seen that.
-        assert answer.readline() == b"\r\n"
-        assert answer.readline() == b"--frame\r\n"
+        assert response.readline() == b"\r\n"
+        yield response.read(int(length))
+        # The boundary comes with the frame: browsers wait for it.
+        assert response.readline() == b"\r\n"
+        assert response.readline() == b"--frame\r\n"

@@ -1,4 +1,4 @@
-"""Frames, optics and screens by hand."""
+"""Frames, model bindings and pending frames by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def info(width: int = SIZE[0], height: int = SIZE[1]) -> SourceInfo:
 
 
 class Explainer:
-    """Stands for a loaded model: only its identity is looked at."""
+    """Stands for a loaded model: only its identity matters."""
 
 
 def batch_sizes(*batches: int, explainer: Any = None) -> BatchSizes:
@@ -53,7 +53,7 @@ def explain_frame(of: Frame, peak: float = 1.0) -> ExplainedFrame:
 
 
 class RecordingListener:
-    """Hears what became of frames."""
+    """Records resolved frames."""
 
     def __init__(self) -> None:
         self.pending_frames: list[PendingFrame] = []

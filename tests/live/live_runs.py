@@ -13,9 +13,9 @@ from streamcam.live.status import Controller, Status
 from streamcam.options import CameraOptions, DrawOptions, ExplainOptions, LiveJob, ModelOptions
 
 TIMEOUT_SECONDS = 90
-"""Until a test gives up waiting."""
+"""Limit of all waits."""
 
-SMALL_MODEL = ModelOptions(model="tests.road.models:brightness", preprocess="none")
+SMALL_MODEL = ModelOptions(model="tests.pipeline.models:brightness", preprocess="none")
 PATTERN = "lavfi:testsrc2=size=128x96:rate=25"
 
 
@@ -37,10 +37,10 @@ def job(
 
 
 class Run:
-    """A run in a thread of its own.
+    """A run in its own thread.
 
     Attributes:
-        controller: what can be seen and changed of it.
+        controller: the run's controller.
         messages: lines for the user.
     """
 
@@ -67,29 +67,29 @@ class Run:
         self._opened.set()
 
     def wait_until(self, condition: Callable[[Status], Any]) -> Status:
-        """The status once it is so."""
+        """Return the status once the condition holds."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition(status := self.controller.status()):
             assert time.monotonic() < deadline, status
             if not self._thread.is_alive():
-                raise AssertionError(f"it has ended: {self._result!r}")
+                raise AssertionError(f"the run has ended: {self._result!r}")
             time.sleep(0.02)
         return status
 
     def wait_for_explained(self, count: int = 1) -> Status:
-        """The status once each camera has so many more explained frames."""
+        """Return the status once each camera has ``count`` more explained frames."""
         begun = [camera.frames_explained for camera in self.controller.status().cameras]
         return self.wait_until(
             lambda status: all(c.frames_explained >= n + count for c, n in zip(status.cameras, begun, strict=True))
         )
 
     def stop(self) -> LiveSummary:
-        """Ends it, or waits for its end; what it raised rises."""
+        """Stop the run and return its summary; re-raise its error."""
         self._stop.set()
         return self.result()
 
     def result(self) -> LiveSummary:
-        """What became of it."""
+        """Wait for the end and return the summary; re-raise the run's error."""
         self._thread.join(TIMEOUT_SECONDS)
         assert not self._thread.is_alive()
         if isinstance(self._result, BaseException):
@@ -100,7 +100,7 @@ class Run:
 
 @contextlib.contextmanager
 def run_in_thread(of: LiveJob) -> Iterator[Run]:
-    """A run that ends with the block."""
+    """Run while the block runs."""
     run = Run(of)
     try:
         yield run

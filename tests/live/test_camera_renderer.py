@@ -18,7 +18,7 @@ from .live_fixtures import explain_frame, frame, info, model_binding
 
 
 class RecordingConsumer:
-    """Takes pictures and tells when so many have come."""
+    """Records frames."""
 
     def __init__(self) -> None:
         self.frames: list[tuple[np.ndarray, int]] = []
@@ -36,9 +36,9 @@ class RecordingConsumer:
 
 
 class RendererStage:
-    """A screen that runs, and what it shows."""
+    """A running renderer, and the frames it shows."""
 
-    def __init__(self, flow: StageGroup, max_latency_seconds: float = 5.0) -> None:
+    def __init__(self, group: StageGroup, max_latency_seconds: float = 5.0) -> None:
         self.stats, self.consumer = FrameStats(), RecordingConsumer()
         self.renderer = CameraRenderer(
             DrawOptions(caption=False, alpha=1.0),
@@ -47,10 +47,10 @@ class RendererStage:
             max_latency_seconds=max_latency_seconds,
             stats=self.stats,
             consumers=[self.consumer],
-            encode_jpeg=lambda picture: bytes(picture.planes[0])[:8],
+            encode_jpeg=lambda frame: bytes(frame.planes[0])[:8],
         )
         self.binding, self.info = model_binding(), info()
-        flow.spawn(self.renderer.run, stop=self.renderer.stop)
+        group.spawn(self.renderer.run, stop=self.renderer.stop)
 
     def put(self, index: int, *, ago: float = 0.0, explain: bool = True) -> PendingFrame:
         binding = self.binding if explain else None
@@ -61,8 +61,8 @@ class RendererStage:
 
 @pytest.fixture
 def stage() -> Iterator[RendererStage]:
-    with StageGroup() as flow:
-        yield RendererStage(flow)
+    with StageGroup() as group:
+        yield RendererStage(group)
 
 
 def is_drawn_on(luma: np.ndarray) -> bool:
@@ -79,7 +79,7 @@ def test_a_frame_is_shown_with_its_own_map(stage):
     assert (stage.stats.frames_shown, stage.stats.frames_explained, stage.stats.frames_dropped) == (1, 1, 0)
 
 
-def test_a_frame_that_was_passed_by_shows_the_map_before(stage):
+def test_a_dropped_frame_shows_the_map_before(stage):
     first, second = stage.put(0), stage.put(1)
     second.resolve(None)
     first.resolve(explain_frame(first.frame))
@@ -89,20 +89,20 @@ def test_a_frame_that_was_passed_by_shows_the_map_before(stage):
     assert stage.renderer.last[1].held is True
 
 
-def test_without_a_model_the_picture_is_shown_untouched(stage):
+def test_without_a_model_the_frame_is_shown_unchanged(stage):
     stage.put(0, explain=False).resolve(None)
     ((luma, _),) = stage.consumer.wait(1)
     assert not is_drawn_on(luma)
 
 
-def test_nobody_waits_for_a_model_that_hangs(stage):
+def test_frames_do_not_wait_for_a_model_that_hangs(stage):
     for index in range(3):
         stage.put(index)
     assert [pts for _, pts in stage.consumer.wait(3)] == [0, 3600, 7200]
     assert stage.stats.latencies.latency.max < 5000
 
 
-def test_a_map_that_comes_late_is_used_for_later_frames_and_says_its_age(stage):
+def test_a_late_map_is_used_for_later_frames_and_captioned_with_its_lag(stage):
     late = stage.put(0, ago=1.0)
     stage.consumer.wait(1)
     late.resolve(explain_frame(late.frame))
@@ -120,9 +120,9 @@ def test_a_map_of_a_later_frame_is_not_used_before_it(stage):
     assert [is_drawn_on(luma) for luma, _ in frames] == [False, True]
 
 
-def test_what_is_too_old_is_left_out_and_counted():
-    with StageGroup() as flow:
-        stage = RendererStage(flow, max_latency_seconds=0.5)
+def test_old_frames_are_dropped_and_counted():
+    with StageGroup() as group:
+        stage = RendererStage(group, max_latency_seconds=0.5)
         stage.put(0, ago=2.0).resolve(None)
         stage.put(1).resolve(None)
         assert [pts for _, pts in stage.consumer.wait(1)] == [3600]
@@ -140,7 +140,7 @@ def test_another_resolution_begins_without_the_old_map(stage):
     assert not is_drawn_on(luma)
 
 
-def test_the_look_changes_at_once(stage):
+def test_draw_options_change_at_once(stage):
     pending = stage.put(0)
     pending.resolve(explain_frame(pending.frame))
     stage.consumer.wait(1)
@@ -150,23 +150,23 @@ def test_the_look_changes_at_once(stage):
     assert not is_drawn_on(luma)
 
 
-def test_a_frozen_picture_takes_the_new_look(stage):
+def test_a_paused_frame_takes_new_draw_options(stage):
     pending = stage.put(0)
     pending.resolve(explain_frame(pending.frame))
     stage.consumer.wait(1)
-    rung = threading.Event()
-    with stage.renderer.jpegs.subscribe(rung.set):
-        assert rung.wait(10)
-        rung.clear()
+    updated = threading.Event()
+    with stage.renderer.jpegs.subscribe(updated.set):
+        assert updated.wait(10)
+        updated.clear()
         stage.renderer.draw = DrawOptions(caption=False, alpha=0.0)
-        assert rung.wait(10)
+        assert updated.wait(10)
     assert not is_drawn_on(plane_arrays(stage.renderer.last[0])[0])
 
 
-def test_what_becomes_too_old_while_it_is_drawn_is_not_shown():
-    with StageGroup() as flow:
-        stage = RendererStage(flow, max_latency_seconds=0.5)
-        stage.renderer._encode_jpeg = lambda picture: time.sleep(0.6) or b"slow"
+def test_a_frame_that_grows_old_during_drawing_is_not_shown():
+    with StageGroup() as group:
+        stage = RendererStage(group, max_latency_seconds=0.5)
+        stage.renderer._encode_jpeg = lambda frame: time.sleep(0.6) or b"slow"
         with stage.renderer.jpegs.subscribe(lambda: None):
             stage.put(0).resolve(None)
             deadline = time.monotonic() + 20
@@ -175,31 +175,31 @@ def test_what_becomes_too_old_while_it_is_drawn_is_not_shown():
         assert stage.consumer.frames == []
 
 
-def test_pictures_are_encoded_for_watchers_only_and_the_last_one_for_who_comes_late(stage):
+def test_frames_are_encoded_for_viewers_only_and_the_last_one_for_a_late_viewer(stage):
     stage.put(0).resolve(None)
     stage.consumer.wait(1)
     assert stage.renderer.jpegs.latest == (0, b"")
-    rung = threading.Event()
-    with stage.renderer.jpegs.subscribe(rung.set):
-        assert rung.wait(10)
+    updated = threading.Event()
+    with stage.renderer.jpegs.subscribe(updated.set):
+        assert updated.wait(10)
     assert stage.renderer.jpegs.latest[0] == 1
 
 
-def test_pictures_are_there_before_they_are_encoded_also_for_who_comes_late(stage):
+def test_a_late_viewer_gets_frames_before_they_are_encoded(stage):
     assert stage.renderer.frames.latest == (0, None)
-    rung = threading.Event()
-    with stage.renderer.frames.subscribe(rung.set):
+    updated = threading.Event()
+    with stage.renderer.frames.subscribe(updated.set):
         stage.put(1).resolve(None)
-        assert rung.wait(10)
+        assert updated.wait(10)
     number, (frame, pts) = stage.renderer.frames.latest
     assert (number, pts, frame.width, frame.height) == (1, 3600, 64, 48)
     assert stage.renderer.jpegs.latest == (0, b"")
 
 
-def test_memory_is_bounded_where_nothing_is_shown():
+def test_memory_is_bounded_while_no_frame_is_shown():
     stats = FrameStats()
     renderer = CameraRenderer(
-        DrawOptions(), "frame", num_targets=1, max_latency_seconds=60, stats=stats, encode_jpeg=lambda picture: b""
+        DrawOptions(), "frame", num_targets=1, max_latency_seconds=60, stats=stats, encode_jpeg=lambda frame: b""
     )
     binding = model_binding()
     for index in range(200):
@@ -209,7 +209,7 @@ def test_memory_is_bounded_where_nothing_is_shown():
 
 def test_it_ends_soon():
     began = time.monotonic()
-    with StageGroup() as flow:
-        RendererStage(flow)
+    with StageGroup() as group:
+        RendererStage(group)
     assert time.monotonic() - began < 4
-    assert flow.abandoned_threads == ()
+    assert group.abandoned_threads == ()

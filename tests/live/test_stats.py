@@ -19,24 +19,42 @@ def test_percentiles_are_those_of_numpy_to_the_millisecond():
     assert histogram.latency.max == np.ceil(latencies.max() * 1000)
 
 
-def test_nothing_has_no_age_and_what_is_very_old_counts_as_the_oldest():
+def test_an_empty_histogram_is_zero_and_long_latencies_share_the_last_bin():
     histogram = Histogram()
     assert histogram.latency == (type(histogram.latency))()
     histogram.record(1e6)
     assert histogram.latency.max == 60_000
 
 
-def test_joined_histograms_hold_all():
+def test_merged_histograms_hold_all():
     parts = [Histogram(), Histogram()]
     parts[0].record(0.010)
     parts[1].record(0.030)
     assert Histogram.merge(parts).latency.p50 == 10
     assert Histogram.merge(parts).latency.max == 30
+    assert Histogram.merge(parts).sum_seconds == pytest.approx(0.040)
+
+
+def test_buckets_are_cumulative_and_exact_at_their_bounds():
+    latencies = np.random.default_rng(1).gamma(2, 0.2, 2000).round(6)
+    latencies[:4] = 0.01, 0.010001, 0.5, 70.0
+    stats = FrameStats()
+    for latency in latencies:
+        stats.count_shown(float(latency))
+    histogram = stats.latency_histogram
+    assert histogram.buckets == tuple((bound, int((latencies <= bound).sum())) for bound, _ in histogram.buckets)
+    assert histogram.buckets[-1][1] == len(latencies) - 1
+    assert histogram.count == stats.frames_shown == len(latencies)
+    assert histogram.sum_seconds == pytest.approx(latencies.sum())
+    stats.count_shown(0.02)
+    later = stats.latency_histogram
+    assert all(b[1] >= a[1] for a, b in zip(histogram.buckets, later.buckets, strict=True))
+    assert later.count == histogram.count + 1
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that is set by hand."""
+    """A clock that the test sets."""
 
     class Clock:
         now = 1000.0
@@ -45,7 +63,7 @@ def clock(monkeypatch):
             return self.now
 
     clock = Clock()
-    monkeypatch.setattr(module, "temporal", clock)
+    monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -70,29 +88,29 @@ def test_a_young_rate_is_not_diluted(clock):
 
 
 def test_a_model_that_keeps_up_is_waited_for_and_one_that_does_not_is_not():
-    pace = SyncPolicy(0.15)
-    assert pace.wait_seconds == 0.15
+    policy = SyncPolicy(0.15)
+    assert policy.wait_seconds == 0.15
     for _ in range(20):
-        pace.record_explained(0.2)
+        policy.record_explained(0.2)
         for _ in range(4):
-            pace.record_dropped()
-    assert pace.wait_seconds == 0
+            policy.record_dropped()
+    assert policy.wait_seconds == 0
     for _ in range(100):
-        pace.record_explained(0.02)
-    assert pace.wait_seconds == 0.15
+        policy.record_explained(0.02)
+    assert policy.wait_seconds == 0.15
 
 
-def test_a_prompt_model_that_sees_every_second_frame_is_not_waited_for():
-    pace = SyncPolicy(0.15)
+def test_a_fast_model_that_explains_every_second_frame_is_not_waited_for():
+    policy = SyncPolicy(0.15)
     for _ in range(30):
-        pace.record_explained(0.06)
-        pace.record_dropped()
-    assert pace.wait_seconds == 0
+        policy.record_explained(0.06)
+        policy.record_dropped()
+    assert policy.wait_seconds == 0
 
 
 def test_one_hiccup_changes_nothing():
-    pace = SyncPolicy(0.15)
+    policy = SyncPolicy(0.15)
     for _ in range(50):
-        pace.record_explained(0.02)
-    pace.record_dropped()
-    assert pace.wait_seconds == 0.15
+        policy.record_explained(0.02)
+    policy.record_dropped()
+    assert policy.wait_seconds == 0.15

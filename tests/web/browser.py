@@ -1,4 +1,4 @@
-"""Who looks at the page in a browser."""
+"""The page in a browser, for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 
 class BrowserPage:
-    """A browser that looks at the page."""
+    """A browser that shows the page."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
@@ -27,7 +27,7 @@ class BrowserPage:
         return self.find(".view img")
 
     def shows_image(self, kinds: str = "img, video") -> bool:
-        """``kinds``: what may show it; a page that has WebRTC goes from the image to the video by itself."""
+        """``kinds``: elements that may show it; with WebRTC the page changes from image to video by itself."""
         return any(
             shown.is_displayed() and (shown.get_property("naturalWidth") or shown.get_property("videoWidth"))
             for shown in self.driver.find_elements(By.CSS_SELECTOR, f".view :is({kinds})")

@@ -1,4 +1,4 @@
-"""A browser, for the tests that need one."""
+"""The browser fixtures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHROMIUM_FLAGS = (
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     if not (_CHROMIUM and _DRIVER):
-        pytest.skip("needs the programs chromium and chromedriver")
+        pytest.skip("needs chromium and chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = _CHROMIUM
     for argument in _CHROMIUM_FLAGS.split():

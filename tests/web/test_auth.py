@@ -1,4 +1,4 @@
-"""Where the page is server, and who may come in."""
+"""Addresses, tokens, hosts and origins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from streamcam import web as page
 from streamcam.errors import SinkError, StreamcamError
 from streamcam.options import ServerOptions
-from streamcam.web import Page, serve
+from streamcam.web import serve
+from streamcam.web.server import Page
 
 from ..live.fake_controller import METHODS, FakeController
 
@@ -49,7 +50,7 @@ def guarded_server(controller: FakeController) -> Iterator[httpx.Client]:
 
 def test_everything_but_health_needs_the_token(guarded_server: httpx.Client) -> None:
     assert guarded_server.get("/healthz").status_code == 200
-    for path in ("/", "/static/script.js", "/api/status", "/metrics", "/readyz", "/cameras/cam1/picture.jpg", "/none"):
+    for path in ("/", "/static/main.js", "/api/status", "/metrics", "/readyz", "/cameras/cam1/frame.jpg", "/none"):
         answer = guarded_server.get(path)
         assert answer.status_code == 401, path
         assert "/?token=TOKEN" in answer.json()["detail"]
@@ -77,14 +78,14 @@ def test_token_in_the_address_becomes_a_cookie(guarded_server: httpx.Client) -> 
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:99", "127.0.0.2", "[::1]", "[::1]:80"])
-def test_own_hosts_are_let_in(client: httpx.Client, host: str) -> None:
+def test_own_hosts_are_accepted(client: httpx.Client, host: str) -> None:
     assert client.get("/api/status", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
     "host", ["rebound.example", "localhost.example:80", "10.0.0.1", "127.0.0.1.example", "[::2]", "["]
 )
-def test_foreign_hosts_are_not(client: httpx.Client, host: str) -> None:
+def test_foreign_hosts_are_refused(client: httpx.Client, host: str) -> None:
     answer = client.get("/api/status", headers={"Host": host})
     assert answer.status_code == 403
     assert "127.0.0.1" in answer.json()["detail"]
@@ -103,12 +104,12 @@ def test_foreign_origins_change_nothing(client: httpx.Client, controller: FakeCo
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_own_origin_may(client: httpx.Client) -> None:
+def test_own_origin_may_change_settings(client: httpx.Client) -> None:
     own_origin = str(client.base_url).rstrip("/")
     assert client.patch("/api/settings", json={"alpha": 0}, headers={"Origin": own_origin}).json()["alpha"] == 0
 
 
-def test_a_port_in_use_is_told_in_one_line(server: Page, controller: FakeController) -> None:
+def test_a_port_in_use_is_an_error_in_one_line(server: Page, controller: FakeController) -> None:
     port = urlsplit(server.url).port
     assert port
     with pytest.raises(SinkError, match=rf"127\.0\.0\.1:{port}: Address already in use"):
@@ -116,22 +117,22 @@ def test_a_port_in_use_is_told_in_one_line(server: Page, controller: FakeControl
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        (ServerOptions(host="0.0.0.0", port=0), "give it a --token"),
-        (ServerOptions(host="::", port=0), "give it a --token"),
-        (ServerOptions(host="192.0.2.1", port=0, token="t"), "--http takes an address of this machine"),
-        (ServerOptions(host="no.such.host.invalid", port=0), "has no address"),
+        (ServerOptions(host="0.0.0.0", port=0), "expected a --token"),
+        (ServerOptions(host="::", port=0), "expected a --token"),
+        (ServerOptions(host="192.0.2.1", port=0, token="t"), "use an address of this machine"),
+        (ServerOptions(host="no.such.host.invalid", port=0), "unknown --http host"),
         (ServerOptions(port=70000), "expected 0 to 65535"),
     ],
 )
-def test_addresses_that_cannot_be(options: ServerOptions, told: str) -> None:
-    with pytest.raises(SinkError, match=told) as caught:
+def test_invalid_addresses(options: ServerOptions, message: str) -> None:
+    with pytest.raises(SinkError, match=message) as caught:
         serve(FakeController(), options).__enter__()
     assert "\n" not in str(caught.value)
 
 
-def test_with_a_token_others_may_come() -> None:
+def test_a_public_address_with_a_token() -> None:
     with serve(FakeController(), ServerOptions(host="0.0.0.0", port=0, token="t")) as server:
         assert "token" not in server.url
         local = f"http://127.0.0.1:{urlsplit(server.url).port}/api/methods"

@@ -1,4 +1,4 @@
-"""The page in a browser: what is done on it reaches the run, and what happens to the run is seen on it."""
+"""The page in a browser: its controls change the run, and it shows the run's state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from selenium.webdriver.support.ui import Select
 from streamcam import web as page
 from streamcam.live.status import OutputStatus
 from streamcam.options import COLORMAPS, ServerOptions
-from streamcam.web import Page, serve
+from streamcam.web import serve
+from streamcam.web.server import Page
 
 from ..live.fake_controller import FakeController
 from ..live.http_client import wait_until
@@ -42,13 +43,13 @@ def server(controller: FakeController, browser: BrowserPage) -> Iterator[Page]:
         browser.driver.get("about:blank")
 
 
-def test_the_picture_moves(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_the_image_moves(browser: BrowserPage, server: Page, controller: FakeController) -> None:
     wait_until(browser.shows_image)
     assert browser.image().get_property("naturalWidth") == 320
     first = browser.screenshot()
     wait_until(lambda: bool((np.abs(browser.screenshot() - first) > 20).any()))
     assert controller.cameras["cam1"].jpegs.num_subscribers == 1
-    wait_until(lambda: browser.text("[data-figure=fps]") == "24.8 fps")
+    wait_until(lambda: browser.text("[data-metric=fps]") == "24.8 fps")
     assert browser.text(".badge") == "Live"
     assert browser.text(".label") in [one.label for one in controller.cameras["cam1"].status().top[:3]]
     assert not browser.find(".stale").is_displayed()
@@ -77,13 +78,13 @@ def test_settings_reach_the_run(browser: BrowserPage, server: Page, controller: 
     assert browser.console_errors() == []
 
 
-def test_compiling_is_told_and_opacity_acts_meanwhile(
+def test_compiling_is_shown_and_opacity_acts_meanwhile(
     browser: BrowserPage, server: Page, controller: FakeController
 ) -> None:
     controller.compiling.clear()
     try:
         Select(browser.find("#method")).select_by_value("layercam")
-        wait_until(lambda: browser.text("#busy") == "compiling layercam…")
+        wait_until(lambda: browser.text("#activity") == "compiling layercam…")
         browser.find("#alpha").send_keys(Keys.ARROW_LEFT)
         wait_until(lambda: controller.settings.alpha == 0.59)
         assert controller.settings.method == "gradcam"
@@ -91,27 +92,25 @@ def test_compiling_is_told_and_opacity_acts_meanwhile(
     finally:
         controller.compiling.set()
     wait_until(lambda: controller.settings.method == "layercam")
-    wait_until(lambda: browser.text("#busy") == "")
+    wait_until(lambda: browser.text("#activity") == "")
     assert browser.console_errors() == []
 
 
-def test_a_refused_target_is_told_and_taken_back(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_a_refused_target_is_shown_and_reset(browser: BrowserPage, server: Page, controller: FakeController) -> None:
     target = browser.find("#target")
     wait_until(lambda: target.get_property("value") == "top")
     target.send_keys(Keys.CONTROL, "a", Keys.NULL, "tabbi", Keys.ENTER)
-    wait_until(lambda: browser.find("#problem").is_displayed())
-    assert browser.text("#problem span") == (
-        "there is no class 'tabbi'; streamcam models shows where the names come from"
-    )
+    wait_until(lambda: browser.find("#error").is_displayed())
+    assert browser.text("#error span") == ("unknown class 'tabbi'; list the names with streamcam models")
     wait_until(lambda: target.get_property("value") == "top")
     assert controller.settings.target == ("top",)
-    browser.find("#problem button").click()
-    assert not browser.find("#problem").is_displayed()
-    # A browser notes each answer that is a refusal.
+    browser.find("#error button").click()
+    assert not browser.find("#error").is_displayed()
+    # Chromium logs each refused request.
     assert all("409" in line for line in browser.console_errors())
 
 
-def test_what_others_change_is_seen(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_changes_by_others_are_shown(browser: BrowserPage, server: Page, controller: FakeController) -> None:
     controller.change(method="eigencam", alpha=0.2, target=("espresso",))
     wait_until(lambda: browser.find("#method").get_property("value") == "eigencam")
     wait_until(lambda: browser.text("#alpha-value") == "20 %")
@@ -128,7 +127,7 @@ def test_pause(browser: BrowserPage, server: Page, controller: FakeController) -
             (browser.text(".badge"), button.text, button.get_attribute("aria-pressed")) == ("Paused", "Resume", "true")
         )
     )
-    # Who comes now sees what stands.
+    # A new viewer gets the shown frame.
     browser.driver.refresh()
     wait_until(browser.shows_image)
     assert controller.cameras["cam1"].paused
@@ -141,23 +140,23 @@ def test_pause(browser: BrowserPage, server: Page, controller: FakeController) -
 def test_snapshot(browser: BrowserPage, server: Page) -> None:
     wait_until(browser.shows_image)
     browser.find(".snapshot").click()
-    wait_until(lambda: browser.find("#taken").is_displayed())
-    wait_until(lambda: browser.find("#taken img").get_property("naturalWidth") == 320)
-    image, maps = (browser.find(f"#taken .{kind}") for kind in ("picture", "map"))
+    wait_until(lambda: browser.find("#snapshot").is_displayed())
+    wait_until(lambda: browser.find("#snapshot img").get_property("naturalWidth") == 320)
+    image, maps = (browser.find(f"#snapshot .{kind}") for kind in ("image", "map"))
     assert image.get_attribute("download") == "cam1-1.png"
     assert httpx.get(image.get_attribute("href")).content.startswith(b"\x89PNG")
     assert np.load(io.BytesIO(httpx.get(maps.get_attribute("href")).content)).dtype == np.float32
-    browser.find("#taken form button").click()
-    assert not browser.find("#taken").is_displayed()
+    browser.find("#snapshot form button").click()
+    assert not browser.find("#snapshot").is_displayed()
     assert browser.console_errors() == []
 
 
-def test_an_old_picture_is_not_taken_for_a_live_one(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_an_old_frame_is_marked(browser: BrowserPage, server: Page, controller: FakeController) -> None:
     wait_until(browser.shows_image)
     camera = controller.cameras["cam1"]
-    camera.state, camera.last_error = "lost", "the server does not answer"
+    camera.state, camera.last_error = "lost", "no answer from the server"
     wait_until(lambda: browser.text(".badge") == "Reconnecting")
-    assert re.fullmatch(r"Last picture, \d+ s old · the server does not answer", browser.text(".stale"))
+    assert re.fullmatch(r"Last frame, \d+ s old · no answer from the server", browser.text(".stale"))
     assert "grayscale(1)" in browser.image().value_of_css_property("filter")
     camera.state, camera.last_error = "live", ""
     wait_until(lambda: browser.text(".badge") == "Live")
@@ -165,12 +164,12 @@ def test_an_old_picture_is_not_taken_for_a_live_one(browser: BrowserPage, server
     assert not browser.find(".stale").is_displayed()
 
 
-def test_a_lost_connection_is_told_and_found_again(browser: BrowserPage, controller: FakeController) -> None:
+def test_a_lost_connection_is_shown_and_recovers(browser: BrowserPage, controller: FakeController) -> None:
     with serve(controller, ServerOptions(port=0)) as server:
         browser.driver.get(server.url)
         wait_until(lambda: len(browser.driver.find_elements(By.CSS_SELECTOR, ".camera")) == 1)
         wait_until(browser.shows_image)
-    wait_until(lambda: browser.text("#offline") == "Connection lost, trying again…")
+    wait_until(lambda: browser.text("#offline") == "Connection lost, reconnecting…")
     assert browser.text(".badge") == "No connection"
     assert "grayscale(1)" in browser.image().value_of_css_property("filter")
     port = urlsplit(server.url).port
@@ -184,7 +183,7 @@ def test_a_lost_connection_is_told_and_found_again(browser: BrowserPage, control
         browser.driver.get("about:blank")
 
 
-def test_a_hidden_page_watches_nothing(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_a_hidden_page_opens_no_stream(browser: BrowserPage, server: Page, controller: FakeController) -> None:
     jpegs = controller.cameras["cam1"].jpegs
     wait_until(lambda: jpegs.num_subscribers == 1)
     first = browser.driver.current_window_handle
@@ -235,7 +234,7 @@ def test_more_cameras_than_connections(browser: BrowserPage) -> None:
         browser.driver.get("about:blank")
 
 
-def test_it_fits_a_phone(browser: BrowserPage) -> None:
+def test_the_page_fits_a_phone(browser: BrowserPage) -> None:
     outputs = (OutputStatus("cam1", "rtmp://***@" + "long." * 20 + "example/app", "waiting", "no answer " * 9),)
     size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     with FakeController("cam1", "a-camera-with-a-very-long-name-indeed-0123456789", outputs=outputs) as controller:
@@ -267,7 +266,7 @@ def test_with_a_token_the_page_works(browser: BrowserPage, controller: FakeContr
 
 
 @pytest.mark.parametrize("scheme", [0, 1])
-def test_colours_can_be_read(scheme: int) -> None:
+def test_colors_have_contrast(scheme: int) -> None:
     style = (Path(page.__file__).parent / "static" / "style.css").read_text()
     blocks = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
     colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[scheme]))
@@ -280,7 +279,7 @@ def test_colours_can_be_read(scheme: int) -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """As in WCAG 2.2."""
+    """Contrast ratio of WCAG 2.2."""
 
     def luminance(color: str) -> float:
         parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]

@@ -1,4 +1,4 @@
-"""A real run on its page, in a browser: camera, model, picture and controls together."""
+"""A real run on its page, in a browser: camera, model, frames and controls together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from selenium.webdriver.support.ui import Select
 
 from streamcam.options import ServerOptions
-from streamcam.web import Page, serve
+from streamcam.web import serve
+from streamcam.web.server import Page
 
 from ..live.http_client import wait_until as soon
 from ..live.live_runs import Run, job, run_in_thread
@@ -39,7 +40,7 @@ def server(run: Run, browser: BrowserPage) -> Iterator[Page]:
         browser.driver.get("about:blank")
 
 
-def test_a_camera_is_seen_and_its_method_changed(browser: BrowserPage, server: Page, run: Run) -> None:
+def test_a_camera_is_shown_and_its_method_changed(browser: BrowserPage, server: Page, run: Run) -> None:
     wait_until(browser.shows_image)
     first = browser.screenshot(".view")
     wait_until(lambda: bool((np.abs(browser.screenshot(".view") - first) > 40).any()))
@@ -60,7 +61,7 @@ def test_a_camera_is_seen_and_its_method_changed(browser: BrowserPage, server: P
     assert browser.console_errors() == []
 
 
-def test_figures_and_pictures_are_those_of_the_run(server: Page, run: Run) -> None:
+def test_metrics_and_frames_are_those_of_the_run(server: Page, run: Run) -> None:
     with httpx.Client(base_url=server.url, timeout=30) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         before = client.get("/api/cameras/yard").json()
@@ -70,6 +71,6 @@ def test_figures_and_pictures_are_those_of_the_run(server: Page, run: Run) -> No
         assert (after["width"], after["height"], after["state"]) == (320, 240, "live")
         taken = client.post("/api/cameras/yard/snapshots").json()
         assert taken["status"]["targets"][0]["label"] == "class 1"
-        assert client.get("/cameras/yard/picture.jpg").content.startswith(b"\xff\xd8")
+        assert client.get("/cameras/yard/frame.jpg").content.startswith(b"\xff\xd8")
         assert 'streamcam_frames_total{camera="yard",stage="explained"}' in client.get("/metrics").text
         assert client.patch("/api/settings", json={"target": ["no such class"]}).status_code == 409

@@ -1,4 +1,4 @@
-"""Streams: watching never disturbs the one who is watched, nor other watchers."""
+"""MJPEG streams: a slow viewer delays neither the camera nor other viewers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from starlette.types import Message
 
 from streamcam.live.latest_value import LatestValue
 from streamcam.options import ServerOptions
-from streamcam.web import Page, serve
-from streamcam.web import mjpeg as watching
+from streamcam.web import mjpeg, serve
+from streamcam.web.server import Page
 
 from ..live.fake_controller import FakeController
 from ..live.http_client import open_stream, read_jpegs, wait_until
@@ -62,23 +62,23 @@ def test_a_stream_is_jpegs_that_move(server: Page, controller: FakeController) -
     wait_until(lambda: controller.cameras["cam1"].jpegs.num_subscribers == 0)
 
 
-def test_no_stream_of_no_camera(client: httpx.Client) -> None:
+def test_a_stream_of_an_unknown_camera(client: httpx.Client) -> None:
     answer = client.get("/cameras/cam9/stream.mjpg")
     assert answer.status_code == 404
-    assert answer.json() == {"detail": "there is no camera 'cam9'; there are cam1, cam2"}
+    assert answer.json() == {"detail": "unknown camera 'cam9'; expected one of cam1, cam2"}
 
 
-def test_one_picture(client: httpx.Client, controller: FakeController) -> None:
-    first, second = (client.get("/cameras/cam1/picture.jpg") for _ in range(2))
+def test_one_frame(client: httpx.Client, controller: FakeController) -> None:
+    first, second = (client.get("/cameras/cam1/frame.jpg") for _ in range(2))
     assert first.headers["content-type"] == "image/jpeg"
     assert first.content != second.content
     assert Image.open(io.BytesIO(first.content)).size == (160, 96)
     wait_until(lambda: controller.cameras["cam1"].jpegs.num_subscribers == 0)
 
 
-def test_a_paused_camera_shows_what_stands_and_no_older_picture(client: httpx.Client, controller: FakeController) -> None:
+def test_a_paused_camera_sends_the_shown_frame_and_none_older(client: httpx.Client, controller: FakeController) -> None:
     camera = controller.cameras["cam1"]
-    old = client.get("/cameras/cam1/picture.jpg").content
+    old = client.get("/cameras/cam1/frame.jpg").content
     begun = camera.shown
     wait_until(lambda: camera.shown > begun + 3)
     camera.pause(True)
@@ -91,7 +91,7 @@ def test_a_paused_camera_shows_what_stands_and_no_older_picture(client: httpx.Cl
     assert np.abs(np.asarray(Image.open(io.BytesIO(jpeg)), np.int16) - expected).mean() < 3
 
 
-def test_a_watcher_that_leaves_a_paused_camera_is_noticed(server: Page, controller: FakeController) -> None:
+def test_a_viewer_that_leaves_a_paused_camera_is_noticed(server: Page, controller: FakeController) -> None:
     camera = controller.cameras["cam1"]
     with open_stream(server.url) as viewer:
         next(read_jpegs(viewer))
@@ -101,7 +101,7 @@ def test_a_watcher_that_leaves_a_paused_camera_is_noticed(server: Page, controll
 
 
 class ManualCamera:
-    """A camera whose pictures the test puts."""
+    """A camera whose frames the test puts."""
 
     def __init__(self) -> None:
         self.name = "cam1"
@@ -123,7 +123,7 @@ def manual_camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ManualCamer
         yield camera, server
 
 
-def test_who_does_not_read_loses_only_his_own(manual_camera: tuple[ManualCamera, Page]) -> None:
+def test_a_viewer_that_does_not_read_delays_no_other(manual_camera: tuple[ManualCamera, Page]) -> None:
     camera, server = manual_camera
     size = 200_000
     counts = [0] * 19
@@ -145,7 +145,7 @@ def test_who_does_not_read_loses_only_his_own(manual_camera: tuple[ManualCamera,
         wait_until(lambda: camera.jpegs.num_subscribers == 1)
         viewers = [ending.enter_context(open_stream(server.url)) for _ in counts]
         wait_until(lambda: camera.jpegs.num_subscribers == 20)
-        threads = [threading.Thread(target=read, args=(n, watcher)) for n, watcher in enumerate(viewers)]
+        threads = [threading.Thread(target=read, args=(n, viewer)) for n, viewer in enumerate(viewers)]
         for thread in threads:
             thread.start()
         before, last, times = 0, 0, []
@@ -157,34 +157,36 @@ def test_who_does_not_read_loses_only_his_own(manual_camera: tuple[ManualCamera,
                 before = resident()
             assert last < 2000
         grown = resident() - before
-        # What the stuck one missed since then is 100 pictures at least.
-        assert grown < 20 * size, f"{grown} bytes for {last} pictures"
-        # Putting one rings a bell for each watcher, and waits for nobody.
+        # The stalled viewer missed 100 frames at least since then.
+        assert grown < 20 * size, f"{grown} bytes for {last} frames"
+        # A put calls each subscriber and waits for none.
         assert sorted(times)[len(times) // 2] < 0.01
-        # In order, and again at most once, where the next came late.
+        # In order, and repeated at most once, if the next came late.
         assert all(mine == sorted(mine) for mine in numbers)
         assert all(max(Counter(mine).values()) <= 2 for mine in numbers)
-        # Who begins to read again gets what was on its way, then the newest and nothing between.
-        seen = (struct.unpack("<I", picture[:4])[0] for picture in read_jpegs(stalled))
+        # A viewer that reads again gets the buffered frames, then the newest and none between.
+        seen = (struct.unpack("<I", jpeg[:4])[0] for jpeg in read_jpegs(stalled))
         on_the_way = [next(seen)]
         put(last + 1)
         while on_the_way[-1] < last:
             on_the_way.append(next(seen))
         assert len(on_the_way) <= 6, on_the_way
-        for watcher in viewers:
-            watcher.shutdown(socket.SHUT_RDWR)
+        for viewer in viewers:
+            viewer.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join(20)
     wait_until(lambda: camera.jpegs.num_subscribers == 0)
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def test_who_stalls_for_long_is_sent_away(manual_camera: tuple[ManualCamera, Page], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_STALL_TIMEOUT_SECONDS", 0.5)
+def test_a_stalled_viewer_is_disconnected(
+    manual_camera: tuple[ManualCamera, Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mjpeg, "_STALL_TIMEOUT_SECONDS", 0.5)
     camera, server = manual_camera
     with open_stream(server.url, small=True):
         wait_until(lambda: camera.jpegs.num_subscribers == 1)
@@ -195,7 +197,7 @@ def test_who_stalls_for_long_is_sent_away(manual_camera: tuple[ManualCamera, Pag
         assert camera.jpegs.num_subscribers == 0
 
 
-def test_it_ends_promptly_while_it_is_watched(controller: FakeController) -> None:
+def test_the_server_ends_promptly_with_open_streams(controller: FakeController) -> None:
     controller.compiling.clear()
     with contextlib.ExitStack() as ending:
         with serve(controller, ServerOptions(port=0)) as server:
@@ -203,7 +205,7 @@ def test_it_ends_promptly_while_it_is_watched(controller: FakeController) -> Non
             assert reading.recv(12) == b"HTTP/1.1 200"
             stuck = ending.enter_context(open_stream(server.url, small=True))
             wait_until(lambda: controller.cameras["cam1"].jpegs.num_subscribers == 2)
-            # A change that compiles for long does not hold it up either.
+            # A long compilation does not delay the end either.
             changing = ending.enter_context(socket.create_connection(stuck.getpeername()))
             ending.callback(controller.compiling.set)
             body = b'{"method": "layercam"}'
@@ -215,7 +217,7 @@ def test_it_ends_promptly_while_it_is_watched(controller: FakeController) -> Non
             start = time.monotonic()
         assert time.monotonic() - start < 2.9
         assert not [thread for thread in threading.enumerate() if thread.name == "streamcam-page"]
-        # The stream comes to an end, it is not cut off.
+        # The stream ends with a last chunk instead of a cut connection.
         rest = b""
         while received := reading.recv(1 << 16):
             rest = (rest + received)[-16:]
@@ -223,7 +225,7 @@ def test_it_ends_promptly_while_it_is_watched(controller: FakeController) -> Non
     assert controller.cameras["cam1"].jpegs.num_subscribers == 0
 
 
-def test_who_has_room_again_gets_the_newest() -> None:
+def test_a_viewer_with_room_again_gets_the_newest() -> None:
     camera = ManualCamera()
     sent: list[bytes] = []
 
@@ -232,7 +234,7 @@ def test_who_has_room_again_gets_the_newest() -> None:
         writable.set()
 
         async def send(message: Message) -> None:
-            # As servers do: they wait where there is no room, then send.
+            # As servers do: wait for room, then send.
             await writable.wait()
             if b"image/jpeg" in message.get("body", b""):
                 sent.append(message["body"].split(b"\r\n")[3])
@@ -242,7 +244,7 @@ def test_who_has_room_again_gets_the_newest() -> None:
         async def receive() -> Message:
             return await asyncio.Future()
 
-        stream = asyncio.ensure_future(watching.MjpegResponse(camera, asyncio.Event())({}, receive, send))
+        stream = asyncio.ensure_future(mjpeg.MjpegResponse(camera, asyncio.Event())({}, receive, send))
         while not camera.jpegs.num_subscribers:
             await asyncio.sleep(0)
         camera.jpegs.put(b"one")
@@ -260,37 +262,37 @@ def test_who_has_room_again_gets_the_newest() -> None:
 
 
 class LateValue(LatestValue[bytes]):
-    """Its bells ring when the picture has been taken already."""
+    """Calls its subscribers when the value has been taken already."""
 
     @property
     def latest(self) -> tuple[int, bytes]:
-        for bell in self._callbacks:
-            bell()
+        for callback in self._callbacks:
+            callback()
         return super().latest
 
 
-def test_a_late_bell_brings_no_picture() -> None:
+def test_a_late_update_sends_no_frame() -> None:
     camera = ManualCamera()
     camera.jpegs = LateValue(b"")
     came: list[bytes] = []
 
     async def collect() -> None:
-        async for jpeg in watching.latest_jpegs(camera):
+        async for jpeg in mjpeg.latest_jpegs(camera):
             came.append(jpeg)  # noqa: PERF401 it never ends
 
     async def collect_for_a_while() -> None:
-        looking = asyncio.ensure_future(collect())
+        collecting = asyncio.ensure_future(collect())
         while not camera.jpegs.num_subscribers:
             await asyncio.sleep(0)
         camera.jpegs.put(b"one")
-        await asyncio.wait((looking,), timeout=0.5)
-        looking.cancel()
+        await asyncio.wait((collecting,), timeout=0.5)
+        collecting.cancel()
 
     asyncio.run(collect_for_a_while())
     assert 1 <= len(came) <= 2
 
 
-def test_a_picture_with_no_next_one_is_sent_again_once(manual_camera: tuple[ManualCamera, Page]) -> None:
+def test_a_frame_without_a_next_one_is_sent_again_once(manual_camera: tuple[ManualCamera, Page]) -> None:
     camera, server = manual_camera
     with open_stream(server.url) as viewer:
         wait_until(lambda: camera.jpegs.num_subscribers == 1)

@@ -1,4 +1,4 @@
-"""What the page and its API answer."""
+"""Responses of the page, its API, health and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from streamcam import web as page
 from streamcam.live.status import OutputStatus
 from streamcam.options import ServerOptions
-from streamcam.web import Page, serve
+from streamcam.web import serve
+from streamcam.web.server import Page
 
 from ..live.fake_controller import LABELS, LAYERS, METHODS, FakeController
 from ..live.http_client import wait_until
@@ -47,19 +48,19 @@ def test_page_and_its_files_are_served(client: httpx.Client) -> None:
     assert index.status_code == 200
     assert index.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in index.headers["content-security-policy"]
-    for file in ("style.css", "script.js", "camera.js", "settings.js", "chart.js", "ask.js"):
+    for file in ("style.css", "main.js", "camera.js", "settings.js", "chart.js", "api.js", "webrtc.js"):
         assert client.get(f"/static/{file}").status_code == 200
     for outside in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/nothing.js"):
         assert client.get(outside).status_code == 404
 
 
-def test_page_needs_nothing_from_elsewhere() -> None:
+def test_page_loads_no_foreign_files() -> None:
     for file in (Path(page.__file__).parent / "static").iterdir():
         text = file.read_text().replace("http://www.w3.org/2000/svg", "")
         assert "//" not in "".join(line for line in text.splitlines() if "http" in line), file.name
 
 
-def test_status_is_the_studios(client: httpx.Client, controller: FakeController) -> None:
+def test_status_is_the_controllers(client: httpx.Client, controller: FakeController) -> None:
     status = client.get("/api/status").json()
     assert [camera["name"] for camera in status["cameras"]] == ["cam1", "cam2"]
     assert status["settings"] == {
@@ -96,7 +97,7 @@ def test_other_requests_are_answered_while_a_change_compiles(client: httpx.Clien
     )
     change.start()
     try:
-        wait_until(lambda: client.get("/api/status").json()["busy"] == "compiling eigencam")
+        wait_until(lambda: client.get("/api/status").json()["activity"] == "compiling eigencam")
         assert client.patch("/api/settings", json={"alpha": 0.25}).json()["alpha"] == 0.25
         assert answers == []
     finally:
@@ -106,10 +107,10 @@ def test_other_requests_are_answered_while_a_change_compiles(client: httpx.Clien
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "told"),
+    ("content", "status", "message"),
     [
-        ({"method": "gradcm"}, 409, "method 'gradcm' is not known"),
-        ({"target": ["tabbi"]}, 409, "there is no class 'tabbi'"),
+        ({"method": "gradcm"}, 409, "unknown method 'gradcm'"),
+        ({"target": ["tabbi"]}, 409, "unknown class 'tabbi'"),
         ({"target": []}, 422, "target: List should have at least 1 item"),
         ({"alpha": 1.5}, 422, "alpha: Input should be less than or equal to 1"),
         ({"alpha": "0.5"}, 422, "alpha: Input should be a valid number"),
@@ -119,39 +120,39 @@ def test_other_requests_are_answered_while_a_change_compiles(client: httpx.Clien
         ([], 422, "body: Input should be"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(
-    client: httpx.Client, controller: FakeController, content: object, status: int, told: str
+def test_invalid_settings_are_refused_in_one_line(
+    client: httpx.Client, controller: FakeController, content: object, status: int, message: str
 ) -> None:
     before = controller.settings
     answer = client.patch("/api/settings", content=json.dumps(content), headers={"Content-Type": "application/json"})
     assert answer.status_code == status
-    assert answer.json()["detail"].startswith(told)
+    assert answer.json()["detail"].startswith(message)
     assert "\n" not in answer.json()["detail"]
     assert controller.settings == before
 
 
 @pytest.mark.parametrize("content", [{"target": ["os:getcwd"]}, {"method": "package.module:function"}])
-def test_visitors_name_no_code(client: httpx.Client, controller: FakeController, content: object) -> None:
+def test_the_api_accepts_no_import_strings(client: httpx.Client, controller: FakeController, content: object) -> None:
     answer = client.patch("/api/settings", json=content)
     assert answer.status_code == 409
     assert "is a function" in answer.json()["detail"]
     assert controller.changes == []
 
 
-def test_what_is_not_possible_now_is_a_conflict(client: httpx.Client, controller: FakeController) -> None:
+def test_a_change_before_the_model_is_ready_is_a_conflict(client: httpx.Client, controller: FakeController) -> None:
     controller.ready = False
     answer = client.patch("/api/settings", json={"method": "layercam"})
     assert answer.status_code == 409
     assert answer.json() == {"detail": "the model is not ready yet; try again in a moment"}
 
 
-def test_a_bug_is_told_without_a_traceback(
+def test_a_bug_gives_one_line_without_a_traceback(
     client: httpx.Client, controller: FakeController, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(controller, "status", lambda: 1 / 0)
     answer = client.get("/api/status")
     assert answer.status_code == 500
-    assert answer.json()["detail"] == "this should not have happened: ZeroDivisionError: division by zero"
+    assert answer.json()["detail"] == "internal error: ZeroDivisionError: division by zero"
     assert capfd.readouterr() == ("", "")
 
 
@@ -169,28 +170,28 @@ def test_snapshots_are_fetched_and_the_oldest_go(client: httpx.Client, controlle
     assert answer.status_code == 201
     taken = answer.json()
     assert taken["status"]["name"] == "cam1"
-    assert Image.open(io.BytesIO(client.get(taken["picture"]).content)).size == (160, 96)
+    assert Image.open(io.BytesIO(client.get(taken["image"]).content)).size == (160, 96)
     assert np.load(io.BytesIO(client.get(taken["map"]).content)).shape == (1, 7, 7)
     for _ in range(15):
         assert client.post("/api/cameras/cam2/snapshots").status_code == 201
-    assert client.get(taken["picture"]).status_code == 200
+    assert client.get(taken["image"]).status_code == 200
     client.post("/api/cameras/cam2/snapshots")
-    assert client.get(taken["picture"]).status_code == 404
+    assert client.get(taken["image"]).status_code == 404
     assert client.get(taken["map"]).status_code == 404
 
 
-def test_no_snapshot_before_the_first_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamcam.web.app._PATIENCE", 0.2)
-    controller = FakeController("cam1")  # not entered: no picture ever comes
+def test_no_snapshot_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamcam.web.live._FIRST_FRAME_TIMEOUT_SECONDS", 0.2)
+    controller = FakeController("cam1")  # not entered: no frame ever comes
     with serve(controller, ServerOptions(port=0)) as server, httpx.Client(base_url=server.url) as client:
         assert client.post("/api/cameras/cam1/snapshots").status_code == 503
-        answer = client.get("/cameras/cam1/picture.jpg")
+        answer = client.get("/cameras/cam1/frame.jpg")
         assert answer.status_code == 503
-        assert answer.json() == {"detail": "camera 'cam1' has no picture yet"}
+        assert answer.json() == {"detail": "camera 'cam1' has no frame yet"}
         assert controller.cameras["cam1"].jpegs.num_subscribers == 0
 
 
-def test_ready_when_every_camera_shows_pictures(client: httpx.Client, controller: FakeController) -> None:
+def test_ready_when_every_camera_shows_frames(client: httpx.Client, controller: FakeController) -> None:
     wait_until(lambda: all(camera.shown for camera in controller.cameras.values()))
     assert client.get("/healthz").json() == {"alive": True}
     assert client.get("/readyz").json() == {"ready": True, "reasons": []}
@@ -203,11 +204,11 @@ def test_ready_when_every_camera_shows_pictures(client: httpx.Client, controller
     controller.cameras["cam2"].paused = True
     assert client.get("/readyz").status_code == 200
     controller.ready = False
-    assert client.get("/readyz").json()["reasons"] == ["the model is being compiled"]
+    assert client.get("/readyz").json()["reasons"] == ["the model is compiling"]
     assert client.get("/healthz").status_code == 200
 
 
-def test_figures_are_prometheus(client: httpx.Client, controller: FakeController) -> None:
+def test_metrics_are_prometheus(client: httpx.Client, controller: FakeController) -> None:
     camera = controller.cameras["cam1"]
     wait_until(lambda: camera.shown > 0)
     camera.paused, camera.drops, camera.reconnects = True, 5, 2
@@ -225,13 +226,28 @@ def test_figures_are_prometheus(client: httpx.Client, controller: FakeController
     assert found["streamcam_reconnects_total", "cam1"] == 2
     assert found["streamcam_fps", "cam1"] == 0
     assert found["streamcam_explained_fps", "cam1"] == 0
-    assert found["streamcam_age_seconds", "cam1", "0.99"] == pytest.approx(0.088)
-    assert found["streamcam_watchers", "cam1"] == 0
+    assert found["streamcam_viewers", "cam1"] == 0
     assert found["streamcam_camera_live", "cam2"] == 0
-    assert found["streamcam_outlet_frames_total", "cam1", 'a "quoted" \\ place'] == 7
-    assert found["streamcam_outlet_dropped_total", "cam1", 'a "quoted" \\ place'] == 2
-    assert found["streamcam_outlet_restarts_total", "cam1", 'a "quoted" \\ place'] == 1
-    assert found["streamcam_outlet_state", "cam1", "waiting", 'a "quoted" \\ place'] == 1
-    assert found["streamcam_outlet_state", "cam1", "running", 'a "quoted" \\ place'] == 0
+    assert found["streamcam_output_frames_total", "cam1", 'a "quoted" \\ place'] == 7
+    assert found["streamcam_output_dropped_total", "cam1", 'a "quoted" \\ place'] == 2
+    assert found["streamcam_output_restarts_total", "cam1", 'a "quoted" \\ place'] == 1
+    assert found["streamcam_output_state", "cam1", "waiting", 'a "quoted" \\ place'] == 1
+    assert found["streamcam_output_state", "cam1", "running", 'a "quoted" \\ place'] == 0
     assert found["streamcam_ready",] == 1
     assert found["streamcam_uptime_seconds",] > 0
+
+
+def test_latency_is_a_histogram(client: httpx.Client, controller: FakeController) -> None:
+    camera = controller.cameras["cam1"]
+    wait_until(lambda: camera.shown > 3)
+    camera.paused = True
+    text = client.get("/metrics").text
+    assert "# TYPE streamcam_latency_seconds histogram" in text
+    (family,) = [f for f in text_string_to_metric_families(text) if f.name == "streamcam_latency_seconds"]
+    samples = [sample for sample in family.samples if sample.labels["camera"] == "cam1"]
+    buckets = [(s.labels["le"], s.value) for s in samples if s.name == "streamcam_latency_seconds_bucket"]
+    fast, shown = camera.shown // 3, camera.shown
+    assert buckets == [("0.05", fast), ("0.1", shown), ("+Inf", shown)]
+    plain = {sample.name: sample.value for sample in samples if "le" not in sample.labels}
+    assert plain["streamcam_latency_seconds_count"] == shown
+    assert plain["streamcam_latency_seconds_sum"] == pytest.approx(0.05 * fast + 0.08 * (shown - fast))

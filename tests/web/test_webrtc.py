@@ -1,4 +1,4 @@
-"""Pictures by WebRTC, to peers that aiortc makes."""
+"""WebRTC sessions with viewers made by aiortc."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from av.video.frame import VideoFrame
 from streamcam.frames import plane_arrays
 from streamcam.live.latest_value import LatestValue
 from streamcam.options import ServerOptions
-from streamcam.web import Page, serve
-from streamcam.web import webrtc as peers
+from streamcam.web import serve, webrtc
+from streamcam.web.server import Page
 
 from ..live.fake_controller import FakeController
 from ..live.http_client import wait_until as wait_in_thread
@@ -33,7 +33,7 @@ if not ice.get_host_addresses(True, True):
 
 from aiortc.codecs import vpx  # noqa: E402
 
-from streamcam.web import webrtc_session as peer  # noqa: E402 needs aiortc
+from streamcam.web import webrtc_session  # noqa: E402 needs aiortc
 
 TIMEOUT_SECONDS = 15
 
@@ -62,7 +62,7 @@ async def offer(of: Any) -> dict[str, str]:
 async def connect_viewer(
     url: str, camera: str = "cam1"
 ) -> AsyncIterator[tuple[Any, Callable[[], Awaitable[VideoFrame]]]]:
-    """A peer that has been answered, and what gives its next picture."""
+    """A connected viewer, and a function that returns its next frame."""
     mine = connection()
     try:
         mine.addTransceiver("video", direction="recvonly")
@@ -81,7 +81,7 @@ async def wait_until(true: Callable[[], bool]) -> None:
 
 
 class Camera:
-    """A camera whose pictures the test puts, at 25 a second."""
+    """A camera that repeats the test's frame at 25 a second."""
 
     def __init__(self) -> None:
         self.name = "cam1"
@@ -119,7 +119,7 @@ def server(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
         yield server
 
 
-def test_pictures_come_and_change(server: Page, camera: Camera) -> None:
+def test_frames_arrive_and_change(server: Page, camera: Camera) -> None:
     async def watch() -> None:
         async with connect_viewer(server.url) as (_, following):
             first = await following()
@@ -137,7 +137,7 @@ def test_pictures_come_and_change(server: Page, camera: Camera) -> None:
     asyncio.run(asyncio.wait_for(watch(), 60))
 
 
-def test_another_size_in_between(server: Page, camera: Camera) -> None:
+def test_the_size_changes_in_between(server: Page, camera: Camera) -> None:
     async def watch() -> None:
         async with connect_viewer(server.url) as (_, following):
             await following()
@@ -150,15 +150,15 @@ def test_another_size_in_between(server: Page, camera: Camera) -> None:
     asyncio.run(asyncio.wait_for(watch(), 60))
 
 
-def test_pictures_are_good_from_the_beginning_and_may_become_better() -> None:
+def test_the_bit_rate_starts_high_and_may_rise() -> None:
     encoder = vpx.Vp8Encoder()
     assert encoder.target_bitrate == 4_000_000
     encoder.target_bitrate = 20_000_000  # what a browser may ask for
     assert encoder.target_bitrate == 8_000_000
 
 
-def test_a_camera_that_stands_shows_its_last_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    camera = Camera()  # nothing moves it
+def test_a_stalled_camera_shows_its_last_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = Camera()  # not entered: it repeats no frame
     camera.frames.put((flat(luma=70), 9000))
     monkeypatch.setattr(FakeController, "handles", {"cam1": camera})
 
@@ -167,7 +167,7 @@ def test_a_camera_that_stands_shows_its_last_picture(monkeypatch: pytest.MonkeyP
             first, second = await following(), await following()
             assert np.allclose(means(second), (70, 90, 180), atol=2)
             assert 0.5 < (second.pts - first.pts) / 90_000 < 10
-            # When it goes on its time may be behind that of the repetition.
+            # After the pause, its pts may be behind that of the repetition.
             camera.frames.put((flat(luma=170), 9001))
             last = second
             while not np.allclose(means(last), (170, 90, 180), atol=2):
@@ -178,12 +178,12 @@ def test_a_camera_that_stands_shows_its_last_picture(monkeypatch: pytest.MonkeyP
         asyncio.run(asyncio.wait_for(watch(server.url), 60))
 
 
-def test_the_newest_is_taken_and_none_twice_at_once() -> None:
+def test_the_latest_frame_is_sent_and_none_twice() -> None:
     async def take() -> list[tuple[int, int]]:
         frames: LatestValue[tuple[VideoFrame, int] | None] = LatestValue(None)
-        ring, taken = asyncio.Event(), []
-        track = peer._Track(frames, ring)
-        with frames.subscribe(ring.set):
+        updated, taken = asyncio.Event(), []
+        track = webrtc_session._Track(frames, updated)
+        with frames.subscribe(updated.set):
             coming = asyncio.ensure_future(track.recv())
             await asyncio.sleep(0)
             frames.put((flat(), 3600))
@@ -191,7 +191,7 @@ def test_the_newest_is_taken_and_none_twice_at_once() -> None:
             for n in range(2, 6):
                 frames.put((flat(luma=n), n * 3600))
             taken.append(await asyncio.wait_for(track.recv(), TIMEOUT_SECONDS))
-            ring.set()  # a bell that rings late
+            updated.set()  # a late update
             late = asyncio.ensure_future(track.recv())
             done, _ = await asyncio.wait((late,), timeout=0.3)
             assert not done
@@ -224,10 +224,10 @@ def test_an_unknown_camera(server: Page) -> None:
         return await post(server.url, await make_offer(("video", "recvonly")), "cam9")
 
     answer = asyncio.run(ask())
-    assert (answer.status_code, answer.json()) == (404, {"detail": "there is no camera 'cam9'; there are cam1"})
+    assert (answer.status_code, answer.json()) == (404, {"detail": "unknown camera 'cam9'; expected one of cam1"})
 
 
-def test_without_the_extra_it_is_refused() -> None:
+def test_without_the_extra_a_session_is_refused() -> None:
     async def ask(url: str) -> httpx.Response:
         return await post(url, await make_offer(("video", "recvonly")))
 
@@ -238,7 +238,7 @@ def test_without_the_extra_it_is_refused() -> None:
     assert answer.json() == {"detail": "WebRTC needs aiortc; pip install 'streamcam[webrtc]'"}
 
 
-def test_other_offers_are_refused_and_leave_nothing(server: Page, camera: Camera) -> None:
+def test_other_offers_are_refused_and_leave_no_session(server: Page, camera: Camera) -> None:
     async def ask() -> None:
         good = await make_offer(("video", "recvonly"))
         for sent in (
@@ -262,20 +262,20 @@ def test_other_offers_are_refused_and_leave_nothing(server: Page, camera: Camera
     asyncio.run(asyncio.wait_for(ask(), 60))
 
 
-def test_many_offers_are_bounded_and_who_does_not_come_is_forgotten(
+def test_sessions_are_limited_and_unused_ones_end(
     server: Page, camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer, "_CONNECT_TIMEOUT_SECONDS", 2.5)
+    monkeypatch.setattr(webrtc_session, "_CONNECT_TIMEOUT_SECONDS", 2.5)
 
     async def ask() -> None:
         async with connect_viewer(server.url) as (_, following):
             await following()
             sent = await make_offer(("video", "recvonly"))
             answers = await asyncio.gather(*(post(server.url, sent) for _ in range(20)))
-            assert peers._MAX_PEERS == 8
+            assert webrtc._MAX_PEERS == 8
             assert sorted(answer.status_code for answer in answers) == [200] * 7 + [409] * 13
             refused = next(answer for answer in answers if answer.status_code == 409)
-            assert refused.json() == {"detail": "8 watch by WebRTC already; watch stream.mjpg, or try again later"}
+            assert refused.json() == {"detail": "all 8 WebRTC sessions are in use; use stream.mjpg, or try later"}
             assert camera.frames.num_subscribers == 8
             await wait_until(lambda: camera.frames.num_subscribers == 1)
             assert (await post(server.url, sent)).status_code == 200
@@ -284,7 +284,7 @@ def test_many_offers_are_bounded_and_who_does_not_come_is_forgotten(
     asyncio.run(asyncio.wait_for(ask(), 60))
 
 
-def test_it_ends_promptly_with_all_its_peers(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_ends_promptly_with_open_sessions(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeController, "handles", {"cam1": camera})
     before = set(threading.enumerate())
 
@@ -302,7 +302,7 @@ def test_it_ends_promptly_with_all_its_peers(camera: Camera, monkeypatch: pytest
                 await wait_until(lambda: first.connectionState == "closed")
 
     asyncio.run(asyncio.wait_for(watch(), 60))
-    wait_until(lambda: set(threading.enumerate()) <= before)
+    wait_in_thread(lambda: set(threading.enumerate()) <= before)
 
 
 def test_with_a_token(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,8 +317,8 @@ def test_with_a_token(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(asyncio.wait_for(ask(server.url), 60))
 
 
-def test_it_loads_beside_tensorflow() -> None:
-    """Their libraries for cryptography have the same names."""
+def test_webrtc_loads_beside_tensorflow() -> None:
+    """Their cryptography libraries have the same names."""
     work = (
         "import tensorflow, streamcam.web.webrtc, aiortc, pylibsrtp\n"
         "pylibsrtp.Session(pylibsrtp.Policy(key=bytes(30), ssrc_type=3))"
@@ -331,7 +331,7 @@ def test_a_run_of_an_odd_size_and_ten_bits() -> None:
         async with connect_viewer(url) as (_, following):
             shown = await following()
             assert (shown.width, shown.height) == (162, 98)
-            assert run.controller.status().cameras[0].watchers == 1
+            assert run.controller.status().cameras[0].viewers == 1
             first = plane_arrays(shown)[0].copy()
             while (np.abs(plane_arrays(await following())[0].astype(int) - first) > 40).mean() < 0.005:
                 pass

@@ -1,4 +1,4 @@
-"""The page in a browser, by WebRTC: video plays where it can be had, images take its place where not."""
+"""The page in a browser, by WebRTC: video if a session is possible, images if not."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from streamcam.options import ServerOptions
-from streamcam.web import Page, app, serve
-from streamcam.web import webrtc as peers
+from streamcam.web import app, serve, webrtc
+from streamcam.web.server import Page
 
 from ..live.fake_controller import FakeController
 from ..live.http_client import wait_until
@@ -24,7 +24,7 @@ pytest.importorskip("aiortc", reason="needs aiortc: pip install 'streamcam[webrt
 if not pytest.importorskip("aioice.ice").get_host_addresses(True, True):
     pytest.skip("needs a network address beside that of this machine alone", allow_module_level=True)
 
-from streamcam.web import webrtc_session as peer
+from streamcam.web import webrtc_session
 
 VIDEO = ".view video"
 
@@ -49,11 +49,11 @@ def open_page(browser: BrowserPage, url: str) -> None:
 
 
 def shows_webrtc(browser: BrowserPage) -> bool:
-    return browser.find(VIDEO).is_displayed() and browser.text("[data-figure=by]") == "WebRTC"
+    return browser.find(VIDEO).is_displayed() and browser.text("[data-metric=by]") == "WebRTC"
 
 
 def shows_mjpeg(browser: BrowserPage) -> bool:
-    return browser.shows_image("img") and browser.text("[data-figure=by]") == "MJPEG"
+    return browser.shows_image("img") and browser.text("[data-metric=by]") == "MJPEG"
 
 
 def moves(browser: BrowserPage, selector: str) -> bool:
@@ -78,8 +78,8 @@ def test_video_plays(browser: BrowserPage, server: Page, controller: FakeControl
 
 
 @pytest.mark.parametrize("size", [(320, 180), (1280, 720)])
-def test_colours_are_right(browser: BrowserPage, size: tuple[int, int]) -> None:
-    """Whatever the size: browsers take high definition for BT.601, too."""
+def test_colors_are_right(browser: BrowserPage, size: tuple[int, int]) -> None:
+    """At both sizes: browsers assume BT.601 for high definition, too."""
     at = [(size[0] * x // 8, size[1] * y // 8) for x in (1, 4, 7) for y in (1, 4, 7)]
     with FakeController("cam1", size=size, fps=5, webrtc=True) as controller:
         controller.settings = dataclasses.replace(controller.settings, alpha=0.0)
@@ -92,7 +92,7 @@ def test_colours_are_right(browser: BrowserPage, size: tuple[int, int]) -> None:
 
 
 def video_colors(browser: BrowserPage, at: list[tuple[int, int]]) -> list[list[int]]:
-    """Colours of the video at some places."""
+    """Colors of the video at some places."""
     colors: list[list[int]] = browser.driver.execute_script(
         """
         const video = document.querySelector(arguments[0]);
@@ -108,47 +108,47 @@ def video_colors(browser: BrowserPage, at: list[tuple[int, int]]) -> list[list[i
     return colors
 
 
-def test_images_where_it_is_refused(
+def test_images_if_webrtc_is_refused(
     browser: BrowserPage, controller: FakeController, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peers, "_MAX_PEERS", 0)
+    monkeypatch.setattr(webrtc, "_MAX_PEERS", 0)
     with serve(controller, ServerOptions(port=0)) as server:
         open_page(browser, server.url)
         wait_until(lambda: shows_mjpeg(browser))
         assert moves(browser, ".view img")
         assert not browser.find(VIDEO).is_displayed()
-        assert not browser.find("#problem").is_displayed()
-        # A browser notes each answer that is a refusal.
-        complaints = browser.console_errors()
-        assert len(complaints) == 1
-        assert "409" in complaints[0]
+        assert not browser.find("#error").is_displayed()
+        # Chromium logs each refused request.
+        errors = browser.console_errors()
+        assert len(errors) == 1
+        assert "409" in errors[0]
         browser.driver.get("about:blank")
 
 
-def test_it_is_tried_again(
+def test_webrtc_is_tried_again(
     browser: BrowserPage, controller: FakeController, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    hasty = shutil.copytree(app._STATIC, tmp_path / "static")
-    script = (hasty / "camera.js").read_text()
+    static = shutil.copytree(app._STATIC, tmp_path / "static")
+    script = (static / "camera.js").read_text()
     assert script.count("30_000") == 1
-    (hasty / "camera.js").write_text(script.replace("30_000", "300"))
-    monkeypatch.setattr(app, "_STATIC", hasty)
-    monkeypatch.setattr(peers, "_MAX_PEERS", 0)
+    (static / "camera.js").write_text(script.replace("30_000", "300"))
+    monkeypatch.setattr(app, "_STATIC", static)
+    monkeypatch.setattr(webrtc, "_MAX_PEERS", 0)
     with serve(controller, ServerOptions(port=0)) as server:
         open_page(browser, server.url)
         wait_until(lambda: shows_mjpeg(browser))
-        monkeypatch.setattr(peers, "_MAX_PEERS", 8)
+        monkeypatch.setattr(webrtc, "_MAX_PEERS", 8)
         wait_until(lambda: shows_webrtc(browser))
         wait_until(lambda: controller.cameras["cam1"].jpegs.num_subscribers == 0)
         browser.driver.get("about:blank")
 
 
-def test_images_when_it_falls_silent(
+def test_images_if_the_session_stalls(
     browser: BrowserPage, server: Page, controller: FakeController, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_until(lambda: shows_webrtc(browser))
-    monkeypatch.setattr(peer, "_RESEND_SECONDS", 3600.0)
-    controller.webrtc = False  # nothing more comes this way
+    monkeypatch.setattr(webrtc_session, "_RESEND_SECONDS", 3600.0)
+    controller.webrtc = False  # no more frames by WebRTC
     wait_until(lambda: shows_mjpeg(browser))
     assert not browser.find(VIDEO).is_displayed()
     assert moves(browser, ".view img")
@@ -156,7 +156,7 @@ def test_images_when_it_falls_silent(
     assert browser.console_errors() == []
 
 
-def test_a_hidden_page_watches_nothing(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_a_hidden_page_opens_no_stream(browser: BrowserPage, server: Page, controller: FakeController) -> None:
     camera = controller.cameras["cam1"]
     wait_until(lambda: shows_webrtc(browser))
     first = browser.driver.current_window_handle
@@ -172,7 +172,7 @@ def test_pause(browser: BrowserPage, server: Page, controller: FakeController) -
     wait_until(lambda: shows_webrtc(browser))
     browser.find(".pause").click()
     wait_until(lambda: browser.text(".badge") == "Paused")
-    # Who comes now sees what stands.
+    # A new viewer gets the shown frame.
     browser.driver.refresh()
     wait_until(lambda: bool(browser.driver.find_elements(By.CSS_SELECTOR, VIDEO)) and shows_webrtc(browser))
     assert browser.screenshot(VIDEO)[20:-20].mean() > 60
@@ -182,25 +182,25 @@ def test_pause(browser: BrowserPage, server: Page, controller: FakeController) -
     assert shows_webrtc(browser)
 
 
-def test_an_old_picture_is_not_taken_for_a_live_one(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_an_old_frame_is_marked(browser: BrowserPage, server: Page, controller: FakeController) -> None:
     wait_until(lambda: shows_webrtc(browser))
     controller.cameras["cam1"].state = "lost"
     wait_until(lambda: browser.text(".badge") == "Reconnecting")
-    assert browser.text(".stale").startswith("Last picture, ")
+    assert browser.text(".stale").startswith("Last frame, ")
     assert "grayscale(1)" in browser.find(VIDEO).value_of_css_property("filter")
     controller.cameras["cam1"].state = "live"
     wait_until(lambda: browser.text(".badge") == "Live")
     assert browser.find(VIDEO).value_of_css_property("filter") == "none"
 
 
-def test_a_lost_connection_is_told_and_found_again(browser: BrowserPage, controller: FakeController) -> None:
+def test_a_lost_connection_is_shown_and_recovers(browser: BrowserPage, controller: FakeController) -> None:
     with serve(controller, ServerOptions(port=0)) as server:
         open_page(browser, server.url)
         wait_until(lambda: shows_webrtc(browser))
-    wait_until(lambda: browser.text("#offline") == "Connection lost, trying again…")
+    wait_until(lambda: browser.text("#offline") == "Connection lost, reconnecting…")
     assert browser.text(".badge") == "No connection"
     assert "grayscale(1)" in browser.find(VIDEO).value_of_css_property("filter")
-    assert browser.text(".stale").startswith("Last picture, ")
+    assert browser.text(".stale").startswith("Last frame, ")
     port = urlsplit(server.url).port
     assert port
     with serve(controller, ServerOptions(port=port)):

@@ -1,27 +1,27 @@
-// Requests, and where their problems are shown.
+// HTTP requests, and the line that shows their errors.
 
-/** The JSON an address answers with; throws an `Error` with one line, and `status` where there was an answer. */
-export async function ask(path, options = {}) {
-  const answer = await fetch(path, options);
-  const content = await answer.json().catch(() => ({}));
-  if (answer.ok) return content;
-  const error = new Error(content.detail ?? `${path} answers ${answer.status}`);
-  error.status = answer.status;
+/** Fetch JSON; throws an `Error` with a one-line message, and `status` if there was a response. */
+export async function fetchJson(path, options = {}) {
+  const response = await fetch(path, options);
+  const content = await response.json().catch(() => ({}));
+  if (response.ok) return content;
+  const error = new Error(content.detail ?? `${path} failed with status ${response.status}`);
+  error.status = response.status;
   throw error;
 }
 
-/** Sends JSON, and gives back what is answered. */
-export function send(method, path, content) {
-  return ask(path, {
+/** Send JSON and return the JSON response. */
+export function sendJson(method, path, content) {
+  return fetchJson(path, {
     method,
     headers: { "Content-Type": "application/json" },
     body: content === undefined ? undefined : JSON.stringify(content),
   });
 }
 
-/** Shows one line that says what went wrong; an empty one takes it away. */
-export function problem(line) {
-  const element = document.getElementById("problem");
+/** Show an error in one line; an empty line hides it. */
+export function showError(line) {
+  const element = document.getElementById("error");
   element.querySelector("span").textContent = line;
   element.hidden = !line;
 }

@@ -1,31 +1,31 @@
-// A camera's card: its picture, what the model sees in it, and how it fares.
+// A camera's panel: its frames, the model's classes, and metrics.
 
-import { problem, send } from "./api.js";
+import { sendJson, showError } from "./api.js";
 import { Chart } from "./chart.js";
-import { Peer } from "./webrtc.js";
+import { WebRtcPlayer } from "./webrtc.js";
 
 const BADGES = {
   opening: "Connecting", live: "Live", stalled: "No new frames", lost: "Reconnecting", paused: "Paused", ended: "Ended",
   unknown: "No connection",
 };
-const OLD = ["opening", "stalled", "lost", "ended", "unknown"];
-const AGAIN = 30_000; // ms until WebRTC is tried again where it failed
+const STALE_STATES = ["opening", "stalled", "lost", "ended", "unknown"];
+const WEBRTC_RETRY = 30_000; // ms between attempts
 
-/** How many pictures may be fetched at a time where there are more cameras than streams. */
+/** Concurrent requests for single frames, used if there are more cameras than streams. */
 const slots = { free: 3, waiting: [] };
 
-async function slot() {
+async function acquireSlot() {
   if (slots.free > 0) slots.free -= 1;
   else await new Promise((resolve) => slots.waiting.push(resolve));
 }
 
-function leaveSlot() {
+function releaseSlot() {
   const next = slots.waiting.shift();
   if (next) next();
   else slots.free += 1;
 }
 
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Camera {
   constructor(name, streamed, webrtc) {
@@ -34,17 +34,17 @@ export class Camera {
     this.streamed = streamed;
     this.webrtc = webrtc;
     this.state = "opening";
-    this.since = undefined; // when the state left "live", if this page saw it
-    this.turn = 0; // counts what was begun to be watched
+    this.since = undefined; // time at which the state left "live", if known
+    this.session = 0; // counts starts, so that an old loop ends
     const content = document.getElementById("camera").content.cloneNode(true);
     this.element = content.firstElementChild;
     this.element.dataset.camera = name;
     this.find(".name").textContent = name;
     this.element.setAttribute("aria-label", `Camera ${name}`);
     this.image = this.find("img");
-    this.image.alt = `Camera ${name}: where the model looks`;
+    this.image.alt = `Camera ${name}: heatmap of the model`;
     this.image.addEventListener("load", () => this.showImage());
-    this.image.addEventListener("error", () => this.again());
+    this.image.addEventListener("error", () => this.retryImages());
     this.video = this.find("video");
     this.video.setAttribute("aria-label", this.image.alt);
     this.video.addEventListener("loadeddata", () => this.showVideo());
@@ -56,50 +56,50 @@ export class Camera {
     fullscreen.addEventListener("click", () => this.find(".view").requestFullscreen());
     fullscreen.setAttribute("aria-label", `Full screen, camera ${name}`);
     this.find(".snapshot").setAttribute("aria-label", `Snapshot, camera ${name}`);
-    this.seen = true;
-    new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; }).observe(this.element);
-    this.watch();
+    this.visible = true;
+    new IntersectionObserver(([entry]) => { this.visible = entry.isIntersecting; }).observe(this.element);
+    this.start();
   }
 
   find(selector) {
     return this.element.querySelector(selector);
   }
 
-  /** Begins to fetch pictures, anew where it did already. */
-  watch() {
-    this.leave();
+  /** Start or restart the display. */
+  start() {
+    this.stop();
     if (document.hidden) return;
-    // Images until there is video, and where none comes.
-    this.fetchImages();
-    if (this.webrtc) this.call();
+    // Show images until video plays, or if it never does.
+    this.startImages();
+    if (this.webrtc) this.startVideo();
   }
 
-  call() {
-    this.peer = new Peer(this.path, this.video, () => this.broken());
+  startVideo() {
+    this.player = new WebRtcPlayer(this.path, this.video, () => this.onVideoFailed());
   }
 
-  fetchImages() {
-    if (this.streamed) this.image.src = `/cameras/${encodeURIComponent(this.name)}/stream.mjpg?${this.turn}`;
-    else this.fetchStills(this.turn);
+  startImages() {
+    if (this.streamed) this.image.src = `/cameras/${encodeURIComponent(this.name)}/stream.mjpg?${this.session}`;
+    else this.pollFrames(this.session);
   }
 
-  /** Stops: a picture that nobody looks at need not be made. */
-  leave() {
-    clearTimeout(this.calling);
-    this.leaveImages();
-    this.leaveVideo();
+  /** Stop the display, so that the server encodes no frames for it. */
+  stop() {
+    clearTimeout(this.retryTimer);
+    this.stopImages();
+    this.stopVideo();
   }
 
-  leaveImages() {
-    this.turn += 1;
+  stopImages() {
+    this.session += 1;
     this.fetching?.abort();
     this.image.removeAttribute("src");
     this.image.hidden = true;
   }
 
-  leaveVideo() {
-    this.peer?.leave();
-    this.peer = undefined;
+  stopVideo() {
+    this.player?.stop();
+    this.player = undefined;
     this.video.srcObject = null;
     this.video.hidden = true;
   }
@@ -107,74 +107,74 @@ export class Camera {
   showImage() {
     if (!this.image.hasAttribute("src")) return;
     this.image.hidden = false;
-    if (!this.video.hidden) this.leaveVideo();
+    if (!this.video.hidden) this.stopVideo();
   }
 
   showVideo() {
     this.video.hidden = false;
-    this.leaveImages();
+    this.stopImages();
   }
 
-  /** There is no video any more: what it showed last stands until there is an image. */
-  broken() {
-    this.peer = undefined;
-    if (!this.video.hidden) this.fetchImages();
-    this.calling = setTimeout(() => this.call(), AGAIN);
+  /** Go back to images; the last video frame stays until the first one. */
+  onVideoFailed() {
+    this.player = undefined;
+    if (!this.video.hidden) this.startImages();
+    this.retryTimer = setTimeout(() => this.startVideo(), WEBRTC_RETRY);
   }
 
-  async again() {
+  async retryImages() {
     if (!this.streamed || !this.image.hasAttribute("src")) return;
-    this.leaveImages();
-    const turn = this.turn;
-    await pause(1000);
-    if (turn === this.turn) this.fetchImages();
+    this.stopImages();
+    const session = this.session;
+    await sleep(1000);
+    if (session === this.session) this.startImages();
   }
 
-  /** One picture after the other, each in turn with those of other cameras. */
-  async fetchStills(turn) {
+  /** Fetch one frame after another, in turn with other cameras. */
+  async pollFrames(session) {
     let last = "";
-    while (turn === this.turn) {
-      if (!this.seen || (last && this.state !== "live")) {
-        await pause(500);
+    while (session === this.session) {
+      if (!this.visible || (last && this.state !== "live")) {
+        await sleep(500);
         continue;
       }
-      await slot();
+      await acquireSlot();
       try {
         this.fetching = new AbortController();
-        const address = `/cameras/${encodeURIComponent(this.name)}/picture.jpg`;
-        const answer = turn === this.turn && (await fetch(address, { signal: this.fetching.signal }));
-        if (answer && answer.ok) {
-          const next = URL.createObjectURL(await answer.blob());
+        const path = `/cameras/${encodeURIComponent(this.name)}/frame.jpg`;
+        const response = session === this.session && (await fetch(path, { signal: this.fetching.signal }));
+        if (response && response.ok) {
+          const next = URL.createObjectURL(await response.blob());
           this.image.src = next;
           await this.image.decode().catch(() => {});
           URL.revokeObjectURL(last);
           last = next;
         } else {
-          await pause(1000);
+          await sleep(1000);
         }
       } catch {
-        await pause(1000);
+        await sleep(1000);
       } finally {
-        leaveSlot();
+        releaseSlot();
       }
     }
     URL.revokeObjectURL(last);
   }
 
-  /** The page does not know how the camera is. */
-  unknown() {
+  /** Show that the server does not respond. */
+  showDisconnected() {
     this.showState("unknown", "");
     this.chart.gap();
   }
 
   show(status) {
-    const live = status.state === "live" && status.frames_shown > 0 && status.fps === 0 ? "stalled" : status.state;
-    this.showState(live, status.last_error);
+    const state = status.state === "live" && status.frames_shown > 0 && status.fps === 0 ? "stalled" : status.state;
+    this.showState(state, status.last_error);
     if (status.width && status.height) this.find(".view").style.aspectRatio = `${status.width} / ${status.height}`;
     const [best] = status.top;
     this.find(".label").textContent = best ? best.label : "–";
     this.find(".share").textContent = best ? percent(best.probability) : "";
-    this.find(".targets").textContent = explained(status.targets, best);
+    this.find(".targets").textContent = targetText(status.targets, best);
     this.find(".source").textContent = status.source;
     this.find(".source").title = status.source;
     const metrics = {
@@ -186,10 +186,10 @@ export class Camera {
       dropped: status.frames_dropped.toLocaleString("en"),
       reconnects: status.reconnects.toLocaleString("en"),
       size: status.width ? `${status.width}×${status.height}` : "–",
-      by: this.peer && !this.video.hidden ? "WebRTC" : "MJPEG",
+      by: this.player && !this.video.hidden ? "WebRTC" : "MJPEG",
     };
     for (const [name, text] of Object.entries(metrics)) this.find(`[data-metric=${name}]`).textContent = text;
-    if (live === "live") this.chart.add(status.top);
+    if (state === "live") this.chart.add(status.top);
     else this.chart.gap();
     this.chart.draw();
   }
@@ -201,8 +201,8 @@ export class Camera {
     this.element.dataset.state = state;
     const badge = this.find(".badge");
     if (badge.textContent !== BADGES[state]) badge.textContent = BADGES[state];
-    const old = OLD.includes(state) && !(this.image.hidden && this.video.hidden) ? "Last frame" : "";
-    const since = old && this.since ? `${old}, ${Math.round((Date.now() - this.since) / 1000)} s old` : old;
+    const stale = STALE_STATES.includes(state) && !(this.image.hidden && this.video.hidden) ? "Last frame" : "";
+    const since = stale && this.since ? `${stale}, ${Math.round((Date.now() - this.since) / 1000)} s old` : stale;
     const line = [since, state === "live" ? "" : lastError].filter(Boolean).join(" · ");
     this.find(".stale").hidden = !line;
     this.find(".stale").textContent = line;
@@ -216,20 +216,20 @@ export class Camera {
   }
 
   async pause() {
-    await this.try(async () => {
-      this.show(await send("PATCH", this.path, { paused: this.state !== "paused" }));
+    await this.attempt(async () => {
+      this.show(await sendJson("PATCH", this.path, { paused: this.state !== "paused" }));
     });
   }
 
   async snapshot() {
     const button = this.find(".snapshot");
     button.disabled = true;
-    await this.try(async () => {
-      const taken = await send("POST", `${this.path}/snapshots`);
-      const dialog = document.getElementById("taken");
+    await this.attempt(async () => {
+      const snapshot = await sendJson("POST", `${this.path}/snapshots`);
+      const dialog = document.getElementById("snapshot");
       dialog.querySelector("h2").textContent = `Camera ${this.name}`;
-      dialog.querySelector("img").src = taken.image;
-      for (const [kind, path] of [["image", taken.image], ["map", taken.map]]) {
+      dialog.querySelector("img").src = snapshot.image;
+      for (const [kind, path] of [["image", snapshot.image], ["map", snapshot.map]]) {
         const link = dialog.querySelector(`.${kind}`);
         link.hidden = path === null;
         if (path === null) continue;
@@ -242,11 +242,11 @@ export class Camera {
     button.focus();
   }
 
-  async try(work) {
+  async attempt(action) {
     try {
-      await work();
+      await action();
     } catch (error) {
-      problem(error.status ? error.message : "Not done: no connection.");
+      showError(error.status ? error.message : "Not done: no connection to the server.");
     }
   }
 }
@@ -259,8 +259,8 @@ function ms(value) {
   return value < 10_000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(0)} s`;
 }
 
-/** What is explained, where that is not simply the most probable class. */
-function explained(targets, best) {
+/** Return the explained targets, unless that is just the most probable class. */
+function targetText(targets, best) {
   if (!targets.length || (targets.length === 1 && targets[0].label === best?.label)) return "";
   const one = ({ label, score, probability }) =>
     `${label} ${probability === null ? `(score ${score.toFixed(1)})` : percent(probability)}`;

@@ -1,19 +1,19 @@
-// Probabilities of the most probable classes in the last minute.
+// Line chart of the most probable classes over the last minute.
 
 const SECONDS = 60;
 const LINES = 4;
 const COLORS = 8;
-const GAP = 1500; // ms without a value that are not drawn over
+const GAP = 1500; // ms without a value that interrupt a line
 
-/** A class keeps its colour, on all charts. */
+/** Color index of each class, the same on all charts. */
 const colors = new Map();
 
-function colorOf(label, shown) {
+function colorOf(label, labels) {
   if (!colors.has(label)) {
-    const taken = new Set(shown.map((other) => colors.get(other)));
+    const used = new Set(labels.map((other) => colors.get(other)));
     const next = colors.size % COLORS;
     const order = [...Array(COLORS).keys()].map((step) => (next + step) % COLORS);
-    colors.set(label, order.find((colour) => !taken.has(colour)) ?? next);
+    colors.set(label, order.find((color) => !used.has(color)) ?? next);
   }
   return colors.get(label);
 }
@@ -34,8 +34,8 @@ export class Chart {
     if (this.values.at(-1)?.shares) this.values.push({ at: Date.now(), shares: null });
   }
 
-  /** Labels that had the largest share lately, the largest first, and the one that has it now. */
-  shown() {
+  /** Return the labels with the largest sums, in descending order, and always the current best. */
+  topLabels() {
     const sums = new Map();
     for (const { shares } of this.values) {
       for (const [label, share] of shares ?? []) sums.set(label, (sums.get(label) ?? 0) + share);
@@ -49,30 +49,30 @@ export class Chart {
   draw() {
     const now = Date.now();
     while (this.values.length && this.values[0].at < now - (SECONDS + 1) * 1000) this.values.shift();
-    const labels = this.shown();
-    this.tell(labels);
+    const labels = this.topLabels();
+    this.updateLegend(labels);
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width) return;
     const ratio = window.devicePixelRatio || 1;
     if (this.canvas.width !== Math.round(width * ratio)) this.canvas.width = Math.round(width * ratio);
     if (this.canvas.height !== Math.round(height * ratio)) this.canvas.height = Math.round(height * ratio);
-    const pen = this.canvas.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, width, height);
+    const context = this.canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
     const style = getComputedStyle(this.canvas);
     const area = { left: 38, right: width - 4, top: 7, bottom: height - 18 };
-    this.drawGrid(pen, style, area);
+    this.drawGrid(context, style, area);
     const x = (at) => area.right - ((now - at) / 1000 / SECONDS) * (area.right - area.left);
     const y = (share) => area.bottom - share * (area.bottom - area.top);
-    pen.save();
-    pen.beginPath();
-    pen.rect(area.left, 0, area.right - area.left + 4, height);
-    pen.clip();
-    pen.lineWidth = 2;
-    pen.lineJoin = pen.lineCap = "round";
+    context.save();
+    context.beginPath();
+    context.rect(area.left, 0, area.right - area.left + 4, height);
+    context.clip();
+    context.lineWidth = 2;
+    context.lineJoin = context.lineCap = "round";
     for (const label of labels.toReversed()) {
-      pen.strokeStyle = style.getPropertyValue(`--c${colorOf(label, labels)}`);
-      pen.beginPath();
+      context.strokeStyle = style.getPropertyValue(`--c${colorOf(label, labels)}`);
+      context.beginPath();
       let before;
       for (const { at, shares } of this.values) {
         const share = shares?.get(label);
@@ -80,38 +80,38 @@ export class Chart {
           before = undefined;
           continue;
         }
-        if (before === undefined || at - before > GAP) pen.moveTo(x(at), y(share));
-        pen.lineTo(x(at), y(share));
+        if (before === undefined || at - before > GAP) context.moveTo(x(at), y(share));
+        context.lineTo(x(at), y(share));
         before = at;
       }
-      pen.stroke();
+      context.stroke();
     }
-    pen.restore();
+    context.restore();
   }
 
-  drawGrid(pen, style, area) {
-    pen.font = `11px ${style.fontFamily}`;
-    pen.fillStyle = style.getPropertyValue("--quiet");
-    pen.strokeStyle = style.getPropertyValue("--grid");
-    pen.lineWidth = 1;
-    pen.textAlign = "right";
-    pen.textBaseline = "middle";
+  drawGrid(context, style, area) {
+    context.font = `11px ${style.fontFamily}`;
+    context.fillStyle = style.getPropertyValue("--quiet");
+    context.strokeStyle = style.getPropertyValue("--grid");
+    context.lineWidth = 1;
+    context.textAlign = "right";
+    context.textBaseline = "middle";
     for (const share of [0, 0.5, 1]) {
       const height = Math.round(area.bottom - share * (area.bottom - area.top)) + 0.5;
-      pen.beginPath();
-      pen.moveTo(area.left, height);
-      pen.lineTo(area.right, height);
-      pen.stroke();
-      pen.fillText(`${share * 100} %`, area.left - 5, height);
+      context.beginPath();
+      context.moveTo(area.left, height);
+      context.lineTo(area.right, height);
+      context.stroke();
+      context.fillText(`${share * 100} %`, area.left - 5, height);
     }
-    pen.textBaseline = "alphabetic";
-    pen.textAlign = "left";
-    pen.fillText(`${SECONDS} s ago`, area.left, area.bottom + 15);
-    pen.textAlign = "right";
-    pen.fillText("now", area.right, area.bottom + 15);
+    context.textBaseline = "alphabetic";
+    context.textAlign = "left";
+    context.fillText(`${SECONDS} s ago`, area.left, area.bottom + 15);
+    context.textAlign = "right";
+    context.fillText("now", area.right, area.bottom + 15);
   }
 
-  tell(labels) {
+  updateLegend(labels) {
     const last = this.values.at(-1)?.shares;
     while (this.legend.children.length > labels.length) this.legend.lastElementChild.remove();
     while (this.legend.children.length < labels.length) {
@@ -126,7 +126,7 @@ export class Chart {
       name.textContent = label;
       share.textContent = last?.has(label) ? `${Math.round(last.get(label) * 100)} %` : "";
     });
-    const told = labels.map((label, at) => `${label} ${this.legend.children[at].lastElementChild.textContent}`);
-    this.canvas.setAttribute("aria-label", `Probabilities in the last minute, camera ${this.name}: ${told.join(", ")}`);
+    const texts = labels.map((label, at) => `${label} ${this.legend.children[at].lastElementChild.textContent}`);
+    this.canvas.setAttribute("aria-label", `Probabilities in the last minute, camera ${this.name}: ${texts.join(", ")}`);
   }
 }

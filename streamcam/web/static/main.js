@@ -1,11 +1,11 @@
-// The page: asks how things stand four times a second, and tells cameras and settings.
+// The page: polls the status four times a second and updates cameras, settings and outputs.
 
-import { ask, problem } from "./api.js";
+import { fetchJson, showError } from "./api.js";
 import { Camera } from "./camera.js";
 import { Settings } from "./settings.js";
 
-const PERIOD = 250; // ms
-const STREAMS = 4; // a browser opens six connections to a host: two are left for everything else
+const POLL_INTERVAL = 250; // ms
+const MAX_STREAMS = 4; // a browser opens six connections to a host; two remain for other requests
 
 const byId = (id) => document.getElementById(id);
 const cameras = new Map();
@@ -13,22 +13,22 @@ const settings = new Settings();
 let reachable = true;
 let wake = () => {};
 
-function show(status, asked) {
-  settings.show(status, asked);
+function show(status, requestedAt) {
+  settings.show(status, requestedAt);
   byId("model").textContent = status.ready
     ? [status.model, status.layer, status.precision, status.device].filter(Boolean).join(" · ")
     : "";
   byId("uptime").textContent = `Running for ${duration(status.seconds)}`;
   const main = byId("cameras");
   if (cameras.size === 0) main.replaceChildren();
-  const streamed = status.cameras.length <= STREAMS;
-  for (const one of status.cameras) {
-    if (!cameras.has(one.name)) {
-      const camera = new Camera(one.name, streamed, status.webrtc);
-      cameras.set(one.name, camera);
+  const streamed = status.cameras.length <= MAX_STREAMS;
+  for (const state of status.cameras) {
+    if (!cameras.has(state.name)) {
+      const camera = new Camera(state.name, streamed, status.webrtc);
+      cameras.set(state.name, camera);
       main.append(camera.element);
     }
-    cameras.get(one.name).show(one);
+    cameras.get(state.name).show(state);
   }
   main.dataset.count = status.cameras.length;
   showOutputs(status.outputs);
@@ -55,36 +55,36 @@ function duration(seconds) {
   return h ? `${h} h ${m} min` : m ? `${m} min ${s} s` : `${s} s`;
 }
 
-function lost(error) {
+function showOffline(error) {
   const offline = byId("offline");
-  const line = error.status ? error.message : "Connection lost, trying again…";
-  // An alert is read out when it changes.
+  const line = error.status ? error.message : "Connection lost, reconnecting…";
+  // Screen readers announce an alert when it changes.
   if (offline.hidden || offline.textContent !== line) offline.textContent = line;
   offline.hidden = false;
   reachable = false;
-  for (const camera of cameras.values()) camera.unknown();
+  for (const camera of cameras.values()) camera.showDisconnected();
 }
 
-function found() {
+function showOnline() {
   if (reachable) return;
   reachable = true;
   byId("offline").hidden = true;
-  for (const camera of cameras.values()) camera.watch();
+  for (const camera of cameras.values()) camera.start();
 }
 
 async function run() {
   for (;;) {
-    const asked = performance.now();
+    const requestedAt = performance.now();
     if (!document.hidden) {
       try {
-        const status = await ask("/api/status", { signal: AbortSignal.timeout(4000) });
-        found();
-        show(status, asked);
+        const status = await fetchJson("/api/status", { signal: AbortSignal.timeout(4000) });
+        showOnline();
+        show(status, requestedAt);
       } catch (error) {
-        lost(error);
+        showOffline(error);
       }
     }
-    const rest = document.hidden ? 3600_000 : reachable ? PERIOD - (performance.now() - asked) : 1000;
+    const rest = document.hidden ? 3600_000 : reachable ? POLL_INTERVAL - (performance.now() - requestedAt) : 1000;
     await new Promise((resolve) => {
       wake = resolve;
       setTimeout(resolve, Math.max(0, rest));
@@ -93,7 +93,7 @@ async function run() {
 }
 
 document.addEventListener("visibilitychange", () => {
-  for (const camera of cameras.values()) document.hidden ? camera.leave() : camera.watch();
+  for (const camera of cameras.values()) document.hidden ? camera.stop() : camera.start();
   if (!document.hidden) wake();
 });
 
@@ -101,6 +101,6 @@ byId("more").addEventListener("click", () => {
   const open = byId("settings").classList.toggle("open");
   byId("more").setAttribute("aria-expanded", open);
 });
-byId("problem").querySelector("button").addEventListener("click", () => problem(""));
+byId("error").querySelector("button").addEventListener("click", () => showError(""));
 
 run();

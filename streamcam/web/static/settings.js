@@ -1,20 +1,20 @@
-// Settings: what is shown is what the run has, but for the control that is being used.
+// Settings form: shows the run's values, except in the control that is in use.
 
-import { ask, problem, send } from "./api.js";
+import { fetchJson, sendJson, showError } from "./api.js";
 
 const COMPILED = ["method", "layer", "target"];
 
 class Field {
-  constructor(key, { read, write, acts = "change" }) {
+  constructor(key, { read, write, event = "change" }) {
     this.key = key;
     this.element = document.getElementById(key);
     this.read = read;
     this.write = write;
     this.sending = false;
     this.dirty = false;
-    this.wanted = undefined;
+    this.pending = undefined;
     this.element.addEventListener("input", () => { this.dirty = true; });
-    this.element.addEventListener(acts, () => this.send());
+    this.element.addEventListener(event, () => this.send());
     this.element.addEventListener("blur", () => { this.dirty = false; });
   }
 
@@ -22,56 +22,56 @@ class Field {
     if (!this.sending && !this.dirty) this.write(this.element, value);
   }
 
-  /** One request at a time; what is chosen meanwhile follows, only the last of it. */
+  /** Send one request at a time; of later choices, only the last follows. */
   async send() {
-    this.wanted = this.read(this.element);
+    this.pending = this.read(this.element);
     this.dirty = false;
     if (this.sending) return;
     this.sending = true;
-    problem("");
+    showError("");
     try {
-      while (this.wanted !== undefined) {
-        const value = this.wanted;
-        this.wanted = undefined;
-        this.changing(this.key, value);
-        this.changed(await send("PATCH", "/api/settings", { [this.key]: value }));
+      while (this.pending !== undefined) {
+        const value = this.pending;
+        this.pending = undefined;
+        this.onSend(this.key, value);
+        this.onChanged(await sendJson("PATCH", "/api/settings", { [this.key]: value }));
       }
     } catch (error) {
-      this.wanted = undefined;
-      problem(error.status ? error.message : "Not changed: no connection.");
+      this.pending = undefined;
+      showError(error.status ? error.message : "Not changed: no connection to the server.");
     }
     this.sending = false;
-    this.done();
+    this.onDone();
   }
 }
 
 export class Settings {
   constructor() {
-    this.now = undefined; // as the run has them
-    this.since = 0; // answers to questions asked before this moment are older than `now`
+    this.current = undefined; // values of the run
+    this.since = 0; // responses to earlier requests are older than `current`
     this.compiling = new Map();
     this.labels = [];
     const value = (element) => element.value;
     this.fields = [
-      new Field("method", { read: value, write: choose }),
-      new Field("layer", { read: value, write: choose }),
-      new Field("colormap", { read: value, write: choose }),
-      new Field("target", { read: (element) => this.targets(element.value), write: fill }),
-      new Field("alpha", { acts: "input", read: (element) => Number(element.value), write: (element, alpha) => {
+      new Field("method", { read: value, write: selectOption }),
+      new Field("layer", { read: value, write: selectOption }),
+      new Field("colormap", { read: value, write: selectOption }),
+      new Field("target", { read: (element) => this.parseTargets(element.value), write: setTargets }),
+      new Field("alpha", { event: "input", read: (element) => Number(element.value), write: (element, alpha) => {
         element.value = alpha;
         this.showAlpha();
       } }),
       new Field("caption", { read: (element) => element.checked, write: (element, on) => { element.checked = on; } }),
     ];
     for (const field of this.fields) {
-      field.changing = (key, wanted) => COMPILED.includes(key) && this.compiling.set(key, [wanted].flat().join(", "));
-      field.changed = (settings) => {
-        this.now = settings;
+      field.onSend = (key, value) => COMPILED.includes(key) && this.compiling.set(key, [value].flat().join(", "));
+      field.onChanged = (settings) => {
+        this.current = settings;
         this.since = performance.now();
       };
-      field.done = () => {
+      field.onDone = () => {
         this.compiling.delete(field.key);
-        field.show(this.now[field.key]);
+        field.show(this.current[field.key]);
         this.showActivity("");
       };
     }
@@ -83,26 +83,26 @@ export class Settings {
     target.addEventListener("input", () => this.suggest(target.value));
     target.addEventListener("focus", () => this.suggest(target.value));
     target.addEventListener("keydown", (event) => {
-      const field = this.fields.find((one) => one.key === "target");
+      const field = this.fields.find((other) => other.key === "target");
       if (event.key !== "Escape" || field.sending) return;
       field.dirty = false;
-      field.show(this.now.target);
+      field.show(this.current.target);
     });
     document.getElementById("alpha").addEventListener("input", () => this.showAlpha());
-    // Finding the layers takes seconds, so it is done for those who want them.
+    // Listing the layers takes seconds, so load them on demand.
     const layer = document.getElementById("layer");
     for (const event of ["pointerenter", "focus"]) layer.addEventListener(event, () => this.loadLayers(layer));
     document.getElementById("settings").addEventListener("submit", (event) => event.preventDefault());
     this.loadNames();
   }
 
-  show(status, asked) {
-    if (asked > this.since) {
-      this.now = status.settings;
-      for (const field of this.fields) field.show(this.now[field.key]);
+  show(status, requestedAt) {
+    if (requestedAt > this.since) {
+      this.current = status.settings;
+      for (const field of this.fields) field.show(this.current[field.key]);
     }
     this.showActivity(status.activity || (status.ready ? "" : "loading the model"));
-    if (status.ready && !this.labels.length && !this.asking) this.loadLabels();
+    if (status.ready && !this.labels.length && !this.loadingLabels) this.loadLabels();
   }
 
   showActivity(line) {
@@ -121,34 +121,34 @@ export class Settings {
   async loadNames() {
     try {
       for (const [key, path] of [["method", "/api/methods"], ["colormap", "/api/colormaps"]]) {
-        offer(document.getElementById(key), await ask(path));
+        setOptions(document.getElementById(key), await fetchJson(path));
       }
-      for (const field of this.fields) if (this.now) field.show(this.now[field.key]);
+      for (const field of this.fields) if (this.current) field.show(this.current[field.key]);
     } catch {
       setTimeout(() => this.loadNames(), 2000);
     }
   }
 
   async loadLabels() {
-    this.asking = true;
-    this.labels = await ask("/api/labels").catch(() => []);
-    this.asking = false;
+    this.loadingLabels = true;
+    this.labels = await fetchJson("/api/labels").catch(() => []);
+    this.loadingLabels = false;
   }
 
   async loadLayers(element) {
-    if (this.layers || this.layersAsked) return;
-    this.layersAsked = true;
+    if (this.layers || this.loadingLayers) return;
+    this.loadingLayers = true;
     try {
-      this.layers = await ask("/api/layers");
-      offer(element, ["auto", ...this.layers]);
+      this.layers = await fetchJson("/api/layers");
+      setOptions(element, ["auto", ...this.layers]);
     } catch (error) {
-      problem(error.status ? error.message : "No layers: no connection.");
+      showError(error.status ? error.message : "No layers: no connection to the server.");
     }
-    this.layersAsked = false;
+    this.loadingLayers = false;
   }
 
-  /** What a line of text names: parts between commas, but for commas inside a class's name. */
-  targets(text) {
+  /** Split text into targets at its commas, except at commas inside a class name. */
+  parseTargets(text) {
     const parts = text.split(",").map((part) => part.trim()).filter(Boolean);
     const known = new Set(this.labels.map((label) => label.toLowerCase()));
     const found = [];
@@ -161,29 +161,29 @@ export class Settings {
     return found.length ? found : ["top"];
   }
 
-  /** Offers names for what follows the last comma. */
+  /** Suggest names for the text after the last comma. */
   suggest(text) {
     const comma = text.lastIndexOf(",");
     const before = comma < 0 ? "" : `${text.slice(0, comma).trim()}, `;
-    const begun = text.slice(comma + 1).trim().toLowerCase();
-    const names = ["top", ...this.labels].filter((label) => label.toLowerCase().includes(begun)).slice(0, 100);
+    const prefix = text.slice(comma + 1).trim().toLowerCase();
+    const names = ["top", ...this.labels].filter((label) => label.toLowerCase().includes(prefix)).slice(0, 100);
     document.getElementById("labels").replaceChildren(...names.map((name) => new Option(before + name)));
   }
 }
 
-function choose(element, value) {
+function selectOption(element, value) {
   if (element.value === value) return;
   if (![...element.options].some((option) => option.value === value)) element.append(new Option(value, value));
   element.value = value;
 }
 
-function fill(element, targets) {
+function setTargets(element, targets) {
   const text = targets.join(", ");
   if (element.value !== text) element.value = text;
 }
 
-function offer(element, names) {
+function setOptions(element, names) {
   const chosen = element.value;
   element.replaceChildren(...names.map((name) => new Option(name, name)));
-  if (chosen) choose(element, chosen);
+  if (chosen) selectOption(element, chosen);
 }

@@ -1,20 +1,20 @@
-// A camera's picture by WebRTC.
+// A camera's video by WebRTC.
 
-import { send } from "./api.js";
+import { sendJson } from "./api.js";
 
-const CONNECTING = 8000; // ms until a connection is given up that has shown nothing
-const SILENT = 4000; // ms; a camera that stands sends its picture again every second
-const POLL = 500; // ms
+const CONNECT_TIMEOUT = 8000; // ms until the first frame
+const STALL_TIMEOUT = 4000; // ms between frames; the server repeats the last frame every second
+const POLL_INTERVAL = 500; // ms
 
-/** Shows a camera in a video element until `leave` is called, or it cannot be or breaks: then `broken` is. */
-export class Peer {
-  constructor(path, video, broken) {
+/** Play a camera in a video element until `stop` is called; call `onFailed` if it cannot connect or stalls. */
+export class WebRtcPlayer {
+  constructor(path, video, onFailed) {
     this.connection = new RTCPeerConnection();
     this.video = video;
-    this.broken = broken;
+    this.onFailed = onFailed;
     this.frames = 0;
-    this.due = performance.now() + CONNECTING;
-    this.timer = setInterval(() => this.poll(), POLL);
+    this.deadline = performance.now() + CONNECT_TIMEOUT;
+    this.timer = setInterval(() => this.poll(), POLL_INTERVAL);
     this.connection.addEventListener("track", ({ receiver, track }) => {
       if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
       video.srcObject = new MediaStream([track]);
@@ -29,27 +29,27 @@ export class Peer {
     this.connection.addTransceiver("video", { direction: "recvonly" });
     await this.connection.setLocalDescription();
     const { sdp, type } = this.connection.localDescription;
-    await this.connection.setRemoteDescription(await send("POST", `${path}/webrtc`, { sdp, type }));
+    await this.connection.setRemoteDescription(await sendJson("POST", `${path}/webrtc`, { sdp, type }));
   }
 
-  /** Frames tell that all is well: a connection may stand while nothing comes. */
+  /** Check that frames arrive: a connection may stay open without any. */
   async poll() {
-    for (const one of (await this.connection.getStats()).values()) {
-      if (one.type !== "inbound-rtp" || !(one.framesDecoded > this.frames)) continue;
-      this.frames = one.framesDecoded;
-      this.due = performance.now() + SILENT;
+    for (const report of (await this.connection.getStats()).values()) {
+      if (report.type !== "inbound-rtp" || !(report.framesDecoded > this.frames)) continue;
+      this.frames = report.framesDecoded;
+      this.deadline = performance.now() + STALL_TIMEOUT;
     }
-    if (performance.now() > this.due) this.fail();
+    if (performance.now() > this.deadline) this.fail();
   }
 
   fail() {
-    if (this.left) return;
-    this.leave();
-    this.broken();
+    if (this.stopped) return;
+    this.stop();
+    this.onFailed();
   }
 
-  leave() {
-    this.left = true;
+  stop() {
+    this.stopped = true;
     clearInterval(this.timer);
     this.connection.close();
   }
