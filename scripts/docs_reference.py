@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from typer.models import ArgumentInfo, OptionInfo
@@ -57,7 +57,7 @@ class CommandParameter:
     Attributes:
         info: what the command tells typer about it.
         names: its spellings, the long one first; the metavar of an argument.
-        value: its choices or its metavar; ``switch`` for a flag.
+        value: its choices or what stands for its value; ``switch`` for a flag.
         default: as a table cell.
         repeatable: True if it can be given several times.
     """
@@ -93,13 +93,14 @@ def _parameter(name: str, kind: Any, info: OptionInfo | ArgumentInfo, default: A
     if repeatable:
         kinds = list(get_args(kinds[0]))
     choices = [str(choice) for one in kinds if get_origin(one) is Literal for choice in get_args(one)]
-    metavar = info.metavar or ("" if choices else getattr(kinds[0], "__name__", str(kinds[0])))
+    if not choices:
+        choices = (info.metavar or getattr(kinds[0], "__name__", str(kinds[0]))).split("|")
     if isinstance(info, ArgumentInfo):
         names: tuple[str, ...] = (info.metavar or name.upper(),)
     else:
         # In an annotation, typer takes the first spelling for the default.
         decls = (info.default, *(info.param_decls or ()))
-        given = tuple(one for one in decls if isinstance(one, str) and one.startswith("-"))
+        given = tuple(name for one in decls if isinstance(one, str) and one.startswith("-") for name in one.split("/"))
         long = f"--{name.replace('_', '-')}"
         names = given or ((long, f"--no-{long[2:]}") if kinds == [bool] else (long,))
         names = tuple(sorted(names, key=lambda one: not one.startswith("--")))
@@ -184,35 +185,32 @@ def metrics_reference() -> str:
 
 def collected_metrics() -> list[Any]:
     """Return the metrics of a made-up run with one camera and one output."""
-    from streamcam.live.status import CameraStatus, OutputStatus, Settings, Status
+    from streamcam.live.status import CameraStatus, LatencyHistogram, OutputStatus, Settings, Status
     from streamcam.web.metrics import make_registry
 
-    settings = Settings("gradcam", "auto", ("top",), 0.6, "turbo", True)
-    camera = CameraStatus("door", "rtsp://192.0.2.7/stream", "live")
-    output = OutputStatus("door", "door.mp4", "running")
-    status = Status((camera,), (output,), settings)
-
-    class Run:
-        def status(self) -> Status:
-            return status
-
-    return list(make_registry(Run()).collect())  # type: ignore[arg-type]
+    status = Status(
+        (CameraStatus("door", "rtsp://192.0.2.7/stream", "live"),),
+        (OutputStatus("door", "door.mp4", "running"),),
+        Settings("gradcam", "auto", ("top",), 0.6, "turbo", True),
+    )
+    camera = SimpleNamespace(name="door", latency_histogram=LatencyHistogram(((0.1, 1),), 1, 0.05))
+    run: Any = SimpleNamespace(status=lambda: status, handles={"door": camera})
+    return list(make_registry(run).collect())
 
 
 def routes_reference() -> str:
     """Return a table of the dashboard's addresses, read from its OpenAPI description."""
     from fastapi import FastAPI
 
-    from streamcam.web import api
-    from streamcam.web import app as page
+    from streamcam.web import health, live
 
     application = FastAPI()
-    application.include_router(page.router)
-    application.include_router(api.router)
+    for router in (live.router, health.router):
+        application.include_router(router)
     lines = ["| address | answers |", "| --- | --- |"]
     for path, operations in application.openapi()["paths"].items():
         for method, operation in operations.items():
             summary = _first_sentence(operation.get("description", operation.get("summary", "")))
             lines.append(f"| `{method.upper()} {path}` | {_cell(summary)} |")
-    lines.append("| `GET /cameras/{name}/stream.mjpg` | The video of a camera, as Motion JPEG. |")
+    lines.append("| `GET /cameras/{name}/stream.mjpg` | Stream a camera as Motion JPEG. |")
     return "\n".join(lines)

@@ -30,8 +30,10 @@ def test_every_option_of_help_is_in_the_reference(callback) -> None:
 
 def test_choices_and_defaults_are_in_the_reference() -> None:
     rows = {line.split(" | ")[0]: line for line in command_reference().splitlines() if line.startswith("| `--")}
-    assert "letterbox" in rows["| `--fit`"]
+    assert "`letterbox`" in rows["| `--fit`"]
+    assert "`auto`" in rows["| `--every`"]
     assert "`gradcam`" in rows["| `--method`"]
+    assert "`--no-caption`" in rows["| `--caption`, `--no-caption`"]
     assert "repeatable" in rows["| `--target`"]
     assert "switch" in rows["| `--overwrite`"]
 
