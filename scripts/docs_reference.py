@@ -104,9 +104,7 @@ def _parameter(name: str, kind: Any, info: OptionInfo | ArgumentInfo, default: A
         long = f"--{name.replace('_', '-')}"
         names = given or ((long, f"--no-{long[2:]}") if kinds == [bool] else (long,))
         names = tuple(sorted(names, key=lambda one: not one.startswith("--")))
-    value = (
-        "switch" if kinds == [bool] else ", ".join(f"`{one}`" for one in (*choices, *([metavar] if metavar else [])))
-    )
+    value = "switch" if kinds == [bool] else ", ".join(f"`{choice}`" for choice in choices)
     return CommandParameter(info, names, value, _default(default, info, switch=kinds == [bool]), repeatable)
 
 
