@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -13,6 +14,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from streamcam.cli.app import app
 
+_PLACEHOLDERS = {bool: "", float: "NUMBER", int: "INTEGER", str: "TEXT", Path: "FILE"}
 _LONG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)")
 
 
@@ -94,7 +96,7 @@ def _parameter(name: str, kind: Any, info: OptionInfo | ArgumentInfo, default: A
         kinds = list(get_args(kinds[0]))
     choices = [str(choice) for one in kinds if get_origin(one) is Literal for choice in get_args(one)]
     if not choices:
-        choices = (info.metavar or getattr(kinds[0], "__name__", str(kinds[0]))).split("|")
+        choices = (info.metavar or _PLACEHOLDERS[kinds[0]]).split("|")
     if isinstance(info, ArgumentInfo):
         names: tuple[str, ...] = (info.metavar or name.upper(),)
     else:
@@ -147,7 +149,7 @@ def _default(value: Any, info: OptionInfo | ArgumentInfo, *, switch: bool) -> st
     if switch:
         return "on" if value else "off"
     if value is None or value in ("", [], ()):
-        return "–"
+        return f"`{info.show_default}`" if isinstance(info.show_default, str) else "–"
     return f"`{value}`"
 
 
