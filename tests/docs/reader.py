@@ -37,6 +37,10 @@ def make_files(folder: Path) -> Path:
     (folder / "clips").mkdir()
     for copy in ("input.mp4", "clips/one.mp4", "clips/two.mp4"):
         shutil.copy(clip, folder / copy)
+    (folder / "samples").mkdir()
+    _cut(ROOT / "samples" / "cockatoo.mp4", folder / "samples" / "cockatoo.mp4")
+    for name in ("chelsea.png", "coffee.png"):
+        shutil.copy(ROOT / "samples" / name, folder / "samples" / name)
     with Image.open(ROOT / "samples" / "chelsea.png") as image:
         image.convert("RGB").resize((225, 150)).save(folder / "photo.jpg")
     shutil.copy(folder / "photo.jpg", folder / "cat.jpg")

@@ -57,7 +57,6 @@ def folder(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     """A working directory with the reader's files; modules that a page writes are forgotten afterwards."""
     for path in files.iterdir():
         (tmp_path / path.name).symlink_to(path)
-    (tmp_path / "samples").symlink_to(ROOT / "samples")
     for name in ("archive", "www"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
