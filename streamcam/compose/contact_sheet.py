@@ -49,7 +49,7 @@ def write_titled_sheet(images: Sequence[RgbImage], titles: Sequence[str], column
 def _write_sheet(images: Sequence[RgbImage], titles: Sequence[str] | None, columns: int, path: Path) -> None:
     height, width = images[0].shape[:2]
     gap = max(2, min(width, height) // 60)
-    text_height = max(11, height // 16)
+    text_height = max(11, height // 11)
     title_height = 0 if titles is None else round(text_height * 1.5)
     rows = -(-len(images) // columns)
     sheet = np.full(

@@ -217,9 +217,8 @@ class Run:
         return found
 
 
-def test_an_error_while_tensorflow_is_imported_is_printed() -> None:
 @pytest.mark.slow
-def test_what_fails_while_tensorflow_is_imported_is_told() -> None:
+def test_an_error_while_tensorflow_is_imported_is_printed() -> None:
     run = Run("webcam:77", "--http", "off")
     report, errors = run.process.communicate(timeout=120)
     assert run.process.returncode == 1
