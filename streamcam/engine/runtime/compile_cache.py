@@ -27,7 +27,7 @@ from platformdirs import user_cache_path
 from ...models.load import ModelInfo
 from ...tf import tf
 from ..compiled_method import FrozenMethod
-from ..compiler.names import node_name
+from ..compiler.graph_editor import node_name
 from ..multi_pass import FrozenMultiPass
 from .fingerprint import NotCacheableError, fingerprint_environment, fingerprint_value
 from .frozen_graph import FrozenGraph
