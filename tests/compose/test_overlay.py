@@ -1,4 +1,4 @@
-"""What lays levels over pictures: compiled and in passes, the same to the last sample."""
+"""Blending levels into images: compiled and in passes, equal to the last sample."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_arrays_that_do_not_fit_are_not_handed_to_compiled_code(broken, needs_co
         planes[2] = np.zeros((8, 4), np.uint8).T
     else:
         levels = np.zeros((8, 4), np.int16).T
-    with pytest.raises(ValueError, match="^invalid (plane|levels): .*; expected"):
+    with pytest.raises(ValueError, match=r"^invalid (plane|levels): .*; expected"):
         lay(levels, planes)
 
 

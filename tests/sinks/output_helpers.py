@@ -1,4 +1,4 @@
-"""What the tests of outlets share."""
+"""Helpers of the tests of live outputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 30) -> None:
 
 
 def solid_frame(width: int, height: int, *codes: int, pixel_format: str = "yuv420p") -> VideoFrame:
-    """A picture of one colour, given as Y, Cb, Cr."""
+    """A frame of one color, given as Y, Cb, Cr."""
     frame = VideoFrame(width, height, pixel_format)
     for plane, code in zip(planes(frame), codes, strict=True):
         plane[:] = code
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 
 def worker_pids(parent: int | None = None) -> list[int]:
-    """Outlets' processes that a process has, this one by default."""
+    """Worker processes of a process, this one by default."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
@@ -77,7 +77,7 @@ def push_frames(output: PushOutput, frames: int, start: int = 0) -> None:
 
 @contextlib.contextmanager
 def run_output(url: Any, log: Callable[[str], None] = lambda line: None, **options: Any) -> Iterator[PushOutput]:
-    """An outlet that runs, and waits for room; `Flow` closes it."""
+    """A running output that waits for queue space; `StageGroup` closes it."""
     live = options.pop("live", False)
     output = PushOutput(OutputOptions(url=str(url), **options), log, live=live)
     with StageGroup(shutdown_timeout_seconds=output.shutdown_timeout_seconds + 5) as flow:
@@ -90,7 +90,7 @@ def run_output(url: Any, log: Callable[[str], None] = lambda line: None, **optio
 
 @contextlib.contextmanager
 def push_in_thread(output: PushOutput, *frames: VideoFrame, start: int = 0) -> Iterator[list[float]]:
-    """Offers pictures at 25 fps while the block runs; the longest that an offer took so far is in the list."""
+    """Submit frames at 25 fps while the block runs; the list holds the longest call so far."""
     over = threading.Event()
     longest = [0.0]
 

@@ -1,4 +1,4 @@
-"""Pictures on their way into an outlet's process, and into the size of its first one."""
+"""Frames sent to a worker process, and letterboxed to the size of the first."""
 
 from __future__ import annotations
 
