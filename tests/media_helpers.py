@@ -25,7 +25,7 @@ KR_KB = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 
 
 def planes(frame: VideoFrame) -> list[NDArray[Any]]:
-    """Writable views of the planes of a YUV picture, padding left out."""
+    """Writable views of the planes of a YUV image, without padding."""
     dtype = np.dtype("<u2") if frame.format.name.endswith("10le") else np.dtype(np.uint8)
     return [
         np.frombuffer(p, dtype).reshape(p.height, p.line_size // dtype.itemsize)[:, : p.width] for p in frame.planes
@@ -33,7 +33,7 @@ def planes(frame: VideoFrame) -> list[NDArray[Any]]:
 
 
 def gradient_frame(width: int, height: int, index: int = 0, pixel_format: str = "yuv420p") -> VideoFrame:
-    """A gradient with a bright block that moves right; top left corner dark, so that up is told from down."""
+    """A gradient with a bright block that moves right; top left corner dark, so that up differs from down."""
     frame = VideoFrame(width, height, pixel_format)
     deep = 4 if pixel_format.endswith("10le") else 1
     for number, plane in enumerate(planes(frame)):
@@ -184,7 +184,7 @@ def write_audio(path: Path) -> Path:
 
 
 def write_image(path: Path, rgb: NDArray[np.uint8], codec: str, pixel_format: str) -> Path:
-    """One picture, ``rgb`` uint8 ``(h, w, 3 or 4)``, as PNG or JPEG."""
+    """One image, ``rgb`` uint8 ``(h, w, 3 or 4)``, as PNG or JPEG."""
     context = av.CodecContext.create(codec, "w")
     context.height, context.width = rgb.shape[:2]
     context.pix_fmt, context.time_base = pixel_format, Fraction(1, 25)

@@ -120,7 +120,7 @@ def test_what_are_no_images_is_said(explainer: streamcam.Explainer, images: Any,
 
 
 def test_an_overlay_lies_where_the_evidence_is() -> None:
-    """A bright square on black, and a model whose evidence is brightness."""
+    """A bright square on black, and a model whose attribution is brightness."""
     image = np.zeros((120, 200, 3), np.uint8)
     image[30:54, 150:174] = 255
     found = streamcam.Explainer("tests.pipeline.models:brightness", preprocess=None, target=1).explain(image)
@@ -194,7 +194,7 @@ def test_progress_is_told_of_methods_of_many_passes(model: Any) -> None:
     progress: list[tuple[int, int]] = []
     explainer = streamcam.Explainer(model, "occlusion", params={"patch": 16, "stride": 16}, preprocess=scale)
     explainer.explain(random_images(2), progress=lambda done, total: progress.append((done, total)))
-    assert progress[-1] == (14, 14)  # 6 patches and the picture itself, twice
+    assert progress[-1] == (14, 14)  # 6 patches and the image itself, twice
     assert [done for done, _ in progress] == sorted({done for done, _ in progress})
 
 

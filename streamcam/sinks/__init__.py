@@ -132,5 +132,5 @@ def report_environment() -> dict[str, str | list[str]]:
         "ffmpeg": av.ffmpeg_version_info,
         "codecs": [codec for codec, encoder in ENCODERS.items() if encoder.name in av.codecs_available],
         "outputs": list(SINKS),
-        "hw_encode": f"no: {reason}" if reason else [encoder.name for encoder in NVENC_ENCODERS.values()],
+        "hw_encode": f"unavailable: {reason}" if reason else [encoder.name for encoder in NVENC_ENCODERS.values()],
     }

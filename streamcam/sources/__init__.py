@@ -122,4 +122,4 @@ def report_environment() -> dict[str, str | list[str]]:
 
     reason = nvdec_unavailable_reason()
     cameras = [str(device) for device in list_webcams()]
-    return {"hw_decode": f"no: {reason}" if reason else "nvdec", "cameras": cameras or "none found"}
+    return {"hw_decode": f"unavailable: {reason}" if reason else "nvdec", "cameras": cameras or "none found"}

@@ -20,7 +20,7 @@ BT709 = ColorSpec(range=1, primaries=1, transfer=1, matrix=1)
 
 @dataclass
 class DrawStage:
-    """One stream of one picture, and painters for it. Planes are read and written with the standard library only."""
+    """One stream of one image, and renderers for it. Planes are read and written with the standard library only."""
 
     size: tuple[int, int] = (320, 180)
     pixel_format: str = "yuv420p"
@@ -36,7 +36,7 @@ class DrawStage:
         return fit_to_input(self.fit, self.size, (224, 224))
 
     def make_frame(self, fill: Callable[[int, tuple[int, int]], Any]) -> VideoFrame:
-        """A picture whose plane ``k`` is ``fill(k, (height, width))``."""
+        """An image whose plane ``k`` is ``fill(k, (height, width))``."""
         frame = VideoFrame(*self.size, self.pixel_format)
         wide = self.pixel_format.endswith("10le")
         for number, plane in enumerate(frame.planes):

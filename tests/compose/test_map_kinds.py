@@ -1,4 +1,4 @@
-"""Signed maps, several targets, and still pictures."""
+"""Signed maps, several targets, and still images."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_each_target_has_a_panel(stage_type, planes, targets, layout, across, do
 
 @pytest.mark.parametrize("evidence", [0.0, 0.3, 0.8, 1.0, 7.0])
 def test_an_overlay_on_a_still_equals_its_formula(evidence: float) -> None:
-    """The same evidence everywhere: each pixel is image · (1 − o) + colour · o, with o = alpha · smoothstep."""
+    """The same attribution everywhere: each pixel is image · (1 − o) + color · o, with o = alpha · smoothstep."""
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     before = image.copy()
     heatmap = np.full((3, 2), evidence, np.float32)

@@ -1,4 +1,4 @@
-"""What lays levels over pictures: compiled and in passes, the same to the last sample."""
+"""Blending levels into images: compiled and in passes, equal to the last sample."""
 
 from __future__ import annotations
 

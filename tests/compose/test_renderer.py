@@ -63,7 +63,7 @@ def test_nothing_to_draw_leaves_every_sample(stage_type, planes, size, pixel_for
 def place(
     fit: str, extent: tuple[int, int], position: tuple[int, int], map_size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Where the centre of a map's cell lies in a picture, worked out from what each fit promises."""
+    """The center of a map's cell in the image, derived from the definition of each fit."""
     found = []
     for number, of, length in zip(position, map_size, extent, strict=True):
         part = (number + 0.5) / of

@@ -1,4 +1,4 @@
-"""What the tests of outlets share."""
+"""Helpers of the tests of live outputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOVING_FRAMES = [gradient_frame(160, 96, index) for index in range(10)]
 
 
 def solid_frame(width: int, height: int, *codes: int, pixel_format: str = "yuv420p") -> VideoFrame:
-    """A picture of one colour, given as Y, Cb, Cr."""
+    """A frame of one color, given as Y, Cb, Cr."""
     frame = VideoFrame(width, height, pixel_format)
     for plane, code in zip(planes(frame), codes, strict=True):
         plane[:] = code
@@ -36,7 +36,7 @@ def solid_frame(width: int, height: int, *codes: int, pixel_format: str = "yuv42
 
 
 def worker_pids(parent: int | None = None) -> list[int]:
-    """Outlets' processes that a process has, this one by default."""
+    """Worker processes of a process, this one by default."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
@@ -63,7 +63,7 @@ def push_frames(output: PushOutput, frames: int, start: int = 0) -> None:
 
 @contextlib.contextmanager
 def run_output(url: Any, log: Callable[[str], object] = lambda line: None, **options: Any) -> Iterator[PushOutput]:
-    """An outlet that runs, and waits for room; `Flow` closes it."""
+    """A running output that waits for queue space; `StageGroup` closes it."""
     live = options.pop("live", False)
     output = PushOutput(OutputOptions(url=str(url), **options), live=live)
     with (
@@ -79,7 +79,7 @@ def run_output(url: Any, log: Callable[[str], object] = lambda line: None, **opt
 
 @contextlib.contextmanager
 def push_in_thread(output: PushOutput, *frames: VideoFrame, start: int = 0) -> Iterator[list[float]]:
-    """Offers pictures at 25 fps while the block runs; the longest that an offer took so far is in the list."""
+    """Submit frames at 25 fps while the block runs; the list holds the longest call so far."""
     over = threading.Event()
     longest = [0.0]
 

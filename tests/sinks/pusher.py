@@ -1,4 +1,4 @@
-"""Run by the tests: pushes pictures and says on stderr how it went."""
+"""Run by the tests: pushes frames and reports the result on stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.media_helpers import gradient_frame
 
 
 def main(url: str, frames: int, width: int, height: int, pixel_format: str, **options: Any) -> None:
-    """Offers pictures as fast as they are taken; ends where the outlet does."""
+    """Submit frames as fast as they are taken, until the output ends."""
     output = PushOutput(OutputOptions(url=url, **options), live=False)
     with StageGroup(shutdown_timeout_seconds=30) as flow:
         flow.spawn(output.run, stop=output.close)

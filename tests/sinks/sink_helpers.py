@@ -1,4 +1,4 @@
-"""Sinks for made pictures, and what goes into which container."""
+"""Sinks for generated frames, and the codecs of each container."""
 
 from __future__ import annotations
 

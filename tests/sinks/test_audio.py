@@ -19,7 +19,7 @@ RATE, SOUND_RATE = 25, 44100
 
 
 def record(path: Path, codec: str, seconds=2, begin=0, sound=(0, None), layout="stereo"):
-    """A clip whose pictures and sound begin at ``begin`` seconds; sound is there in a part of it only."""
+    """A clip whose video and audio begin at ``begin`` seconds; audio covers a part of it only."""
     output = av.open(str(path), "w")
     video = output.add_stream("libx264", rate=RATE, options={"bf": "0", "preset": "ultrafast"})
     video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
@@ -118,7 +118,7 @@ def test_recordings_one_after_the_other_are_one(tmp_path: Path, codec: str, begi
         assert np.diff(frames) == pytest.approx([1 / RATE] * 99, abs=1e-3)
         assert max(np.diff([time for time, _ in sound])) < 0.1
     assert len(sound) == sum(len(packets(part, "audio")) for part in parts)
-    # The second recording's sound begins with its pictures, as the first one's does.
+    # The second recording's audio begins with its video, as the first one's does.
     half = len(sound) // 2
     offsets = [sound[0][0] - frames[0], sound[half + 20][0] - sound[20][0] - (frames[50] - frames[0])]
     assert offsets[1] == pytest.approx(0, abs=0.05), offsets

@@ -1,4 +1,4 @@
-"""Single pictures, opened again."""
+"""Single images, reopened."""
 
 from __future__ import annotations
 

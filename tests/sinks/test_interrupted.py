@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Writer:
-    """A subprocess that writes a frame whenever it is told to."""
+    """A subprocess that writes a frame on each request."""
 
     def __init__(self, source: Path, target: Path, codec: str = "", before: Callable[[], None] | None = None) -> None:
         self.process = subprocess.Popen(
@@ -84,7 +84,7 @@ def test_kill_leaves_all_closed_fragments_playable(small_clip: Path, tmp_path: P
     writer.write(299)
     assert writer.stop(signal.SIGKILL)[0] == -signal.SIGKILL
     times = frame_times(target)
-    # Twelve seconds went in; what the encoder looks ahead and two fragments of two seconds may be lost.
+    # Twelve seconds went in; the encoder's lookahead and two fragments of two seconds may be lost.
     assert len(times) >= 300 - 2 * 50 - {"h264": 50, "vp9": 50, "hevc": 60, "av1": 100}[codec]
     assert (
         times == [index / 25 for index in range(len(times))]

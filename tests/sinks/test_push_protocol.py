@@ -1,4 +1,4 @@
-"""Frames on their way to a push worker, and their letterbox into the size of the first one."""
+"""Frames sent to a worker process, and letterboxed to the size of the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of pictures: exact in every container, however few pictures there are and however far apart."""
+"""Times of frames: exact in every container, for any number of frames and any gap."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 30.0
 
 
 class CameraReader:
-    """What a camera has delivered so far, without the pictures of old frames."""
+    """The frames that a camera has delivered so far, without their images."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self.messages: list[str] = []

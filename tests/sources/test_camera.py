@@ -1,4 +1,4 @@
-"""A camera that is killed, frozen, restarted with another picture, mute, or not there; the server is a real one."""
+"""A camera that is killed, frozen, restarted with another format, silent, or absent; the server is a real one."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_the_first_connection_is_waited_for_and_its_lack_is_said_once(monkeypatc
 
 
 def test_each_wait_is_longer_until_it_has_delivered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The row is not begun anew by a server that dies after each first picture, but by one that lasted."""
+    """A server that dies after each first frame does not reset the count of attempts; a stable one does."""
     from ..mjpeg_server import mjpeg_camera
 
     numbers: list[int] = []

@@ -25,7 +25,7 @@ def noise(width=96, height=64, seed=1):
 @pytest.mark.parametrize("name", ["a.png", "a.apng", "a%d.png"])
 def test_animated_png_plays_with_its_times(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    # So large that the second picture lies beyond what FFmpeg looks at.
+    # So large that the second image lies beyond the data that FFmpeg probes.
     images = [noise(seed=n, width=300, height=200) for n in range(4)]
     images[0].save(path, format="PNG", save_all=True, append_images=images[1:], duration=[100, 50, 200, 70])
     source, frames = read(path)

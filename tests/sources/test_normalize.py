@@ -1,4 +1,4 @@
-"""Other layouts and sizes of pictures whose numbers mean something that the scaler does not know."""
+"""Other layouts and sizes of images in color spaces that the scaler does not know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model's view of a picture, against exact area averages and colour definitions."""
+"""The model's input, against exact area averages and color definitions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.media_helpers import COLORS, color_patches, planes
 
 
 def grey(luma: NDArray[Any]) -> VideoFrame:
-    """A full-range grey picture of uint8 ``(h, w)``."""
+    """A full-range gray image of uint8 ``(h, w)``."""
     frame = VideoFrame(luma.shape[1], luma.shape[0], "yuv420p")
     y, cb, cr = planes(frame)
     y[:], cb[:], cr[:] = luma, 128, 128

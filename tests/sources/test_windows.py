@@ -1,4 +1,4 @@
-"""`--start` and `--end` where pictures are shown for long."""
+"""`--start` and `--end` with frames that are shown for long."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def centroid(heatmap: Any) -> tuple[float, float]:
 @pytest.mark.parametrize(("cells", "sigma"), [((10, 6), 0.8), ((160, 96), 10.0)])
 @pytest.mark.parametrize("mode", ["stretch", "letterbox", "crop"])
 def test_flow_moves_the_map_with_the_picture(mode: Any, cells: tuple[int, int], sigma: float) -> None:
-    """The picture moves 8 source pixels a frame; the maps know only where the thing is at both ends."""
+    """The image moves 8 source pixels a frame; the maps have the object's position at both ends only."""
     size = {"stretch": (160, 96), "letterbox": (160, 128), "crop": (128, 96)}[mode]
     geometry = fit_to_input(mode, (WIDTH, HEIGHT), size)
     if mode != "stretch":
@@ -151,7 +151,7 @@ def test_flow_moves_the_map_with_the_picture(mode: Any, cells: tuple[int, int], 
 
 @pytest.mark.parametrize("how", ["linear", "flow"])
 def test_few_frames_wait_and_nothing_jumps(how: Any) -> None:
-    """The next look is 40 frames away: what waits is bounded, and the map goes from one to the other in small steps."""
+    """The next explained frame is 40 frames away: the queue is bounded, and the map goes from one to the other in small steps."""
     pulled = 0
 
     def count_frames() -> Iterator[Frame]:

@@ -77,22 +77,22 @@ class RealtimePacer:
 
 
 class BacklogEstimator:
-    """Tells which packets of a live stream to leave out, so that no delay builds up in front of a slow decoder.
+    """Selects packets of a live stream to drop, so that no delay builds up before a slow decoder.
 
-    A decoder that takes longer than the stream lasts lets packets wait in the socket's buffer, where nobody sees their
-    age. It is summed up instead: what was spent on each packet, less what the stream went on meanwhile. A read that
-    had to wait for the peer shows that nothing is left in the buffer. So neither a network that halts for a moment
-    nor a stream whose clock runs wrong is taken for a slow decoder.
+    If decoding takes longer than the stream lasts, packets wait in the socket's buffer, and their delay cannot be
+    measured. It is estimated instead: the time spent on each packet, less the progress of the stream meanwhile. A read
+    that waits for the peer shows that the buffer is empty. So neither a short stall of the network nor a stream whose
+    clock runs wrong counts as a slow decoder.
 
     Attributes:
         backlog_seconds: seconds of stream that are estimated to wait.
     """
 
     def __init__(self, max_latency_seconds: float) -> None:
-        """Begins with nothing waiting.
+        """Begin with an empty buffer.
 
         Args:
-            max_latency_seconds: seconds behind, from which on packets are left out until the next key frame.
+            max_latency_seconds: delay in seconds from which packets are dropped until the next keyframe.
         """
         self.backlog_seconds = 0.0
         self._max_latency_seconds = max_latency_seconds

@@ -61,7 +61,7 @@ class Connection:
             endpoint: the input to open.
             options: timeout and latency bound.
             stopping: ends every wait that can be ended from here.
-            on_silence: told in one line, where a source that cannot be opened again says nothing for longer than the
+            on_silence: called with one line if a source that cannot be reopened sends no data for longer than the
                 timeout.
 
         Raises:
@@ -88,7 +88,7 @@ class Connection:
             self._backlog = None if is_recording or is_paced else BacklogEstimator(options.max_latency_seconds)
             fps = video.average_rate or video.guessed_rate
             self.average_fps = Fraction(fps) if fps and 0 < fps <= _MAX_FPS else None
-            # A format without time stamps is given those of 25 frames a second, whatever the camera's rate.
+            # FFmpeg assigns a format without timestamps 25 frames a second, regardless of the camera's rate.
             self._has_timestamps = is_paced or not int(self._container.format.flags) & _NO_TIMESTAMPS
             if not self._has_timestamps:
                 self.average_fps = None
