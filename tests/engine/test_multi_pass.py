@@ -41,9 +41,8 @@ def test_a_run_is_cut_down_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_progress_counts_every_pass() -> None:
-    executable = build_executable(
-        models.functional(), "occlusion", params={"patch": 16, "stride": 16}, passes_per_run=5
-    )
+    params = {"patch": 16, "stride": 16}
+    executable = build_executable(models.functional(), "occlusion", params=params, passes_per_run=5)
     progress: list[tuple[int, int]] = []
     executable(random_images(3), lambda done, total: progress.append((done, total)))
     assert progress == [(5, 21), (10, 21), (15, 21), (20, 21), (21, 21)]

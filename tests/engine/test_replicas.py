@@ -176,7 +176,7 @@ def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> N
     ("raised", "expected", "told"),
     [
         (RuntimeError("the card is gone"), DeviceError, "cpu failed: the card is gone"),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM"), OutOfMemoryError, "memory for 4 frames"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), OutOfMemoryError, "memory for a batch of 4"),
         (tf.errors.InternalError(None, None, "bad luck"), ModelError, "the model failed: bad luck"),
     ],
 )
@@ -232,19 +232,21 @@ def limit_batch(limit: int, executable: Any) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("limit", "expected"), [(4, 4), (3, 2), (1, 1)])
-def test_out_of_memory_halves_the_batch_and_says_so(limit: int, expected: int) -> None:
+def test_out_of_memory_halves_the_batch_with_a_note(limit: int, expected: int) -> None:
     model, images = functional(), random_images(8)
     whole = build_executable(model, batch=8)
     replica = DeviceReplica(
         limit_batch(limit, whole), lambda kernel, batch: limit_batch(limit, build_executable(model, batch=batch))
     )
     messages: list[str] = []
-    result = replica(images, None, messages.append)
+    with collect_notes(messages.append):
+        result = replica(images)
     np.testing.assert_allclose(result.maps, whole(images).maps, atol=1e-6)
     assert result.classes.tolist() == whole(images).classes.tolist()
     assert replica.executable.batch == expected
     assert [line.partition(": ")[2] for line in messages] == [f"{n} from now on" for n in (4, 2, 1) if n >= expected]
-    replica(images, None, messages.append)
+    with collect_notes(messages.append):
+        replica(images)
     assert len(messages) == {4: 1, 2: 2, 1: 3}[expected]
 
 

@@ -76,12 +76,12 @@ def test_the_output_is_that_of_the_cpu(
     ("made", "stays"),
     [
         ({}, True),
-        ({"colour": (2, 1, 1, 1)}, True),
+        ({"color": (2, 1, 1, 1)}, True),
         ({"rotation": 90}, False),
         ({"pixel_format": "yuv420p10le"}, False),
         ({"pixel_format": "yuv444p"}, False),
         ({"pixel_format": "yuvj420p"}, True),
-        ({"colour": (1, 9, 16, 9)}, False),
+        ({"color": (1, 9, 16, 9)}, False),
     ],
 )
 def test_pictures_that_need_more_than_showing_do_not_stay(
@@ -116,7 +116,7 @@ def test_a_size_that_changes_midway_is_mended(emulated_gpu: None, tmp_path: Path
         ({"every": 2, "interpolation": "flow"}, "--interpolation flow"),
         ({"every": 2, "interpolation": "linear"}, "--interpolation linear"),
         ({"path": "o.png"}, "images are encoded by the CPU"),
-        ({"codec": "vp9", "path": "o.webm"}, "do not encode vp9"),
+        ({"codec": "vp9", "path": "o.webm"}, "NVENC does not encode vp9"),
         ({"device": "cpu"}, "gpu:0"),
         ({"free": "none"}, "no decoder"),
         ({}, "no luck (streamcam doctor runs the self-test again)"),

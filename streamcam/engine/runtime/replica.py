@@ -122,12 +122,12 @@ class DeviceReplica:
             if executable.batch == 1:
                 width, height = executable.size
                 raise OutOfMemoryError(
-                    f"{executable.device} has not enough memory for a single frame of {width}x{height}",
+                    f"{executable.device} has too little memory for a single frame of {width}x{height}",
                     hint="use --device cpu or a smaller model",
                 )
             half = executable.batch // 2
             logger.warning(
-                "%s has not enough memory for %d frames at once: %d from now on",
+                "%s has too little memory for a batch of %d: %d from now on",
                 executable.device,
                 executable.batch,
                 half,
