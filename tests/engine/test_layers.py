@@ -19,7 +19,7 @@ from .executables import build_executable, load, outputs_of, random_images, scal
 from .models import CLASSES, HEIGHT, MAP_SIZE, WIDTH
 
 L = keras.layers
-MAP_SIZE = MAP_SIZE[0] * MAP_SIZE[1]
+NUM_POSITIONS = MAP_SIZE[0] * MAP_SIZE[1]
 
 
 class Late(keras.Model):
@@ -86,7 +86,7 @@ class ClassToken(L.Layer):
 def transformer(*, class_token: bool) -> Any:
     keras.utils.set_random_seed(2)
     inputs = keras.Input((HEIGHT, WIDTH, 3))
-    x = L.Reshape((MAP_SIZE, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
+    x = L.Reshape((NUM_POSITIONS, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
     if class_token:
         x = ClassToken(name="class_token")(x)
     for n in range(2):
@@ -120,7 +120,7 @@ def test_behind_a_class_token_auto_takes_the_last_tokens_that_it_attends_to() ->
 def test_other_tokens_may_lie_on_either_side(at_end: tuple[bool, ...]) -> None:
     keras.utils.set_random_seed(2)
     inputs = keras.Input((HEIGHT, WIDTH, 3))
-    x = L.Reshape((MAP_SIZE, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
+    x = L.Reshape((NUM_POSITIONS, 16))(L.Conv2D(16, 8, strides=8, name="patches")(inputs))
     for end in at_end:
         x = L.Dense(16)(ClassToken(at_end=end)(x))
     tokens = L.Dense(16, name="before")(x)
@@ -128,7 +128,7 @@ def test_other_tokens_may_lie_on_either_side(at_end: tuple[bool, ...]) -> None:
     x = x[:, -1] if at_end[-1] else x[:, 0]
     model = keras.Model(inputs, L.Dense(CLASSES, name="predictions")(x))
     images, front = random_images(2), at_end.count(False)
-    expected = outputs_of(model, model.get_layer("before"), images)[:, front : front + MAP_SIZE].mean(2)
+    expected = outputs_of(model, model.get_layer("before"), images)[:, front : front + NUM_POSITIONS].mean(2)
     executable = build_executable(model, "activations")
     assert executable.layer == "before"
     np.testing.assert_allclose(executable(images).maps[:, 0], expected.reshape(2, *MAP_SIZE), atol=1e-5)
@@ -143,10 +143,10 @@ def test_averaged_tokens_are_taken_to_the_end() -> None:
 
 def test_tokens_that_fit_no_feature_map_are_refused_with_the_reason() -> None:
     inputs = keras.Input((HEIGHT, WIDTH, 3))
-    x = L.Reshape((MAP_SIZE, 16))(L.Conv2D(16, 8, strides=8)(inputs))
-    x = L.Dense(16, name="odd")(x[:, : MAP_SIZE - 3])
+    x = L.Reshape((NUM_POSITIONS, 16))(L.Conv2D(16, 8, strides=8)(inputs))
+    x = L.Dense(16, name="odd")(x[:, : NUM_POSITIONS - 3])
     model = keras.Model(inputs, L.Dense(CLASSES)(L.GlobalAveragePooling1D()(x)))
-    with pytest.raises(LayerError, match=f"{MAP_SIZE - 3} tokens, and no feature map before them"):
+    with pytest.raises(LayerError, match=f"{NUM_POSITIONS - 3} tokens, and no feature map before them"):
         build_executable(model, layer="odd")
 
 
@@ -260,7 +260,7 @@ def split_windows(rows: int) -> Any:
     x = keras.ops.reshape(x, (-1, rows * 2, 8))
     x = L.Dense(8, name="inside")(L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)]))
     x = keras.ops.transpose(keras.ops.reshape(x, (-1, down, across, rows, 2, 8)), (0, 1, 3, 2, 4, 5))
-    x = L.LayerNormalization(name="end_to_end")(keras.ops.reshape(x, (-1, *MAP_SIZE, 8)))
+    x = L.LayerNormalization(name="whole")(keras.ops.reshape(x, (-1, *MAP_SIZE, 8)))
     return keras.Model(inputs, L.Dense(CLASSES)(L.GlobalAveragePooling2D()(x)))
 
 
@@ -268,7 +268,7 @@ def test_windows_on_the_batch_axis_are_refused() -> None:
     model = split_windows(rows=2)
     with pytest.raises(LayerError, match="6 for each image: crops, views or windows"):
         build_executable(model, layer="inside")
-    assert build_executable(model).layer == "end_to_end"
+    assert build_executable(model).layer == "whole"
 
 
 def test_rows_that_show_only_when_it_runs_are_counted_then() -> None:
