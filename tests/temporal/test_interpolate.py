@@ -151,7 +151,7 @@ def test_flow_moves_the_map_with_the_picture(mode: Any, cells: tuple[int, int], 
 
 @pytest.mark.parametrize("how", ["linear", "flow"])
 def test_few_frames_wait_and_nothing_jumps(how: Any) -> None:
-    """The next explained frame is 40 frames away: the queue is bounded, and the map goes from one to the other in small steps."""
+    """The next explained frame is 40 frames away: the queue is bounded, and the map changes in small steps."""
     pulled = 0
 
     def count_frames() -> Iterator[Frame]:
