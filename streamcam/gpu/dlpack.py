@@ -61,7 +61,7 @@ def on_device(device: str) -> Iterator[None]:
             yield
     except tf.errors.ResourceExhaustedError as error:
         hint = f"use a smaller --batch, or {FALLBACK_HINT}"
-        raise OutOfMemoryError(f"{device} has not enough memory for the frames in the pipeline", hint=hint) from error
+        raise OutOfMemoryError(f"{device} has too little memory for the frames in the pipeline", hint=hint) from error
     except tf.errors.OpError as error:
         raise DeviceError(f"{device} failed: {error.message}", hint=FALLBACK_HINT) from error
     except (av.error.FFmpegError, ValueError, TypeError, RuntimeError) as error:

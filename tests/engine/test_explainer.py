@@ -102,9 +102,9 @@ def test_what_was_read_before_an_error_still_goes_on() -> None:
 @pytest.mark.slow
 def test_short_sources_and_strides_make_small_batches() -> None:
     explainer = FrameExplainer(ModelOptions(model=BUILD), ExplainOptions())
-    assert explainer.prepare(info(frames=1)).executable.batch == 1
-    assert explainer.prepare(info(frames=1000), every=4).executable.batch == 2
-    assert explainer.prepare(info(frames=500)).executable.batch == 8
+    assert explainer.prepare(info(num_frames=1)).executable.batch == 1
+    assert explainer.prepare(info(num_frames=1000), every=4).executable.batch == 2
+    assert explainer.prepare(info(num_frames=500)).executable.batch == 8
 
 
 @pytest.mark.parametrize(("build", "expected"), [("any_size", (288, 160)), ("functional", (WIDTH, HEIGHT))])

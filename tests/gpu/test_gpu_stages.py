@@ -76,8 +76,8 @@ def test_a_picture_at_an_odd_place_does_not_end_the_process(
     assert np.array_equal(luma.numpy()[:, :64], frame.to_ndarray()[:48])
     assert np.array_equal(chroma.numpy()[:, :32].reshape(24, 64), frame.to_ndarray()[48:])
     # In GPU memory it cannot be copied so.
-    monkeypatch.setattr(memory, "CUDA_FORMAT", "nv12")
-    with pytest.raises(DeviceError, match=r"lies where .*leave --decoder nvdec"):
+    monkeypatch.setattr(memory, "ON_CARD", "nv12")
+    with pytest.raises(DeviceError, match=r"at an address .*leave --decoder nvdec"):
         to_tensors(with_line_size(frame, 64, shift=8))
 
 
@@ -268,7 +268,7 @@ def len_of(node: Any, argument: Any) -> int:
 @pytest.mark.parametrize(
     ("error", "wanted", "says"),
     [
-        (tf.errors.ResourceExhaustedError(None, None, "OOM"), OutOfMemoryError, "not enough memory for the frames"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), OutOfMemoryError, "too little memory for the frames"),
         (tf.errors.InternalError(None, None, "lost"), DeviceError, "cpu failed: lost"),
         (av.error.ExternalError(0, "no context"), DeviceError, "frames cannot stay on cpu: .*no context"),
         (ValueError("a stride"), DeviceError, "frames cannot stay on cpu: a stride"),
