@@ -41,7 +41,9 @@ class _ImageResult:
 
 
 class Explainer:
-    """A model with a method, ready to explain images. Compiles with the first images.
+    """A model with a method, ready to explain images.
+
+    Compiles with the first images.
 
         explainer = streamcam.Explainer("ResNet50", method="gradcam", target="tabby")
         explanation = explainer.explain(images)
@@ -181,7 +183,10 @@ class Explainer:
         )
 
     def _choose_fit(self, images: list[RgbImage]) -> Fit | None:
-        """Return the fit for images of several shapes; None leaves it to the engine."""
+        """Return the fit for images of several shapes.
+
+        None leaves it to the engine.
+        """
         inputs = {self._engine.geometry(_source_info(image)).input for image in images}
         if len(inputs) == 1:
             return None

@@ -61,7 +61,9 @@ class _Line:
 
 
 class CaptionRenderer:
-    """Renders captions for images of one size. Not thread-safe: it caches the last ones.
+    """Renders captions for images of one size.
+
+    Not thread-safe: it caches the last ones.
 
     Args:
         info: the stream they are for.

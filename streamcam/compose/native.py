@@ -25,7 +25,9 @@ BlendFunction: TypeAlias = Callable[[Plane, Planes], None]
 
 
 def native_blend(blend_table: Plane, lowest_level: int) -> BlendFunction | None:
-    """Return the compiled function that blends levels into images; None if nothing was compiled.
+    """Return the compiled function that blends levels into images.
+
+    None if nothing was compiled.
 
     Args:
         blend_table: color and opacity of each level, as from `overlay.make_blend_table`.

@@ -57,7 +57,9 @@ def make_blend_table(options: DrawOptions, info: SourceInfo, display: MapKind) -
 
 
 class OverlayBlender:
-    """Blends levels into the images of one stream. Not thread-safe: it keeps arrays.
+    """Blends levels into the images of one stream.
+
+    Not thread-safe: it keeps arrays.
 
     Args:
         options: colors, opacity and layout.

@@ -82,7 +82,10 @@ class _Axis:
                 np.copyto(out[start - span.start : stop - span.start], product, casting="unsafe")
 
     def _split_into_bands(self, breadth: int) -> list[_Band]:
-        """Return the widest bands of equal length whose products are small enough; at least one line each."""
+        """Return the widest bands of equal length whose products are small enough.
+
+        At least one line each.
+        """
         length = len(self)
         while True:
             bands = [self._make_band(start, min(start + length, len(self))) for start in range(0, len(self), length)]
@@ -147,7 +150,10 @@ def _cubic_weights(linear: Floats) -> NDArray[np.float64]:
 
 
 def _average_row_pairs(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of each two lines; an odd last line is alone."""
+    """Return the mean of each two lines.
+
+    An odd last line is alone.
+    """
     upper = np.arange(0, len(pixels), 2)
     return (pixels[upper] + pixels[np.minimum(upper + 1, len(pixels) - 1)]) / 2
 
@@ -169,7 +175,9 @@ class QuantizedMap:
 
 
 class MapUpsampler:
-    """Interpolates maps of one size over the blocks of one image. Not thread-safe: it reuses its arrays.
+    """Interpolates maps of one size over the blocks of one image.
+
+    Not thread-safe: it reuses its arrays.
 
     Args:
         geometry: position and scale of the image in the model's input.

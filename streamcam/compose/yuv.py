@@ -67,7 +67,9 @@ def blend_coefficients(dtype: np.dtype[Any], opacity: Floats, color: Floats) -> 
 
 
 class PlaneBlender:
-    """Blends into images of one size. Not thread-safe: it computes in arrays that it keeps.
+    """Blends into images of one size.
+
+    Not thread-safe: it computes in arrays that it keeps.
 
     Args:
         dtype: type of the images' samples.
@@ -101,7 +103,10 @@ class PlaneBlender:
         np.copyto(plane, work, casting="unsafe")
 
     def _blend_pairs(self, plane: Plane, keep: Plane, add: Plane) -> None:
-        """Two neighbours in a line share ``keep`` and ``add``; together they are one word of twice the width."""
+        """Two neighbours in a line share ``keep`` and ``add``.
+
+        Together they are one word of twice the width.
+        """
         pairs = plane.view(keep.dtype)
         low, high = (line[: keep.size].reshape(keep.shape) for line in self._scratch)
         mask = 2**self._bits - 1

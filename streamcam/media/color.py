@@ -56,7 +56,10 @@ _HLG_GAMMA = 1.2
 
 
 def color_tags(frame: VideoFrame) -> ColorSpec:
-    """Return the color tags of a frame; a format that implies full range counts as a tag."""
+    """Return the color tags of a frame.
+
+    A format that implies full range counts as a tag.
+    """
     return ColorSpec(
         range=FULL_RANGE if frame.format.name.startswith("yuvj") else int(frame.color_range),
         primaries=int(frame.color_primaries),
@@ -126,7 +129,10 @@ def ycbcr_to_rgb(color: ColorSpec, width: int, height: int) -> tuple[Floats, Flo
 
 
 def _to_linear_bt2020(rgb: Floats) -> Floats:
-    """Convert sRGB colors to linear light in the primaries of BT.2020; white is 1."""
+    """Convert sRGB colors to linear light in the primaries of BT.2020.
+
+    White is 1.
+    """
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     light: Floats = linear @ BT709_TO_BT2020.T
     return light

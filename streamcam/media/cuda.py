@@ -54,7 +54,9 @@ def context(device: int = 0) -> Iterator[None]:
 
 
 def synchronize(device: int = 0) -> None:
-    """Wait for all of FFmpeg's work on a GPU; TensorFlow's streams do not wait for FFmpeg's.
+    """Wait for all of FFmpeg's work on a GPU.
+
+    TensorFlow's streams do not wait for FFmpeg's.
 
     Raises:
         DeviceError: the GPU failed.
@@ -65,7 +67,10 @@ def synchronize(device: int = 0) -> None:
 
 
 def driver_version(version_file: Path = Path("/proc/driver/nvidia/version")) -> str:
-    """Return the driver's version text, or the CUDA version it supports; empty without a driver."""
+    """Return the driver's version text, or the CUDA version it supports.
+
+    Empty without a driver.
+    """
     with contextlib.suppress(OSError):
         return version_file.read_text()
     version = ctypes.c_int()

@@ -22,7 +22,10 @@ _PNG_LEVEL, _PNG_STRATEGY = 1, 3
 
 
 class ImageEncoder:
-    """Encodes frames one after another; keeps the conversion tables of the last format. One object per thread."""
+    """Encodes frames one after another.
+
+    Keeps the conversion tables of the last format. One object per thread.
+    """
 
     def __init__(self) -> None:
         self._to_rgb = RgbConverter()

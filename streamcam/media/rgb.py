@@ -13,7 +13,9 @@ _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL
 
 
 class RgbConverter:
-    """Converts YUV frames to packed RGB, full range. One object per thread: it keeps the scaler's tables.
+    """Converts YUV frames to packed RGB, full range.
+
+    One object per thread: it keeps the scaler's tables.
 
     Args:
         exact: interpolate chroma to full resolution and round to nearest. Otherwise the scaler's fast path is used, at

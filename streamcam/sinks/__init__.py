@@ -114,7 +114,10 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
 
 
 def default_suffix(codec: Codec | None) -> str:
-    """Return the suffix of the first container for a codec; ``.mp4`` by default."""
+    """Return the suffix of the first container for a codec.
+
+    ``.mp4`` by default.
+    """
     from .codecs import CONTAINERS
 
     return next(suffix for suffix, codecs in CONTAINERS.items() if codec is None or codec in codecs)

@@ -26,7 +26,10 @@ _JPEG_QUALITY = 95
 
 
 class ImageSink:
-    """Writes the one frame of a still input; see `streamcam.sinks.Sink`. Whole or not at all."""
+    """Writes the one frame of a still input; see `streamcam.sinks.Sink`.
+
+    Whole or not at all.
+    """
 
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
         """Check that the input is one image, in SDR.

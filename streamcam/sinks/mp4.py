@@ -58,7 +58,9 @@ def faststart(path: Path) -> None:
 
 
 def truncate_to_last_fragment(path: Path) -> bool:
-    """Shortens ``path`` to its last whole fragment; a complete file is left alone.
+    """Shortens ``path`` to its last whole fragment.
+
+    A complete file is left alone.
 
     Returns:
         False where not one whole fragment is left.

@@ -68,7 +68,10 @@ def muxable_streams(
 
 
 def is_described_by_packets(stream: Stream) -> bool:
-    """Return True if an MP4's header needs the stream's first packet; streams without a decoder have no codec."""
+    """Return True if an MP4's header needs the stream's first packet.
+
+    Streams without a decoder have no codec.
+    """
     context = stream.codec_context
     return context is not None and context.name in _DESCRIBED_BY_PACKETS
 
@@ -122,7 +125,10 @@ class StreamCopier:
         self.num_corrected = 0
 
     def _is_adts(self, template: Stream) -> bool:
-        """Return True for broadcast AAC, with a header before each packet; MP4 stores one for the stream."""
+        """Return True for broadcast AAC, with a header before each packet.
+
+        MP4 stores one for the stream.
+        """
         context = template.codec_context
         if context is None or self._output.format.name not in ("mp4", "mov"):
             return False

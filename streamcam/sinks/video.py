@@ -265,7 +265,10 @@ class VideoSink:
             self._output.mux_one(packet)
 
     def _finish(self) -> None:
-        """Complete the file; an interrupt meanwhile costs only the frames still in the encoder."""
+        """Complete the file.
+
+        An interrupt meanwhile costs only the frames still in the encoder.
+        """
         assert self._output is not None
         try:
             if not self._failed:

@@ -45,7 +45,10 @@ def is_animated_png(path: str) -> bool:
 
 
 def is_mirrored(path: str) -> bool:
-    """Return True for an image whose EXIF orientation mirrors it; FFmpeg reports the rotation alone."""
+    """Return True for an image whose EXIF orientation mirrors it.
+
+    FFmpeg reports the rotation alone.
+    """
     from PIL import Image
 
     if not _read_head(path, 1):
@@ -82,7 +85,10 @@ def is_truncated(path: str) -> bool:
 
 
 def _read_head(path: str, length: int) -> bytes:
-    """Return the first bytes; none if the path is not a regular file, which can be read only once."""
+    """Return the first bytes.
+
+    None if the path is not a regular file, which can be read only once.
+    """
     if not Path(path).is_file():
         return b""
     try:

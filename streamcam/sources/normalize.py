@@ -86,7 +86,10 @@ class FrameNormalizer:
         return frame
 
     def to_rgb(self, frame: VideoFrame) -> VideoFrame | None:
-        """Return the upright image of a decoded frame as ``rgb24``; None if it is YUV."""
+        """Return the upright image of a decoded frame as ``rgb24``.
+
+        None if it is YUV.
+        """
         if not _needs_color_conversion(frame):
             return None
         rotation = rotation_filters(frame, mirrored=self._mirrored)
@@ -164,7 +167,10 @@ class FrameNormalizer:
 
 
 def to_host(frame: VideoFrame) -> VideoFrame:
-    """Return a frame in main memory; the same one if it is there already."""
+    """Return a frame in main memory.
+
+    The same one if it is there already.
+    """
     if frame.format.name != ON_CARD:
         return frame
     assert frame.sw_format is not None
@@ -172,7 +178,9 @@ def to_host(frame: VideoFrame) -> VideoFrame:
 
 
 def rotation_filters(frame: VideoFrame, *, mirrored: bool = False) -> str:
-    """Return the filters that rotate a frame upright, by quarter turns; ``""`` if it is upright.
+    """Return the filters that rotate a frame upright, by quarter turns.
+
+    ``""`` if it is upright.
 
     The frame's side data, which also has mirroring, is not read: doing so keeps its pixels
     in memory until the garbage collector runs, and with a colour profile among them PyAV 18.1 crashes there.

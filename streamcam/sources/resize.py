@@ -25,7 +25,9 @@ _RGB_INTERPOLATION = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpola
 
 
 class InputResizer:
-    """Scales images to the model's input. One object per thread: it keeps the scaler's tables.
+    """Scales images to the model's input.
+
+    One object per thread: it keeps the scaler's tables.
 
     Each output pixel is the average of the area it covers, which is both the cheapest of the scaler's
     methods that do not alias and the closest to the true average.

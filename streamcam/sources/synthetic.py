@@ -65,7 +65,10 @@ class SyntheticSource:
 
 
 def _clouds(random: np.random.Generator, width: int, height: int, spread: float) -> NDArray[np.float32]:
-    """Noise whose amplitude falls with frequency, ``float32 (height, width)`` around 128; it repeats seamlessly."""
+    """Noise whose amplitude falls with frequency, ``float32 (height, width)`` around 128.
+
+    It repeats seamlessly.
+    """
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = np.inf
     noise = np.fft.irfft2(np.fft.rfft2(random.standard_normal((height, width))) / frequency, (height, width))

@@ -42,7 +42,10 @@ NOISE_STD = 1 / 32
 
 
 def thumbnail_planes(frame: Frame) -> ThumbnailPlanes:
-    """Return the few samples by which a frame is compared; copies, so that the frame can be freed."""
+    """Return the few samples by which a frame is compared.
+
+    Copies, so that the frame can be freed.
+    """
     thumbnails = []
     for plane in plane_arrays(frame.video_frame):
         step = max(1, min(plane.shape) // THUMBNAIL_SIDE)
@@ -114,7 +117,10 @@ class ChangeDetector:
 
 
 def frame_selector(options: TemporalOptions) -> Callable[[Frame], bool]:
-    """Return a function that selects the frames of one stream, in order; it always selects the first."""
+    """Return a function that selects the frames of one stream, in order.
+
+    It always selects the first.
+    """
     match options.every:
         case "auto":
             return ChangeDetector(options.change_threshold)

@@ -72,7 +72,10 @@ def interpolate_maps(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Keyed:
-    """An explained frame and the luma to compare it by; the frame itself can be freed."""
+    """An explained frame and the luma to compare it by.
+
+    The frame itself can be freed.
+    """
 
     attributions: tuple[Attribution, ...]
     pts: int
@@ -123,7 +126,10 @@ class MapInterpolator:
             return replace(item, attributions=attributions)
 
     def _aligned_maps(self, item: ExplainedFrame, later: _Keyed | None) -> tuple[list[Heatmap], list[Heatmap] | None]:
-        """Return the maps before and after a frame, moved onto it; None if there is no second to mix."""
+        """Return the maps before and after a frame, moved onto it.
+
+        None if there is no second to mix.
+        """
         earlier = self.earlier
         assert earlier is not None
         before = [attribution.heatmap for attribution in earlier.attributions]

@@ -34,7 +34,9 @@ _WRITE_ERRORS = (av.error.FFmpegError, OSError, ValueError)
 
 
 class StreamEncoder:
-    """Encodes frames of one size into one stream; the first is at time 0.
+    """Encodes frames of one size into one stream.
+
+    The first is at time 0.
 
     Args:
         config: of the worker.
@@ -84,7 +86,10 @@ class StreamEncoder:
         self._send(frame)
 
     def close(self) -> None:
-        """Send the encoder's remaining packets and end the stream; see `write` for errors."""
+        """Send the encoder's remaining packets and end the stream.
+
+        See `write` for errors.
+        """
         if self._output is None:
             return
         self._send(None)

@@ -79,7 +79,9 @@ class PushOutput:
         self._running_since = float("inf")
 
     def submit(self, video_frame: VideoFrame, pts: int) -> None:
-        """Queue a frame to be pushed; call it from one thread. Does nothing after the end.
+        """Queue a frame to be pushed; call it from one thread.
+
+        Does nothing after the end.
 
         Args:
             video_frame: in a working format, of even sides. It is read later, and must not change.
@@ -109,7 +111,10 @@ class PushOutput:
                 self._worker.wake()
 
     def run(self) -> None:
-        """Push until `close` or a final failure. No process is left when it returns."""
+        """Push until `close` or a final failure.
+
+        No process is left when it returns.
+        """
         attempts = Retrying(
             retry=retry_if_exception(self._may_recover),
             wait=wait_random_exponential(

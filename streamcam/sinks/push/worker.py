@@ -42,7 +42,9 @@ class WorkerError(SinkError):
 
 
 class WorkerProcess:
-    """A process that writes frames; it ends with its ``with`` block, even during a call.
+    """A process that writes frames.
+
+    It ends with its ``with`` block, even during a call.
 
     One thread uses it; `wake` may be called from others meanwhile.
 

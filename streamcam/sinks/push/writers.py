@@ -70,7 +70,9 @@ class FileWriter:
 def write_segments(
     config: WorkerConfig, frames: Iterable[tuple[VideoFrame, int]], on_frame_written: Callable[[], None]
 ) -> None:
-    """Write files one after another; each is completed while the next is written, so that no frame waits.
+    """Write files one after another.
+
+    Each is completed while the next is written, so that no frame waits.
 
     A new one begins after the segment time, or when the frames' format changes.
 

@@ -34,7 +34,9 @@ _TIME_BASE = Fraction(1, TICKS_PER_SECOND)
 
 
 class Camera:
-    """Frames of a live source, over all its connections. One thread iterates: it opens, reads and closes there.
+    """Frames of a live source, over all its connections.
+
+    One thread iterates: it opens, reads and closes there.
 
     Everything else can be read from any thread.
 
@@ -185,7 +187,10 @@ class Camera:
             connection.close()
 
     def _source_info(self, connection: Connection, normalizer: FrameNormalizer, frame: VideoFrame) -> SourceInfo:
-        """Return the source's properties; the same object as before if they have not changed."""
+        """Return the source's properties.
+
+        The same object as before if they have not changed.
+        """
         info = SourceInfo(
             name=self.source,
             width=normalizer.width,

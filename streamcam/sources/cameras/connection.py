@@ -152,7 +152,10 @@ class Connection:
             raise endpoint.translate_error(TimeoutError() if timed_out else error) from None
 
     def _packets(self) -> Iterator[Packet[Any]]:
-        """Packets of the video; after the last one an empty one, which brings out what the decoder still holds."""
+        """Packets of the video.
+
+        After the last one an empty one, which brings out what the decoder still holds.
+        """
         packets = self._container.demux(self._video)
         name = self._endpoint.name
         errors = 0
@@ -178,7 +181,10 @@ class Connection:
             yield packet
 
     def _drop_late(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any] | None]:
-        """Yield the packets; None for one to skip, because decoding is late or waits for a keyframe."""
+        """Yield the packets.
+
+        None for one to skip, because decoding is late or waits for a keyframe.
+        """
         previous_seconds: Fraction | None = None
         has_keyframe, is_late = self.codec not in _LENIENT_DECODERS, False
         done_time = request_time = time.monotonic()

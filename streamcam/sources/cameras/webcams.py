@@ -33,7 +33,10 @@ class Webcam:
 
 
 def list_webcams() -> list[Webcam]:
-    """Return the connected cameras, by number; empty if this system cannot list them."""
+    """Return the connected cameras, by number.
+
+    Empty if this system cannot list them.
+    """
     if sys.platform == "linux":
         return list_linux_webcams(Path("/dev"), Path("/sys/class/video4linux"))
     try:

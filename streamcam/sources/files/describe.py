@@ -24,7 +24,10 @@ _MAX_FPS = 1000
 
 
 def clipped_duration_seconds(container: InputContainer, options: SourceOptions) -> float | None:
-    """Return the expected length of the window from --start to --end; None if unknown."""
+    """Return the expected length of the window from --start to --end.
+
+    None if unknown.
+    """
     if container.duration is None:
         return None
     seconds = container.duration / 1_000_000
@@ -34,14 +37,20 @@ def clipped_duration_seconds(container: InputContainer, options: SourceOptions) 
 def expected_frames(
     video: VideoStream, options: SourceOptions, duration_seconds: float | None, fps: Fraction | None
 ) -> int | None:
-    """Return how many frames to expect: declared, or estimated from the length; None if unknown."""
+    """Return how many frames to expect: declared, or estimated from the length.
+
+    None if unknown.
+    """
     if options.start is None and options.end is None and video.frames:
         return video.frames
     return None if duration_seconds is None or fps is None else max(1, round(duration_seconds * fps))
 
 
 def nominal_fps(video: VideoStream) -> Fraction | None:
-    """Return the frame rate of a stream; None if it is unknown or implausible."""
+    """Return the frame rate of a stream.
+
+    None if it is unknown or implausible.
+    """
     fps = video.average_rate or video.guessed_rate
     return Fraction(fps) if fps and 0 < fps <= _MAX_FPS else None
 

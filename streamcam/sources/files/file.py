@@ -119,7 +119,7 @@ class FileSource:
         self.info = self._build_info(fps, time_base)
 
     def _use_nvdec(self) -> bool:
-        """Return True if the GPU decodes; add a note if it was requested and cannot."""
+        """Return True if the GPU decodes; note if it cannot."""
         if self._options.decoder == "cpu":
             return False
         reason = nvdec_unavailable_reason()
@@ -144,7 +144,7 @@ class FileSource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file, after a read in progress in another thread or about the timeout."""
+        """Close the file after a read in progress, or after the timeout."""
         self._reader.close(self._options.timeout_seconds + 1)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -164,7 +164,7 @@ class FileSource:
         self._add_notes()
 
     def _decode_window(self) -> Iterator[VideoFrame]:
-        """Yield decoded frames of the window, in order of presentation; queue copied packets on the way.
+        """Yield the window's frames as presented; queue copied packets on the way.
 
         If the first of them comes late, the frame on screen at the window's beginning comes before it.
         """
@@ -195,7 +195,7 @@ class FileSource:
                 return
 
     def _set_raw_pts(self, frame: VideoFrame) -> int:
-        """Return the frame's pts, or assign one at the stream's rate if the file has none."""
+        """Return the frame's pts; assign a missing one at the stream's rate."""
         pts = frame.pts if frame.pts is not None else frame.dts
         if pts is None:
             pts = 0 if self._last_raw_pts is None else self._last_raw_pts + self._timeline.step_ticks
@@ -233,7 +233,7 @@ class FileSource:
             self._reached_seconds = max(self._reached_seconds, ticks * Fraction(packet.time_base))
 
     def _find_first_frame(self) -> tuple[VideoFrame | None, Iterator[VideoFrame]]:
-        """Return the first frame of the window, and an iterator over the rest."""
+        """Return the window's first frame, and an iterator over the rest."""
         has_timestamps = not int(self._container.format.flags) & _NO_TIMESTAMPS
         if self._options.start and has_timestamps and self._video.codec_context.name == "h264":
             # The decoder must know the version of x264, which is stored before the first frame only: some versions
@@ -254,7 +254,7 @@ class FileSource:
         return next(frames, None), frames
 
     def _seek(self, seconds: Fraction) -> bool:
-        """Seek to the keyframe before ``seconds`` and reset; return False if that is not possible."""
+        """Seek to the keyframe before ``seconds``; return False if impossible."""
         self._passthrough.reset()
         self._earliest_seconds, self._reader.skipped, self._num_untimed, self._last_raw_pts = None, 0, 0, None
         try:
@@ -285,7 +285,7 @@ class FileSource:
         )
 
     def _add_notes(self) -> None:
-        """Add notes about irregularities of the input, once all of it was read."""
+        """Add notes about irregularities, once the input was read."""
         self.notes += irregularity_notes(self._name, self._timeline, self._num_untimed, self._normalizer)
         if self._reader.closed or self._end_seconds is not None or self.info.is_image:
             return

@@ -16,7 +16,9 @@ _MAX_CONSECUTIVE_ERRORS = 100
 
 
 class PacketReader:
-    """Demuxes a container and decodes its video. One thread reads; any thread may close.
+    """Demuxes a container and decodes its video. One thread reads.
+
+    Any thread may close.
 
     Packets that cannot be decoded are skipped and counted; so are damaged stretches of the container.
 

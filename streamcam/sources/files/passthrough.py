@@ -62,7 +62,10 @@ class PassthroughQueue:
             self._release_pending(flush=True)
 
     def pop_ready(self, *, flush: bool = False) -> tuple[Packet[Any], ...]:
-        """Return the packets since the last call; without ``flush``, of a new recording only up to the last frame."""
+        """Return the packets since the last call.
+
+        Without ``flush``, of a new recording only up to the last frame.
+        """
         self._release_pending(flush=flush)
         ready, self._ready = self._ready, []
         return tuple(ready)
