@@ -21,7 +21,7 @@ def test_the_size_of_a_run_changes_nothing(method: str, params: Any) -> None:
     model, images = models.functional(), random_images(3)
     expected = build_executable(model, method, params=params, target=["top", "2"])(images)
     for rows in (1, 5, 64):
-        executable = build_executable(model, method, params=params, target=["top", "2"], rows=rows)
+        executable = build_executable(model, method, params=params, target=["top", "2"], passes_per_run=rows)
         assert executable.passes is not None
         assert executable.passes.passes_per_run == rows
         np.testing.assert_allclose(executable(images).maps, expected.maps, atol=1e-5 * np.abs(expected.scores).max())
@@ -29,11 +29,11 @@ def test_the_size_of_a_run_changes_nothing(method: str, params: Any) -> None:
 
 def test_a_run_is_cut_down_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.functional()
-    whole = build_executable(model, "occlusion", params={"patch": 16}, rows=32)
+    whole = build_executable(model, "occlusion", params={"patch": 16}, passes_per_run=32)
     assert whole.passes is not None
     assert whole.passes.passes_per_run == 32
     monkeypatch.setattr(steps, "MEMORY_BUDGET_BYTES", steps.MEMORY_BUDGET_BYTES // 2**13)
-    cut = build_executable(model, "occlusion", params={"patch": 16}, rows=32)
+    cut = build_executable(model, "occlusion", params={"patch": 16}, passes_per_run=32)
     assert cut.passes is not None
     assert 1 <= cut.passes.passes_per_run < 32
     images = random_images(2)
@@ -41,7 +41,7 @@ def test_a_run_is_cut_down_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_progress_counts_every_pass() -> None:
-    executable = build_executable(models.functional(), "occlusion", params={"patch": 16, "stride": 16}, rows=5)
+    executable = build_executable(models.functional(), "occlusion", params={"patch": 16, "stride": 16}, passes_per_run=5)
     progress: list[tuple[int, int]] = []
     executable(random_images(3), lambda done, total: progress.append((done, total)))
     assert progress == [(5, 21), (10, 21), (15, 21), (20, 21), (21, 21)]
