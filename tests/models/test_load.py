@@ -274,7 +274,10 @@ def tabular() -> Any:
         (lambda: classifier((8, 8, 1)), "m.keras takes (N, 8, 8, 1), images of 1 channels; expected RGB images"),
         (headless, "the output of m.keras is (N, 6, 6, 2); expected (N, classes), as of a classifier"),
         (tabular, "m.keras takes (N, 8); expected RGB images (N, height, width, 3)"),
-        (CustomModel, "m.keras needs Own, whose code is not in the file; write a function that imports Own"),
+        (
+            CustomModel,
+            "m.keras needs CustomModel, whose code is not in the file; write a function that imports CustomModel",
+        ),
     ],
 )
 def test_models_that_cannot_be_used(tmp_path: Path, build: Build, expected: str) -> None:
