@@ -10,8 +10,8 @@ demo: .venv/installed  ## annotates a sample clip; prints where the video and a 
 test: .venv/installed-dev  ## the demo's installation and the tests
 	$(BIN)/python -m pytest
 
-test-fast: .venv/installed-dev  ## the tests for the inner loop: no slow ones, no browser, no GPU pipeline; under 90 s on 2 cores
-	$(BIN)/python -m pytest -m "not slow and not browser and not gpu"
+test-fast: .venv/installed-dev  ## Run the tests of the inner loop: none marked slow, browser or gpu
+	$(BIN)/python -m pytest -m "not slow and not browser and not gpu" -p no:schemathesis --ignore tests/web/test_api_fuzz.py
 
 check: .venv/installed-dev  ## lint, format, types, import contract
 	$(BIN)/ruff check .
