@@ -16,7 +16,7 @@ test: .venv/installed-dev  ## Run the tests
 	$(BIN)/python -m pytest
 
 test-fast: .venv/installed-dev  ## Run the fast tests: no slow, browser or GPU ones; under 90 s on 2 cores
-	$(BIN)/python -m pytest -m "not slow and not browser and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not browser and not gpu" -p no:schemathesis --ignore tests/web/test_api_fuzz.py
 
 ##@ Develop
 

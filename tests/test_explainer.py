@@ -60,6 +60,7 @@ def test_one_image_is_a_batch_of_one_and_its_overlay_an_image(explainer: streamc
     assert explainer.explain(image[None]).overlay().shape == (1, *image.shape)
 
 
+@pytest.mark.slow
 def test_images_of_any_size_and_of_several_at_once() -> None:
     explainer = streamcam.Explainer(models.any_size(), preprocess=scale)
     wide, tall = np.random.default_rng(0).integers(0, 256, (90, 250, 3), np.uint8), np.zeros((200, 60, 3), np.uint8)

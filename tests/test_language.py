@@ -49,7 +49,7 @@ MAX_SUMMARY_WORDS = 12
 
 _BANNED = {re.compile(rf"(?<![\w/.-])(?:{words})(?![\w/-])", re.IGNORECASE): use for words, use in BANNED.items()}
 _ALLOWED = re.compile("|".join(ALLOWED), re.IGNORECASE)
-_CODE = re.compile(r"``[^`]*``|`[^`]*`|<[^<>\n]+>|\]\([^)]*\)|https?://\S+")
+_CODE = re.compile(r"\"\w+\"|``[^`]*``|`[^`]*`|<[^<>\n]+>|\]\([^)]*\)|https?://\S+")
 _SENTENCE = re.compile(r"[.!?:;]\)?\s+(?=[A-Z`*\"'])|\n\s*\n\s*(?:(?:[-*]|\d+\.)\s+)?|\n\s*(?:[-*]|\d+\.)\s+|\|\s*")
 
 
@@ -67,7 +67,7 @@ class Passage(NamedTuple):
 
 
 def _blank(match: re.Match[str]) -> str:
-    """Replace code by a placeholder of as many lines."""
+    """Replace code and quoted words by a placeholder of as many lines."""
     return "x" + "\n" * match.group().count("\n")
 
 

@@ -81,6 +81,7 @@ def test_the_second_run_says_the_same_without_the_model(
     assert second.geometry(INFO) == first.geometry(INFO)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_trained_on_is_seen_anew(tmp_path: Path, file: Path, loads: list[Any]) -> None:
     mine = tmp_path / "mine.keras"
     mine.write_bytes(file.read_bytes())

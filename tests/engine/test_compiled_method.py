@@ -11,6 +11,7 @@ import pytest
 from streamcam.engine.compiled_method import Executable, survey_model
 from streamcam.errors import LayerError, ModelError
 from streamcam.tf import keras, tf
+from tests.marks import slow_except
 
 from . import models
 from .executables import build_executable, first_target, load, outputs_of, random_images, scale
@@ -79,7 +80,9 @@ def build_and_compile(build: Any) -> tuple[Any, Executable]:
     return model, build_executable(model)
 
 
-@pytest.mark.parametrize("build", models.BUILDS.values(), ids=models.BUILDS)
+@pytest.mark.parametrize(
+    "build", slow_except([models.functional, models.subclassed_model], models.BUILDS.values()), ids=models.BUILDS
+)
 class TestEveryBuild:
     def test_maps_and_scores_are_those_of_the_model(self, build: Any) -> None:
         (model, executable), images = build_and_compile(build), random_images(4)

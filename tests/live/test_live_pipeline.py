@@ -42,6 +42,7 @@ def test_everything_is_counted():
     assert (summary["method"], summary["layer"]) == ("gradcam", "evidence")
 
 
+@pytest.mark.slow
 def test_it_ends_after_its_duration():
     began = time.monotonic()
     with run_in_thread(job(PATTERN, duration_seconds=1.5)) as run:
@@ -270,6 +271,7 @@ def test_a_change_that_waits_ends_with_the_run():
         assert "ended" in str(errors[0])
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_the_picture_with_its_map():
     with run_in_thread(job(PATTERN)) as run:
         run.wait_for_explained(5)
@@ -281,6 +283,7 @@ def test_a_snapshot_is_the_picture_with_its_map():
     assert snapshot.status.targets[0].label == "class 1"
 
 
+@pytest.mark.slow
 def test_a_paused_camera_shows_nothing_new():
     with run_in_thread(job(PATTERN)) as run:
         run.wait_for_explained(3)

@@ -76,6 +76,7 @@ def scorecam(model: Any, inputs: Any, channels: int) -> Any:
     return np.array(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [0, 3])
 def test_scorecam(channels: int) -> None:
     model, images = nets.net(flat=True), random_images(2)
@@ -83,6 +84,7 @@ def test_scorecam(channels: int) -> None:
     close(maps_of(model, "scorecam", images, params={"channels": channels}), expected)
 
 
+@pytest.mark.slow
 def test_scorecam_of_a_saved_model_that_takes_images_as_they_are(tmp_path: Path) -> None:
     """Its layers go by names on the graph, which are to be the same in every pass."""
     model, images = nets.net(flat=True), random_images(2)
@@ -135,6 +137,7 @@ def test_activations() -> None:
     close(maps_of(model, "activations", images, params={"filter": "2"}), feature_map[..., 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("patch", "stride"), [(16, 16), (16, 8), (12, 5), (20, 20)])
 @pytest.mark.parametrize("fill", [None, 0.25])
 def test_occlusion(patch: int, stride: int, fill: float | None) -> None:

@@ -78,6 +78,7 @@ def test_integrated_gradients_of_a_quadratic_net() -> None:
     close(maps_of(model, "integrated-gradients", images, params={"steps": 4}), expected)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_are_complete_and_say_by_how_much_not() -> None:
     model, images = nets.net(activation="tanh", flat=True), random_images(3)
     x = scale(images.astype(np.float64))

@@ -68,6 +68,7 @@ def trace_call(found: LoadedModel, batch: int | None = None) -> np.ndarray:
     return tf.function(found.call, input_signature=[specification], autograph=False)(IMAGES).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [3, None])
 @pytest.mark.parametrize("from_file", [False, True])
 @pytest.mark.parametrize("structure", STRUCTURES)

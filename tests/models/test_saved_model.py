@@ -90,6 +90,7 @@ def trace_call(call: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]
     return output.numpy(), logits.numpy(), gradient.numpy(), kinds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save", [export, save_model])
 @pytest.mark.parametrize(
     "build",
@@ -252,6 +253,7 @@ def with_a_broken_index(folder: Path) -> None:
     next((folder / "variables").glob("*.index")).write_bytes(b"xx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [empty, cut, overwritten, without_variables, with_short_variables, with_a_broken_index]
 )

@@ -83,6 +83,7 @@ def test_a_bound_of_nothing_is_every_frame_that_differs(moving: Path, tmp_path: 
     np.testing.assert_allclose(maps(items), maps(dense), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["linear", "flow"])
 @pytest.mark.parametrize("every", [4, 10, 20])
 def test_mixed_maps_are_those_of_every_frame_where_evidence_is_linear(

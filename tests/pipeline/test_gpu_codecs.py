@@ -14,6 +14,7 @@ from streamcam.sources.files import file
 BUILD = {"model": "tests.pipeline.models:brightness_of_fixed_size", "preprocess": "none", "precision": "float32"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "name"), [("h264", "libx264"), ("hevc", "libx265"), ("vp9", "libvpx-vp9")])
 def test_without_a_gpu_the_cpu_does_it(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, name: str

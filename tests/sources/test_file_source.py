@@ -305,6 +305,7 @@ def test_broken_packets_are_counted(tmp_path: Path) -> None:
     assert (len(frames), source.skipped) == (18, 2)
 
 
+@pytest.mark.slow
 def test_frames_are_freed_as_soon_as_they_are_dropped(clip: Path) -> None:
     gc.collect()
     gc.disable()
