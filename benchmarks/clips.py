@@ -1,4 +1,4 @@
-"""Makes the clips: the Samoyed sample as 1280x720, 25 frames a second, H.264, yuv420p, no audio, looped.
+"""Make the clips: the Samoyed sample as 1280x720, 25 frames a second, H.264, yuv420p, no audio, looped.
 
 python benchmarks/clips.py SECONDS OUT
 """
@@ -23,7 +23,7 @@ UNIT_SECONDS = 20
 
 
 def encode(seconds: int, out: Path) -> None:
-    """Encodes the sample, repeated until the clip is full, each tick showing the last frame due by then."""
+    """Encode the sample, repeated until the clip is full, each tick showing the last frame due by then."""
     frames = list(_sample_frames())
     length = frames[-1][0] + Fraction(1, RATE)
     with av.open(str(out), "w") as container:
@@ -32,7 +32,7 @@ def encode(seconds: int, out: Path) -> None:
         stream.pix_fmt = "yuv420p"
         for tick in range(seconds * RATE):
             due = Fraction(tick, RATE) % length
-            image = next(picture for time, picture in reversed(frames) if time <= due)
+            image = next(image for time, image in reversed(frames) if time <= due)
             image.pts, image.time_base = tick, Fraction(1, RATE)
             image.pict_type = PictureType.NONE
             container.mux(stream.encode(image))
@@ -40,7 +40,7 @@ def encode(seconds: int, out: Path) -> None:
 
 
 def _sample_frames() -> Iterator[tuple[Fraction, VideoFrame]]:
-    """The sample's frames at the clip's size with their time in seconds from the first one."""
+    """Yield the sample's frames at the clip's size with their time in seconds from the first one."""
     reformatter = VideoReformatter()
     with av.open(str(SAMPLE)) as container:
         first: Fraction | None = None
@@ -53,7 +53,7 @@ def _sample_frames() -> Iterator[tuple[Fraction, VideoFrame]]:
 
 
 def repeat(unit: Path, times: int, out: Path) -> None:
-    """Writes the packets of a clip several times over, each round moved on by the clip's length."""
+    """Write the packets of a clip several times over, each round moved on by the clip's length."""
     with av.open(str(unit)) as source, av.open(str(out), "w") as container:
         stream = source.streams.video[0]
         copy = container.add_stream_from_template(stream)

@@ -30,8 +30,9 @@ class ProcessMeasurement:
     """One process from its start to its end.
 
     Attributes:
-        wall_seconds, cpu_seconds: seconds; cpu is user and system time of the process and of the children it waited for.
-        peak_memory_mib: largest resident memory of any one of these processes, MiB.
+        wall_seconds: elapsed time.
+        cpu_seconds: user and system time of the process and of the children it waited for.
+        peak_memory_mib: largest resident memory of any of these processes, MiB.
         report: the JSON object on its last line of standard output.
     """
 
@@ -42,7 +43,7 @@ class ProcessMeasurement:
 
 
 def measure(command: Sequence[str | Path]) -> ProcessMeasurement:
-    """Runs a command and reads its last line of output as JSON; ends the benchmark where the command fails."""
+    """Run a command and parse its last line of output as JSON; exit if it fails."""
     arguments = [str(part) for part in command]
     with tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
@@ -62,7 +63,7 @@ def measure(command: Sequence[str | Path]) -> ProcessMeasurement:
 
 
 def streamcam_command(clip: Path, out: Path) -> list[str | Path]:
-    """The command of streamcam's case: what a user types, but for the fit, which gives all cases the same 224x224."""
+    """Return streamcam's command: what a user types, and the fit that gives all cases the same 224x224."""
     command = [sys.executable, "-m", "streamcam", "process", clip, "-o", out, "--fit", "stretch"]
     return [*command, "--overwrite", "--json", "--quiet"]
 
@@ -81,24 +82,24 @@ def format_median(values: Sequence[float], digits: int = 1) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
+    """Format a Markdown table; the first column is text, the others are numbers."""
     rule = ["---"] + ["---:"] * (len(head) - 1)
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
 def usable_cores() -> int:
-    """Processor cores this process may use."""
+    """CPU cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def machine_summary() -> str:
-    """Processor, cores, memory and date in one line, without names or places."""
+    """CPU, cores, memory and date in one line, without names or places."""
     fields = dict(_field(line) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
     memory = dict(_field(line) for line in Path("/proc/meminfo").read_text().splitlines())["MemTotal"]
     known = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
     has = [flag for flag in known if flag in fields.get("flags", "").split()]
     return (
-        f"{fields.get('model name', platform.machine())} ({', '.join(has) or 'no vector extension told'}), "
+        f"{fields.get('model name', platform.machine())} ({', '.join(has) or 'no known vector extension'}), "
         f"{usable_cores()} cores, {int(memory.split()[0]) / 2**20:.0f} GiB, "
         f"{platform.system()}, Python {platform.python_version()}; {time.strftime('%Y-%m-%d')}"
     )
@@ -110,7 +111,7 @@ def _field(line: str) -> tuple[str, str]:
 
 
 def write_section(name: str, text: str) -> None:
-    """Replaces what stands between the section's two markers in RESULTS.md, or appends them."""
+    """Replace the text between the section's markers in RESULTS.md, or append the section."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     section = f"{begin}\n{text.strip()}\n{end}"
     whole = RESULTS.read_text() if RESULTS.exists() else "# Results\n"

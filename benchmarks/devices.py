@@ -2,7 +2,7 @@
 
 python benchmarks/devices.py [--frames N]
 
-Logical devices of one processor stand for graphics cards: they show that dealing out batches costs nothing and changes
+Logical devices of one CPU stand for GPUs: they show that dealing out batches costs nothing and changes
 nothing, not how fast more devices are. Writes the section "devices" of RESULTS.md.
 """
 
@@ -64,7 +64,7 @@ def format_section(found: dict[tuple[int, str], list[dict[str, float]]]) -> str:
     head = ("replicas", "frames out", "in order", "maps bit for bit those of one", "CPU, ms a frame", "÷ one, CPU")
     return f"""## Several devices
 
-The cockatoo sample (280 frames), embedded model, Grad-CAM in float32, `--device all` with the processor taken for
+The cockatoo sample (280 frames), embedded model, Grad-CAM in float32, `--device all` with the CPU taken for
 several devices; each case a fresh process. On real devices each has its own arithmetic units: here they share two
 cores, so this shows that nothing is lost, mixed up or made dearer. Made by `make bench-devices`.
 

@@ -1,4 +1,4 @@
-"""Makes the peers' own environments under ``benchmarks/work``; does nothing where they are as wanted.
+"""Make the peers' own environments under ``benchmarks/work``; does nothing where they are as wanted.
 
 python benchmarks/environments.py
 
@@ -42,12 +42,12 @@ REQUIREMENTS = {
 
 
 def python(name: str) -> Path:
-    """The interpreter of an environment."""
+    """Return the interpreter of an environment."""
     return WORK / f"env-{name}" / "bin" / "python"
 
 
 def make(name: str) -> None:
-    """Makes an environment unless it was finished before with the same requirements."""
+    """Create an environment unless it exists with the same requirements."""
     folder = WORK / f"env-{name}"
     stamp = folder / "requirements.txt"
     requirements = "\n".join(" ".join(call) for call in REQUIREMENTS[name])

@@ -1,7 +1,7 @@
 """How far maps are from those of every frame where fewer are explained: ``make bench-every``.
 
-Each setting takes the whole road; the maps are those that are drawn. Cosines are to the maps of ``--every 1``, over all
-frames. A model is loaded for each number of frames between, for the batch depends on it.
+Each setting runs the whole pipeline; the maps are those that are drawn. Cosines are to the maps of ``--every 1``, over
+all frames. A model is loaded for each value of ``--every``, because the batch depends on it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Run:
 
 
 def process_clip(clip: str, explainer: Any, **options: Any) -> Run:
-    """Takes a clip through the road."""
+    """Run a clip through the pipeline."""
     log_progress(f"{clip} {options}")
     maps: list[NDArray[np.float32]] = []
     classes: list[int | None] = []
@@ -80,7 +80,7 @@ def summarize_by_class(run_: Run, dense: Run) -> str:
 
 
 def main() -> None:
-    """Runs everything and writes the section."""
+    """Run everything and write the section."""
     rows: dict[str, list[list[str]]] = {clip: [] for clip in CLIPS}
     bounds: dict[str, list[list[str]]] = {clip: [] for clip in CLIPS}
     shares: list[str] = []
@@ -118,13 +118,13 @@ def main() -> None:
         "every",
         f"""## Fewer frames explained
 
-`streamcam process --every … --interpolation …`, embedded model, Grad-CAM of the most probable class: cosine of each frame's
-map to the one of `--every 1`, and the CPU time of the whole road (decoding, drawing and encoding too) as a part of that
-of `--every 1`, from a single run each. Made by `make bench-every`.
+`streamcam process --every … --interpolation …`, embedded model, Grad-CAM of the most probable class: cosine of
+each frame's map to the one of `--every 1`, and the CPU time of the whole pipeline (decoding, drawing and encoding too)
+relative to that of `--every 1`, from a single run each. Made by `make bench-every`.
 
 Machine: {machine_summary()}.
 
-{table(["clip, every, between", *head], [row for clip in CLIPS for row in rows[clip]])}
+{table(["clip, every, interpolation", *head], [row for clip in CLIPS for row in rows[clip]])}
 
 `--every auto --interpolation hold` by its bound (`--change-threshold`; {DEFAULT_CHANGE_THRESHOLD:g} is the default):
 

@@ -1,7 +1,7 @@
 """Deletion and insertion areas of every method, beside chance and the middle: ``make bench-faithfulness``.
 
-Petsiuk, Das, Saenko, "RISE", BMVC 2018, arXiv:1806.07421: pixels are taken away (replaced by the picture's mean colour)
-or put in (into a blurred picture) in the order of a map, the most important first. The area under the curve of the
+Petsiuk, Das, Saenko, "RISE", BMVC 2018, arXiv:1806.07421: pixels are taken away (replaced by the image's mean colour)
+or put in (into a blurred image) in the order of a map, the most important first. The area under the curve of the
 probability of the class is small where a map deletes what matters, and large where it inserts that.
 """
 
@@ -36,7 +36,7 @@ CHANCE, MIDDLE = "random", "Gaussian in the middle"
 
 
 def main() -> None:
-    """Scores everything and writes the section."""
+    """Scores everything and write the section."""
     images, classes, names = samples()
     areas: dict[str, list[tuple[float, float]]] = {}
     for method in METHODS:
@@ -46,18 +46,18 @@ def main() -> None:
         ]
     rng = np.random.default_rng(0)
     chance = [
-        [score(picture, rng.random((SIDE, SIDE)), target) for _ in range(RANDOM)]
-        for picture, target in zip(images, classes, strict=True)
+        [score(image, rng.random((SIDE, SIDE)), target) for _ in range(RANDOM)]
+        for image, target in zip(images, classes, strict=True)
     ]
     areas[CHANCE] = [tuple(np.mean(runs, axis=0)) for runs in chance]  # type: ignore[misc]
     rows, columns = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
     middle = np.exp(-(rows**2 + columns**2) / (2 * (SIDE / 4) ** 2))
-    areas[MIDDLE] = [score(picture, middle, target) for picture, target in zip(images, classes, strict=True)]
+    areas[MIDDLE] = [score(image, middle, target) for image, target in zip(images, classes, strict=True)]
     write_section("faithfulness", report(areas, names))
 
 
 def samples() -> tuple[list[NDArray[np.uint8]], list[int], list[str]]:
-    """Pictures of 224×224 on which the model sees the class that is in them."""
+    """Images of 224×224 in which the model finds their class."""
     found = []
     for name, target in IMAGES.items():
         found.append((np.asarray(Image.open(REPOSITORY / "samples" / name).convert("RGB")), target, name))
@@ -76,7 +76,7 @@ _EXPLAINERS: dict[str, streamcam.Explainer] = {}
 
 
 def explain(method: str, images: Any, target: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Maps and probabilities for a class."""
+    """Return maps and probabilities for a class."""
     if method not in _EXPLAINERS:
         _EXPLAINERS[method] = streamcam.Explainer(method=method, target=CLASSES, fit="stretch", precision="float32")
     found = _EXPLAINERS[method].explain(images)
@@ -98,14 +98,14 @@ def frames_of_class(frames: list[NDArray[np.uint8]], target: int) -> list[int]:
 
 
 def ranking(method: str, image: NDArray[np.uint8], target: int) -> NDArray[np.float64]:
-    """A map as large as the picture (half-pixel bilinear), in its own order: of signed ones what is for the class."""
+    """Upsample a map to the image (half-pixel bilinear); signed maps rank positive values first."""
     heatmap = explain(method, image, target)[0][0]
     rows, columns = Geometry((SIDE, SIDE), (SIDE, SIDE), (SIDE, SIDE)).upsample_matrices(heatmap.shape[::-1])
     return np.asarray(rows @ heatmap @ columns.T, np.float64)
 
 
 def score(image: NDArray[np.uint8], importance: NDArray[Any], target: int) -> tuple[float, float]:
-    """Deletion and insertion area, 0–1, by trapezoids."""
+    """Return deletion and insertion area, 0–1, by trapezoids."""
     order = np.argsort(-importance.ravel(), kind="stable")
     flat = image.reshape(-1, 3)
     grey = np.broadcast_to(np.rint(flat.mean(0)).astype(np.uint8), flat.shape)
@@ -124,7 +124,7 @@ def score(image: NDArray[np.uint8], importance: NDArray[Any], target: int) -> tu
 
 
 def report(areas: dict[str, list[tuple[float, float]]], names: list[str]) -> str:
-    """The table, the best first."""
+    """Format the table, the best method first."""
     gains = {method: [insertion - deletion for deletion, insertion in found] for method, found in areas.items()}
     rows = []
     for method in sorted(areas, key=lambda method: -statistics.fmean(gains[method])):
@@ -141,7 +141,7 @@ def report(areas: dict[str, list[tuple[float, float]]], names: list[str]) -> str
     return f"""## Faithfulness
 
 Areas under the curves of deletion (to the mean colour; small is good) and insertion (into a blur of {BLUR:g} pixels;
-large is good), {STEPS} steps, embedded model, 224×224, mean ± standard deviation over {len(names)} pictures
+large is good), {STEPS} steps, embedded model, 224×224, mean ± standard deviation over {len(names)} images
 ({counted}). The random map is the mean of {RANDOM}; the Gaussian in the
 middle has a standard deviation of a quarter of the side: the objects of these samples lie there. Made by
 `make bench-faithfulness`; no figure depends on the machine's speed.

@@ -1,4 +1,4 @@
-"""The bare forward pass, uint8 pictures in and logits out, against OpenVINO's: ``make bench-forward``."""
+"""The bare forward pass, uint8 images in and logits out, against OpenVINO's: ``make bench-forward``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMITS = dict.fromkeys(MODELS[:3], "≤ 1.10")
 
 
 def main() -> None:
-    """Times everything and writes the section."""
+    """Time everything and write the section."""
     environments.make("openvino")
     subprocess.run([sys.executable, CASES / "forward_graphs.py", GRAPHS, *map(str, BATCHES)], check=True)
     flags = Path("/proc/cpuinfo").read_text()
@@ -75,7 +75,7 @@ def _compare_logits() -> list[str]:
 def _text(times: str, agreement: str, versions: dict[str, str]) -> str:
     return f"""## Forward pass
 
-CPU milliseconds a picture of the model alone: uint8 pictures of 224×224 in, logits out, one thread. Both sides read the
+CPU milliseconds per image of the model alone: uint8 images of 224×224 in, logits out, one thread. Both sides read the
 same frozen graph; streamcam freezes and rewrites it as it does its kernels, OpenVINO converts and compiles it with the
 precision as its hint. Medians of {ROUNDS} rounds of fresh processes in turns, smallest and largest in brackets; ratios
 within a round. All but the embedded model have random weights. TensorFlow {versions["streamcam"]}, OpenVINO
@@ -85,7 +85,7 @@ Machine: {machine_summary()}.
 
 {times}
 
-Their logits on the same {max(BATCHES)} pictures, and what freezing takes. In bfloat16 both round, each in its own
+Their logits on the same {max(BATCHES)} images, and what freezing takes. In bfloat16 both round, each in its own
 places.
 
 {agreement}"""

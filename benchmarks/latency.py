@@ -1,4 +1,4 @@
-"""How old live pictures are when they are shown: with slow models, frozen cameras, many watchers.
+"""End-to-end latency of live video: with slow models, frozen cameras, many viewers.
 
 python benchmarks/latency.py [--seconds N] [--only NAME...]
 
@@ -32,11 +32,11 @@ from tests.rtsp_server import RtspServer, free_port
 SIZE = 640, 360
 RATE = 25
 WARM_UP_SECONDS = 20
-"""Seconds at the beginning that are not looked at: the model is compiled in them."""
+"""Seconds at the beginning that are not measured: the model is compiled in them."""
 
 
 class Live:
-    """A run of ``streamcam live``, looked at from outside once a second.
+    """A run of ``streamcam live``, observed from outside once a second.
 
     Attributes:
         samples: seconds, resident memory (MiB), threads, descriptors, and the status of ``/api/status``.
@@ -51,7 +51,7 @@ class Live:
         self._start_time = time.monotonic()
 
     def status(self) -> dict[str, Any] | None:
-        """What the API says; None before it answers."""
+        """Return the status of the API; None before it answers."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/status", timeout=5) as answer:
                 return dict(json.load(answer))
@@ -59,7 +59,7 @@ class Live:
             return None
 
     def wait_until_ready(self) -> None:
-        """Waits until something is explained, and then until that has settled."""
+        """Wait for the first map, then for the warm-up."""
         while True:
             status = self.status()
             if status and all(camera["explained_fps"] for camera in status["cameras"]):
@@ -70,7 +70,7 @@ class Live:
         time.sleep(WARM_UP_SECONDS)
 
     def sample(self, seconds: float) -> None:
-        """Takes samples for so long, or until the run ends."""
+        """Sample for some seconds, or until the run ends."""
         until = time.monotonic() + seconds
         process = Path(f"/proc/{self._process.pid}")
         while time.monotonic() < until and self._process.poll() is None:
@@ -85,19 +85,19 @@ class Live:
             time.sleep(1)
 
     def result(self) -> dict[str, Any]:
-        """The JSON at its end."""
+        """Return the JSON summary at the end."""
         output, _ = self._process.communicate(timeout=120)
         if self._process.returncode:
             sys.exit(f"streamcam live ended with {self._process.returncode}")
         return dict(json.loads(output.splitlines()[-1]))
 
     def kill(self) -> None:
-        """Ends it, however it stands."""
+        """Kill the process."""
         self._process.kill()
         self._process.communicate()
 
     def values(self, camera: int, name: str) -> list[float]:
-        """A figure of one camera over all samples."""
+        """Return a value of one camera over all samples."""
         return [sample[4]["cameras"][camera][name] for sample in self.samples]
 
 
@@ -121,7 +121,7 @@ def live(servers: list[RtspServer], seconds: float, *options: str) -> Iterator[L
 
 
 class Viewers:
-    """Browsers' stand-ins: each reads a camera's stream and counts its pictures; idle ones read nothing."""
+    """Browsers' stand-ins: each reads a camera's stream and counts its frames; idle ones read nothing."""
 
     def __init__(self, port: int, reading: int, idle: int = 0) -> None:
         self.counts = [0] * reading
@@ -146,7 +146,7 @@ class Viewers:
 
 
 def slope(times: list[float], latencies_ms: list[float]) -> tuple[float, float]:
-    """Growth of the age in ms a minute by least squares, and twice its standard error."""
+    """Growth of the latency in ms a minute by least squares, and twice its standard error."""
     x, y = np.array(times) / 60, np.array(latencies_ms)
     fitted, covariance = np.polyfit(x, y, 1, cov=True)
     return float(fitted[0]), 2 * float(covariance[0, 0] ** 0.5)
@@ -164,8 +164,13 @@ def slow_model(seconds: float) -> list[tuple[str, ...]]:
         rows += [
             (name, "explained fps", f"{statistics.median(run.values(0, 'explained_fps')):.1f}", ""),
             (name, "shown fps", f"{statistics.median(run.values(0, 'fps')):.1f}", ""),
-            (name, "latency, largest p99 of 10 s", f"{max(a['p99'] for a in run.values(0, "latency")):.0f} ms", "≤ 500 ms"),
-            (name, "growth of the median age", f"{growth:+.2f} ± {doubt:.2f} ms a minute", "0 within noise"),
+            (
+                name,
+                "latency, largest p99 of 10 s",
+                f"{max(a['p99'] for a in run.values(0, 'latency')):.0f} ms",
+                "≤ 500 ms",
+            ),
+            (name, "growth of the median latency", f"{growth:+.2f} ± {doubt:.2f} ms a minute", "0 within noise"),
             (name, "memory, least to most", f"{min(memory):.0f}–{max(memory):.0f} MiB", "± 5 %"),
         ]
     return rows
@@ -182,9 +187,14 @@ def one_camera(seconds: float) -> list[tuple[str, ...]]:
     name = "embedded model, page watched"
     return [
         (name, "explained fps", f"{statistics.median(run.values(0, 'explained_fps')):.1f}", "≥ 20"),
-        (name, "latency, median p50", f"{statistics.median(a['p50'] for a in run.values(0, "latency")):.0f} ms", ""),
-        (name, "latency, median p99 of 10 s", f"{statistics.median(a['p99'] for a in run.values(0, "latency")):.0f} ms", ""),
-        (name, "latency, largest p99 of 10 s", f"{max(a['p99'] for a in run.values(0, "latency")):.0f} ms", "≤ 200 ms"),
+        (name, "latency, median p50", f"{statistics.median(a['p50'] for a in run.values(0, 'latency')):.0f} ms", ""),
+        (
+            name,
+            "latency, median p99 of 10 s",
+            f"{statistics.median(a['p99'] for a in run.values(0, 'latency')):.0f} ms",
+            "",
+        ),
+        (name, "latency, largest p99 of 10 s", f"{max(a['p99'] for a in run.values(0, 'latency')):.0f} ms", "≤ 200 ms"),
     ]
 
 
@@ -219,7 +229,7 @@ def _rates(samples: list[tuple[float, float, int, int, dict[str, Any]]], name: s
 
 
 def many_viewers(seconds: float) -> list[tuple[str, ...]]:
-    name, rows, rates = "20 watchers, one reads nothing", [], []
+    name, rows, rates = "20 viewers, one reads nothing", [], []
     with cameras() as servers, live(servers, 4 * seconds + 180) as run:
         run.wait_until_ready()
         for reading, idle in ((1, 0), (19, 1), (1, 0), (19, 1)):
@@ -269,7 +279,7 @@ def reconnects(seconds: float) -> list[tuple[str, ...]]:
     )
     return [
         (name, "times", str(len(waits)), ""),
-        (name, "until pictures again: median, longest", f"{statistics.median(waits):.1f} s, {max(waits):.1f} s", ""),
+        (name, "until frames again: median, longest", f"{statistics.median(waits):.1f} s, {max(waits):.1f} s", ""),
         (name, "memory, after 20 and after all", f"{memory:.0f}, {after[0]:.0f} MiB", "± 5 %"),
         (name, "threads, likewise", f"{threads:.0f}, {after[1]:.0f}", "the same"),
         (name, "descriptors, likewise", f"{descriptors:.0f}, {after[2]:.0f}", "the same"),
@@ -280,10 +290,10 @@ SCENES: dict[str, Callable[[float], list[tuple[str, ...]]]] = {
     "slow": slow_model,
     "one": one_camera,
     "four": four_cameras,
-    "watchers": many_viewers,
+    "viewers": many_viewers,
     "reconnects": reconnects,
 }
-SECONDS = {"slow": 300, "one": 120, "four": 40, "watchers": 30, "reconnects": 600}
+SECONDS = {"slow": 300, "one": 120, "four": 40, "viewers": 30, "reconnects": 600}
 
 
 def main() -> None:
@@ -298,11 +308,11 @@ def main() -> None:
             log_progress(" | ".join(row))
             rows.append(row)
     head = ("scene", "figure", "measured", "wanted")
-    text = f"""## Live: the age of what is shown
+    text = f"""## Live: end-to-end latency
 
-`streamcam live` with its page, looked at from outside once a second. Cameras are RTSP servers of {SIZE[0]}x{SIZE[1]} at
-{RATE} fps that encode on the same cores. Ages are from a frame's arrival until its picture has gone to the outputs. The
-first {WARM_UP_SECONDS} s after the first map are left out. Made by `make bench-latency`.
+`streamcam live` with its page, observed from outside once a second. Cameras are RTSP servers of {SIZE[0]}x{SIZE[1]} at
+{RATE} fps that encode on the same cores. Latency is from a frame's arrival until it has gone to the outputs. The
+first {WARM_UP_SECONDS} s after the first map are excluded. Made by `make bench-latency`.
 
 Machine: {machine_summary()}.
 

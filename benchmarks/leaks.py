@@ -27,7 +27,7 @@ def resident_mib() -> float:
 
 
 def run_case() -> None:
-    """Makes the explainers in this process; prints what the memory was on the way."""
+    """Make the explainers in this process; print the memory on the way."""
     import numpy as np
 
     import streamcam
@@ -54,7 +54,7 @@ def run_case() -> None:
 
 
 def main() -> None:
-    """Runs the case and writes its section."""
+    """Run the case and write its section."""
     memory = measure([sys.executable, __file__, "case"]).report["memory"]
     half = len(memory) // 2
     made = [EVERY * (number + 1) for number in range(len(memory))]

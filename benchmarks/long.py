@@ -58,8 +58,8 @@ Machine: {machine_summary()}.
 
 {table(("part", "frames", "CPU, ms a frame", "frames a second", "resident memory at its end, MiB"), rows)}
 
-CPU time of a frame: {format_median([1000 * one for one in cpu], 2)} ms; second half ÷ first half {ratio:.3f}. Memory changes
-by {slope:+.1f} MiB a part after the first."""
+CPU time of a frame: {format_median([1000 * one for one in cpu], 2)} ms; second half ÷ first half {ratio:.3f}.
+Memory changes by {slope:+.1f} MiB a part after the first."""
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def report(runs: dict[int, list[ProcessMeasurement]]) -> str:
-    """The section's Markdown."""
+    """Format the section."""
     rows = [
         (
             f"{minutes} min",

@@ -27,7 +27,7 @@ MAX_RATIO = {
 
 
 def main() -> None:
-    """Times everything and writes the section."""
+    """Time everything and write the section."""
     alone = _alone()
     flags = Path("/proc/cpuinfo").read_text()
     precisions = ["float32"] + ["bfloat16"] * ("avx512_bf16" in flags or "amx_bf16" in flags)
@@ -85,7 +85,7 @@ def _alone() -> tuple[str, str]:
             log_progress(f"round {number + 1}: {name}")
             found[name].append(measure(command).report)
     times = table(
-        ["Grad-CAM by itself", "wall, ms a picture", "CPU, ms a picture"],
+        ["Grad-CAM by itself", "wall, ms per image", "CPU, ms per image"],
         [[name, *(format_median([r[kind] for r in runs]) for kind in ("wall", "cpu"))] for name, runs in found.items()],
     )
     rows = []
@@ -100,8 +100,8 @@ def _alone() -> tuple[str, str]:
 def _text(costs: str, times: str, ratios: str) -> str:
     return f"""## Methods
 
-Processor time in bare forward passes of the same model in the same precision (embedded model, 224×224, batches
-of 16): frozen and folded likewise, uint8 pictures in and logits out. Method and bare pass take turns in one process;
+CPU time in bare forward passes of the same model in the same precision (embedded model, 224×224, batches
+of 16): frozen and folded likewise, uint8 images in and logits out. Method and bare pass take turns in one process;
 medians of {ONE_PASS} rounds ({MANY} for methods of many passes, which run with fewer passes than by default), smallest
 and largest in brackets. What `--precision auto` never takes bfloat16 for is not timed in it, but for gradients
 to the input, to show why. Made by `make bench-methods`.
@@ -110,7 +110,7 @@ Machine: {machine_summary()}.
 
 {costs}
 
-Grad-CAM by itself, batches of 16 of the same pictures with the same weights, {ROUNDS_ALONE} rounds of fresh processes
+Grad-CAM by itself, batches of 16 of the same images with the same weights, {ROUNDS_ALONE} rounds of fresh processes
 in turns; TensorFlow with oneDNN in all of them. The peers' maps are checked by `make bench-peers`.
 streamcam's kernel has half of the cores, as in a run; the peers have all.
 

@@ -3,9 +3,9 @@
 python benchmarks/peers.py [--repeats N] [--quick] [--only NAME...]
 
 Every case runs in a fresh process on a short and on a long clip, the cases one after another, in turning order; what
-a frame costs is the difference of the two, so that starting up is left out. A run that does not count goes before, as
-the first one may find the case's files no longer in memory and start more slowly. Writes the section "Peers" of
-RESULTS.md and the raw figures to ``benchmarks/work/peers.jsonl``.
+a frame costs is the difference of the two, so that the start-up does not count. A warm-up run
+goes before, because the first run may have to read the case's files from disk. Writes the section "Peers" of RESULTS.md
+and the raw figures to ``benchmarks/work/peers.jsonl``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Case:
     Attributes:
         name: short, for the command line and file names.
         title: for the table.
-        script: of ``cases/`` with its flags; for streamcam itself, what it is told besides, beginning with ``process``.
+        script: of ``cases/`` with its flags; for streamcam itself, its arguments, beginning with ``process``.
         python: interpreter of its environment.
         seconds: lengths of its short and its long clip.
         target: how many times faster than this streamcam has to be, in wall time.
@@ -200,7 +200,7 @@ def clip(seconds: int) -> Path:
 
 
 def check(cases: Sequence[Case]) -> dict[str, float]:
-    """Exports the weights, and sees to it that every case explains the same class by the same map."""
+    """Export the weights, and check that every case explains the same class by the same map."""
     compared = [case for case in cases if case.name not in ("bound", FASTEST)]
     maps = {case.name: WORK / f"maps-{case.name}.npz" for case in compared}
     reference = [THIS, CASES / "reference.py", clip(max(USUAL)), WEIGHTS, CLOSED_FORM, maps["streamcam"]]
@@ -232,7 +232,7 @@ def run_all(cases: Sequence[Case], repeats: int) -> dict[str, list[RunPair]]:
 
 
 def report(cases: Sequence[Case], pairs: dict[str, list[RunPair]], cosines: dict[str, float]) -> str:
-    """The section's Markdown."""
+    """Format the section."""
     head = (
         "case",
         "wall, ms a frame",
@@ -265,13 +265,13 @@ left out. Medians, smallest and largest in brackets. Made by `make bench-peers`.
 
 The peers are loops as their users write them: `cv2.VideoCapture`, resize, the library, `applyColorMap` and
 `addWeighted`, `cv2.VideoWriter`. In their favour: they write MPEG-4 Part 2, cheaper than the H.264 that streamcam
-writes, because OpenCV's wheels have no x264; they are told which class to explain; nothing is written on the
-picture; tf-explain's own blending and tf-keras-vis' enlarging are left out. tf-explain and tf-keras-vis run on
+writes, because OpenCV's wheels have no x264; they get the class to explain; nothing is written on the
+frame; tf-explain's own blending and tf-keras-vis' enlarging are excluded. tf-explain and tf-keras-vis run on
 Keras 2 (`tf_keras`), for which they were written (on Keras 3 the first is a third slower, the second no faster).
 pytorch-grad-cam has a stand-in for torchvision, from which it imports four names that Grad-CAM does not call; (c) is
 what its documentation shows, (c′) adds channels-last memory and ends the backward pass at the target layer by
 freezing the weights before it. (d) is what streamcam does by default and what the bound encodes like; (d′) tells how
-much of it is H.264's, whose fastest preset makes larger files at the same quality; "possible here" is told of (d)."""
+much of it is H.264's, whose fastest preset makes larger files at the same quality; "possible here" refers to (d)."""
 
 
 def _row(case: Case, pairs: Sequence[RunPair]) -> tuple[str, ...]:
@@ -329,16 +329,17 @@ def _bound_summary(pairs: Sequence[RunPair]) -> str:
     transcode, forward = (
         format_median([pair.stage_cpu_ms(name) for pair in pairs]) for name in ("transcode", "forward")
     )
+    min_wall = format_median([_min_wall_ms(pair) for pair in pairs])
     return (
         f"The bound's CPU time is {transcode} ms for the transcode and {forward} ms for the forward pass "
         f"({pairs[0].long.report['precision']}). Its two parts run one after the other, so its own wall time bounds "
-        f"nothing; its CPU time spread evenly over {usable_cores()} cores, {format_median([_min_wall_ms(pair) for pair in pairs])} ms a "
+        f"nothing; its CPU time spread evenly over {usable_cores()} cores, {min_wall} ms a "
         "frame, does, and the last column of the ratios is against that."
     )
 
 
 def _min_wall_ms(bound: RunPair) -> float:
-    """The least wall time of a frame there can be, milliseconds: the bound's work spread evenly over all cores."""
+    """Return the least possible wall time of a frame in milliseconds: the bound's work spread evenly over all cores."""
     return bound.cpu_ms / usable_cores()
 
 

@@ -1,6 +1,6 @@
-"""What H.264's presets cost, and what they make of drawn pictures: ``make bench-presets``.
+"""What H.264's presets cost, and what they make of drawn frames: ``make bench-presets``.
 
-The pictures are those that streamcam draws on its samples, taken without loss; each preset encodes the same ones from
+The frames are those that streamcam draws on its samples, taken without loss; each preset encodes the same ones from
 memory, in the order of the table, round after round.
 """
 
@@ -37,7 +37,7 @@ PANS = {"coffee.png, panned": 2, "coffee.png, still": 0}
 """Clips made of a photograph, larger than the window that moves over it by so many pixels a frame."""
 FRAMES = 60
 SCORED = 3
-"""One picture of so many is compared."""
+"""One frame of so many is compared."""
 QUALITIES = (17, 20, 24, 28)
 ROUNDS = 5
 X264 = ENCODERS["h264"]
@@ -65,7 +65,7 @@ class Encoded:
 
 
 def draw_frames(clip: str, folder: Path) -> list[VideoFrame]:
-    """What streamcam draws on the first frames of a clip."""
+    """Return the first frames of a clip as streamcam draws them."""
     out = folder / "drawn.mkv"
     source = write_panned_clip(PANS[clip], folder / "panned.mkv") if clip in PANS else REPOSITORY / "samples" / clip
     measure([*streamcam_command(source, out), "--codec", "ffv1", "--end", "4"])
@@ -74,7 +74,7 @@ def draw_frames(clip: str, folder: Path) -> list[VideoFrame]:
 
 
 def write_panned_clip(pixels: int, out: Path) -> Path:
-    """Writes a clip of the photograph, without loss."""
+    """Write a clip of the photograph, without loss."""
     (width, height), distance = SIZE, pixels * FRAMES
     photograph = cv2.imread(str(REPOSITORY / "samples" / PHOTOGRAPH))
     assert photograph is not None
@@ -91,7 +91,7 @@ def write_panned_clip(pixels: int, out: Path) -> Path:
 
 
 def encode(frames: Sequence[VideoFrame], options: dict[str, str], out: Path) -> tuple[float, int]:
-    """CPU seconds and bytes of the pictures in a file."""
+    """CPU seconds and bytes of the frames in a file."""
     began, size = time.process_time(), 0
     with av.open(str(out), "w") as container:
         stream = container.add_stream("libx264", rate=25, options=options)
@@ -127,7 +127,7 @@ def mean_ssim(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 def quality(frames: Sequence[VideoFrame], out: Path) -> tuple[float, float]:
-    """PSNR and SSIM of some pictures of a file, in decibels."""
+    """PSNR and SSIM of some frames of a file, in decibels."""
     errors, scores = [], []
     with av.open(str(out)) as container:
         for index, (shown, frame) in enumerate(zip(container.decode(video=0), frames, strict=True)):
@@ -150,7 +150,7 @@ def more_bits(rates: Sequence[float], decibels: Sequence[float], than: tuple[Seq
 
 
 def measure_clip(clip: str, folder: Path) -> list[list[str]]:
-    """The rows of a clip."""
+    """Return the table rows of a clip."""
     log_progress(clip)
     frames, out = draw_frames(clip, folder), folder / "out.mp4"
     points: dict[str, list[Encoded]] = {}
@@ -186,7 +186,7 @@ def measure_clip(clip: str, folder: Path) -> list[list[str]]:
 
 
 def main() -> None:
-    """Measures every clip and writes the section."""
+    """Measures every clip and write the section."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [row for clip in (*CLIPS, *PANS) for row in measure_clip(clip, Path(folder))]
     qualities = ", ".join(map(str, QUALITIES))
@@ -198,10 +198,12 @@ def main() -> None:
         f"""## H.264's presets
 
 What streamcam draws on its samples and on clips made of a photograph (Grad-CAM, embedded model; up to {FRAMES} frames),
-encoded from memory by libx264, 25 frames a second, a key picture every 50. CPU time, size and quality with
-`--crf {X264.default_crf}`, the default; PSNR of all samples, SSIM of luma as −10·log₁₀(1 − SSIM), of one picture in {SCORED}.
+encoded from memory by libx264, 25 frames a second, a key frame every 50. CPU time, size and quality with
+`--crf {X264.default_crf}`, the default; PSNR of all samples, SSIM of luma as −10·log₁₀(1 − SSIM), of one frame in
+{SCORED}.
 The last two columns: the bits for the same quality, over `--crf` {qualities}
-(Bjøntegaard; over the range of quality that both reach). "{DEFAULT}": with `{default_options}`, the default of `streamcam process`.
+(Bjøntegaard; over the range of quality that both reach). "{DEFAULT}": with `{default_options}`, the default of
+`streamcam process`.
 CPU time: medians of {ROUNDS} rounds, smallest and largest in brackets. Made by `make bench-presets`.
 
 Machine: {machine_summary()}. Packages: av {av.__version__}.

@@ -91,7 +91,7 @@ def distance(result: dict[str, Any]) -> list[str]:
         f"{analysis['cpu_over_bound']:.2f}",
         f"{analysis['cpu_over_bound_and_overlay']:.2f}",
         f"{analysis['busy_cores'] / result['machine']['cores']:.0%}",
-        f"{_row(result, 'whole')['memory'] / 2**20:,.0f}",
+        f"{_row(result, 'end_to_end')['memory'] / 2**20:,.0f}",
     ]
 
 
@@ -124,10 +124,10 @@ def format_section(rows: list[Any], costs: list[Any], options: argparse.Namespac
 
 `streamcam bench` with batches of 8, {options.frames} frames, {options.repeats} repeats after one to warm up, each
 case in a process of its own: medians, smallest and largest in brackets. The bound is the plain transcode and the bare
-forward pass in the cheapest precision. The pictures that are encoded have the overlay on them and are dearer to encode
+forward pass in the cheapest precision. The frames that are encoded have the overlay on them and are dearer to encode
 than those of the source, which the bound transcodes; the column "÷ bound with that" counts the difference into the
 bound. The clips are the Samoyed sample at 720p (25 frames a second) and as it is at 1080p. MobileNetV2 and ResNet50
-have random weights. Latency is from a frame's arrival from the decoder until its picture is handed to the encoder, in a
+have random weights. Latency is from a frame's arrival from the decoder until it is handed to the encoder, in a
 file, where frames wait for one another. Made by `make bench-stages`.
 
 Machine: {machine_summary()}.

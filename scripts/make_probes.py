@@ -1,4 +1,4 @@
-"""Makes the photographs on which precisions are compared: ``python scripts/make_probes.py``."""
+"""Make the photographs on which precisions are compared: ``python scripts/make_probes.py``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> None:
         with av.open(str(ROOT / "samples" / name)) as container:
             frame = next(container.decode(video=0))
         images.append(frame.reformat(width=SIDE, height=SIDE, format="rgb24", interpolation="AREA").to_ndarray())
-    np.savez_compressed(ROOT / "streamcam" / "engine" / "data" / "probes.npz", pictures=np.stack(images))
+    np.savez_compressed(ROOT / "streamcam" / "engine" / "data" / "probes.npz", images=np.stack(images))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every method on two samples, as the picture in the README: ``make methods-sheet``."""
+"""Every method on two samples, as the image in the README: ``make methods-sheet``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = 6
 
 
 def sample(name: str) -> np.ndarray:
-    """A sample, small enough for a sheet."""
+    """Load a sample, small enough for a sheet."""
     with Image.open(ROOT / "samples" / name) as image:
         return np.asarray(image.convert("RGB").resize((WIDTH, WIDTH * image.height // image.width)))
 

@@ -30,8 +30,8 @@ __version__ = "0.1.0"
 
 _LAZY_IMPORTS = {
     "DeviceError": "errors",
-    "Explainer": "explanation",
-    "Explanation": "explanation",
+    "Explainer": "explainer",
+    "Explanation": "explainer",
     "LayerError": "errors",
     "MethodError": "errors",
     "ModelError": "errors",

@@ -1,32 +1,45 @@
-"""Everything streamcam raises on purpose.
+"""The error tree, and texts for error messages.
 
-    StreamcamError              base: one line for the user, exit code 1
-    ├── OptionError             a value given to an option cannot be used
+    StreamcamError              base class: one line for the user, exit code 1
+    ├── OptionError             invalid value of an option
     ├── SourceError             the input cannot be opened, read or decoded
     ├── ModelError              the model cannot be loaded or run
-    │   ├── LayerError          no such layer, or one that cannot be explained
-    │   └── TargetError         no such class
-    ├── MethodError             no such explanation method
-    ├── DeviceError             no such device
-    │   └── OutOfMemoryError    its memory is too small
+    │   ├── LayerError          unknown layer, or one that cannot be explained
+    │   └── TargetError         unknown class
+    ├── MethodError             unknown explanation method, or it cannot be used with this model
+    ├── DeviceError             unknown device, or it failed
+    │   └── OutOfMemoryError    device memory exhausted
     └── SinkError               the output cannot be created or written
 
-Errors of PyAV, Keras, TensorFlow and the operating system are translated into these once, where the
-library is called; nothing above that place handles a foreign exception.
+Errors of PyAV, Keras, TensorFlow and the operating system are translated into these once, where the library is called;
+no code above that place handles a foreign exception. `describe_error` and `error_summary` shorten foreign messages.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit, urlunsplit
 
+_MAX_SUMMARY_LENGTH = 200
+
 
 class StreamcamError(Exception):
-    """An error the user can act on.
+    """An error on which the user can act.
 
-    The message is one line built from three parts: ``problem`` came, what was ``expected`` instead, and what
-    to do about it (``hint``). Line breaks inside the parts (foreign messages often have them) are folded.
+    The message is one line, ``<problem>; expected <expected>; <hint>``, without the parts that are empty. Line breaks
+    inside a part (common in foreign messages) become spaces, and a full stop at its end is dropped::
+
+        >>> str(StreamcamError("invalid --alpha 2", expected="0 to 1"))
+        'invalid --alpha 2; expected 0 to 1'
+        >>> str(StreamcamError("unknown --fit 'x'", expected="one of crop, stretch", hint="did you mean 'crop'?"))
+        "unknown --fit 'x'; expected one of crop, stretch; did you mean 'crop'?"
+
+    Args:
+        problem: what is wrong, with the option and the value: ``invalid --alpha 2``.
+        expected: what is valid instead: ``0 to 1``, ``one of a, b, c``. The word "expected" is added.
+        hint: what to do: ``use --device cpu``, or the result of `did_you_mean`.
     """
 
     def __init__(self, problem: str, *, expected: str = "", hint: str = "") -> None:
@@ -37,7 +50,7 @@ class StreamcamError(Exception):
 
 
 class OptionError(StreamcamError):
-    """A value given to an option cannot be used."""
+    """Invalid value of an option."""
 
 
 class SourceError(StreamcamError):
@@ -49,23 +62,23 @@ class ModelError(StreamcamError):
 
 
 class LayerError(ModelError):
-    """There is no such layer, or it cannot be explained."""
+    """Unknown layer, or one that cannot be explained."""
 
 
 class TargetError(ModelError):
-    """There is no such class."""
+    """Unknown class."""
 
 
 class MethodError(StreamcamError):
-    """There is no such explanation method."""
+    """Unknown explanation method, or one that cannot be used with this model."""
 
 
 class DeviceError(StreamcamError):
-    """There is no such device, or it failed."""
+    """Unknown device, or it failed."""
 
 
 class OutOfMemoryError(DeviceError):
-    """A device's memory is too small for what it was given at once."""
+    """The memory of a device is too small for a batch."""
 
 
 class SinkError(StreamcamError):
@@ -73,26 +86,61 @@ class SinkError(StreamcamError):
 
 
 def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:
-    """The hint ``did you mean 'a', 'b'?`` for a misspelt name, or ``""`` when nothing is close."""
+    """Return the hint ``did you mean 'a', 'b'?`` for a misspelt name; empty if no known name is close.
+
+    Args:
+        name: the unknown name.
+        known: the valid names.
+        count: maximum number of suggestions.
+    """
     by_folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.5)
     return f"did you mean {', '.join(repr(by_folded[c]) for c in close)}?" if close else ""
 
 
 def redact_url(url: str) -> str:
-    """``url`` fit for messages: user, password, query (it often holds a token) and key of an RTMP stream hidden."""
+    """Hide the secrets of a URL: user, password, query (often a token) and RTMP stream key.
+
+    Args:
+        url: a URL; other text is returned unchanged.
+    """
     if "://" not in url:
         return url
     try:
         parts = urlsplit(url)
         port = parts.netloc.rpartition("]")[2].partition(":")[2]
-    except ValueError:  # brackets that are no address
+    except ValueError:  # brackets without an IPv6 address
         return f"{url.partition('://')[0]}://***"
     if "@" not in parts.netloc and "@" in url and port and not port.isdecimal():
-        # A password with a slash in it, or with what begins a query or a fragment.
+        # A password that contains a slash, or the start of a query or fragment.
         return redact_url(f"{parts.scheme}://***@{url.rpartition('@')[2]}")
     host = parts.netloc.rpartition("@")[2]
     above, _, key = parts.path.rpartition("/")
     path = f"{above}/***" if parts.scheme == "rtmp" and above and key else parts.path
     netloc = f"***@{host}" if "@" in parts.netloc else host
     return urlunsplit(parts._replace(netloc=netloc, path=path, query="***" if parts.query else "", fragment=""))
+
+
+def describe_error(error: BaseException) -> str:
+    """Return type and message of a foreign error: ``ValueError: too small``."""
+    summary = error_summary(error)
+    return type(error).__name__ if summary == type(error).__name__ else f"{type(error).__name__}: {summary}"
+
+
+def error_summary(error: BaseException) -> str:
+    """Return the sentence of a foreign error that states its cause.
+
+    Keras wraps an error several times, each time with the whole configuration before it: the cause comes last, or in
+    bold.
+
+    Args:
+        error: an exception of another library.
+    """
+    # str(KeyError) is the repr of its message.
+    text = str(error.args[0]) if isinstance(error, KeyError) and len(error.args) == 1 else str(error)
+    text = text.rpartition("Exception encountered:")[2].strip()
+    bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", text, re.DOTALL)
+    text = bold[1] if bold and text.startswith("Exception encountered when calling") else text
+    line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    sentence = re.split(r"(?<=[^.\s]{2})\. (?=[A-Z])", line)[0]
+    return sentence if len(sentence) <= _MAX_SUMMARY_LENGTH else f"{sentence[:_MAX_SUMMARY_LENGTH]}…"

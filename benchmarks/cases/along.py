@@ -11,7 +11,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Runs it and prints what each part cost."""
+    """Run it and print the cost of each part."""
     clip, out, parts = sys.argv[1], sys.argv[2], int(sys.argv[3])
     from streamcam.options import make_job
     from streamcam.pipeline import RunCallbacks, run

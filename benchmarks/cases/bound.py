@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def transcode(clip: Path, out: Path, encoder: dict[str, str]) -> int:
-    """Decodes and encodes the video; returns the number of frames."""
+    """Decode and encodes the video; return the number of frames."""
     frames = 0
     with av.open(str(clip)) as source, av.open(str(out), "w") as sink:
         video = source.streams.video[0]
@@ -59,13 +59,13 @@ def transcode(clip: Path, out: Path, encoder: dict[str, str]) -> int:
 
 
 def forward(weights: Path, frames: int, *, bfloat16: bool) -> float:
-    """CPU seconds of forward passes for so many frames, the first and compiling pass left out."""
+    """CPU seconds of forward passes for so many frames, without the first, compiling pass."""
     # The cheapest way: 13.0 CPU ms a frame on one thread, 14.7 on two, and a bound has no use for the latency.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": bfloat16})
     network = lite0_constants.build(weights)
     specification = tf.TensorSpec((BATCH, lite0.INPUT, lite0.INPUT, 3), tf.uint8)
-    predict = tf.function(lambda pictures: network(pictures)[0], autograph=False).get_concrete_function(specification)
+    predict = tf.function(lambda images: network(images)[0], autograph=False).get_concrete_function(specification)
     noise = np.random.default_rng(0).integers(0, 256, (BATCH, lite0.INPUT, lite0.INPUT, 3), np.uint8)
     predict(tf.constant(noise))
     started = time.process_time()

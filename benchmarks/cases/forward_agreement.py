@@ -9,7 +9,7 @@ import numpy as np
 
 
 def main() -> None:
-    """Prints the largest difference, the largest logit, and the cosine."""
+    """Print the largest difference, the largest logit, and the cosine."""
     one, other = (np.fromfile(path, np.float32).astype(np.float64) for path in sys.argv[1:3])
     cosine = one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
     print(json.dumps({"difference": abs(one - other).max(), "largest": abs(one).max(), "cosine": cosine}))

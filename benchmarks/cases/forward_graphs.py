@@ -1,7 +1,7 @@
 """The models of the forward benchmark as frozen graphs that both sides read: python forward_graphs.py FOLDER BATCH...
 
-Each graph takes uint8 pictures and gives logits, preprocessing within. Weights cannot be downloaded everywhere, so
-all but the embedded model have random weights and biases, and statistics of batch norm taken from the pictures,
+Each graph takes uint8 images and gives logits, preprocessing within. Weights cannot be downloaded everywhere, so
+all but the embedded model have random weights and biases, and statistics of batch norm taken from the images,
 without which the activations of a deep network vanish and any two outputs agree.
 """
 
@@ -24,11 +24,11 @@ MODELS = ("efficientnet-lite0", "MobileNetV2", "ResNet50", "EfficientNetB0", "Co
 
 
 def main() -> None:
-    """Writes ``MODEL-BATCH.pb`` for each model and batch, and the pictures."""
+    """Write ``MODEL-BATCH.pb`` for each model and batch, and the images."""
     folder, batches = Path(sys.argv[1]), [int(batch) for batch in sys.argv[2:]]
     folder.mkdir(parents=True, exist_ok=True)
     images = _make_images(max(batches))
-    np.save(folder / "pictures.npy", images)
+    np.save(folder / "images.npy", images)
     for name in MODELS:
         logits = _logits(name, images)
         for batch in batches:

@@ -1,6 +1,6 @@
 """The forward pass by OpenVINO: python forward_openvino.py FOLDER MODEL PRECISION LOGITS BATCH...
 
-Prints {"cpu": {batch: ms a picture}, ...}; the first batch's logits are written. With one thread and one stream the
+Prints {"cpu": {batch: ms per image}, ...}; the first batch's logits are written. With one thread and one stream the
 hints LATENCY and THROUGHPUT are the same.
 """
 
@@ -17,7 +17,7 @@ import openvino
 
 
 def main() -> None:
-    """Times one model."""
+    """Time one model."""
     folder, model, precision, out = Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])
     options = {
         "INFERENCE_NUM_THREADS": 1,
@@ -25,7 +25,7 @@ def main() -> None:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
     }
-    rgb_images = np.load(folder / "pictures.npy")
+    rgb_images = np.load(folder / "images.npy")
     core, cpu = openvino.Core(), {}
     for batch in map(int, sys.argv[5:]):
         converted = openvino.convert_model(folder / f"{model}-{batch}.pb")

@@ -2,7 +2,7 @@
 
 python forward_tensorflow.py FOLDER MODEL PRECISION LOGITS BATCH...
 
-Prints {"cpu": {batch: ms a picture}, "freezing": seconds, ...}; the first batch's logits are written.
+Prints {"cpu": {batch: ms per image}, "freezing": seconds, ...}; the first batch's logits are written.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from streamcam.tf import tf
 
 
 def main() -> None:
-    """Times one model."""
+    """Time one model."""
     folder, model, precision, out = Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    rgb_images = np.load(folder / "pictures.npy")
+    rgb_images = np.load(folder / "images.npy")
     cpu, freezing = {}, []
     for batch in map(int, sys.argv[5:]):
         traced = _trace(folder / f"{model}-{batch}.pb", batch)

@@ -10,7 +10,7 @@ WARM, SECONDS, BURSTS = 3, 2.0, 5
 
 
 def time_per_image(work: Callable[[], object], num_images: int) -> float:
-    """CPU milliseconds a picture: median of bursts of calls, after the first calls."""
+    """CPU milliseconds per image: median of bursts of calls, after the first calls."""
     for _ in range(WARM):
         work()
     started = time.perf_counter()

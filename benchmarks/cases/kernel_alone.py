@@ -1,4 +1,4 @@
-"""streamcam's Grad-CAM by itself, on the pictures of the peers: python kernel_alone.py CLIP PRECISION."""
+"""streamcam's Grad-CAM by itself, on the images of the peers: python kernel_alone.py CLIP PRECISION."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 16
 
 
 def main() -> None:
-    """Prints milliseconds a picture."""
+    """Print milliseconds per image."""
     images = loop.check_images(Path(sys.argv[1]))
     images = np.concatenate([images] * (BATCH // len(images)))
     options = ExplainOptions(batch=BATCH, precision=sys.argv[2])  # type: ignore[arg-type]

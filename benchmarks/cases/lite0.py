@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as a plain list of convolutions, for whoever rebuilds it from the same numbers.
+"""EfficientNet-Lite0 as a plain list of convolutions, for code that rebuilds it from the same numbers.
 
 ``weights.npz`` holds them in the order of the network, float32 as rounded by streamcam's float16 file: for each
 convolution its kernel (h, w, in, out; depthwise h, w, channels, 1) and the scale, offset, mean and variance of its
@@ -45,7 +45,7 @@ class Block:
 
 
 def blocks() -> Iterator[Block]:
-    """The sixteen blocks between stem and head."""
+    """Return the sixteen blocks between stem and head."""
     channels = STEM
     for repeats, kernel, stride, expand, outputs in _STAGES:
         for number in range(repeats):
@@ -54,12 +54,12 @@ def blocks() -> Iterator[Block]:
 
 
 def weights(path: Path) -> Iterator[NDArray[np.float32]]:
-    """The arrays one after another, as the builders take them."""
+    """Return the arrays one after another, as the builders take them."""
     with np.load(path) as data:
         arrays = [data[name] for name in data.files]
     return iter(arrays)
 
 
 def normalize(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the network takes: ``(x − 127) / 128`` of ``uint8 (N, 224, 224, 3)`` RGB."""
+    """Preprocess images: ``(x − 127) / 128`` of ``uint8 (N, 224, 224, 3)`` RGB."""
     return (images.astype(np.float32) - 127) / 128

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 
 def build(path: Path) -> Callable[[Any], tuple[Any, Any]]:
-    """A function: ``uint8 (N, 224, 224, 3)`` RGB → logits ``(N, 1000)`` and the head's grid ``(N, 7, 7, 1280)``."""
+    """Build a function: ``uint8 (N, 224, 224, 3)`` RGB → logits ``(N, 1000)``, head input ``(N, 7, 7, 1280)``."""
     arrays = lite0.weights(path)
 
     def fold_batch_norm(*, depthwise: bool = False) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

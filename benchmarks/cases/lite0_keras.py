@@ -22,7 +22,7 @@ TARGET_LAYER = "head"
 
 
 def build(path: Path) -> Any:
-    """A functional `tf.keras.Model`: normalised pictures → logits; its layer ``head`` is the last one with a grid."""
+    """Build a functional `tf.keras.Model`: normalised images → logits; layer ``head`` has the last feature map."""
     layers = tf.keras.layers
     arrays = lite0.weights(path)
     filled: list[tuple[Any, list[NDArray[np.float32]]]] = []

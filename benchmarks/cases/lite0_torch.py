@@ -52,7 +52,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Normalised pictures ``(N, 3, 224, 224)`` → logits; ``head`` is the last layer with a grid."""
+    """Normalised images ``(N, 3, 224, 224)`` → logits; ``head`` is the last layer with a feature map."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The loop people write around an explanation library: OpenCV reads, resizes, draws and writes.
 
 Frames are written as MPEG-4 Part 2 (``mp4v``): OpenCV's wheels have no x264. That is cheaper than the H.264 which
-streamcam writes, so it favours the peers, as does the class to explain, which they are told and need not look up.
+streamcam writes, so it favours the peers, as does the class to explain, which they get and need not compute.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Peer:
     """A library around a model.
 
     Attributes:
-        batch: pictures a call.
+        batch: images per call.
         explain: normalised float32 ``(N, 224, 224, 3)`` → maps of the Samoyed class, ``(N, h, w)`` of any scale.
         classify: the same → logits ``(N, 1000)``.
         packages: distributions whose versions matter.
@@ -61,7 +61,7 @@ def arguments(**more: bool) -> argparse.Namespace:
 
 
 def run(peer: Peer, options: argparse.Namespace) -> None:
-    """Does the case and prints its JSON line."""
+    """Run the case and print its JSON line."""
     if options.alone:
         images = lite0.normalize(check_images(options.clip))
         images = np.concatenate([images] * (peer.batch // len(images)))
@@ -78,7 +78,7 @@ def run(peer: Peer, options: argparse.Namespace) -> None:
 
 
 def time_per_image(work: Callable[[], object], num_images: int) -> dict[str, float]:
-    """Milliseconds a picture, wall and CPU, of the calls after the first few."""
+    """Milliseconds per image, wall and CPU, of the calls after the first few."""
     for _ in range(WARM):
         work()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -107,13 +107,13 @@ def annotate(peer: Peer, clip: Path, out: Path) -> int:
 
 
 def check_images(clip: Path) -> NDArray[np.uint8]:
-    """The pictures on which the cases must agree, ``uint8 (N, 224, 224, 3)`` RGB."""
+    """Return the images on which the cases must agree, ``uint8 (N, 224, 224, 3)`` RGB."""
     frames = islice(_frames(cv2.VideoCapture(str(clip))), max(CHECKED) + 1)
     return np.stack([_model_input(frame) for number, frame in enumerate(frames) if number in CHECKED])
 
 
 def write_maps(path: Path, maps: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
-    """What `agreement` compares."""
+    """Write the maps and classes that `agreement` compares."""
     np.savez(path, maps=np.maximum(maps, 0), classes=classes)
 
 

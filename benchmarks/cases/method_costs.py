@@ -1,8 +1,8 @@
 """What one method costs, in bare forward passes of the same model in the same precision.
 
-python method_costs.py METHOD PRECISION ROUNDS   prints {"bare": [ms a picture], "ratios": [...], "passes": n, ...}
+python method_costs.py METHOD PRECISION ROUNDS   prints {"bare": [ms per image], "ratios": [...], "passes": n, ...}
 
-Processor time. A bare forward pass is the model frozen and folded like the kernel: uint8 pictures in, logits out. The
+CPU time. A bare forward pass is the model frozen and folded like the kernel: uint8 images in, logits out. The
 two take turns, so that a machine that slows down slows both. For methods of many passes the gradient alone
 (``saliency``) takes its turns too.
 """
@@ -34,11 +34,11 @@ PARAMS: dict[str, dict[str, Any]] = {
     "integrated-gradients": {"steps": 10},
     "occlusion": {"patch": 64, "stride": 24},
 }
-"""Fewer passes than by default, so that a round takes seconds; what is told is the cost of a pass."""
+"""Fewer passes than by default, so that a round takes seconds; the result is the cost of a pass."""
 
 
 def main() -> None:
-    """Times one method."""
+    """Time one method."""
     method, precision, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
     limit_intra_op_threads()
     loaded = load_model(ModelOptions())
@@ -77,7 +77,7 @@ def main() -> None:
         found["ratios"].append(cpu_seconds(lambda: executable(rgb_images)) / basis)
         if gradient is not None:
             found["gradient"].append(cpu_seconds(lambda: gradient(rgb_images)) / basis)
-    # Of the passes of an occlusion the last one is of the picture itself.
+    # Of the passes of an occlusion the last one is of the image itself.
     count = 0 if executable.passes is None else executable.passes.num_passes - (method == "occlusion")
     print(json.dumps({**found, "passes": count}))
 

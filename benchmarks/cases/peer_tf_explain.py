@@ -1,7 +1,7 @@
 """OpenCV loop + tf-explain, one call a frame.
 
-`GradCAM.explain` blends each map into the picture the model took (224x224), which is no use for a video. So its two
-halves are called, as a user has to who wants the map over the frame itself; the blending left out favours it.
+`GradCAM.explain` blends each map into the image the model took (224x224), which is no use for a video. So its two
+halves are called, as a user has to who wants the map over the frame itself; omitting the blending favours it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
         return np.stack([cam.numpy() for cam in GradCAM.generate_ponderated_output(outputs, gradients)])
 
     packages = ("tf-explain", "tensorflow", "tf_keras")
-    loop.run(loop.Peer(1, explain, lambda pictures: model(pictures).numpy(), packages), options)
+    loop.run(loop.Peer(1, explain, lambda images: model(images).numpy(), packages), options)
 
 
 if __name__ == "__main__":

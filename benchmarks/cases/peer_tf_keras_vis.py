@@ -29,7 +29,7 @@ def main() -> None:
         return np.asarray(maps)
 
     packages = ("tf-keras-vis", "tensorflow", "tf_keras")
-    loop.run(loop.Peer(16, explain, lambda pictures: model(pictures).numpy(), packages), options)
+    loop.run(loop.Peer(16, explain, lambda images: model(images).numpy(), packages), options)
 
 
 if __name__ == "__main__":

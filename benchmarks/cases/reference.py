@@ -1,9 +1,9 @@
-"""Writes the weights all cases share, and the maps they are held against. Runs where streamcam is installed.
+"""Write the weights all cases share, and the maps they are held against. Runs where streamcam is installed.
 
 python reference.py CLIP WEIGHTS CLOSED_FORM STREAMCAM
 
-The closed form is ``ReLU(Σ_k W[k, c] · A_k) / 49`` in NumPy, with the head's grid ``A`` from a forward pass that shares
-no code with streamcam; the weights are the ones streamcam ships.
+The closed form is ``ReLU(Σ_k W[k, c] · A_k) / 49`` in NumPy, with the head's feature map ``A`` from a forward pass that
+shares no code with streamcam; the weights are the ones streamcam ships.
 """
 
 from __future__ import annotations

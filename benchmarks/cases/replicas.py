@@ -23,7 +23,7 @@ def main() -> None:
         since[0] = time.process_time()
 
     def on_frame(item: Any) -> None:
-        digest.update(item.evidence[0].heatmap.tobytes())
+        digest.update(item.attributions[0].heatmap.tobytes())
         indices.append(item.frame.index)
 
     if "failing" in sys.argv:

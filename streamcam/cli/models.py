@@ -15,15 +15,15 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """List the models that can be named; files and functions of your own work as well."""
-    from ..models import list_models
+    from ..models import MODELS
 
     if as_json:
-        typer.echo(json.dumps({"models": [dataclasses.asdict(entry) for entry in list_models()]}))
+        typer.echo(json.dumps({"models": [dataclasses.asdict(entry) for entry in MODELS.values()]}))
         return
     print_table(
         ("model", "input", "classes", "weights", "licence"),
         [
             (entry.name, f"{entry.input_size[0]}x{entry.input_size[1]}", entry.classes, entry.weights, entry.licence)
-            for entry in list_models()
+            for entry in MODELS.values()
         ],
     )

@@ -12,7 +12,7 @@ from ..options import ExplainOptions, ModelOptions
 if TYPE_CHECKING:
     from ..geometry import Size
     from .explainer import FrameExplainer
-    from .graph.layers import LayerInfo
+    from .graph.layer_info import LayerInfo
 
 __all__ = ["describe_devices", "list_layers", "load_explainer"]
 

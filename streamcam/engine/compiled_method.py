@@ -17,7 +17,8 @@ from ..models.targets import Target
 from ..tf import tf
 from .compiler.freeze import freeze
 from .forward_pass import ExplainRequest, ForwardPass, preprocess
-from .graph.layers import LayerInfo, survey_layers
+from .graph.layer_info import LayerInfo
+from .graph.layers import survey_layers
 from .graph.tracing import quality_metric_names, stack_targets, trace
 from .multi_pass import FrozenMultiPass, MultiPassExecutor, Progress, freeze_multi_pass
 from .runtime.frozen_graph import FrozenGraph

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import LayerError, MethodError, StreamcamError
-from ..imports import describe_error
+from ..errors import LayerError, MethodError, StreamcamError, describe_error
 from ..methods import Maps, Method, MethodContext, MultiPass
 from ..models.load import LoadedModel
 from ..models.targets import Target
 from ..tf import tf
 from .graph.guided_relu import guided_gradient
-from .graph.layers import FeatureMap, ModelSurvey, choose_layer, survey_layers
+from .graph.layer_choice import choose_layer
+from .graph.layer_info import FeatureMap
+from .graph.layers import ModelSurvey, survey_layers
 from .graph.logits import find_logits, probe_output
 
 

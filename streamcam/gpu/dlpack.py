@@ -16,9 +16,8 @@ import numpy as np
 from av.video.frame import CudaContext, VideoFrame
 
 from ..engine.runtime.devices import tensorflow_name
-from ..errors import DeviceError, OutOfMemoryError
+from ..errors import DeviceError, OutOfMemoryError, error_summary
 from ..geometry import Size
-from ..imports import error_summary
 from ..media.cuda import FALLBACK_HINT, ON_CARD, context
 from ..tf import tf
 

@@ -1,8 +1,11 @@
-"""Explanation methods: one pure function a file, each with its paper and formula on top.
+"""Explanation methods: one pure function a file, with its paper and formula at the top.
 
-A method takes a `Traced` pass of the model and returns raw maps, ``float32 (N, h, w)``: not resized, not normalised.
-One that needs many passes returns `Steps` instead, which tell the engine what to look at and what becomes of it. A
-method's own settings are its keyword-only parameters, and their defaults say what type they are.
+A method takes a `MethodContext` and returns raw maps, ``float32 (N, h, w)``, neither resized nor normalised. A method
+of several forward passes returns a `MultiPass` instead. The settings of a method are its keyword-only parameters; the
+type of each default is the type of the parameter.
+
+To add a method, write its file and add an entry to `METHODS`. A function outside the package works without one, as
+``package.module:function``.
 """
 
 from __future__ import annotations
@@ -36,13 +39,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:
-    """A registry entry: where the function is, and what `streamcam methods` tells about it.
+    """A registry entry; `streamcam methods` prints it.
 
     Attributes:
         function: ``package.module:function``.
-        summary: what a map means.
-        cost: in forward passes of the model, a frame.
-        paper: where the formula is from.
+        summary: meaning of a map.
+        cost: forward passes of the model per frame.
+        paper: source of the formula.
         display: how its maps are shown.
     """
 
@@ -53,91 +56,107 @@ class MethodInfo:
     display: MapKind = "heat"
 
 
-def _builtin(module: str, summary: str, cost: str, paper: str, display: MapKind = "heat") -> MethodInfo:
-    return MethodInfo(f"{__name__}.{module}:{module}", summary, cost, paper, display)
-
-
 METHODS: dict[str, MethodInfo] = {
-    "gradcam": _builtin(
-        "gradcam", "where the layer supports the class", "1", "Selvaraju et al. 2017, arXiv:1610.02391"
+    "gradcam": MethodInfo(
+        "streamcam.methods.gradcam:gradcam",
+        "positions that support the class",
+        "1",
+        "Selvaraju et al. 2017, arXiv:1610.02391",
     ),
-    "gradcam++": _builtin(
-        "gradcam_plus_plus",
-        "the same, each of several objects in full",
+    "gradcam++": MethodInfo(
+        "streamcam.methods.gradcam_plus_plus:gradcam_plus_plus",
+        "as gradcam, covers several objects of a class",
         "1",
         "Chattopadhay et al. 2018, arXiv:1710.11063",
     ),
-    "hirescam": _builtin("hirescam", "what each cell adds to the logit", "1", "Draelos, Carin 2020, arXiv:2011.08891"),
-    "layercam": _builtin(
-        "layercam",
-        "what each cell adds, good for early layers too",
+    "hirescam": MethodInfo(
+        "streamcam.methods.hirescam:hirescam",
+        "contribution of each position to the logit",
+        "1",
+        "Draelos, Carin 2020, arXiv:2011.08891",
+    ),
+    "layercam": MethodInfo(
+        "streamcam.methods.layercam:layercam",
+        "contribution of each position, also of early layers",
         "1",
         "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
     ),
-    "scorecam": _builtin(
-        "scorecam", "channels weighted by what they do alone", "1 + channels (64)", "Wang et al. 2020, arXiv:1910.01279"
+    "scorecam": MethodInfo(
+        "streamcam.methods.scorecam:scorecam",
+        "channels weighted by their score as a mask",
+        "1 + channels (64)",
+        "Wang et al. 2020, arXiv:1910.01279",
     ),
-    "eigencam": _builtin(
-        "eigencam", "what the layer answers to most, for no class", "1", "Muhammad, Yeasin 2020, arXiv:2008.00299"
+    "eigencam": MethodInfo(
+        "streamcam.methods.eigencam:eigencam",
+        "main component of the activations, for no class",
+        "1",
+        "Muhammad, Yeasin 2020, arXiv:2008.00299",
     ),
-    "saliency": _builtin(
-        "saliency",
-        "pixels the logit is most sensitive to",
+    "saliency": MethodInfo(
+        "streamcam.methods.saliency:saliency",
+        "sensitivity of the logit to each pixel",
         "about 3",
         "Simonyan et al. 2014, arXiv:1312.6034",
         "pixels",
     ),
-    "gradient-x-input": _builtin(
-        "gradient_x_input",
+    "gradient-x-input": MethodInfo(
+        "streamcam.methods.gradient_x_input:gradient_x_input",
         "pixels for and against the class",
         "about 3",
         "Shrikumar et al. 2016, arXiv:1605.01713",
         "signed",
     ),
-    "guided-backprop": _builtin(
-        "guided_backprop",
-        "fine structure the network passes on",
+    "guided-backprop": MethodInfo(
+        "streamcam.methods.guided_backprop:guided_backprop",
+        "fine structure with positive gradients",
         "about 3",
         "Springenberg et al. 2015, arXiv:1412.6806",
         "pixels",
     ),
-    "guided-gradcam": _builtin(
-        "guided_gradcam",
-        "that structure, where Grad-CAM looks",
+    "guided-gradcam": MethodInfo(
+        "streamcam.methods.guided_gradcam:guided_gradcam",
+        "guided backprop weighted by Grad-CAM",
         "about 3",
         "Selvaraju et al. 2017, arXiv:1610.02391",
         "pixels",
     ),
-    "smoothgrad": _builtin(
-        "smoothgrad",
-        "sensitivity with its noise averaged out",
+    "smoothgrad": MethodInfo(
+        "streamcam.methods.smoothgrad:smoothgrad",
+        "saliency averaged over noisy inputs",
         "1 + about 3 x steps (50)",
         "Smilkov et al. 2017, arXiv:1706.03825",
         "pixels",
     ),
-    "integrated-gradients": _builtin(
-        "integrated_gradients",
-        "each pixel's share of the logit, from black on",
+    "integrated-gradients": MethodInfo(
+        "streamcam.methods.integrated_gradients:integrated_gradients",
+        "contribution of each pixel, relative to a black image",
         "1 + about 3 x steps (50)",
         "Sundararajan et al. 2017, arXiv:1703.01365",
         "signed",
     ),
-    "occlusion": _builtin(
-        "occlusion",
-        "what the logit loses when a patch is hidden",
+    "occlusion": MethodInfo(
+        "streamcam.methods.occlusion:occlusion",
+        "drop of the logit when a patch is covered",
         "2 + patches",
         "Zeiler, Fergus 2014, arXiv:1311.2901",
     ),
-    "activations": _builtin("activations", "what the layer answers, mean or one filter", "1", "-"),
+    "activations": MethodInfo(
+        "streamcam.methods.activations:activations", "activations of the layer, mean or one filter", "1", "-"
+    ),
 }
 
 
 def load_method(name: str | Callable[..., Any], params: Mapping[str, Any] | None = None) -> Method:
-    """The function behind a name in `METHODS` or ``package.module:function``, or a function, its parameters bound.
+    """Load a method and bind its parameters.
+
+    Args:
+        name: a name in `METHODS`, ``package.module:function``, or a function.
+        params: values by parameter name; text is converted to the type of the default.
 
     Raises:
-        MethodError: there is no such method, or it cannot be imported.
-        OptionError: it has no such parameter, or the value is of the wrong kind.
+        MethodError: unknown method, or it cannot be imported.
+        OptionError: unknown parameter, or a value of the wrong type.
     """
     function = _resolve_function(name)
     known = parameters(name)
@@ -145,7 +164,7 @@ def load_method(name: str | Callable[..., Any], params: Mapping[str, Any] | None
     for parameter, value in (params or {}).items():
         if parameter not in known:
             raise OptionError(
-                f"method {method_name(name)} has no parameter {parameter!r}",
+                f"unknown parameter {parameter!r} of method {method_name(name)}",
                 expected=f"one of {', '.join(known)}" if known else "none",
                 hint=did_you_mean(parameter, known),
             )
@@ -155,7 +174,10 @@ def load_method(name: str | Callable[..., Any], params: Mapping[str, Any] | None
 
 
 def parameters(name: str | Callable[..., Any]) -> dict[str, Any]:
-    """A method's own parameters and their defaults.
+    """Return the parameters of a method with their defaults.
+
+    Args:
+        name: as for `load_method`.
 
     Raises:
         MethodError: as `load_method`.
@@ -165,21 +187,28 @@ def parameters(name: str | Callable[..., Any]) -> dict[str, Any]:
 
 
 def method_display(name: str | Callable[..., Any]) -> MapKind:
-    """How a method's maps are shown; a function from outside says so by an attribute ``display``, or is ``heat``.
+    """Return how the maps of a method are shown.
+
+    A function outside the package declares it by an attribute ``display``; the default is ``heat``.
+
+    Args:
+        name: as for `load_method`.
 
     Raises:
-        MethodError: as `load_method`, or its ``display`` is not known.
+        MethodError: as `load_method`, or an unknown ``display``.
     """
     if isinstance(name, str) and name in METHODS:
         return METHODS[name].display
     display: MapKind = getattr(_resolve_function(name), "display", "heat")
     if display not in MAP_KINDS:
-        raise MethodError(f"{method_name(name)} has the display {display!r}", expected=f"one of {', '.join(MAP_KINDS)}")
+        raise MethodError(
+            f"unknown display {display!r} of {method_name(name)}", expected=f"one of {', '.join(MAP_KINDS)}"
+        )
     return display
 
 
 def method_name(name: str | Callable[..., Any]) -> str:
-    """A method's name as it can stand in a file's: a function's without its module."""
+    """Return the name of a method for file names and messages: a function's name without its module."""
     return getattr(name, "__name__", type(name).__name__) if callable(name) else name.rpartition(":")[2]
 
 
@@ -197,14 +226,14 @@ def _resolve_function(name: str | Callable[..., Any]) -> Callable[..., Any]:
         except ModelError as error:
             raise MethodError(str(error)) from error
     raise MethodError(
-        f"--method {name!r} is not known",
+        f"unknown --method {name!r}",
         expected=f"one of {', '.join(METHODS)}, or package.module:function",
         hint=did_you_mean(name, METHODS),
     )
 
 
-def _convert_value(what: str, value: Any, default: Any) -> Any:
-    """Text from the command line, as what the parameter's default is."""
+def _convert_value(name: str, value: Any, default: Any) -> Any:
+    """Convert command-line text to the type of the parameter's default."""
     kind = type(default) if isinstance(default, (bool, int, float, str)) else None
     if not isinstance(value, str) or kind is str:
         return value
@@ -219,4 +248,4 @@ def _convert_value(what: str, value: Any, default: Any) -> Any:
         return number
     except (ValueError, KeyError):
         expected = {bool: "true or false", int: "a whole number"}.get(kind, "a number")  # type: ignore[arg-type]
-        raise OptionError(f"{what}={value!r} is not possible", expected=expected) from None
+        raise OptionError(f"invalid {name}={value!r}", expected=expected) from None

@@ -1,4 +1,4 @@
-"""Activation maps: what the target layer answers, whatever the class.
+"""Activation maps: the output of the target layer, independent of the class.
 
 L = 1/K Σ_k A_k          or  A_filter
 """
@@ -11,11 +11,11 @@ from .context import MethodContext, Tensor
 
 
 def activations(context: MethodContext, *, filter: int | None = None) -> Tensor:  # noqa: A002
-    """Maps float32 ``(N, h, w)``, in units of activations.
+    """Return maps float32 ``(N, h, w)``, in units of activations.
 
     Args:
-        context: the pass.
-        filter: one channel of the layer, from 0 on; None is the mean of them all.
+        context: the forward pass.
+        filter: index of a channel of the layer; None averages all channels.
 
     Raises:
         MethodError: the layer has no such channel.
@@ -24,5 +24,5 @@ def activations(context: MethodContext, *, filter: int | None = None) -> Tensor:
         return tf.reduce_mean(context.activations, axis=3)
     channels = context.activations.shape[3]
     if not 0 <= filter < channels:
-        raise MethodError(f"the target layer has no filter {filter}", expected=f"0 to {channels - 1}")
+        raise MethodError(f"invalid activations filter={filter}", expected=f"0 to {channels - 1}")
     return context.activations[..., filter]

@@ -1,4 +1,4 @@
-"""What a method is handed and what it hands back. Everything here is symbolic: a method runs while a graph is built."""
+"""Input and results of a method. All tensors are symbolic: a method runs while a graph is built."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Tensor: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MethodContext:
-    """One pass of the model over a batch of pictures, for one target, as a method sees it.
+    """One forward pass over a batch of images, for one target.
 
     Attributes:
-        input: what the model takes, float32 ``(N, H, W, 3)``: preprocessed pictures.
-        score: what is explained, float32 ``(N,)``: the pre-softmax logit of each frame's target class, or what the
-            user asked for instead.
-        layer: gives `activations`. Methods that never ask for them need no target layer.
-        gradient: builds ``∂ score / ∂ activations``, shape and dtype of `activations`. Each frame's gradient is that
+        input: model input, float32 ``(N, H, W, 3)``: preprocessed images.
+        score: the explained number, float32 ``(N,)``: the pre-softmax logit of each image's target class, or the
+            contrast or function that the user chose.
+        layer: returns `activations`. A method that does not use them needs no target layer.
+        gradient: builds ``∂ score / ∂ activations``, shape and dtype of `activations`. Each image's gradient is that
             of its own score.
         input_gradient: builds ``∂ score / ∂ input``, float32 ``(N, H, W, 3)``.
-        guided_gradient: the same with every ReLU on the way guided, as `guided_backprop` tells.
-        blank: builds what the model takes for a picture of one grey, 0 (black) to 255, float32 ``(1, H, W, 3)``.
-        score_of: builds the score of each frame's target for one other input, ``(1, H, W, 3) → (N,)``.
+        guided_gradient: the same with every ReLU guided, see `guided_backprop`.
+        blank: builds the model input of a uniform grey image, 0 (black) to 255, float32 ``(1, H, W, 3)``.
+        score_of: builds the score of each image's target for one other input, ``(1, H, W, 3) → (N,)``.
     """
 
     input: Tensor
@@ -47,11 +47,11 @@ class MethodContext:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Maps:
-    """Maps with figures that tell how far they can be trusted.
+    """Maps with metrics of their quality.
 
     Attributes:
         maps: float32 ``(N, h, w)``.
-        quality_metrics: float32 ``(N,)`` each, by name; the user is told the largest.
+        quality_metrics: float32 ``(N,)`` each, by name; the user sees the largest value.
     """
 
     maps: Tensor
@@ -60,19 +60,19 @@ class Maps:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MultiPass:
-    """A method of many passes: what each pass looks at, what is kept of it, and what becomes of that.
+    """A method of several forward passes: perturb the input, measure each pass, reduce the measurements to maps.
 
-    The engine runs the passes of all frames and targets in batches of one size. With ``m`` passes in a batch:
+    The engine runs the passes of all images and targets in batches of one size. With ``m`` passes in a batch:
 
     Attributes:
-        count: passes a frame.
-        shared_state: tensors ``(N, …)`` made in the first pass that all targets share; ``perturb`` gets their rows.
-        perturb: ``(state, step) → inputs``: rows of the state ``(m, …)`` and the number of the pass, int32 ``(m,)``,
-            0 to ``count − 1``, to the model's input float32 ``(m, H, W, 3)``.
-        measure: what is kept of a pass, float32 ``(m, …)``.
+        count: passes per image.
+        shared_state: tensors ``(N, …)`` of the first pass, the same for all targets; ``perturb`` gets their rows.
+        perturb: ``(state, step) → inputs``: from rows of the shared state ``(m, …)`` and the pass numbers, int32
+            ``(m,)``, 0 to ``count − 1``, to the model input float32 ``(m, H, W, 3)``.
+        measure: value of a pass, float32 ``(m, …)``.
         reduce: ``stack`` keeps the values of all passes, ``(N, count, …)``; ``mean`` only their mean, ``(N, …)``.
-        per_target_state: tensors ``(N, …)`` of the first pass that belong to this target.
-        maps: ``(state, own, values) → maps``, float32 ``(N, h, w)``.
+        per_target_state: tensors ``(N, …)`` of the first pass that depend on the target.
+        maps: ``(shared_state, per_target_state, values) → maps``, float32 ``(N, h, w)``.
     """
 
     count: int
@@ -85,17 +85,22 @@ class MultiPass:
 
 
 def check_range(method: str, name: str, value: float, low: float, high: float = math.inf) -> None:
-    """Checks a parameter of a method.
+    """Check that a parameter of a method is in its range.
+
+    Args:
+        method: name of the method, for the message.
+        name: name of the parameter.
+        value: value of the parameter.
+        low: smallest valid value.
+        high: largest valid value.
 
     Raises:
-        MethodError: it is not a number from ``low`` to ``high``.
+        MethodError: the value is not a number from ``low`` to ``high``.
     """
     if not low <= value <= high or math.isinf(value):
         expected = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
-        raise MethodError(
-            f"{method} with {name}={value:g} is not possible", expected="a number" if math.isinf(low) else expected
-        )
+        raise MethodError(f"invalid {method} {name}={value:g}", expected="a number" if math.isinf(low) else expected)
 
 
 Method: TypeAlias = Callable[[MethodContext], "Tensor | Maps | MultiPass"]
-"""A method with its parameters bound."""
+"""A method with bound parameters."""

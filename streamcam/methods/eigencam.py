@@ -1,14 +1,16 @@
-"""Eigen-CAM: Muhammad, Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN 2020,
+"""Eigen-CAM.
+
+Muhammad, Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN 2020,
 arXiv:2008.00299.
 
-    A = U Σ Vᵀ          the layer's output as cells × channels
+    A = U Σ Vᵀ          the layer's output as positions × channels
     L = ReLU(A v₁)      v₁: first right singular vector
 
-It asks for no class. A singular vector has no sign of its own: the one is taken with which the map sums to zero or
-more, the same for every frame, so that it cannot flip between frames.
+It needs no class. The sign of a singular vector is arbitrary: the map takes the sign with which it sums to zero or
+more, the same rule for every frame, so that it does not flip between frames.
 
-``A v₁ = σ₁ u₁``, and ``u₁`` is the first eigenvector of ``A Aᵀ`` (or, by way of the channels, of ``Aᵀ A``, whichever
-is smaller). It is found by squaring that matrix, which takes a fraction of the time of a decomposition.
+``A v₁ = σ₁ u₁``, and ``u₁`` is the first eigenvector of ``A Aᵀ`` (or ``v₁`` that of ``Aᵀ A``: the smaller matrix is
+used). Squaring that matrix repeatedly finds it in a fraction of the time of a decomposition.
 """
 
 from __future__ import annotations
@@ -18,15 +20,15 @@ from .context import MethodContext, Tensor
 
 _SQUARINGS = 5
 _PRODUCTS = 8
-"""Together the 256th power: a second singular value of 0.98 of the first has 3·10⁻⁵ of its part left."""
+"""Together the 256th power: of a second singular value of 0.98 times the first, 3·10⁻⁵ remains."""
 
 
 def eigencam(context: MethodContext) -> Tensor:
-    """Maps float32 ``(N, h, w)``, ≥ 0, in units of activations."""
+    """Return maps float32 ``(N, h, w)``, ≥ 0, in units of activations."""
     activations = context.activations
     height, width, channels = activations.shape[1:]
     matrix = tf.reshape(activations, (-1, height * width, channels))
-    # Nothing is larger than 1 from here on, so that no power overflows.
+    # From here on no value exceeds 1, so that no power overflows.
     size = tf.reduce_max(tf.abs(matrix), axis=(1, 2), keepdims=True)
     matrix = tf.math.divide_no_nan(matrix, size)
     by_position = height * width <= channels
@@ -34,7 +36,7 @@ def eigencam(context: MethodContext) -> Tensor:
     gram = power
     for _ in range(_SQUARINGS):
         power = _divide_by_max(tf.matmul(power, power))
-    # The column of the largest diagonal element is the one that the first eigenvector surely has a part in.
+    # The first eigenvector surely has a component in the column of the largest diagonal element.
     start = tf.argmax(tf.linalg.diag_part(gram), axis=1)
     vector = tf.gather(power, start, axis=2, batch_dims=1)[:, :, None]
     for _ in range(_PRODUCTS):

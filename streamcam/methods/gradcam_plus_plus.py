@@ -1,4 +1,6 @@
-"""Grad-CAM++: Chattopadhay et al., "Grad-CAM++: Improved Visual Explanations for Deep Convolutional Networks",
+"""Grad-CAM++.
+
+Chattopadhay et al., "Grad-CAM++: Improved Visual Explanations for Deep Convolutional Networks",
 WACV 2018, arXiv:1710.11063.
 
     α_ijk = g_ijk² / (2 g_ijk² + g_ijk³ · Σ_ab A_abk)      0 where the denominator is 0
@@ -6,7 +8,7 @@ WACV 2018, arXiv:1710.11063.
     L     = ReLU(Σ_k w_k A_k)
 
 The paper explains ``exp(y)``, whose derivatives are those of ``y`` times ``exp(y)``: the factor cancels in α and
-scales a frame's map as a whole, so it is left out; it overflows. α is not made to sum to one, as in the paper.
+scales a frame's map as a whole. It is omitted, because it overflows. As in the paper, α is not normalised to sum to 1.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from .context import MethodContext, Tensor
 
 
 def gradcam_plus_plus(context: MethodContext) -> Tensor:
-    """Maps float32 ``(N, h, w)``, ≥ 0."""
+    """Return maps float32 ``(N, h, w)``, ≥ 0."""
     gradient = context.gradient()
     activations = context.activations
     total = tf.reduce_sum(activations, axis=(1, 2), keepdims=True)
-    # g² / (2 g² + g³ S) is 1 / (2 + g S) wherever g is not 0. So g is not cubed, which underflows.
+    # g² / (2 g² + g³ S) = 1 / (2 + g S) for g ≠ 0; g³ would underflow.
     denominator = 2.0 + gradient * total
     alpha = tf.where(tf.equal(gradient, 0.0), 0.0, tf.math.divide_no_nan(tf.ones_like(gradient), denominator))
     weights = tf.reduce_sum(alpha * tf.nn.relu(gradient), axis=(1, 2))

@@ -1,4 +1,6 @@
-"""Guided Grad-CAM: Selvaraju et al., as `gradcam`, section 3.2.
+"""Guided Grad-CAM.
+
+Selvaraju et al., section 3.2 of the paper of `gradcam`.
 
 L = guided backpropagation ⊙ up(Grad-CAM)          up: half-pixel bilinear
 """
@@ -13,10 +15,10 @@ from .guided_backprop import guided_backprop
 
 
 def guided_gradcam(context: MethodContext) -> Tensor:
-    """Maps float32 ``(N, H, W)``, ≥ 0.
+    """Return maps float32 ``(N, H, W)``, ≥ 0.
 
     Raises:
-        MethodError: the model has no ReLU to guide; says which activation it has.
+        MethodError: the model has no ReLU to guide; the message names its activation.
     """
     coarse = gradcam(context)
     size = (context.input.shape[2], context.input.shape[1])

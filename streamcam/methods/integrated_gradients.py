@@ -1,11 +1,13 @@
-"""Integrated gradients: Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", ICML 2017,
+"""Integrated gradients.
+
+Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", ICML 2017,
 arXiv:1703.01365.
 
     L = Σ_c (x − x′)_c ⊙ 1/n Σ_i ∂y/∂x (x′ + (i + ½)/n · (x − x′))
 
-``x′`` is a black picture (the lowest value of the model's input), or ``baseline`` in units of the model's input. The
-sum over the map should be ``y(x) − y(x′)``; by how much it is not is told as the completeness gap, a part of the
-larger of that difference and 1.
+``x′`` is a black image (the lowest value of the model input), or ``baseline`` in units of the model input. The map
+should sum to ``y(x) − y(x′)``. The completeness gap is the error of that sum, relative to the larger of that difference
+and 1.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from .context import Maps, MethodContext, MultiPass, Tensor, check_range
 
 
 def integrated_gradients(context: MethodContext, *, steps: int = 50, baseline: float | None = None) -> MultiPass:
-    """Maps float32 ``(N, H, W)``, of either sign, in logits."""
+    """Return maps float32 ``(N, H, W)``, of either sign, in logits."""
     check_range("integrated-gradients", "steps", steps, 1)
     check_range("integrated-gradients", "baseline", baseline or 0.0, -math.inf)
     start = context.blank(0) if baseline is None else tf.fill((1, *context.input.shape[1:]), float(baseline))

@@ -1,13 +1,15 @@
-"""Occlusion sensitivity: Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014,
+"""Occlusion sensitivity.
+
+Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014,
 arXiv:1311.2901.
 
     L(p) = mean over the patches that cover p of  y(x) − y(x with the patch filled)
 
-Above zero where the class loses by the occlusion. Patches of ``patch`` pixels lie ``stride`` apart from the upper left
-corner on; what hangs over an edge is cut off. They are filled with mid-grey, or with ``fill`` in units of the model's
-input. One pass a patch, and one for the picture itself: so that both scores come out of the same arithmetic.
+Positive where the occlusion lowers the score. Patches of ``patch`` pixels lie ``stride`` pixels apart, from the upper
+left corner on, clipped at the edges. They are filled with mid-grey, or with ``fill`` in units of the model input. One
+pass per patch, and one for the unchanged image, so that both scores come from the same arithmetic.
 
-The map has the finest cells that no patch's edge divides.
+The map has the coarsest resolution at which every patch edge is the edge of a position.
 """
 
 from __future__ import annotations
@@ -23,17 +25,17 @@ from .context import MethodContext, MultiPass, Tensor, check_range
 
 _PATCHES_ACROSS = 7
 _PATCH_MULTIPLE = 16
-"""Patches of about a seventh of the shorter side, as wide as a cell of the last grid in most networks. Multiples of 16
-divide the inputs of these, so that patches end where cells do."""
+"""Patches of about a seventh of the shorter side: one position of the last feature map in most networks. A multiple of
+16 divides their input size, so that patches and positions share their edges."""
 
 
 def occlusion(context: MethodContext, *, patch: int = 0, stride: int = 0, fill: float | None = None) -> MultiPass:
-    """Maps float32 ``(N, h, w)``, of either sign, in logits.
+    """Return maps float32 ``(N, h, w)``, of either sign, in logits.
 
     Args:
-        context: the pass.
-        patch: side of a patch in pixels of the model's input; 0 is about a seventh of the shorter side.
-        stride: pixels from patch to patch; 0 is half a patch.
+        context: the forward pass.
+        patch: side of a patch in pixels of the model input; 0 is about a seventh of the shorter side.
+        stride: distance between patches in pixels; 0 is half a patch.
         fill: value of a filled patch; None is mid-grey.
     """
     check_range("occlusion", "fill", fill or 0.0, -math.inf)
@@ -42,7 +44,7 @@ def occlusion(context: MethodContext, *, patch: int = 0, stride: int = 0, fill: 
     patch_stride = stride or max(1, side // 2)
     if patch_stride < 0 or side < 0 or patch_stride > side or side > min(height, width):
         raise MethodError(
-            f"occlusion with patch={side} stride={patch_stride} is not possible",
+            f"invalid occlusion patch={side} stride={patch_stride}",
             expected=f"0 < stride <= patch <= {min(height, width)}, so that every pixel is covered",
         )
     map_stride = math.gcd(side, patch_stride, height, width)
@@ -81,7 +83,7 @@ def _default_patch(length: int) -> int:
 
 
 def _patch_coverage(length: int, side: int, stride: int, map_stride: int) -> NDArray[np.float32]:
-    """Which cells each patch covers along an axis: 0 or 1, ``(patches, cells)``."""
+    """Return the positions that each patch covers along an axis: 0 or 1, float32 ``(patches, positions)``."""
     starts = np.arange(-(-(length - side) // stride) + 1) * stride
     centres = (np.arange(length // map_stride) + 0.5) * map_stride
     return ((centres >= starts[:, None]) & (centres < starts[:, None] + side)).astype(np.float32)

@@ -1,13 +1,15 @@
-"""Score-CAM: Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
+"""Score-CAM.
+
+Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
 CVPR Workshops 2020, arXiv:1910.01279.
 
     H_k = minmax(up(A_k))
     α   = softmax_k(y(x ⊙ H_k))          the paper's baseline is the same for all k and cancels in the softmax
     L   = ReLU(Σ_k α_k A_k)
 
-``x`` is the model's input, so that a mask of 0 leaves what the model takes for nothing. One pass a channel:
-``channels`` takes the channels with the largest mean activation of each frame; 0 takes them all. A channel that is the
-same everywhere has no mask (minmax is 0/0): its pass sees an input of zeros.
+``x`` is the preprocessed model input, so that a mask of 0 gives an input of zeros. One pass per channel: ``channels``
+is the number of channels used, those with the largest mean activation of each frame; 0 uses all. A constant channel has
+no mask (minmax is 0/0): its pass gets an input of zeros.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from .context import MethodContext, MultiPass, Tensor, check_range
 
 
 def scorecam(context: MethodContext, *, channels: int = 64) -> MultiPass:
-    """Maps float32 ``(N, h, w)``, ≥ 0, in units of activations."""
+    """Return maps float32 ``(N, h, w)``, ≥ 0, in units of activations."""
     check_range("scorecam", "channels", channels, 0)
     activations = context.activations
     total = activations.shape[3]
@@ -50,5 +52,5 @@ def _mask(activations: Tensor, step: Tensor, rows: Any, columns: Any) -> Tensor:
 
 
 def _upsample_matrices(size: tuple[int, int], map_size: tuple[int, int]) -> tuple[Any, Any]:
-    """Half-pixel bilinear interpolation, as everywhere."""
+    """Return the matrices of half-pixel bilinear interpolation, as used for every map."""
     return Geometry(size, size, size).upsample_matrices(map_size)

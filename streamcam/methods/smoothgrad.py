@@ -1,9 +1,11 @@
-"""SmoothGrad: Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017, arXiv:1706.03825.
+"""SmoothGrad.
+
+Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017, arXiv:1706.03825.
 
     L = max_c |1/n Σ_i ∂y/∂x (x + ε_i)|          ε_i ~ N(0, σ²),  σ = noise · (max x − min x)
 
-The noise of pass ``i`` is the same for every frame and in every run, so maps can be compared and do not depend on their
-neighbours.
+The noise of pass ``i`` is the same for every frame and every run: maps are reproducible and comparable, and do not
+depend on the batch.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ _SEED = 0x5EED
 
 
 def smoothgrad(context: MethodContext, *, steps: int = 50, noise: float = 0.15) -> MultiPass:
-    """Maps float32 ``(N, H, W)``, ≥ 0, in logits per unit of the model's input."""
+    """Return maps float32 ``(N, H, W)``, ≥ 0, in logits per input unit."""
     check_range("smoothgrad", "steps", steps, 1)
     check_range("smoothgrad", "noise", noise, 0)
 

@@ -1,12 +1,13 @@
-"""Models: the embedded one, any of `keras.applications`, a file, or a function that makes one.
+"""Classifiers: the built-in one, `keras.applications`, a model file, a Keras object, or a function that returns one.
 
-Importing this package loads neither Keras nor TensorFlow; `load_model` does.
+Importing this package loads neither Keras nor TensorFlow; `load_model` does. `MODELS` lists the models by name; any
+other one works as ``package.module:function``.
 """
 
 from __future__ import annotations
 
 from .load import LoadedModel, ModelInfo, load_model
-from .registry import ModelEntry, list_models
+from .registry import MODELS, ModelEntry
 from .targets import Target, parse_target
 
-__all__ = ["LoadedModel", "ModelEntry", "ModelInfo", "Target", "list_models", "load_model", "parse_target"]
+__all__ = ["MODELS", "LoadedModel", "ModelEntry", "ModelInfo", "Target", "load_model", "parse_target"]

@@ -1,4 +1,4 @@
-"""What the other inputs of a model get while the pictures go into one: constants and functions of the pictures."""
+"""Values for the other inputs of a model with several: constants, and functions of the images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError, OptionError, StreamcamError
-from ..imports import describe_error, expand_path, import_function, is_function_path
+from ..errors import ModelError, OptionError, StreamcamError, describe_error
+from ..imports import expand_path, import_function, is_function_path
 
 Shape: TypeAlias = tuple[int | None, ...]
 Feeder: TypeAlias = Callable[[Any], Any]
-"""Preprocessed pictures ``(N, H, W, 3)`` → what an input gets for them, ``(N, …)``; can be traced."""
+"""Preprocessed images ``(N, H, W, 3)`` → the value of another input, ``(N, …)``; traceable."""
 
 _EXPECTED = "a number, a list of numbers, an array, a .npy file or package.module:function"
 
@@ -27,8 +27,8 @@ class InputSpec:
     """An input of a model.
 
     Attributes:
-        name: as the model declares it.
-        shape: with the batch axis; None where it is not fixed.
+        name: declared name.
+        shape: shape with the batch axis; None for a length that is not fixed.
         dtype: such as ``float32``.
     """
 
@@ -41,24 +41,28 @@ class InputSpec:
 
 
 def format_shape(shape: Shape) -> str:
-    """A shape for messages: ``(N, 8, 8, 3)``; a length that is not fixed is ``?``."""
+    """Format a shape for messages: ``(N, 8, 8, 3)``; ``?`` for a length that is not fixed.
+
+    Args:
+        shape: a shape with the batch axis.
+    """
     lengths = ["N", *(str(length or "?") for length in shape[1:])]
     return f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})" if shape else "()"
 
 
 def make_feeder(name: str, value: Any, declared: InputSpec | None) -> Feeder:
-    """What computes the value of an input for a batch of pictures.
+    """Make a function from images to the value of an input.
 
     Args:
-        name: of the input, for messages.
-        value: one row, the same for every picture (a number fills the row), as a number, a list, an array, JSON text
-            or a ``.npy`` file; or a function of the preprocessed pictures ``(N, H, W, 3)`` that returns ``(N, …)``,
+        name: name of the input, for messages.
+        value: one row, the same for every image (a number fills the row), as a number, a list, an array, JSON text
+            or a ``.npy`` file; or a function of the preprocessed images ``(N, H, W, 3)`` that returns ``(N, …)``,
             also as ``package.module:function``.
-        declared: what the model says of the input; None where it says nothing: floats are then float32, integers
-            keep their type, and a number is a row of one.
+        declared: the input as the model declares it. None if it does not: floats are then float32, integers keep
+            their type, and a number is a row of one.
 
     Raises:
-        OptionError: the value cannot be understood, or has not the declared shape or type.
+        OptionError: invalid value, or another shape or type than declared.
         ModelError: the function cannot be imported.
     """
     parsed = _parse_value(name, value)
@@ -68,7 +72,7 @@ def make_feeder(name: str, value: Any, declared: InputSpec | None) -> Feeder:
 
 
 def _parse_value(name: str, value: Any) -> Any:
-    """A function, or an array of numbers."""
+    """Parse a value into a function or an array of numbers."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str):
@@ -81,7 +85,7 @@ def _parse_value(name: str, value: Any) -> Any:
             return _load_npy(name, expand_path(value))
         if is_function_path(text):
             return import_function(text)
-        raise OptionError(f"--extra-input {name}={value} cannot be understood", expected=_EXPECTED) from None
+        raise OptionError(f"invalid --extra-input {name}={value}", expected=_EXPECTED) from None
     return _to_array(name, parsed, text)
 
 
@@ -96,17 +100,17 @@ def _load_npy(name: str, path: Path) -> NDArray[Any]:
 def _to_array(name: str, value: Any, given: Any) -> NDArray[Any]:
     try:
         array = np.asarray(value)
-    except Exception:  # tensors, frames of data and ragged lists each refuse in their own way
+    except Exception:  # tensors, data frames and ragged lists raise different errors
         array = np.asarray(None)
     if array.dtype.kind not in "biuf":
         raise OptionError(
-            f"--extra-input {name}={given} is not made of numbers in rows of one length", expected=_EXPECTED
+            f"invalid --extra-input {name}={given}: not numbers in rows of equal length", expected=_EXPECTED
         )
     return array
 
 
 def _to_row(name: str, array: NDArray[Any], declared: InputSpec | None) -> NDArray[Any]:
-    """One row as the input wants it."""
+    """Convert an array to one row of the declared shape and dtype."""
     if declared is None:
         row = array if array.ndim else array.reshape(1)
         return row.astype(np.float32) if row.dtype.kind == "f" else row
@@ -118,8 +122,8 @@ def _to_row(name: str, array: NDArray[Any], declared: InputSpec | None) -> NDArr
     if not _shapes_match(array.shape, shape):
         actual = "a number" if not array.ndim else f"of shape {array.shape}"
         raise OptionError(
-            f"--extra-input {name} is {actual}",
-            expected=f"{format_shape(declared.shape)} without N, the same for every picture",
+            f"invalid --extra-input {name}: {actual}",
+            expected=f"{format_shape(declared.shape)} without N, the same for every image",
         )
     from ..tf import tf
 
@@ -128,13 +132,13 @@ def _to_row(name: str, array: NDArray[Any], declared: InputSpec | None) -> NDArr
         row = array.astype(dtype.as_numpy_dtype)
     if (dtype.is_integer or dtype.is_bool) and not np.array_equal(row, array):
         raise OptionError(
-            f"--extra-input {name} has values that are no {declared.dtype}", expected=f"{declared.dtype} numbers"
+            f"invalid --extra-input {name}: values outside {declared.dtype}", expected=f"{declared.dtype} numbers"
         )
     return row
 
 
 def _shapes_match(shape: Shape, expected: Shape) -> bool:
-    """True where two shapes agree in all lengths that both know."""
+    """Return True if two shapes agree in all lengths that both define."""
     return len(shape) == len(expected) and all(
         None in pair or pair[0] == pair[1] for pair in zip(shape, expected, strict=True)
     )

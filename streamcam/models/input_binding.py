@@ -1,4 +1,4 @@
-"""The inputs of a model: which one takes the pictures, and what the others get."""
+"""Bind the inputs of a model: find the one for images, and feed the others."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from ..errors import ModelError, did_you_mean
 from .extra_inputs import Feeder, InputSpec, Shape, format_shape, make_feeder
 
-_IMAGE_BATCH = "RGB pictures (N, height, width, 3)"
+_IMAGE_BATCH = "RGB images (N, height, width, 3)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InputBinding:
-    """How pictures get into a model.
+    """A model with all inputs but the one for images bound.
 
     Attributes:
-        call: preprocessed pictures ``(N, H, W, 3)`` → what the model returns for them, not training.
-        shape: of the input for pictures, with the batch axis.
-        dtype: of that input.
-        declared: False where the model does not declare its inputs, and the shape is what it was first called with.
+        call: preprocessed images ``(N, H, W, 3)`` → the model's return value, with ``training=False``.
+        shape: shape of the image input, with the batch axis.
+        dtype: dtype of the image input.
+        declared: False if the model does not declare its inputs; the shape is then that of its first call.
     """
 
     call: Callable[[Any], Any]
@@ -30,7 +30,12 @@ class InputBinding:
 
 
 def symbolic_tensors(model: Any, end: str) -> list[Any] | None:
-    """The symbolic ``inputs`` or ``outputs``; None where the model has none, as subclassed ones do."""
+    """Return the symbolic ``inputs`` or ``outputs`` of a model; None for a subclassed model without them.
+
+    Args:
+        model: a Keras model.
+        end: ``inputs`` or ``outputs``.
+    """
     try:
         tensors = getattr(model, end)
     except (AttributeError, ValueError):
@@ -39,18 +44,18 @@ def symbolic_tensors(model: Any, end: str) -> list[Any] | None:
 
 
 def bind_inputs(model: Any, name: str, image_input: str, extra_input: Mapping[str, Any]) -> InputBinding:
-    """Finds the input for pictures and fills the others.
+    """Find the input for images and bind the others to their values.
 
     Args:
         model: a Keras model.
-        name: the model, for messages.
-        image_input: name of the input for pictures; empty finds the only one of shape ``(N, h, w, 3)`` that is not fed.
-        extra_input: what the other inputs get, as `feeder` takes it.
+        name: name of the model, for messages.
+        image_input: name of the image input; empty: the only input of shape ``(N, h, w, 3)`` without a value.
+        extra_input: values of the other inputs by name, as `make_feeder` takes them.
 
     Raises:
-        ModelError: no input, or more than one, takes pictures; an input is not fed, or there is none of that name;
-            or the model is channels_first.
-        OptionError: a value cannot be used for its input.
+        ModelError: no input, or more than one, takes images; an input has no value; unknown input name; or the model
+            is channels_first.
+        OptionError: invalid value for an input.
     """
     _check_layout(model, name)
     tensors = symbolic_tensors(model, "inputs")
@@ -66,7 +71,7 @@ def bind_inputs(model: Any, name: str, image_input: str, extra_input: Mapping[st
 
 
 def _make_call(model: Any, order: list[str], feeders: dict[str, Feeder]) -> Callable[[Any], Any]:
-    """Calls a model with its inputs in the structure in which it declares them."""
+    """Make a function that passes inputs in the declared structure."""
     from ..tf import keras
 
     structure = _structure(model)
@@ -79,6 +84,7 @@ def _make_call(model: Any, order: list[str], feeders: dict[str, Feeder]) -> Call
 
 
 def _structure(model: Any) -> Any:
+    """Return the structure in which a model declares its inputs."""
     from ..tf import keras
 
     inputs = symbolic_tensors(model, "inputs") or []
@@ -86,26 +92,26 @@ def _structure(model: Any) -> Any:
         structure = model.input
     except (AttributeError, ValueError):
         structure = None
-    # A Sequential has no structure of its own; inside another model, `input` is what it was called with there.
+    # A Sequential has no structure; inside another model, `input` is the tensor of that call.
     if [id(tensor) for tensor in keras.tree.flatten(structure)] == [id(tensor) for tensor in inputs]:
         return structure
     return inputs[0] if len(inputs) == 1 else inputs
 
 
 def _bind_subclassed(model: Any, name: str, image_input: str, extra_input: Mapping[str, Any]) -> InputBinding:
-    """A subclassed model: what it takes is known from how it was first called, at best."""
+    """Bind a subclassed model: only its first call may show its inputs."""
     built = (model.get_build_config() or {}).get("input_shape")
     shape: Shape = tuple(built) if isinstance(built, (tuple, list)) and _is_shape(built) else (None, None, None, 3)
     if not image_input:
         if extra_input:
             raise ModelError(
-                f"{name} does not declare its inputs, so --extra-input needs to know the one for pictures",
-                hint="give --image-input NAME as well: the model is then called with a dict of its inputs",
+                f"{name} does not declare its inputs: --extra-input also needs --image-input",
+                hint="add --image-input NAME: the model is then called with a dict of its inputs",
             )
         check_image_shape(shape, name)
         return InputBinding(lambda images: model(images, training=False), shape, "float32", declared=False)
     if _is_shape(built):
-        raise ModelError(f"--image-input {image_input}: {name} takes the pictures alone, without a name")
+        raise ModelError(f"invalid --image-input {image_input}: {name} takes only images, as an unnamed input")
     if image_input in extra_input:
         raise _image_input_conflict(image_input)
     if isinstance(built, dict) and all(map(_is_shape, built.values())):
@@ -130,8 +136,8 @@ def _is_shape(value: Any) -> bool:
 def _check_names(inputs: dict[str, InputSpec], name: str, image_input: str, extra_input: Mapping[str, Any]) -> None:
     for option, given in (("--image-input", image_input), *(("--extra-input", other) for other in extra_input)):
         if given and given not in inputs:
-            hint = did_you_mean(given, inputs) or f"it has {', '.join(map(str, inputs.values()))}"
-            raise ModelError(f"{option}: {name} has no input {given!r}", hint=hint)
+            hint = did_you_mean(given, inputs) or f"its inputs are {', '.join(map(str, inputs.values()))}"
+            raise ModelError(f"unknown {option} {given!r}: no input of {name}", hint=hint)
 
 
 def _check_extra_input(
@@ -141,14 +147,14 @@ def _check_extra_input(
     if missing:
         raise ModelError(
             f"{name} needs a value for each of its other inputs: {', '.join(map(str, missing))}",
-            hint=" ".join(["give", *(f"--extra-input {one.name}=VALUE" for one in missing)]),
+            hint=" ".join(["add", *(f"--extra-input {one.name}=VALUE" for one in missing)]),
         )
 
 
 def _find_image_input(
     inputs: dict[str, InputSpec], name: str, image_input: str, extra_input: Mapping[str, Any]
 ) -> InputSpec:
-    """The input that takes the pictures."""
+    """Return the input that takes the images."""
     if image_input or len(inputs) == 1:
         image_spec = inputs[image_input] if image_input else next(iter(inputs.values()))
         if image_spec.name in extra_input:
@@ -164,26 +170,30 @@ def _find_image_input(
             if len(one.shape) == 4 and one.shape[1] == 3:
                 check_image_shape(one.shape, f"input {one.name} of {name}")
         raise ModelError(
-            f"no input of {name} takes pictures: {', '.join(map(str, inputs.values()))}",
+            f"no input of {name} takes images: {', '.join(map(str, inputs.values()))}",
             expected=f"one for {_IMAGE_BATCH}",
         )
     if not unassigned:
         raise _image_input_conflict(candidates[0].name)
     raise ModelError(
-        f"{len(unassigned)} inputs of {name} can take pictures: {', '.join(map(str, unassigned))}",
-        hint="choose with --image-input NAME and feed the others",
+        f"{len(unassigned)} inputs of {name} can take images: {', '.join(map(str, unassigned))}",
+        hint="choose one with --image-input NAME and set the others with --extra-input",
     )
 
 
 def _image_input_conflict(name: str) -> ModelError:
-    return ModelError(f"--extra-input {name}: this input takes the pictures", hint="feed the other inputs only")
+    return ModelError(f"invalid --extra-input {name}: this input takes the images", hint="set the other inputs only")
 
 
 def check_image_shape(shape: Shape, name: str) -> None:
-    """Refuses an input that does not take RGB pictures with the channels last.
+    """Check that an input takes RGB images with the channels last.
+
+    Args:
+        shape: shape of the input, with the batch axis.
+        name: name of the input, for messages.
 
     Raises:
-        ModelError: says what it takes.
+        ModelError: it does not; the message gives its shape.
     """
     if len(shape) != 4:
         raise ModelError(f"{name} takes {format_shape(shape)}", expected=_IMAGE_BATCH)
@@ -191,9 +201,7 @@ def check_image_shape(shape: Shape, name: str) -> None:
         return
     if shape[1] == 3:
         raise _channels_first_error(f"{name} takes {format_shape(shape)}")
-    raise ModelError(
-        f"{name} takes {format_shape(shape)}, pictures of {shape[3] or '?'} channels", expected=_IMAGE_BATCH
-    )
+    raise ModelError(f"{name} takes {format_shape(shape)}, images of {shape[3] or '?'} channels", expected=_IMAGE_BATCH)
 
 
 def _check_layout(model: Any, name: str) -> None:
@@ -202,9 +210,9 @@ def _check_layout(model: Any, name: str) -> None:
             raise _channels_first_error(f"layer {layer.name} of {name} has data_format channels_first")
 
 
-def _channels_first_error(what: str) -> ModelError:
+def _channels_first_error(problem: str) -> ModelError:
     return ModelError(
-        f"{what}; channels_first is not supported",
+        f"{problem}; channels_first is not supported",
         expected=_IMAGE_BATCH,
-        hint="build the model with data_format='channels_last' and copy the weights, convolution kernels are the same",
+        hint="build the model with data_format='channels_last' and copy the weights: the kernels have the same layout",
     )

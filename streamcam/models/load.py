@@ -1,4 +1,4 @@
-"""A model by name, file or function, or one that is there already, with everything that is known of it."""
+"""Load a model by name, file, function or object."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ModelError, did_you_mean
+from ..errors import ModelError, describe_error, did_you_mean
 from ..geometry import Size
-from ..imports import describe_error, expand_path, import_function, is_function_path, working_directory_importable
+from ..imports import expand_path, import_function, is_function_path, working_directory_importable
 from ..options import DEFAULT_MODEL, ModelOptions
 from . import labels, preprocessing
 from .model_files import SUFFIXES, load_file
 from .preprocessing import Preprocess, Preprocessing
+from .registry import MODELS
 from .signature import model_signature
 from .zoo import applications
-from .zoo.applications import APPLICATIONS
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ModelInfo:
-    """What is known of a classifier of pictures.
+    """Description of an image classifier.
 
     Attributes:
-        name: how the user called it.
-        input_size: ``(width, height)`` it was made for.
-        accepts_any_size: True where it takes any input size.
+        name: name that the user gave.
+        input_size: ``(width, height)`` of the model input.
+        accepts_any_size: True if it accepts any input size.
         preprocess_name: as in ``--preprocess``.
-        labels: one for each class; a single output (a sigmoid unit) has two classes, no and yes.
-        notes: one-line announcements of what was guessed.
+        labels: one per class; a single output (a sigmoid unit) has two classes, negative and positive.
+        notes: one line for each guess, for the user.
     """
 
     name: str
@@ -42,13 +42,13 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class LoadedModel(ModelInfo):
-    """A classifier of pictures, ready to run.
+    """An image classifier, ready to run.
 
     Attributes:
-        model: the `keras.Model`, for looking at its layers.
-        call: preprocessed pictures ``(N, H, W, 3)`` → ``(N, outputs)``, not training; feeds the model's other inputs.
-            Can be traced.
-        preprocess: float32 tensor ``(N, H, W, 3)`` RGB 0–255 → the model's input, traceable.
+        model: the `keras.Model`, to read its layers.
+        call: preprocessed images ``(N, H, W, 3)`` → ``(N, outputs)``, with ``training=False`` and the other inputs
+            bound; traceable.
+        preprocess: float32 tensor ``(N, H, W, 3)`` RGB 0–255 → model input; traceable.
     """
 
     model: Any
@@ -57,11 +57,14 @@ class LoadedModel(ModelInfo):
 
 
 def load_model(options: ModelOptions) -> LoadedModel:
-    """Loads the model that the options name; takes seconds, for TensorFlow comes with it.
+    """Load the model that the options name; takes seconds, because it imports TensorFlow.
+
+    Args:
+        options: the model, its preprocessing, labels and extra inputs.
 
     Raises:
-        ModelError: it is not known, cannot be loaded, or is no classifier of RGB pictures.
-        OptionError: ``--preprocess``, ``--labels`` or a value for an input cannot be used with it.
+        ModelError: unknown model, it cannot be loaded, or is no classifier of RGB images.
+        OptionError: ``--preprocess``, ``--labels`` or the value of an input does not fit the model.
     """
     if not isinstance(options.model, (str, os.PathLike)):
         return _load_external(_check_keras_model(options.model, "model is"), options.model.name, options)
@@ -79,7 +82,7 @@ def load_model(options: ModelOptions) -> LoadedModel:
 
 
 def _load_builtin(model: Any, name: str, options: ModelOptions, default_preprocessing: Preprocessing) -> LoadedModel:
-    """A model whose preprocessing and classes are its publisher's: nothing is to be announced."""
+    """Wrap a published model, whose preprocessing and classes are known."""
     signature = model_signature(model, name, options.image_input, options.extra_input)
     choice = (
         default_preprocessing
@@ -100,11 +103,11 @@ def _load_builtin(model: Any, name: str, options: ModelOptions, default_preproce
 
 
 def _load_external(model: Any, name: str, options: ModelOptions) -> LoadedModel:
-    """A model from outside: what its file does not say is guessed, and announced."""
+    """Wrap a user's model: guess what its file does not define, with a note for each guess."""
     signature = model_signature(model, name, options.image_input, options.extra_input)
     notes = []
     if not signature.declares_size:
-        notes.append(f"input size not known for {name}: {signature.input_size[0]}x{signature.input_size[1]}")
+        notes.append(f"input size unknown for {name}, assuming {signature.input_size[0]}x{signature.input_size[1]}")
     application = applications.recognise(model.name)
     if _is_auto(options.preprocess):
         choice = preprocessing.guess_preprocessing(model, name, application, signature.dtype)
@@ -115,10 +118,10 @@ def _load_external(model: Any, name: str, options: ModelOptions) -> LoadedModel:
         classes = labels.resolve_labels(options.labels, signature.num_outputs, name)
     elif application is not None and signature.num_outputs == labels.NUM_IMAGENET_CLASSES:
         classes = labels.imagenet_labels()
-        notes.append(f"labels imagenet: {preprocessing.describe_model_name(name, model)}; --labels changes that")
+        notes.append(f"labels imagenet: {preprocessing.describe_model_name(name, model)}; override with --labels")
     else:
         classes = labels.default_labels(signature.num_outputs)
-        notes.append(f"labels not known for {name}: {classes[0]!r} to {classes[-1]!r}; --labels FILE names them")
+        notes.append(f"labels unknown for {name}: using {classes[0]!r} to {classes[-1]!r}; set them with --labels FILE")
     return LoadedModel(
         name=name,
         model=model,
@@ -133,17 +136,16 @@ def _load_external(model: Any, name: str, options: ModelOptions) -> LoadedModel:
 
 
 def _resolve_model(model: str) -> tuple[Any, str]:
-    """The model in a file or from a function, and how to call it."""
+    """Load the model of a file or a function; return it with its name."""
     path = expand_path(model)
     if path.exists() or path.suffix.lower() in SUFFIXES:
         return load_file(path), path.name
     if is_function_path(model):
         return _call_model_function(model), model
-    known = (DEFAULT_MODEL, *(application.name for application in APPLICATIONS.values()))
     raise ModelError(
-        f"model {model!r} is not known",
+        f"unknown --model {model!r}",
         expected="a name from streamcam models, a .keras or .h5 file, a SavedModel folder or package.module:function",
-        hint=did_you_mean(model, known),
+        hint=did_you_mean(model, MODELS),
     )
 
 
@@ -157,14 +159,14 @@ def _call_model_function(path: str) -> Any:
     return _check_keras_model(model, f"{path} returned")
 
 
-def _check_keras_model(model: Any, what: str) -> Any:
+def _check_keras_model(model: Any, subject: str) -> Any:
     from ..tf import keras
 
     if not isinstance(model, keras.Model):
-        raise ModelError(f"{what} a {type(model).__name__}", expected=f"a keras.Model of Keras {keras.__version__}")
+        raise ModelError(f"{subject} a {type(model).__name__}", expected=f"a keras.Model of Keras {keras.__version__}")
     return model
 
 
 def _is_auto(option: Any) -> bool:
-    # Not by == alone: an array of names compares one by one.
+    # `==` alone would compare an array of names element by element.
     return isinstance(option, str) and option == "auto"

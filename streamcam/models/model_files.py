@@ -1,4 +1,4 @@
-"""Models in files: Keras's own ``.keras``, ``.h5`` of older versions, and SavedModel folders."""
+"""Load model files: Keras's ``.keras``, ``.h5`` of older versions, and SavedModel folders."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError
-from ..imports import describe_error
+from ..errors import ModelError, describe_error
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 _EXPECTED = "a .keras or .h5 file as model.save(...) writes it, or a SavedModel folder"
@@ -17,13 +16,16 @@ _MODEL_FUNCTION_HINT = "and name it with --model package.module:function"
 
 
 def load_file(path: Path) -> Any:
-    """Loads a model, uncompiled.
+    """Load a model file, uncompiled.
 
-    Code inside the file (a Lambda layer) is not run: files come from strangers. A SavedModel folder is a
-    `saved_model.SavedModel` afterwards.
+    Code inside the file (a Lambda layer) is not executed: the file may come from an untrusted source. A SavedModel
+    folder is returned as a `saved_model.SavedModel`.
+
+    Args:
+        path: a ``.keras`` or ``.h5`` file, or a SavedModel folder.
 
     Raises:
-        ModelError: no such file; not a model; damaged; or it needs code that is not in it.
+        ModelError: no such file, not a model, damaged, or it needs code that the file does not contain.
     """
     if path.is_dir():
         if (path / "saved_model.pb").is_file():
@@ -32,9 +34,9 @@ def load_file(path: Path) -> Any:
             return saved_model.load(path)
         raise ModelError(f"model {path} is a folder without a saved_model.pb", expected=_EXPECTED)
     if not path.exists():
-        raise ModelError(f"there is no model file {path}", expected=_EXPECTED)
+        raise ModelError(f"no such file: --model {path}", expected=_EXPECTED)
     if path.suffix.lower() not in SUFFIXES:
-        raise ModelError(f"model {path} is of no known kind", expected=_EXPECTED)
+        raise ModelError(f"model {path} has an unknown format", expected=_EXPECTED)
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ModelError(f"model {path} is damaged or not a .keras file", expected=_EXPECTED)
     from ..tf import keras
@@ -46,7 +48,7 @@ def load_file(path: Path) -> Any:
     except Exception as error:
         raise _translate_error(path, error) from error
     if not isinstance(model, keras.Model):
-        raise ModelError(f"{path} holds a {type(model).__name__}", expected="a keras.Model")
+        raise ModelError(f"{path} contains a {type(model).__name__}", expected="a keras.Model")
     return model
 
 
@@ -55,16 +57,16 @@ def _translate_error(path: Path, error: Exception) -> ModelError:
     unknown = re.search(r"Could not locate (?:class|function) '(\w+)'|Unknown (?:layer|object): '(\w+)'", description)
     if unknown:
         return ModelError(
-            f"model {path} needs {unknown[1] or unknown[2]}, which is code outside the file",
-            hint=f"load it in a function of your own that knows {unknown[1] or unknown[2]}, {_MODEL_FUNCTION_HINT}",
+            f"model {path} needs {unknown[1] or unknown[2]}, whose code is not in the file",
+            hint=f"write a function that imports {unknown[1] or unknown[2]} and loads the file, {_MODEL_FUNCTION_HINT}",
         )
-    # Keras stores a lambda as its bytes in a list under "value", and not every place that reads one says so.
+    # Keras stores a lambda as bytes in a list under "value", and not every error names it.
     if "lambda" in description.lower() or "identifier: {'value': [" in description:
         return ModelError(
-            f"model {path} carries Python code (a lambda), which is not run",
-            hint="if you trust the file, load it with keras.saving.load_model(path, safe_mode=False) in a function "
-            f"of your own {_MODEL_FUNCTION_HINT}",
+            f"model {path} contains Python code (a lambda), which is not executed",
+            hint="if you trust the file, write a function that calls keras.saving.load_model(path, safe_mode=False), "
+            f"{_MODEL_FUNCTION_HINT}",
         )
     if "No model config" in description:
-        return ModelError(f"{path} holds weights without a model", expected=_EXPECTED)
+        return ModelError(f"model {path} contains weights only", expected=_EXPECTED)
     return ModelError(f"model {path} cannot be read: {description}", expected=_EXPECTED)

@@ -1,4 +1,4 @@
-"""From RGB 0–255 to what a model takes."""
+"""Preprocessing: from RGB 0–255 to the model input, by name, function or guess."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .zoo import applications
 from .zoo.applications import Application
 
 Preprocess: TypeAlias = Callable[[Any], Any]
-"""Float32 tensor ``(N, H, W, 3)`` RGB 0–255 → the model's input; can be traced inside a `tf.function`."""
+"""Float32 tensor ``(N, H, W, 3)`` RGB 0–255 → model input; traceable inside a `tf.function`."""
 
 _FIXED: dict[str, Preprocess] = {
     "none": lambda images: images,
@@ -24,7 +24,13 @@ _ARITHMETIC = ("Add", "Subtract", "Multiply", "TrueDivide", "Divide")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preprocessing:
-    """A preprocessing, its name, and a line for the user where it was guessed."""
+    """A preprocessing function.
+
+    Attributes:
+        function: the function.
+        name: as in ``--preprocess``.
+        note: a note for the user if it was guessed; empty otherwise.
+    """
 
     function: Preprocess
     name: str
@@ -32,13 +38,13 @@ class Preprocessing:
 
 
 def resolve_preprocessing(option: Any) -> Preprocessing:
-    """The preprocessing that ``--preprocess`` names, other than ``auto``.
+    """Return the preprocessing of a value of ``--preprocess`` other than ``auto``.
 
     Args:
         option: a name, ``package.module:function``, a function as `Preprocess`, or None for ``none``.
 
     Raises:
-        OptionError: it is not known.
+        OptionError: unknown value.
         ModelError: ``package.module:function`` cannot be imported.
     """
     if option is None:
@@ -46,7 +52,7 @@ def resolve_preprocessing(option: Any) -> Preprocessing:
     if callable(option):
         return Preprocessing(option, getattr(option, "__name__", type(option).__name__))
     if not isinstance(option, str):
-        raise OptionError(f"preprocess is a {type(option).__name__}", expected="a name, a function or None")
+        raise OptionError(f"invalid preprocess of type {type(option).__name__}", expected="a name, a function or None")
     if option in _FIXED:
         return Preprocessing(_FIXED[option], option)
     if option in applications.FAMILIES:
@@ -55,51 +61,59 @@ def resolve_preprocessing(option: Any) -> Preprocessing:
         return Preprocessing(import_function(option), option)
     known = ("auto", *_FIXED, *applications.FAMILIES)
     raise OptionError(
-        f"--preprocess {option!r} is not known",
+        f"unknown --preprocess {option!r}",
         expected=f"one of {', '.join(known)}, or package.module:function",
         hint=did_you_mean(option, known),
     )
 
 
 def guess_preprocessing(model: Any, name: str, application: Application | None, dtype: str) -> Preprocessing:
-    """The preprocessing of a model that came from outside, with an announcement.
+    """Guess the preprocessing of a user's model, with a note.
 
     Args:
         model: a Keras model.
-        name: how the user called it.
-        application: whose name the model bears.
-        dtype: of its input for pictures.
+        name: name that the user gave.
+        application: the Keras application of the same name; None if there is none.
+        dtype: dtype of the image input.
     """
     layer = find_scaling_layer(model)
     if application is not None:
         return Preprocessing(
             applications.preprocessing(application.family),
             application.family,
-            f"preprocess {application.family}: {describe_model_name(name, model)}; --preprocess changes that",
+            f"preprocess {application.family}: {describe_model_name(name, model)}; override with --preprocess",
         )
     if dtype == "uint8":
         return Preprocessing(_FIXED["none"], "none", f"preprocess none: {name} takes uint8")
     if layer:
-        return Preprocessing(_FIXED["none"], "none", f"preprocess none: {name} scales its input itself (layer {layer})")
+        return Preprocessing(_FIXED["none"], "none", f"preprocess none: {name} scales its input (layer {layer})")
     return Preprocessing(
-        _FIXED["none"], "none", f"preprocess not known for {name}: RGB 0-255 as it is; --preprocess changes that"
+        _FIXED["none"], "none", f"preprocess unknown for {name}: RGB 0-255 unchanged; set it with --preprocess"
     )
 
 
 def describe_model_name(name: str, model: Any) -> str:
-    """Says what a model calls itself, for announcements: ``m.keras is called resnet50``."""
-    return f"{name} is called {model.name}" if name != model.name else f"the model is called {name}"
+    """Describe the name of a model for notes: ``m.keras is named resnet50``.
+
+    Args:
+        name: name that the user gave.
+        model: a Keras model.
+    """
+    return f"{name} is named {model.name}" if name != model.name else f"the model is named {name}"
 
 
 def find_scaling_layer(model: Any) -> str:
-    """Name of the layer or operation that scales the pictures before the first convolution, or ``""``."""
+    """Return the layer or operation that scales the input; or ``""``.
+
+    Only the operations before the first weights count.
+    """
     from ..tf import keras
 
     layers = keras.layers
     found = ""
 
     def walk(operations: Any) -> bool:
-        """True once the first layer that learns is reached."""
+        """Return True after the first layer with weights."""
         nonlocal found
         for operation in operations:
             inner = getattr(operation, "operations", None) or getattr(operation, "layers", None)

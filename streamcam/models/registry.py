@@ -1,4 +1,4 @@
-"""The models that can be named, for ``streamcam models``."""
+"""Registry of the models that ``--model`` takes by name; ``streamcam models`` prints it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class ModelEntry:
     """A model that ``--model`` takes by name.
 
     Attributes:
-        name: as ``--model`` takes it.
-        input_size: ``(width, height)`` it was made for.
-        classes: what it tells apart.
-        weights: where they come from.
-        licence: of the weights.
+        name: value for ``--model``.
+        input_size: ``(width, height)`` of the training images.
+        classes: data set of the classes.
+        weights: source of the weights.
+        licence: licence of the weights.
     """
 
     name: str
@@ -29,11 +29,13 @@ class ModelEntry:
     licence: str
 
 
-def list_models() -> tuple[ModelEntry, ...]:
-    """Every model with a name, the embedded one first; loads none of them."""
-    embedded = ModelEntry(DEFAULT_MODEL, DEFAULT_INPUT_SIZE, "ImageNet-1k", "in the package", "Apache-2.0")
-    published = (
-        ModelEntry(entry.name, entry.input_size, "ImageNet-1k", "downloaded by Keras", "see keras.io/api/applications")
+MODELS: dict[str, ModelEntry] = {
+    DEFAULT_MODEL: ModelEntry(DEFAULT_MODEL, DEFAULT_INPUT_SIZE, "ImageNet-1k", "in the package", "Apache-2.0"),
+    **{
+        entry.name: ModelEntry(
+            entry.name, entry.input_size, "ImageNet-1k", "downloaded by Keras", "see keras.io/api/applications"
+        )
         for entry in APPLICATIONS.values()
-    )
-    return (embedded, *published)
+    },
+}
+"""The built-in model, then those of `keras.applications`. Reading it loads no model."""

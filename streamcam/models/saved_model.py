@@ -1,7 +1,7 @@
-"""SavedModel folders, as ``model.export`` and ``tf.saved_model.save`` write them, made into a Keras model.
+"""Load a SavedModel folder as a Keras model.
 
-A SavedModel is a graph without layers. Its signature is turned into constants with every function inlined, so that
-whoever traces the model sees convolutions, activations and logits as they are.
+``model.export`` and ``tf.saved_model.save`` write such folders. A SavedModel is a graph without layers. Its signature
+is frozen with every function inlined, so that a trace of the model contains its convolutions, activations and logits.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError
-from ..imports import describe_error
+from ..errors import ModelError, describe_error
 from ..tf import convert_variables_to_constants_v2, keras, tf
 
 _SIGNATURES = ("serving_default", "serve")
@@ -19,23 +18,28 @@ _EXPECTED = "a SavedModel folder as model.export(...) writes it"
 
 
 class SavedModel(keras.Model):  # type: ignore[misc]
-    """A frozen signature.
+    """A frozen signature as a Keras model.
 
-    ``inputs``, ``input`` and ``outputs`` are symbolic, as those of a functional model; ``outputs`` is None where the
-    graph does not tell their width. Several inputs are a dict by name. Numbers for integer inputs are rounded and
-    clipped to what the type holds.
+    ``inputs``, ``input`` and ``outputs`` are symbolic, as those of a functional model; ``outputs`` is None if the graph
+    does not define their shape. Several inputs are a dict by name. Values for integer inputs are rounded and clipped to
+    the range of the type.
     """
 
     def __init__(self, frozen: Any, inputs: dict[str, Any]) -> None:
-        """Takes a frozen concrete function, and its symbolic inputs by name."""
+        """Wrap a frozen concrete function.
+
+        Args:
+            frozen: the concrete function.
+            inputs: its symbolic inputs by name.
+        """
         super().__init__(name="saved_model", trainable=False)
         endpoint_names = [tensor.op.name for tensor in (*inputs.values(), *frozen.outputs)]
         graph_def = tf.compat.v1.graph_util.extract_sub_graph(frozen.graph.as_graph_def(), endpoint_names)
         for node in (*graph_def.node, *(node for one in graph_def.library.function for node in one.node_def)):
-            # Gradients of one's own are functions of the process that saved the model and are not in the folder. The
-            # forward operations are, and their plain gradient is the same number for Keras's own (silu).
+            # Custom gradients are Python functions of the process that saved the model. The folder has the forward
+            # operations only; for those of Keras (silu) the plain gradient is the same.
             node.attr.pop("_gradient_op_type", None)
-        # Past Keras's own __setattr__, which would wrap lists and dicts to look for layers in them.
+        # Bypass Keras's __setattr__, which would wrap lists and dicts to track layers in them.
         self.__dict__["_graph_def"] = graph_def
         self.__dict__["_tensors"] = {name: tensor.name for name, tensor in inputs.items()}
         self.__dict__["_declared"] = {name: _keras_tensor(tensor, name) for name, tensor in inputs.items()}
@@ -63,7 +67,11 @@ class SavedModel(keras.Model):  # type: ignore[misc]
         return results
 
     def call(self, inputs: Any) -> Any:
-        """Puts the frozen operations into the graph that is being built; runs them where none is."""
+        """Import the frozen operations into the current graph, or run them eagerly.
+
+        Args:
+            inputs: a tensor, or a dict of tensors by name.
+        """
         values = inputs if isinstance(inputs, dict) else dict.fromkeys(self._declared, inputs)
         return self._eager(values) if tf.executing_eagerly() else self._import_graph(values)
 
@@ -88,12 +96,15 @@ def _cast(value: Any, dtype: str) -> Any:
 
 
 def load(path: Path) -> Any:
-    """The model in a SavedModel folder.
+    """Load the model of a SavedModel folder.
 
-    Its signature ``serving_default``, else ``serve``, else the only one, is what the model computes.
+    Uses the signature ``serving_default``, else ``serve``, else the only one.
+
+    Args:
+        path: the folder.
 
     Raises:
-        ModelError: damaged; not of TensorFlow 2; no signature, or several; or its inputs are no plain tensors.
+        ModelError: damaged, not of TensorFlow 2, no signature or several, or an input that is no plain tensor.
     """
     if not (path / "saved_model.pb").stat().st_size:
         raise ModelError(f"model {path} is damaged: its saved_model.pb is empty", expected=_EXPECTED)
@@ -115,14 +126,12 @@ def load(path: Path) -> Any:
         return [returned[name] for name in sorted(returned)]
 
     try:
-        # Traced once more, so that inputs and outputs are in an order that is known.
+        # Trace again, so that inputs and outputs have a defined order.
         traced = tf.function(flat, autograph=False).get_concrete_function(*specifications.values())
         frozen = convert_variables_to_constants_v2(traced)
         return SavedModel(frozen, dict(zip(specifications, frozen.inputs, strict=True)))
     except Exception as error:
-        raise ModelError(
-            f"model {path} cannot be made into constants: {_describe_load_error(error)}", expected=_EXPECTED
-        ) from error
+        raise ModelError(f"model {path} cannot be frozen: {_describe_load_error(error)}", expected=_EXPECTED) from error
 
 
 def _select_signature(path: Path, signatures: dict[str, Any]) -> Any:
@@ -132,11 +141,11 @@ def _select_signature(path: Path, signatures: dict[str, Any]) -> Any:
     if len(signatures) == 1:
         return next(iter(signatures.values()))
     if not signatures:
-        raise ModelError(f"model {path} has no signature, so nothing says what it computes", expected=_EXPECTED)
+        raise ModelError(f"model {path} has no signature", expected=_EXPECTED)
     raise ModelError(
         f"model {path} has {len(signatures)} signatures: {', '.join(sorted(signatures))}",
         expected=" or ".join(_SIGNATURES),
-        hint="export it again with one of them called serving_default",
+        hint="export it again with one signature named serving_default",
     )
 
 

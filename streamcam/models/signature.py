@@ -1,4 +1,4 @@
-"""What a model takes and gives, checked before anything expensive happens."""
+"""Input and output signature of a model, checked before any expensive step."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ModelError, StreamcamError
+from ..errors import ModelError, StreamcamError, describe_error
 from ..geometry import Size
-from ..imports import describe_error
 from .extra_inputs import format_shape
 from .input_binding import bind_inputs, symbolic_tensors
 
 DEFAULT_INPUT_SIZE: Size = (224, 224)
-"""Taken for models that do not say their own."""
+"""Input size of models that do not define one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelSignature:
-    """Input and output of a classifier of pictures.
+    """Input and output of an image classifier.
 
     Attributes:
-        call: preprocessed pictures ``(N, H, W, 3)`` → ``(N, outputs)``, not training; can be traced.
+        call: preprocessed images ``(N, H, W, 3)`` → ``(N, outputs)``, with ``training=False``; traceable.
         input_size: ``(width, height)``.
-        declares_size: False where the model does not say its size and `DEFAULT_INPUT_SIZE` was taken.
-        accepts_any_size: True where it takes any size.
-        dtype: of the input for pictures; float32 where the model does not say.
-        num_outputs: width of its output, ``(N, outputs)``.
+        declares_size: False if the model does not define its size and `DEFAULT_INPUT_SIZE` is used.
+        accepts_any_size: True if it accepts any size.
+        dtype: dtype of the image input; float32 if the model does not define it.
+        num_outputs: width of the output ``(N, outputs)``.
     """
 
     call: Callable[[Any], Any]
@@ -42,20 +41,20 @@ class ModelSignature:
 def model_signature(
     model: Any, name: str, image_input: str = "", extra_input: Mapping[str, Any] | None = None
 ) -> ModelSignature:
-    """Finds a model's interface.
+    """Find the input and output signature of a model.
 
-    A model that has no symbolic input (a subclassed one) is called once with a black picture, which also
-    builds it, and leaves its variables as they were.
+    A model without symbolic inputs (a subclassed one) is called once with a black image, which also builds it; its
+    variables keep their values.
 
     Args:
         model: a Keras model.
-        name: the model, for messages.
-        image_input: name of the input for pictures; empty finds it.
-        extra_input: what the other inputs get, by name, as `feeder` takes it.
+        name: name of the model, for messages.
+        image_input: name of the image input; empty: find it.
+        extra_input: values of the other inputs by name, as `make_feeder` takes them.
 
     Raises:
-        ModelError: the model does not take one batch of RGB pictures, or does not give one row of numbers each.
-        OptionError: a value cannot be used for its input.
+        ModelError: the model does not take a batch of RGB images, or does not return one row of numbers per image.
+        OptionError: invalid value for an input.
     """
     from ..tf import keras, model_lock
 
@@ -72,7 +71,7 @@ def model_signature(
             raise
         except Exception as error:
             raise ModelError(
-                f"{name} cannot be run on a picture of {size[0]}x{size[1]}: {describe_error(error)}"
+                f"{name} does not accept an image of {size[0]}x{size[1]}: {describe_error(error)}"
             ) from error
     if len(outputs) != 1:
         raise ModelError(f"{name} has {len(outputs)} outputs", expected="one, (N, classes), as of a classifier")
@@ -98,13 +97,17 @@ def model_signature(
 
 @contextlib.contextmanager
 def preserve_variables(model: Any) -> Iterator[None]:
-    """Gives a model's variables back what they held before; those that are made meanwhile, what they began with."""
+    """Restore the variables of a model after the block; variables created inside it get their initial value.
+
+    Args:
+        model: a Keras model.
+    """
     from ..tf import tf
 
     saved: list[tuple[Any, Any]] = []
 
     def save(variable: Any) -> None:
-        saved.append((variable, variable.read_value()))  # shares the memory until somebody changes the variable
+        saved.append((variable, variable.read_value()))  # shares the memory until the variable changes
 
     def create_and_save(make: Callable[..., Any], **options: Any) -> Any:
         variable = make(**options)
@@ -114,7 +117,7 @@ def preserve_variables(model: Any) -> Iterator[None]:
 
     candidates = [variable.value for variable in model.variables]
     for layer in model._flatten_layers():
-        candidates.extend(vars(layer).values())  # Keras does not count TensorFlow's own variables
+        candidates.extend(vars(layer).values())  # Keras does not track plain tf.Variables
     for variable in candidates:
         if isinstance(variable, tf.Variable):
             save(variable)

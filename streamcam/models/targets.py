@@ -1,4 +1,4 @@
-"""What is explained: a class, the difference of two, or a function of the logits."""
+"""Targets of an explanation: a class, the contrast of two, or a function of the logits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..errors import StreamcamError, TargetError, did_you_mean
-from ..imports import describe_error, import_function, is_function_path
+from ..errors import StreamcamError, TargetError, describe_error, did_you_mean
+from ..imports import import_function, is_function_path
 
 _MAX_LISTED = 5
 _MINUS = " - "
@@ -16,13 +16,13 @@ _MINUS = " - "
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """What is explained of every picture; `parse_target` makes it.
+    """The explained score of an image; `parse_target` makes it.
 
     Attributes:
-        label: name of the class; ``A − B`` of a contrast; name of the function; empty for ``top``.
-        index: the class; None for every other kind.
-        kind: ``top`` is each picture's most probable class.
-        pair: the two classes of a contrast, the wanted one first.
+        label: class name; ``A − B`` for a contrast; function name; empty for ``top``.
+        index: class index; None for every other kind.
+        kind: ``top`` is the most probable class of each image.
+        pair: the two classes of a contrast: positive, negative.
         function: float32 logits ``(N, classes)`` → ``(N,)``.
     """
 
@@ -33,13 +33,13 @@ class Target:
     function: Callable[[Any], Any] | None = None
 
     def choose(self, logits: Any) -> Any:
-        """The class explained in each row.
+        """Return the class explained in each row.
 
         Args:
             logits: float tensor ``(N, classes)``.
 
         Returns:
-            int64 tensor ``(N,)``; -1 where no single class is explained.
+            int64 tensor ``(N,)``; -1 for a contrast or a function.
         """
         from ..tf import tf
 
@@ -49,17 +49,17 @@ class Target:
         return tf.fill([rows], tf.constant(-1 if self.index is None else self.index, tf.int64))
 
     def score(self, logits: Any, class_index: Any) -> Any:
-        """The number that is explained in each row; differentiable.
+        """Return the explained number of each row; differentiable.
 
         Args:
             logits: float tensor ``(N, classes)``.
-            class_index: as from `choose`; read where the target is a class.
+            class_index: as from `choose`; used if the target is a class.
 
         Returns:
             float32 tensor ``(N,)``.
 
         Raises:
-            TargetError: the user's function failed or returned something else.
+            TargetError: the user's function failed, or returned another shape or dtype.
         """
         from ..tf import tf
 
@@ -88,23 +88,23 @@ class Target:
 
 
 def parse_target(labels: tuple[str, ...], text: str | Callable[[Any], Any]) -> Target:
-    """The target that ``--target`` means.
+    """Parse a value of ``--target``.
 
     Args:
-        labels: one name for each class.
-        text: ``top``; an index; a name in any case, or words of a name where no other has them; ``A - B``, where each
-            side is an index or a name; or a function (also as ``package.module:function``) of float32 logits
-            ``(N, classes)``, which returns ``(N,)``.
+        labels: one name per class.
+        text: ``top``; an index; a name in any case, or words that only one name contains; ``A - B``, where each side
+            is an index or a name; or a function (also as ``package.module:function``) of float32 logits
+            ``(N, classes)`` that returns ``(N,)``.
 
     Raises:
-        TargetError: no class, or more than one, answers to it; or a contrast of a class with itself.
+        TargetError: no class matches, or more than one; or a contrast of a class with itself.
         ModelError: the function cannot be imported.
     """
     if callable(text):
         return Target(getattr(text, "__name__", type(text).__name__), None, "function", function=text)
     if text.strip().casefold() == "top":
         return Target("", None, "top")
-    # A name wins over everything that it could be read as.
+    # A class name takes precedence over any other meaning of the text.
     found = _find_classes(labels, text)
     if len(found) == 1:
         return Target(labels[found[0]], found[0], "class")
@@ -116,7 +116,7 @@ def parse_target(labels: tuple[str, ...], text: str | Callable[[Any], Any]) -> T
 
 
 def _parse_contrast(labels: tuple[str, ...], text: str) -> Target:
-    """A name may have a minus of its own, so every one is tried."""
+    """Parse ``A - B``. A class name may contain a minus, so that every split is tried."""
     minuses = [at.start() for at in re.finditer(f"(?={_MINUS})", text)]
     splits = [(text[:at], text[at + len(_MINUS) :]) for at in minuses]
     sides = [(_find_classes(labels, left), _find_classes(labels, right)) for left, right in splits]
@@ -126,17 +126,19 @@ def _parse_contrast(labels: tuple[str, ...], text: str) -> Target:
         side, found = next(one for one in zip(splits[best], sides[best], strict=True) if len(one[1]) != 1)
         raise _unclear_target_error(labels, side.strip(), found, "")
     if len(clear) > 1:
-        raise TargetError(f"{text!r} can be split in {len(clear)} ways", hint="use the indices of the two classes")
+        raise TargetError(
+            f"ambiguous --target {text!r}: {len(clear)} ways to split it", hint="use the indices of the two classes"
+        )
     positive, negative = clear[0]
     if positive == negative:
         raise TargetError(
-            f"{text!r} is the contrast of {labels[positive]!r} with itself", expected="two different classes"
+            f"invalid --target {text!r}: contrast of {labels[positive]!r} with itself", expected="two different classes"
         )
     return Target(f"{labels[positive]} − {labels[negative]}", None, "contrast", pair=(positive, negative))
 
 
 def _find_classes(labels: tuple[str, ...], text: str) -> list[int]:
-    """The classes that an index or a name can mean: the whole name, else names that have it as words."""
+    """Return the classes that match an index or a name: the whole name, else names that contain it as words."""
     query = text.strip().casefold()
     if _is_index(query):
         index = int(query)
@@ -156,13 +158,11 @@ def _unclear_target_error(labels: tuple[str, ...], text: str, found: list[int], 
     if found:
         listed = ", ".join(f"{labels[index]!r} ({index})" for index in found[:_MAX_LISTED])
         more = f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
-        return TargetError(
-            f"{len(found)} classes are called {text!r}: {listed}{more}", hint="use the whole name or index"
-        )
+        return TargetError(f"ambiguous --target {text!r}: {listed}{more}", hint="use the whole name or the index")
     if _is_index(text):
-        return TargetError(f"there is no class {int(text)}", expected=f"0 to {len(labels) - 1}")
+        return TargetError(f"unknown --target {int(text)}", expected=f"0 to {len(labels) - 1}")
     return TargetError(
-        f"there is no class {text!r}",
+        f"unknown --target {text!r}",
         expected=f"{other_choices}an index from 0 to {len(labels) - 1}, or a name",
         hint=did_you_mean(text, labels),
     )

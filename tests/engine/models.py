@@ -122,7 +122,7 @@ def nested_twice() -> Any:
 
 
 def two_inputs() -> Any:
-    """Pictures, and four numbers a picture; named inputs in a dict."""
+    """Images, and four numbers per image; named inputs in a dict."""
     image, numbers = keras.Input((HEIGHT, WIDTH, 3), name="image"), keras.Input((4,), name="numbers")
     x = L.GlobalAveragePooling2D()(features(image))
     x = L.Concatenate()([x, L.Dense(3)(numbers)])

@@ -209,8 +209,8 @@ def test_an_earlier_layer_has_its_own_grid() -> None:
     ("layer", "says"),
     [
         ("lost", "did you mean 'last'"),
-        ("predictions", "no grid"),
-        ("global_average_pooling2d", "no grid|has no layer"),
+        ("predictions", "no feature map"),
+        ("global_average_pooling2d", "no feature map|unknown layer"),
     ],
 )
 def test_layers_that_cannot_be_explained_say_why(layer: str, says: str) -> None:
@@ -243,7 +243,7 @@ def test_a_single_cell_is_no_grid() -> None:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(models.features(x))
     model = keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.Flatten()(x)))
-    with pytest.raises(LayerError, match="a single cell"):
+    with pytest.raises(LayerError, match="a single position"):
         build_executable(model, layer="squeeze")
     assert build_executable(model).layer == "last"
 
@@ -271,7 +271,7 @@ def test_probabilities_that_are_computed_with_are_not_taken_for_logits(end: Any)
     plain = first_target(build_executable(base)(images))
     executable = build_executable(keras.Model(base.inputs, end(base.output)))
     result = first_target(executable(images))
-    assert "logarithm" in executable.method.notes[0]
+    assert "log-probability" in executable.method.notes[0]
     np.testing.assert_array_equal(result.targets, plain.targets)
     np.testing.assert_allclose(result.probabilities, plain.probabilities, atol=1e-5)
     np.testing.assert_allclose(result.logits, np.log(plain.probabilities), atol=1e-4)

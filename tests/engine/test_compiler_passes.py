@@ -31,7 +31,7 @@ def run(program: FrozenGraph, images: Any) -> list[Any]:
 
 
 class Wrapped(keras.Model):
-    """Hides a model's inside from whoever looks at layers."""
+    """Hides a model's inside from code that reads layers."""
 
     def __init__(self, inner: Any) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ def test_padding_by_something_else_than_zero_stays() -> None:
     np.testing.assert_allclose(run(frozen, images)[0], function(images)[0].numpy(), rtol=1e-5, atol=1e-3)
 
 
-def test_a_padded_grid_that_somebody_reads_keeps_its_value() -> None:
+def test_a_padded_feature_map_with_another_reader_keeps_its_value() -> None:
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = feature_map = L.ZeroPadding2D(((0, 1), (0, 1)))(x)
     model = keras.Model(inputs, [feature_map, L.DepthwiseConv2D(3, strides=2)(x)])
@@ -154,19 +154,19 @@ def block(x: Any, width: int) -> Any:
 
 
 @pytest.mark.parametrize("width", [32, 1200], ids=["bias in the graph", "bias large enough to lie beside it"])
-def test_a_block_of_dense_layers_on_a_grid(width: int) -> None:
+def test_a_block_of_dense_layers_on_a_feature_map(width: int) -> None:
     for model in both(lambda x: block(x, width)):
         after, earlier = freeze_and_check(model)
         assert earlier["Erfc"] == 1
         assert (after["Erfc"], after["Erf"]) == (0, 1)
         assert after["BiasAdd"] == 4
         # Nothing lies between the dense layers' products and their biases, nor between bias and GELU, for which
-        # TensorFlow looks no further; layer scale is in the second kernel.
+        # TensorFlow fuses no further; layer scale is in the second kernel.
         assert after["StatefulPartitionedCall"] == 0
         assert after["Mul"] == earlier["Mul"] - 1
 
 
-def test_a_gelu_that_somebody_reads_within_stays() -> None:
+def test_a_gelu_with_an_inner_reader_stays() -> None:
     inner = L.Dense(8, bias_initializer="random_normal")
 
     def forward(images: Any) -> list[Any]:
@@ -181,7 +181,7 @@ def test_a_gelu_that_somebody_reads_within_stays() -> None:
         np.testing.assert_allclose(got, expected.numpy(), atol=1e-6)
 
 
-def test_gradients_through_dense_layers_on_a_grid_stay() -> None:
+def test_gradients_through_dense_layers_on_a_feature_map_stay() -> None:
     x = inputs = keras.Input((8, 12, 6))
     x = L.Activation("gelu")(L.Dense(16, bias_initializer="random_normal")(x))
     model = keras.Model(inputs, Scale()(L.Dense(4, bias_initializer="random_normal")(x)))
@@ -216,5 +216,5 @@ def test_what_tensorflow_cannot_freeze_is_said(monkeypatch: pytest.MonkeyPatch) 
         raise ValueError("no way")
 
     monkeypatch.setattr("streamcam.engine.compiler.freeze.externalize_weights", fails)
-    with pytest.raises(ModelError, match=r"constants: no way.*such as occlusion"):
+    with pytest.raises(ModelError, match=r"cannot freeze the model: no way.*such as occlusion"):
         freeze(trace(lambda images: [tf.cast(images, tf.float32)]))

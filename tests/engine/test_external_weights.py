@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from streamcam.engine.compiled_method import FrozenMethod
-from streamcam.engine.compiler.external_weights import MIN_WEIGHT_BYTES
 from streamcam.engine.compiler.freeze import freeze
+from streamcam.engine.compiler.graph_editor import MIN_WEIGHT_BYTES
 from streamcam.engine.runtime.compile_cache import CompileCache, TunedMethod
 from streamcam.engine.runtime.frozen_graph import FrozenGraph
 from streamcam.tf import tf
@@ -52,7 +52,7 @@ def read_otherwise() -> Callable[[Any], list[Any]]:
 
 
 def table_lookup() -> Callable[[Any], list[Any]]:
-    """Nobody reads the table as a whole."""
+    """No operation reads the whole table."""
     table, kernel = tf.Variable(TABLE), tf.Variable(KERNELS[0])
 
     def forward(images: Any) -> list[Any]:
@@ -68,7 +68,7 @@ def twice() -> Callable[[Any], list[Any]]:
 
 
 def in_branches() -> Callable[[Any], list[Any]]:
-    """Which kernel it is depends on the picture."""
+    """Which kernel it is depends on the image."""
 
     def forward(images: Any) -> list[Any]:
         kernels = [lambda kernel=kernel: tf.constant(kernel) for kernel in KERNELS]
@@ -83,7 +83,7 @@ def in_a_loop() -> Callable[[Any], list[Any]]:
     def once(n: Any, feature_map: Any) -> tuple[Any, Any]:
         return n + 1, tf.nn.conv2d(feature_map, tf.constant(KERNELS[0]), 1, "SAME")
 
-    return lambda images: [tf.while_loop(lambda n, grid: n < 3, once, (0, images))[1]]
+    return lambda images: [tf.while_loop(lambda n, feature_map: n < 3, once, (0, images))[1]]
 
 
 def of_any_shape() -> Callable[[Any], list[Any]]:
@@ -130,7 +130,7 @@ def test_weights_in_bfloat16_are_rounded_once() -> None:
     rewritten = program.rewrite("bfloat16")
     kinds = {value.dtype for value in rewritten.weights.values()}
     if kinds == {np.dtype(np.float32)}:
-        pytest.skip("TensorFlow rewrites for bfloat16 only where the processor has it")
+        pytest.skip("TensorFlow rewrites for bfloat16 only if the CPU has it")
     assert kinds == {np.dtype(tf.bfloat16.as_numpy_dtype)}
     casts = [node for node in rewritten.graph_def.node if node.op == "Cast" and node.input[0] in rewritten.weights]
     assert not casts

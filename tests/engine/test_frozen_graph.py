@@ -32,7 +32,7 @@ def niceness() -> dict[str, int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux only")
-def test_threads_of_a_model_on_a_processor_give_way() -> None:
+def test_threads_of_a_model_on_a_cpu_have_low_priority() -> None:
     doubling().load("cpu")  # the first one starts threads that belong to TensorFlow as a whole
     before, own_niceness = niceness(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     running = doubling().load("cpu")

@@ -45,7 +45,7 @@ def projected_block(x: Any) -> Any:
 
 
 def build_graph(block: Any, *, within: bool = False) -> FrozenGraph:
-    """Six blocks; with ``within`` somebody asks for what is between them."""
+    """Six blocks; with ``within`` the tensors between them are outputs."""
     keras.utils.set_random_seed(0)
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.MaxPooling2D()(L.ReLU()(convolution(x, 8, 3)))
@@ -82,10 +82,10 @@ def test_runs_at_once_do_not_disturb_each_other(block: Any, within: bool) -> Non
 
 
 @pytest.mark.parametrize("block", [bottleneck, projected_block])
-def test_sums_that_disturb_nobody_are_fused(block: Any) -> None:
+def test_sums_without_another_reader_are_fused(block: Any) -> None:
     ran = executed_ops(build_graph(block), random_images(2))
     if not ran["_MklNativeFusedConv2D"]:
-        pytest.skip("TensorFlow fuses sums on this processor with nothing")
+        pytest.skip("TensorFlow fuses sums on this CPU with nothing")
     assert not {"Snapshot", "AddV2", "_MklNativeAddV2"} & ran.keys()
 
 

@@ -24,7 +24,7 @@ def strides(program: FrozenGraph) -> list[int]:
 
 
 def freeze_and_check(build: Any) -> FrozenGraph:
-    """A model of what `build` makes of a grid of eight channels; the numbers are compared."""
+    """A model with `build` on a feature map of eight channels; the numbers are compared."""
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))
     made = build(L.Conv2D(8, 3, padding="same", activation="relu", name="a")(x))
     model = randomize_weights(keras.Model(inputs, made))
@@ -102,11 +102,11 @@ def squeeze_excite(x: Any) -> Any:
         *("pooling", "dilated", "softmax-over-rows", "block-dilated", "depthwise", "larger"),
     ],
 )
-def test_the_numbers_stay_whoever_reads(build: Any) -> None:
+def test_the_numbers_stay_with_other_readers(build: Any) -> None:
     freeze_and_check(build)
 
 
-def test_a_grid_that_somebody_reads_is_computed_whole() -> None:
+def test_a_feature_map_with_another_reader_is_computed_whole() -> None:
     def build(x: Any) -> list[Any]:
         y = residual(x)
         return [*halving(y), y]

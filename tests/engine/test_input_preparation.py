@@ -1,4 +1,4 @@
-"""What pictures are prepared with may be computed elsewhere or in another shape, with the same numbers."""
+"""Preprocessing may move or change shape, but not the numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def conv_weights(rows: int = 3, channels: int = 3, filters: int = 4) -> Any:
 
 
 def freeze_and_check(function: Any) -> FrozenGraph:
-    """A function of pictures, frozen; the numbers are compared."""
+    """A function of images, frozen; the numbers are compared."""
     concrete = trace(lambda images: tf.nest.flatten(function(tf.cast(images, tf.float32))))
     images = tf.constant(random_images(2))
     program = freeze(concrete)
@@ -144,7 +144,7 @@ def test_graphs_that_no_layer_makes(function: Any) -> None:
     freeze_and_check(function)
 
 
-def test_gradients_to_pictures_keep_their_order() -> None:
+def test_gradients_to_images_keep_their_order() -> None:
     def forward(x: Any) -> list[Any]:
         y = tf.nn.conv2d(preprocessing("resnet")(x), conv_weights(), 2, "SAME")
         return [tf.gradients(tf.reduce_sum(y * y), x)[0], tf.identity(y)]

@@ -137,12 +137,12 @@ def test_averaged_tokens_are_taken_to_the_end() -> None:
     assert executable(random_images(1)).maps.shape == (1, 1, *MAP_SIZE)
 
 
-def test_tokens_that_fit_no_grid_are_refused_with_the_reason() -> None:
+def test_tokens_that_fit_no_feature_map_are_refused_with_the_reason() -> None:
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.Reshape((MAP_SIZE, 16))(L.Conv2D(16, 8, strides=8)(inputs))
     x = L.Dense(16, name="odd")(x[:, : MAP_SIZE - 3])
     model = keras.Model(inputs, L.Dense(CLASSES)(L.GlobalAveragePooling1D()(x)))
-    with pytest.raises(LayerError, match=f"{MAP_SIZE - 3} tokens, and no grid before them"):
+    with pytest.raises(LayerError, match=f"{MAP_SIZE - 3} tokens, and no feature map before them"):
         build_executable(model, layer="odd")
 
 
@@ -154,7 +154,7 @@ def test_a_layer_behind_the_pooling_says_so(layer: str) -> None:
         build_executable(model, layer=name)
 
 
-def test_a_branch_that_does_not_see_the_picture_is_refused() -> None:
+def test_a_branch_that_does_not_see_the_image_is_refused() -> None:
     left, right = keras.Input((HEIGHT, WIDTH, 3), name="left"), keras.Input((HEIGHT, WIDTH, 3), name="right")
     a = L.Conv2D(4, 3, strides=8, padding="same", activation="relu", name="of_left")(left)
     b = L.Conv2D(4, 3, strides=8, padding="same", activation="relu", name="of_right")(right)
@@ -164,7 +164,7 @@ def test_a_branch_that_does_not_see_the_picture_is_refused() -> None:
     known = load_model(ModelOptions(model=model, image_input="left", extra_input=fed))
     rows = {row.path: row for row in survey_model(known, (WIDTH, HEIGHT))}
     assert rows["of_left"].chosen
-    assert rows["of_right"].reason == "does not depend on the picture"
+    assert rows["of_right"].reason == "does not depend on the image"
 
 
 def test_layer_norm_nets_and_nets_of_keras_applications() -> None:
@@ -199,7 +199,7 @@ def test_a_saved_model_is_explained_like_the_model_it_was(tmp_path: Path, method
 
 
 def two_views(inputs: Any) -> Any:
-    """Each picture and its mirror image, one after the other on the batch axis."""
+    """Each image and its mirror image, one after the other on the batch axis."""
     both = keras.ops.stack([inputs, keras.ops.flip(inputs, 2)], axis=1)
     return keras.ops.reshape(both, (-1, *inputs.shape[1:]))
 
@@ -218,16 +218,18 @@ def averaged_views(*, stem: bool) -> Any:
 
 def test_views_on_the_batch_axis_are_refused_and_never_chosen() -> None:
     model = averaged_views(stem=False)
-    with pytest.raises(LayerError, match=r"backbone/last.* its first axis holds 2 for each picture"):
+    with pytest.raises(LayerError, match=r"backbone/last.* its first axis holds 2 for each image"):
         build_executable(model, layer="backbone/last")
-    with pytest.raises(LayerError, match=r"no layer whose output is a grid.* of backbone/last its first axis holds 2"):
+    with pytest.raises(
+        LayerError, match=r"no layer whose output is a feature map.*; backbone/last: its first axis holds 2"
+    ):
         build_executable(model)  # and not the mirror image, whose map would be mirrored
     rows = {row.path: row for row in survey_model(load(model), (WIDTH, HEIGHT))}
     assert not rows["backbone/last"].usable
     assert not any(row.chosen for row in rows.values())
 
 
-def test_before_the_views_auto_takes_the_last_grid_that_was_learned() -> None:
+def test_before_the_views_auto_takes_the_last_feature_map_after_weights() -> None:
     model, images = averaged_views(stem=True), random_images(3)
     executable = build_executable(model, "hirescam", target=1)
     assert executable.layer == "stem"
@@ -242,7 +244,7 @@ def test_before_the_views_auto_takes_the_last_grid_that_was_learned() -> None:
 
 
 def split_windows(rows: int) -> Any:
-    """Tokens attend within windows of ``rows`` × 2 cells only, as in Swin."""
+    """Tokens attend within windows of ``rows`` × 2 positions only, as in Swin."""
     keras.utils.set_random_seed(4)
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = L.Conv2D(8, 8, strides=8, name="patches")(inputs)
@@ -257,7 +259,7 @@ def split_windows(rows: int) -> Any:
 
 def test_windows_on_the_batch_axis_are_refused() -> None:
     model = split_windows(rows=2)
-    with pytest.raises(LayerError, match="6 for each picture: crops, views or windows"):
+    with pytest.raises(LayerError, match="6 for each image: crops, views or windows"):
         build_executable(model, layer="inside")
     assert build_executable(model).layer == "end_to_end"
 

@@ -38,7 +38,7 @@ def softmax(x: Any) -> Any:
 
 
 def gradcam(model: Any, score: Callable[[Any], Any], images: Any) -> Any:
-    """By a tape, of a score of the model's output, at the grid ``last``."""
+    """By a tape, of a score of the model's output, at the feature map ``last``."""
     until = keras.Model(model.input, [model.get_layer("last").output, model.output])
     with tf.GradientTape() as tape:
         feature_map, output = until(scale(images.astype(np.float32)))
@@ -63,7 +63,7 @@ def flat_relu(pooled: Any) -> Any:
 
 
 def small_relu6(pooled: Any) -> Any:
-    """For no picture above 1."""
+    """For no image above 1."""
     return L.Dense(CLASSES, "relu6", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3))(pooled)
 
 
@@ -88,7 +88,7 @@ def test_logits_behind_a_gate_are_logits(head: Any) -> None:
     np.testing.assert_allclose(result.probabilities, softmax(logits)[:, 1], rtol=1e-4, atol=1e-7)
     expected = gradcam(model, lambda output: output[:, 1], images)
     np.testing.assert_allclose(result.maps, expected, rtol=1e-3, atol=1e-5 * max(1.0, expected.max()))
-    assert not any("want of a logit" in note for note in executable.method.notes)
+    assert not any("has no logit" in note for note in executable.method.notes)
 
 
 def hard(pooled: Any) -> Any:
@@ -111,16 +111,16 @@ COMPUTED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "hard sigmoid": (hard, "log-odds"),
     "tanh from 0 to 1": (lambda x: (ops.tanh(dense(x)) + 1) / 2, "log-odds"),
     "sigmoid by hand": (lambda x: 1 / (1 + ops.exp(-dense(x))), "log-odds"),
-    "softmax by hand": (by_hand, "logarithm"),
+    "softmax by hand": (by_hand, "log-probability"),
     "mixture of sigmoids": (lambda x: mixture(x, "sigmoid"), "log-odds"),
-    "mixture of softmaxes": (lambda x: mixture(x, "softmax"), "logarithm"),
+    "mixture of softmaxes": (lambda x: mixture(x, "softmax"), "log-probability"),
     "matrix product of softmaxes": (
         lambda x: L.Reshape((CLASSES,))(
             ops.matmul(dense(x, 2, "softmax")[:, None], ops.stack([dense(x, activation="softmax")] * 2, axis=1))
         ),
-        "logarithm",
+        "log-probability",
     ),
-    "softmax in a branch": (lambda x: L.Lambda(either_way)(dense(x)), "logarithm"),
+    "softmax in a branch": (lambda x: L.Lambda(either_way)(dense(x)), "log-probability"),
     "clipped groups": (
         lambda x: ops.clip(L.Flatten()(L.Softmax()(L.Reshape((2, 4))(dense(x, 8)))), 1e-6, 1.0),
         "log-odds",
@@ -129,7 +129,7 @@ COMPUTED: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", COMPUTED)
-def test_probabilities_are_told_as_the_model_tells_them(name: str) -> None:
+def test_probabilities_are_those_of_the_model(name: str) -> None:
     head, fraction = COMPUTED[name]
     model, images = build_model(head), random_images(4)
     output = eager(model, images)
@@ -180,7 +180,7 @@ def test_a_softmax_that_is_recomputed_has_logits() -> None:
     executable = build_executable(model, target=1)
     result = first_target(executable(images))
     np.testing.assert_allclose(result.probabilities, eager(model, images)[:, 1], rtol=1e-4)
-    assert not any("want of a logit" in note for note in executable.method.notes)
+    assert not any("has no logit" in note for note in executable.method.notes)
 
 
 class Enclosed(L.Layer):
@@ -214,7 +214,7 @@ def test_a_softmax_inside_a_function_has_logits(options: Any, method: str) -> No
     result = first_target(executable(images))
     np.testing.assert_allclose(result.probabilities, eager(model, images)[:, 1], rtol=1e-4)
     np.testing.assert_allclose(result.logits, eager(logits, images)[:, 1], rtol=1e-4, atol=1e-5)
-    assert not any("want of a logit" in note for note in executable.method.notes)
+    assert not any("has no logit" in note for note in executable.method.notes)
     if method == "gradcam":
         expected = gradcam(logits, lambda output: output[:, 1], images)
         np.testing.assert_allclose(result.maps, expected, rtol=1e-3, atol=1e-6)
@@ -237,7 +237,7 @@ def test_a_function_with_a_gradient_of_its_own_is_left_closed_and_told_right() -
     executable = build_executable(model, "occlusion", target=1)
     result = first_target(executable(images))
     np.testing.assert_allclose(result.probabilities, eager(model, images)[:, 1], rtol=1e-4)
-    assert "logarithm" in executable.method.notes[0]
+    assert "log-probability" in executable.method.notes[0]
 
 
 def test_the_trial_leaves_the_model_as_it_was() -> None:

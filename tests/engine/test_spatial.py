@@ -1,4 +1,4 @@
-"""Grids whose cells are no longer in the proportion of the picture."""
+"""Feature maps whose aspect ratio is not that of the image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def head(x: Any) -> Any:
 
 
 def resized_model() -> Any:
-    """A grid of the whole picture, and behind `Resizing` one that is square."""
+    """A feature map of the whole image, and a square one after `Resizing`."""
     inputs = keras.Input((*WIDE, 3))
     x = L.Conv2D(6, 3, activation="relu", name="early")(L.Rescaling(1 / 255)(inputs))
     x = L.Conv2D(8, 3, strides=4, padding="same", activation="relu", name="late")(L.Resizing(64, 64)(x))
@@ -34,14 +34,14 @@ def resized_from_any_size() -> Any:
 
 
 def enlarged_model() -> Any:
-    """More rows and columns than the picture has."""
+    """More rows and columns than the image has."""
     inputs = keras.Input((*WIDE, 3))
     x = L.Resizing(224, 224)(L.Rescaling(1 / 255)(inputs))
     return keras.Model(inputs, head(L.Conv2D(4, 3, padding="same", activation="relu", name="late")(x)))
 
 
 def pooled_down_only() -> Any:
-    """As in networks that read text: high and narrow cells."""
+    """As in networks that read text: high and narrow positions."""
     inputs = keras.Input((*WIDE, 3))
     x = L.Conv2D(6, 3, padding="same", activation="relu")(L.Rescaling(1 / 255)(inputs))
     x = L.Conv2D(8, 3, padding="same", activation="relu", name="late")(L.MaxPooling2D((30, 2))(x))
@@ -69,7 +69,7 @@ def hirescam_of(model: Any, images: Any, target: int) -> Any:
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_auto_takes_the_last_grid_whatever_shape_its_cells_have(build: Any) -> None:
+def test_auto_takes_the_last_feature_map_of_any_aspect(build: Any) -> None:
     keras.utils.set_random_seed(5)
     model = build()
     explainer = streamcam.Explainer(model, "hirescam", preprocess=None, precision="float32", target=1)
@@ -84,19 +84,19 @@ def test_auto_takes_the_last_grid_whatever_shape_its_cells_have(build: Any) -> N
     np.testing.assert_allclose(found.maps, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_tokens_and_heads_are_no_grid_behind_resizing_either() -> None:
+def test_tokens_and_heads_are_no_feature_map_after_resizing_either() -> None:
     keras.utils.set_random_seed(6)
     inputs = keras.Input((*WIDE, 3))
     x = L.Conv2D(8, 16, strides=16, activation="relu", name="patches")(L.Resizing(64, 64)(L.Rescaling(1 / 255)(inputs)))
-    heads = keras.ops.reshape(L.Reshape((16, 8), name="cells")(x), (-1, 16, 2, 4))
+    heads = keras.ops.reshape(L.Reshape((16, 8), name="tokens")(x), (-1, 16, 2, 4))
     heads = L.Activation("tanh", name="heads")(heads)
     model = keras.Model(inputs, L.Dense(CLASSES)(keras.ops.mean(heads, axis=(1, 2))))
     found = streamcam.Explainer(model, preprocess=None).explain(np.zeros((*WIDE, 3), np.uint8))
-    assert found.layer == "cells"
+    assert found.layer == "tokens"
     assert found.maps.shape == (1, 4, 4)
 
 
-def test_what_was_pooled_over_the_whole_picture_is_no_grid_again() -> None:
+def test_what_was_globally_pooled_is_no_feature_map_again() -> None:
     keras.utils.set_random_seed(7)
     inputs = keras.Input((*WIDE, 3))
     x = L.Conv2D(8, 3, strides=8, activation="relu", name="late")(L.Rescaling(1 / 255)(inputs))

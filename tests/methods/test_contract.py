@@ -36,8 +36,8 @@ def state(model: Any) -> tuple[list[bytes], dict[str, list[str]]]:
 
 @cache
 def build_and_explain(build: str, method: str) -> tuple[Any, Executable, BatchResult, bool]:
-    """A model, its kernel, what that says of two pictures, and whether the model is as before."""
-    keras.utils.set_random_seed(4)  # whatever ran before in this process
+    """A model, its executable, the result for two images, and whether the model is as before."""
+    keras.utils.set_random_seed(4)  # regardless of earlier tests in this process
     model = EVERY_BUILD[build]()
     before = state(model)
     executable = build_executable(model, method, target=TARGETS, batch=BATCH, params=SMALL.get(method, {}))
@@ -105,7 +105,7 @@ def test_two_kernels_of_one_model_agree_bit_for_bit(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("build", ["functional", "subclassed", "one_sigmoid"])
-def test_no_evidence_is_a_zero_map(method: str, build: str) -> None:
+def test_zero_attribution_is_a_zero_map(method: str, build: str) -> None:
     if method == "scorecam":
         pytest.skip("weights channels among themselves: with equal scores it is their mean; see the test below")
     model = EVERY_BUILD[build]()
@@ -123,18 +123,20 @@ def test_channels_without_activation_are_a_zero_map_of_scorecam() -> None:
     assert (build_executable(model, "scorecam")(random_images(1)).maps == 0).all()
 
 
-def custom_method(traced: MethodContext, *, scale: float = 1.0) -> Any:
-    return scale * tf.reduce_sum(traced.activations, axis=3)
+def custom_method(context: MethodContext, *, scale: float = 1.0) -> Any:
+    return scale * tf.reduce_sum(context.activations, axis=3)
 
 
-def custom_maps(traced: MethodContext) -> Maps:
-    return Maps(tf.reduce_sum(traced.activations, axis=3), {"mean": tf.reduce_mean(traced.activations, axis=(1, 2, 3))})
+def custom_maps(context: MethodContext) -> Maps:
+    return Maps(
+        tf.reduce_sum(context.activations, axis=3), {"mean": tf.reduce_mean(context.activations, axis=(1, 2, 3))}
+    )
 
 
-def custom_steps(traced: MethodContext, *, steps: int = 2) -> MultiPass:
+def custom_steps(context: MethodContext, *, steps: int = 2) -> MultiPass:
     return MultiPass(
         count=steps,
-        shared_state=(traced.input,),
+        shared_state=(context.input,),
         perturb=lambda state, step: state[0] * (1.0 + tf.cast(step, tf.float32))[:, None, None, None],
         measure=lambda seen: tf.reduce_sum(seen.activations, axis=3),
         reduce="mean",
@@ -162,8 +164,8 @@ def test_a_function_of_the_users_is_a_method() -> None:
     assert parameters(f"{__name__}:its_own") == {"scale": 1.0}
 
 
-def no_maps(traced: MethodContext) -> Any:
-    return traced.score
+def no_maps(context: MethodContext) -> Any:
+    return context.score
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def no_maps(traced: MethodContext) -> Any:
         ("occlusion", {"pach": 3}, OptionError, "did you mean 'patch'"),
         ("occlusion", {"patch": "wide"}, OptionError, "a whole number"),
         ("occlusion", {"patch": "2.5"}, OptionError, "a whole number"),
-        ("gradcam", {"steps": 3}, OptionError, "no parameter 'steps'; expected none"),
+        ("gradcam", {"steps": 3}, OptionError, "unknown parameter 'steps' of method gradcam; expected none"),
     ],
 )
 def test_what_is_no_method_or_parameter_says_so(name: str, params: Any, error: type[Exception], says: str) -> None:
@@ -188,14 +190,14 @@ def test_what_is_no_method_or_parameter_says_so(name: str, params: Any, error: t
         (f"{__name__}:no_maps", {}, "expected maps"),
         ("occlusion", {"patch": 64}, "patch <= 32"),
         ("occlusion", {"fill": "nan"}, "fill=nan"),
-        ("smoothgrad", {"steps": 0}, "steps=0 is not possible; expected 1 or more"),
+        ("smoothgrad", {"steps": 0}, "invalid smoothgrad steps=0; expected 1 or more"),
         ("smoothgrad", {"noise": "nan"}, "noise=nan"),
         ("smoothgrad", {"noise": -1.0}, "expected 0 or more"),
         ("integrated-gradients", {"steps": -5}, "steps=-5"),
         ("integrated-gradients", {"baseline": "inf"}, "baseline=inf"),
         ("scorecam", {"channels": -1}, "channels=-1"),
         ("occlusion", {"patch": 8, "stride": 9}, "stride <= patch"),
-        ("activations", {"filter": 12}, "0 to 11"),
+        ("activations", {"filter": 12}, "invalid activations filter=12; expected 0 to 11"),
     ],
 )
 def test_what_does_not_fit_the_model_says_so(method: str, params: Any, says: str) -> None:

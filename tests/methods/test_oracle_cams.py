@@ -1,4 +1,4 @@
-"""Methods of a layer's grid against NumPy and closed forms."""
+"""Methods of a feature map against NumPy and closed forms."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_scorecam(channels: int) -> None:
     close(maps_of(model, "scorecam", images, params={"channels": channels}), expected)
 
 
-def test_scorecam_of_a_saved_model_that_takes_pictures_as_they_are(tmp_path: Path) -> None:
+def test_scorecam_of_a_saved_model_that_takes_images_as_they_are(tmp_path: Path) -> None:
     """Its layers go by names on the graph, which are to be the same in every pass."""
     model, images = nets.net(flat=True), random_images(2)
     model.export(tmp_path / "saved", verbose=False)
@@ -132,7 +132,7 @@ def test_scorecam_of_a_saved_model_that_takes_pictures_as_they_are(tmp_path: Pat
 @pytest.mark.parametrize("layer", ["last", "conv2d"])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_eigencam(layer: str, activation: str) -> None:
-    """By cells and by channels, whichever are fewer; of either sign."""
+    """By positions and by channels, whichever are fewer; of either sign."""
     model, images = nets.net(activation=activation), random_images(3)
     model.layers[1].name = "conv2d"
     executable = build_executable(model, "eigencam", layer=layer)
@@ -196,7 +196,7 @@ def test_occlusion(patch: int, stride: int, fill: float | None) -> None:
     np.testing.assert_allclose(upsampled, lost / covered, atol=1e-5 * np.abs(lost).max())
 
 
-def test_occlusion_finds_evidence_in_its_corner() -> None:
+def test_occlusion_finds_the_class_in_its_corner() -> None:
     model = nets.linear()
     kernel = np.zeros((32, 48, 3, 3))
     kernel[4:8, 40:44, :, INDEX] = 1.0

@@ -49,8 +49,8 @@ def test_smoothgrad_without_noise_is_the_vanilla_gradient() -> None:
     close(maps_of(model, "smoothgrad", images, params={"noise": 0.0, "steps": 3}), maps_of(model, "saliency", images))
 
 
-def test_smoothgrad_is_the_mean_gradient_around_the_picture() -> None:
-    """A quadratic net has the gradient 2wx: its mean over many noisy copies is that of the picture, within 5 sigma."""
+def test_smoothgrad_is_the_mean_gradient_around_the_image() -> None:
+    """A quadratic net has the gradient 2wx: its mean over many noisy copies is that of the image, within 5 sigma."""
     model, images = nets.quadratic(), random_images(1)
     steps, noise = 400, 0.15
     x, weights = scale(images.astype(np.float64))[0], linear_weights(model)
@@ -124,7 +124,7 @@ def test_guided_backprop_of_two_convolutions() -> None:
 
 
 @pytest.mark.parametrize("method", ["integrated-gradients", "occlusion"])
-def test_a_blank_picture_is_prepared_like_the_others(method: str) -> None:
+def test_a_blank_image_is_prepared_like_the_others(method: str) -> None:
     """Preprocessing that leaves every second row and column out."""
     model = nets.linear()
     known = replace(load_model(ModelOptions(model=model)), preprocess=lambda images: scale(images[:, ::2, ::2]))

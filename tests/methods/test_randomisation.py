@@ -2,7 +2,7 @@
 
 The weights of the embedded model are drawn anew from its top downwards, stage by stage, and the Grad-CAM map of the
 class that the model sees then is ranked against the trained one's (Spearman). The class it saw before has, half of the
-times, no evidence at all in a random model.
+times, no attribution at all in a random model.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def test_gradcam_forgets_what_the_model_forgets() -> None:
     for stage in STAGES:
         randomize_layers(loaded.model, stage, rng)
         anew = maps().maps[:, 0]
-        assert all(one.any() for one in anew), "a map of zeros would be no evidence of anything"
+        assert all(one.any() for one in anew), "a map of zeros would prove nothing"
         found.append([spearman(one, before) for one, before in zip(anew, trained.maps[:, 0], strict=True)])
     means = np.abs(np.array(found)).mean(axis=1)
     print(dict(zip(STAGES, np.round(found, 2).tolist(), strict=True)))

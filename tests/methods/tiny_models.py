@@ -1,4 +1,4 @@
-"""Nets whose explanations can be reckoned by hand, all on pictures that are not square."""
+"""Networks whose explanations can be computed by hand, all on images that are not square."""
 
 from __future__ import annotations
 

@@ -7,11 +7,13 @@ import av
 import numpy as np
 import pytest
 
+import streamcam.models
 from streamcam.models.labels import imagenet_labels
 from streamcam.models.zoo import efficientnet_lite0
 from streamcam.tf import keras, tf
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+PACKAGE = Path(streamcam.models.__file__).parent
 GOLDEN = Path(__file__).parent / "data" / "efficientnet_lite0_golden.npz"
 SAMOYED, ESPRESSO, EGYPTIAN_CAT = 258, 967, 285
 
@@ -27,7 +29,7 @@ def load_sample(name: str) -> np.ndarray:
 
 
 def squeeze(image: np.ndarray) -> np.ndarray:
-    """The whole picture at 224x224, by area; not the code under test."""
+    """The whole image at 224x224, by area; not the code under test."""
     rows = np.linspace(0, image.shape[0], 225).astype(int)[:-1]
     columns = np.linspace(0, image.shape[1], 225).astype(int)[:-1]
     sums = np.add.reduceat(np.add.reduceat(image.astype(np.float64), rows, axis=0), columns, axis=1)
@@ -73,7 +75,7 @@ def test_stills_are_recognised(model: Any, name: str, index: int, label: str) ->
     assert imagenet_labels()[index] == label
 
 
-def test_samoyed_is_recognised_in_every_frame_looked_at(model: Any) -> None:
+def test_samoyed_is_recognised_in_every_frame(model: Any) -> None:
     with av.open(str(SAMPLES / "samoyed_640_nogps.mp4")) as container:
         frames = [frame for n, frame in enumerate(container.decode(video=0)) if n % 10 == 0]
         images = np.stack([squeeze(frame.to_ndarray(format="rgb24")) for frame in frames])
@@ -105,13 +107,13 @@ def test_parameters_and_outputs(model: Any) -> None:
         ("top_activation", (7, 7, 1280)),
     ],
 )
-def test_grids_are_those_of_the_published_table(model: Any, layer: str, shape: tuple[int, ...]) -> None:
+def test_feature_map_sizes_are_those_of_the_published_table(model: Any, layer: str, shape: tuple[int, ...]) -> None:
     part = keras.Model(model.inputs[0], model.get_layer(layer).output)
     assert tuple(part.compute_output_spec(keras.KerasTensor((1, 224, 224, 3))).shape) == (1, *shape)
 
 
 def test_every_stored_weight_is_used_and_is_float16(model: Any) -> None:
-    with np.load(Path(efficientnet_lite0.__file__).parent / efficientnet_lite0.WEIGHTS) as stored:
+    with np.load(PACKAGE / efficientnet_lite0.WEIGHTS) as stored:
         assert sorted(stored) == sorted(variable.path for variable in model.weights)
         assert {stored[name].dtype for name in stored} == {np.dtype(np.float16)}
         for variable in model.weights:
@@ -126,7 +128,7 @@ def test_saves_and_loads_as_an_ordinary_keras_file(model: Any, tmp_path: Path) -
 
 
 def test_the_licence_and_the_samples_notice_are_there() -> None:
-    data = Path(efficientnet_lite0.__file__).parent / "data"
+    data = PACKAGE / "data"
     licence = (data / "LICENSE-efficientnet-lite0").read_text()
     assert "Copyright (c) 2020, ML Illustrated" in licence
     assert "END OF TERMS AND CONDITIONS" in licence

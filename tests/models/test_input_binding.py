@@ -28,7 +28,7 @@ def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
 
 
 def model_of(structure: Callable[[Any, Any, Any], Any], *, second: tuple[int, ...] = (4,)) -> Any:
-    """Pictures, four numbers and the number of an embedding, declared in some structure."""
+    """Images, four numbers and the number of an embedding, declared in some structure."""
     image = keras.Input((8, 10, 3), name="picture")
     age, mode = keras.Input(second, name="age"), keras.Input((1,), name="mode", dtype="int32")
     seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(image))
@@ -57,9 +57,12 @@ STRUCTURES = [as_list, as_tuple, as_dict, as_tree]
 
 def load(model: Any, extra_inputs: dict[str, Any] | None = None, image_input: str = "") -> LoadedModel:
     options = ModelOptions(
-        model=model, preprocess="none", labels=["x", "y", "z"], extra_input=EXTRA_INPUTS if extra_inputs is None else extra_inputs,
+        model=model,
+        preprocess="none",
+        labels=["x", "y", "z"],
+        extra_input=EXTRA_INPUTS if extra_inputs is None else extra_inputs,
         image_input=image_input,
-    )  # fmt: skip
+    )
     return load_model(options)
 
 
@@ -83,14 +86,14 @@ def test_the_structure_is_the_declared_one(tmp_path: Path, structure: Any, from_
 
 
 def brightness(images: Any) -> Any:
-    """Four numbers of every picture."""
+    """Four numbers for every image."""
     return tf.stack([tf.reduce_mean(images[..., n % 3], axis=(1, 2)) for n in range(4)], axis=1)
 
 
 @pytest.mark.parametrize(
     "given",
     [AGE, tuple(AGE), np.array(AGE), np.array([AGE]), "[0.5, -2, 3, 1.5]", " [[0.5, -2.0, 3e0, 1.5]] ", "age.npy",
-     Path("age.npy"), tf.constant(AGE), lambda pictures: AGES, lambda pictures: tf.constant(AGES, tf.float64)],
+     Path("age.npy"), tf.constant(AGE), lambda images: AGES, lambda images: tf.constant(AGES, tf.float64)],
 )  # fmt: skip
 def test_a_row_may_be_given_in_many_ways(given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "age.npy", np.array(AGE))
@@ -106,11 +109,11 @@ def test_a_number_fills_the_row() -> None:
     np.testing.assert_allclose(trace_call(load(model, {"age": "0.25", "mode": 2})), expected, rtol=1e-5)
 
 
-def test_functions_of_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_feed.py").write_text(
         "import tensorflow as tf\n"
-        "def bright(pictures):\n"
-        "    return tf.cast(tf.reduce_mean(pictures, axis=(1, 2))[:, :1] > 0.5, tf.float32) * 4\n"
+        "def bright(images):\n"
+        "    return tf.cast(tf.reduce_mean(images, axis=(1, 2))[:, :1] > 0.5, tf.float32) * 4\n"
     )
     monkeypatch.chdir(tmp_path)
     model = model_of(as_dict)
@@ -136,7 +139,7 @@ def test_a_function_is_in_the_graph_so_that_gradients_pass_through_it() -> None:
     np.testing.assert_allclose(gradient(tf.constant(IMAGES)), tape.gradient(score, rgb_images), atol=1e-6)
 
 
-# Which input takes the pictures
+# Which input takes the images
 
 
 def two_image_inputs() -> Any:
@@ -146,13 +149,13 @@ def two_image_inputs() -> Any:
     return keras.Model([left, right], layers.Dense(3)(layers.Concatenate()(seen)))
 
 
-def test_the_input_for_pictures_is_named_or_the_only_one_that_is_not_fed() -> None:
+def test_the_image_input_is_named_or_the_only_one_that_is_not_fed() -> None:
     model = two_image_inputs()
     black = np.zeros_like(IMAGES)
     for name in ("", "right"):
         found = load(model, {"left": 0}, name)
         np.testing.assert_allclose(trace_call(found), model([black, IMAGES]), rtol=1e-5)
-    same = load(model, {"right": lambda pictures: pictures}, "left")
+    same = load(model, {"right": lambda images: images}, "left")
     np.testing.assert_allclose(trace_call(same), model([IMAGES, IMAGES]), rtol=1e-5)
 
 
@@ -177,37 +180,37 @@ def single() -> Any:
             two_image_inputs,
             {},
             "",
-            "can take pictures: left (N, 8, 10, 3), right (N, 8, 10, 3); choose with --image-input",
+            "can take images: left (N, 8, 10, 3), right (N, 8, 10, 3); choose one with --image-input",
         ),
-        (two_image_inputs, {}, "lefd", "--image-input: m has no input 'lefd'; did you mean 'left'?"),
+        (two_image_inputs, {}, "lefd", "unknown --image-input 'lefd': no input of m; did you mean 'left'?"),
         (
             two_image_inputs,
             {"left": 0},
             "left",
-            "--extra-input left: this input takes the pictures; feed the other inputs only",
+            "invalid --extra-input left: this input takes the images; set the other inputs only",
         ),
-        (two_image_inputs, {"left": 0, "right": 0}, "", "--extra-input left: this input takes the pictures"),
+        (two_image_inputs, {"left": 0, "right": 0}, "", "invalid --extra-input left: this input takes the images"),
         (
             two_image_inputs,
             {},
             "left",
-            "m needs a value for each of its other inputs: right (N, 8, 10, 3); give --extra-input",
+            "m needs a value for each of its other inputs: right (N, 8, 10, 3); add --extra-input",
         ),
-        (no_image_input, {}, "", "no input of m takes pictures: one (N, 8), other (N, 8, 8, 1); expected one for RGB"),
-        (no_image_input, {}, "one", "input one of m takes (N, 8); expected RGB pictures (N, height, width, 3)"),
-        (no_image_input, {}, "other", "input other of m takes (N, 8, 8, 1), pictures of 1 channels"),
+        (no_image_input, {}, "", "no input of m takes images: one (N, 8), other (N, 8, 8, 1); expected one for RGB"),
+        (no_image_input, {}, "one", "input one of m takes (N, 8); expected RGB images (N, height, width, 3)"),
+        (no_image_input, {}, "other", "input other of m takes (N, 8, 8, 1), images of 1 channels"),
         (channels_first_inputs, {}, "", "input one of m takes (N, 3, 8, 8); channels_first is not supported"),
         (
             lambda: model_of(as_dict),
             {},
             "",
-            "age (N, 4), mode (N, 1); give --extra-input age=VALUE --extra-input mode=VALUE",
+            "age (N, 4), mode (N, 1); add --extra-input age=VALUE --extra-input mode=VALUE",
         ),
-        (lambda: model_of(as_list), {"age": AGE}, "", "its other inputs: mode (N, 1); give --extra-input mode=VALUE"),
-        (lambda: model_of(as_list), {"agee": 1}, "", "--extra-input: m has no input 'agee'; did you mean 'age'"),
-        (single, {"age": 1}, "", "--extra-input: m has no input 'age'; it has picture (N, 8, 10, 3)"),
-        (single, {"picture": 1}, "", "--extra-input picture: this input takes the pictures"),
-        (single, {}, "image", "--image-input: m has no input 'image'"),
+        (lambda: model_of(as_list), {"age": AGE}, "", "its other inputs: mode (N, 1); add --extra-input mode=VALUE"),
+        (lambda: model_of(as_list), {"agee": 1}, "", "unknown --extra-input 'agee': no input of m; did you mean 'age'"),
+        (single, {"age": 1}, "", "unknown --extra-input 'age': no input of m; its inputs are picture (N, 8, 10, 3)"),
+        (single, {"picture": 1}, "", "invalid --extra-input picture: this input takes the images"),
+        (single, {}, "image", "unknown --image-input 'image': no input of m"),
     ],
 )
 def test_inputs_that_cannot_be_wired(build: Any, feed: dict[str, Any], image_input: str, expected: str) -> None:
@@ -231,26 +234,26 @@ def test_the_only_input_may_be_named() -> None:
     [
         (
             {"age": [1, 2, 3]},
-            "--extra-input age is of shape (3,); expected (N, 4) without N, the same for every picture",
+            "invalid --extra-input age: of shape (3,); expected (N, 4) without N, the same for every image",
         ),
-        ({"age": AGES}, "--extra-input age is of shape (3, 4)"),
+        ({"age": AGES}, "invalid --extra-input age: of shape (3, 4)"),
         (
             {"age": "[1, [2]]"},
-            "--extra-input age=[1, [2]] is not made of numbers in rows of one length; expected a number",
+            "invalid --extra-input age=[1, [2]]: not numbers in rows of equal length; expected a number",
         ),
-        ({"age": "{}"}, "--extra-input age={} is not made of numbers"),
-        ({"age": '"old"'}, "is not made of numbers"),
-        ({"age": None}, "--extra-input age=None is not made of numbers"),
+        ({"age": "{}"}, "invalid --extra-input age={}: not numbers"),
+        ({"age": '"old"'}, "not numbers in rows"),
+        ({"age": None}, "invalid --extra-input age=None: not numbers"),
         (
             {"age": "old"},
-            "--extra-input age=old cannot be understood; expected a number, a list of numbers, an array, a .npy",
+            "invalid --extra-input age=old; expected a number, a list of numbers, an array, a .npy",
         ),
         ({"age": "none.npy"}, "--extra-input age=none.npy cannot be read: No such file or directory"),
         ({"age": "damaged.npy"}, "--extra-input age=damaged.npy cannot be read: not an array of numbers"),
         ({"age": "objects.npy"}, "--extra-input age=objects.npy cannot be read: not an array of numbers"),
-        ({"mode": 1.5}, "--extra-input mode has values that are no int32; expected int32 numbers"),
-        ({"mode": 2**40}, "--extra-input mode has values that are no int32"),
-        ({"age": "nowhere:f"}, "nowhere:f cannot be imported: there is no module nowhere"),
+        ({"mode": 1.5}, "invalid --extra-input mode: values outside int32; expected int32 numbers"),
+        ({"mode": 2**40}, "invalid --extra-input mode: values outside int32"),
+        ({"age": "nowhere:f"}, "nowhere:f cannot be imported: no module nowhere"),
     ],
 )
 def test_values_that_cannot_be_used(
@@ -272,10 +275,10 @@ def failing(images: Any) -> Any:
     ("function", "expected"),
     [
         (failing, "the function of --extra-input age failed: ValueError: no"),
-        (lambda pictures: None, "the function of --extra-input age failed: ValueError"),
-        (lambda pictures: pictures, "returned (3, 8, 10, 3); expected (N, 4), N = 3"),
-        (lambda pictures: np.zeros((2, 4)), "returned (2, 4); expected (N, 4), N = 3"),
-        (lambda pictures: 1.0, "returned (); expected (N, 4), N = 3"),
+        (lambda images: None, "the function of --extra-input age failed: ValueError"),
+        (lambda images: images, "returned (3, 8, 10, 3); expected (N, 4), N = 3"),
+        (lambda images: np.zeros((2, 4)), "returned (2, 4); expected (N, 4), N = 3"),
+        (lambda images: 1.0, "returned (); expected (N, 4), N = 3"),
     ],
 )
 def test_functions_that_cannot_be_used(function: Any, expected: str) -> None:
@@ -319,13 +322,18 @@ def test_a_subclassed_model_is_called_with_a_dict(built: bool) -> None:
             False,
             EXTRA_INPUTS,
             "",
-            "does not declare its inputs, so --extra-input needs to know the one for pictures; give --image-in",
+            "does not declare its inputs: --extra-input also needs --image-input; add --image-input NAME",
         ),
-        (False, {"age": AGE}, "picture", "cannot be run on a picture of 224x224: KeyError: mode"),
-        (False, {**EXTRA_INPUTS, "picture": 1}, "picture", "--extra-input picture: this input takes the pictures"),
-        (True, {"age": AGE}, "picture", "its other inputs: mode (N, 1); give --extra-input mode=VALUE"),
-        (True, EXTRA_INPUTS, "pictures", "has no input 'pictures'; did you mean 'picture'"),
-        (True, EXTRA_INPUTS, "age", "--extra-input age: this input takes the pictures"),
+        (False, {"age": AGE}, "picture", "does not accept an image of 224x224: KeyError: mode"),
+        (
+            False,
+            {**EXTRA_INPUTS, "picture": 1},
+            "picture",
+            "invalid --extra-input picture: this input takes the images",
+        ),
+        (True, {"age": AGE}, "picture", "its other inputs: mode (N, 1); add --extra-input mode=VALUE"),
+        (True, EXTRA_INPUTS, "pictures", "unknown --image-input 'pictures': no input of "),
+        (True, EXTRA_INPUTS, "age", "invalid --extra-input age: this input takes the images"),
     ],
 )
 def test_subclassed_models_that_cannot_be_wired(
@@ -348,9 +356,9 @@ class Alone(keras.Model):
         return self.dense(keras.ops.mean(x, axis=(1, 2)))
 
 
-def test_a_subclassed_model_of_pictures_alone_takes_no_name() -> None:
+def test_a_subclassed_model_of_images_alone_takes_no_name() -> None:
     model = Alone()
     expected = model(IMAGES)
     np.testing.assert_allclose(trace_call(load(model, {})), expected, rtol=1e-5)
-    with pytest.raises(ModelError, match=r"--image-input picture: .* takes the pictures alone, without a name"):
+    with pytest.raises(ModelError, match=r"invalid --image-input picture: .* takes only images, as an unnamed input"):
         load(model, {}, "picture")

@@ -39,8 +39,8 @@ def test_labels_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a\nb\nc\n", "has 3 classes; expected 2, as m has"),
-        (b"", "has 0 classes; expected 2, as m has"),
+        (b"a\nb\nc\n", "has 3 classes; expected 2, the classes of m"),
+        (b"", "has 0 classes; expected 2, the classes of m"),
         (b"a\n\nb\n", "line 2 is empty"),
         (b"\xff\xfe\x00", "is not text in UTF-8"),
     ],
@@ -57,19 +57,20 @@ def test_label_files_that_cannot_be_used(tmp_path: Path, content: bytes, message
 def test_missing_label_file_and_wrong_count_for_imagenet(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"none\.txt cannot be read: No such file"):
         resolve_labels(str(tmp_path / "none.txt"), 2, "m")
-    with pytest.raises(OptionError, match="--labels imagenet has 1000 classes; expected 10, as m has"):
+    with pytest.raises(OptionError, match="--labels imagenet has 1000 classes; expected 10, the classes of m"):
         resolve_labels("imagenet", 10, "m")
 
 
 @pytest.mark.parametrize("names", [["cat", "dog"], ("cat", "dog"), np.array(["cat", "dog"])])
 def test_names_given_as_they_are(names: Any) -> None:
     assert resolve_labels(names, 2, "m") == ("cat", "dog")
-    with pytest.raises(OptionError, match="labels has 2 classes; expected 3, as m has"):
+    with pytest.raises(OptionError, match="labels has 2 classes; expected 3, the classes of m"):
         resolve_labels(names, 3, "m")
 
 
 @pytest.mark.parametrize(
-    ("labels", "message"), [([1, "dog"], "labels has 1 in it"), (3, "labels is a int"), ({"a": 1}, "labels is a dict")]
+    ("labels", "message"),
+    [([1, "dog"], "invalid label 1"), (3, "invalid labels of type int"), ({"a": 1}, "invalid labels of type dict")],
 )
 def test_what_is_no_names(labels: Any, message: str) -> None:
     with pytest.raises(OptionError, match=f"{message}; expected auto, imagenet, a file, or a sequence of names"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from streamcam.errors import ModelError, OptionError, StreamcamError
-from streamcam.models import list_models, load_model
+from streamcam.models import MODELS, load_model
 from streamcam.models.zoo.applications import APPLICATIONS, FAMILIES, find, recognise
 from streamcam.options import ModelOptions
 from streamcam.tf import keras, tf
@@ -44,7 +44,7 @@ def message(error: pytest.ExceptionInfo[StreamcamError]) -> str:
 
 
 class CustomModel(keras.Model):
-    """A subclassed model, as nobody registers it."""
+    """A subclassed model, not registered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class CustomModel(keras.Model):
         return self.dense(keras.ops.mean(self.conv(x), axis=(1, 2)))
 
 
-# The embedded model and the catalogue
+# The built-in model and the registry
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "EfficientNet_Lite0"])
@@ -69,7 +69,7 @@ def test_embedded(name: str) -> None:
 
 def test_importing_and_listing_load_no_tensorflow() -> None:
     code = (
-        "import sys; from streamcam.models import list_models, parse_target; list_models(); parse_target(('a',), 'a');"
+        "import sys; from streamcam.models import MODELS, parse_target; list(MODELS); parse_target(('a',), 'a');"
         "print([name for name in ('tensorflow', 'keras', 'av', 'cv2') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -90,19 +90,20 @@ def test_importing_tensorflow_collects_no_garbage_and_leaves_the_collector_as_it
     code = (
         "import gc, json; import streamcam.models; seen = [];"
         f"gc.{'enable' if enabled else 'disable'}();"
-        "gc.callbacks.append(lambda phase, told: seen.append(told['generation']));"
+        "gc.callbacks.append(lambda phase, info: seen.append(info['generation']));"
         "import streamcam.tf;"
-        "told = gc.isenabled(), gc.get_freeze_count(), seen.count(2), len(gc.get_objects(generation=2)) > 100_000;"
-        "gc.collect(); print(json.dumps([*told, seen.count(2)]))"
+        "state = gc.isenabled(), gc.get_freeze_count(), seen.count(2), len(gc.get_objects(generation=2)) > 100_000;"
+        "gc.collect(); print(json.dumps([*state, seen.count(2)]))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(result.stdout) == [enabled, 0, 0, True, 2]
 
 
-def test_the_catalogue_is_that_of_keras() -> None:
+def test_the_registry_has_every_keras_application() -> None:
     published = {name for name in dir(keras.applications) if name[0].isupper()}
-    assert {entry.name for entry in list_models()} == published | {"efficientnet-lite0"}
-    assert list_models()[0].name == "efficientnet-lite0"
+    assert set(MODELS) == published | {"efficientnet-lite0"}
+    assert all(entry.name == name for name, entry in MODELS.items())
+    assert next(iter(MODELS)) == "efficientnet-lite0"
     assert all(callable(getattr(keras.applications, family).preprocess_input) for family in FAMILIES)
 
 
@@ -172,8 +173,8 @@ def test_a_file(tmp_path: Path, suffix: str) -> None:
     assert (loaded.name, loaded.input_size, loaded.accepts_any_size) == (f"my{suffix}", (30, 20), False)
     assert (loaded.preprocess_name, loaded.labels) == ("none", ("class 0", "class 1", "class 2", "class 3"))
     assert loaded.notes == (
-        f"preprocess not known for my{suffix}: RGB 0-255 as it is; --preprocess changes that",
-        f"labels not known for my{suffix}: 'class 0' to 'class 3'; --labels FILE names them",
+        f"preprocess unknown for my{suffix}: RGB 0-255 unchanged; set it with --preprocess",
+        f"labels unknown for my{suffix}: using 'class 0' to 'class 3'; set them with --labels FILE",
     )
     images = np.random.default_rng(0).random((2, 20, 30, 3), np.float32)
     np.testing.assert_allclose(loaded.model(images), original(images), atol=1e-6)
@@ -193,7 +194,7 @@ def test_a_file_that_scales_its_input_itself(tmp_path: Path) -> None:
         [keras.Input((16, 16, 3)), layers.Rescaling(1 / 255, name="front"), *classifier((16, 16, 3)).layers]
     )
     loaded = load_model(ModelOptions(model=save_model(model, tmp_path / "m.keras")))
-    assert loaded.notes[0] == "preprocess none: m.keras scales its input itself (layer front)"
+    assert loaded.notes[0] == "preprocess none: m.keras scales its input (layer front)"
 
 
 def test_a_saved_application_is_recognised_by_its_name(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_recognising_model_names(name: str, expected: str | None) -> None:
 def test_a_flexible_model_of_unknown_size(tmp_path: Path) -> None:
     loaded = load_model(ModelOptions(model=save_model(classifier((None, None, 3)), tmp_path / "m.keras")))
     assert (loaded.input_size, loaded.accepts_any_size) == ((224, 224), True)
-    assert loaded.notes[0] == "input size not known for m.keras: 224x224"
+    assert loaded.notes[0] == "input size unknown for m.keras, assuming 224x224"
 
 
 def test_a_single_sigmoid_unit_has_two_classes(tmp_path: Path) -> None:
@@ -262,18 +263,21 @@ def tabular() -> Any:
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
-        (lambda_model, "m.keras carries Python code (a lambda), which is not run; if you trust the file"),
-        (lambda_activation, "m.keras carries Python code (a lambda), which is not run; if you trust the file"),
+        (lambda_model, "m.keras contains Python code (a lambda), which is not executed; if you trust the file"),
+        (lambda_activation, "m.keras contains Python code (a lambda), which is not executed; if you trust the file"),
         (
             two_inputs,
-            "m.keras needs a value for each of its other inputs: other (N, 4); give --extra-input other=VALUE",
+            "m.keras needs a value for each of its other inputs: other (N, 4); add --extra-input other=VALUE",
         ),
         (two_outputs, "m.keras has 2 outputs; expected one, (N, classes), as of a classifier"),
-        (channels_first, "m.keras takes (N, 3, 8, 8); channels_first is not supported; expected RGB pictures"),
-        (lambda: classifier((8, 8, 1)), "m.keras takes (N, 8, 8, 1), pictures of 1 channels; expected RGB pictures"),
+        (channels_first, "m.keras takes (N, 3, 8, 8); channels_first is not supported; expected RGB images"),
+        (lambda: classifier((8, 8, 1)), "m.keras takes (N, 8, 8, 1), images of 1 channels; expected RGB images"),
         (headless, "the output of m.keras is (N, 6, 6, 2); expected (N, classes), as of a classifier"),
-        (tabular, "m.keras takes (N, 8); expected RGB pictures (N, height, width, 3)"),
-        (CustomModel, "m.keras needs Own, which is code outside the file; load it in a function of your own"),
+        (tabular, "m.keras takes (N, 8); expected RGB images (N, height, width, 3)"),
+        (
+            CustomModel,
+            "m.keras needs CustomModel, whose code is not in the file; write a function that imports CustomModel",
+        ),
     ],
 )
 def test_models_that_cannot_be_used(tmp_path: Path, build: Build, expected: str) -> None:
@@ -293,7 +297,7 @@ def test_a_custom_layer_in_an_h5_file(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((8, 8, 3)), Twice(), layers.Flatten(), layers.Dense(2)])
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model=save_model(model, tmp_path / "m.h5")))
-    assert "m.h5 needs Twice, which is code outside the file" in message(caught)
+    assert "m.h5 needs Twice, whose code is not in the file" in message(caught)
 
 
 def half(data: bytes) -> bytes:
@@ -321,7 +325,7 @@ def test_an_archive_that_is_no_model(tmp_path: Path) -> None:
 
 def test_weights_without_a_model(tmp_path: Path) -> None:
     classifier().save_weights(tmp_path / "m.weights.h5")
-    with pytest.raises(ModelError, match="holds weights without a model"):
+    with pytest.raises(ModelError, match="contains weights only"):
         load_model(ModelOptions(model=str(tmp_path / "m.weights.h5")))
 
 
@@ -329,8 +333,8 @@ def test_what_is_not_a_model_file(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"x")
     for model, expected in [
         (tmp_path, "is a folder without a saved_model.pb; expected a .keras or .h5 file"),
-        (tmp_path / "m.onnx", "m.onnx is of no known kind; expected a .keras or .h5 file"),
-        (tmp_path / "missing.keras", "there is no model file"),
+        (tmp_path / "m.onnx", "m.onnx has an unknown format; expected a .keras or .h5 file"),
+        (tmp_path / "missing.keras", "no such file: --model "),
     ]:
         with pytest.raises(ModelError) as caught:
             load_model(ModelOptions(model=str(model)))
@@ -339,22 +343,26 @@ def test_what_is_not_a_model_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("mobilnetv2", "did you mean 'MobileNetV2'"), ("efficient-lite0", "'efficientnet-lite0'"), ("qqqqqqqq", "wanted")],
+    [
+        ("mobilnetv2", "did you mean 'MobileNetV2'"),
+        ("efficient-lite0", "'efficientnet-lite0'"),
+        ("qqqqqqqq", "expected"),
+    ],
 )
 def test_unknown_names(name: str, hint: str) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model=name))
-    assert message(caught).startswith(f"model {name!r} is not known")
+    assert message(caught).startswith(f"unknown --model {name!r}")
     assert hint in message(caught)
 
 
 def test_options_that_cannot_be_used(tmp_path: Path) -> None:
     path = save_model(classifier(), tmp_path / "m.keras")
-    with pytest.raises(OptionError, match=r"--labels imagenet has 1000 classes; expected 4, as m\.keras has"):
+    with pytest.raises(OptionError, match=r"--labels imagenet has 1000 classes; expected 4, the classes of m\.keras"):
         load_model(ModelOptions(model=path, labels="imagenet"))
-    with pytest.raises(OptionError, match="--preprocess 'imagenet' is not known"):
+    with pytest.raises(OptionError, match="unknown --preprocess 'imagenet'"):
         load_model(ModelOptions(model=path, preprocess="imagenet"))
 
 
 def test_every_application_has_an_entry_of_its_own() -> None:
-    assert len(APPLICATIONS) == len({entry.name for entry in APPLICATIONS.values()}) == len(list_models()) - 1
+    assert len(APPLICATIONS) == len({entry.name for entry in APPLICATIONS.values()}) == len(MODELS) - 1

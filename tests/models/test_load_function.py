@@ -25,7 +25,7 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class CustomModel(keras.Model):
-    """A subclassed model, as nobody registers it."""
+    """A subclassed model, not registered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def test_a_subclassed_model_from_a_function(workdir: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sys.modules[__name__], "make_own", CustomModel, raising=False)
     loaded = load_model(ModelOptions(model=f"{__name__}:make_own"))
     assert (loaded.input_size, len(loaded.labels), loaded.accepts_any_size) == ((224, 224), 3, False)
-    assert loaded.notes[0].startswith("input size not known for ")
+    assert loaded.notes[0].startswith("input size unknown for ")
     assert loaded.model.built
 
 
@@ -98,10 +98,7 @@ def test_functions_that_fail(
 def test_a_missing_module(workdir: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model="no_such_package.inner:make"))
-    assert (
-        "there is no module no_such_package; expected one that is installed or lies in the working directory"
-        in message(caught)
-    )
+    assert "no module no_such_package; expected an installed module or one in the working directory" in message(caught)
 
 
 def test_a_subclassed_model_that_cannot_run(workdir: Path) -> None:
@@ -110,4 +107,4 @@ def test_a_subclassed_model_that_cannot_run(workdir: Path) -> None:
     )
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model="broken_net:Net"))
-    assert "broken_net:Net cannot be run on a picture of 224x224: RuntimeError: no luck" in message(caught)
+    assert "broken_net:Net does not accept an image of 224x224: RuntimeError: no luck" in message(caught)

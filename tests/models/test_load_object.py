@@ -48,7 +48,9 @@ def test_a_model_that_is_there_already() -> None:
 def test_what_is_guessed_of_a_model_that_is_there_already() -> None:
     loaded = load_model(ModelOptions(model=keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3))))
     assert (loaded.preprocess_name, loaded.labels[258]) == ("mobilenet_v2", "Samoyed")
-    assert loaded.notes[0].startswith(f"preprocess mobilenet_v2: the model is called {loaded.name}; --preprocess")
+    assert loaded.notes[0].startswith(
+        f"preprocess mobilenet_v2: the model is named {loaded.name}; override with --preprocess"
+    )
     takes_bytes = keras.Sequential([keras.Input((8, 8, 3), dtype="uint8"), layers.Rescaling(1 / 255), *head(2)])
     assert load_model(ModelOptions(model=takes_bytes)).notes[0].endswith("takes uint8")
 
@@ -101,8 +103,8 @@ def test_channels_first_anywhere_inside(build: Callable[[], Any]) -> None:
         load_model(ModelOptions(model=model))
     assert message(caught) == (
         f"layer deep of {model.name} has data_format channels_first; channels_first is not supported; expected RGB "
-        "pictures (N, height, width, 3); build the model with data_format='channels_last' and copy the weights, "
-        "convolution kernels are the same"
+        "images (N, height, width, 3); build the model with data_format='channels_last' and copy the weights: "
+        "the kernels have the same layout"
     )
 
 

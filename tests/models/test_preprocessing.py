@@ -64,14 +64,14 @@ def test_functions_and_none_from_python() -> None:
         choice = resolve_preprocessing(option)
         assert choice.name == name
         np.testing.assert_array_equal(trace_call(choice.function), expected)
-    with pytest.raises(OptionError, match="preprocess is a float; expected a name, a function or None"):
+    with pytest.raises(OptionError, match="invalid preprocess of type float; expected a name, a function or None"):
         resolve_preprocessing(0.5)
 
 
 def test_unknown_names() -> None:
     with pytest.raises(OptionError, match="did you mean 'mobilenet_v2'"):
         resolve_preprocessing("mobilenetv2")
-    with pytest.raises(ModelError, match="there is no module no_such_module"):
+    with pytest.raises(ModelError, match="no module no_such_module"):
         resolve_preprocessing("no_such_module:f")
 
 

@@ -108,7 +108,7 @@ def test_it_computes_what_the_model_computes(tmp_path: Path, build: Callable[[],
     save(original, tmp_path / "net")
     loaded = load_model(ModelOptions(model=str(tmp_path / "net")))
     assert (loaded.name, len(loaded.labels), loaded.accepts_any_size) == ("net", 5, False)
-    expected = trace_call(lambda pictures: original(pictures, training=False))
+    expected = trace_call(lambda images: original(images, training=False))
     found = trace_call(loaded.call)
     for ours, theirs in zip(found[:3], expected[:3], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
@@ -152,7 +152,7 @@ def test_several_inputs_are_fed_by_name(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.call(IMAGES), original({"pic": IMAGES, "age": rows}), rtol=1e-5)
     with pytest.raises(ModelError) as caught:
         load_model(ModelOptions(model=str(tmp_path / "net")))
-    assert "age (N, 2); give --extra-input age=VALUE" in message(caught)
+    assert "age (N, 2); add --extra-input age=VALUE" in message(caught)
 
 
 # Signatures
@@ -188,7 +188,7 @@ def write_module(path: Path, **signatures: str) -> str:
     return str(path)
 
 
-def test_uint8_pictures_are_rounded_and_clipped(tmp_path: Path) -> None:
+def test_uint8_images_are_rounded_and_clipped(tmp_path: Path) -> None:
     loaded = load_model(ModelOptions(model=write_module(tmp_path / "net", serving_default="run", other="text")))
     assert loaded.notes[0] == "preprocess none: net takes uint8"
     images = np.full((1, 12, 16, 3), 7.6, np.float32)
@@ -206,9 +206,9 @@ def test_the_signature_that_is_taken(tmp_path: Path, signatures: dict[str, str])
     ("signatures", "expected"),
     [
         ({"y": "text", "x": "run"}, "has 2 signatures: x, y; expected serving_default or serve; export it again"),
-        ({}, "has no signature, so nothing says what it computes; expected a SavedModel folder"),
+        ({}, "has no signature; expected a SavedModel folder"),
         ({"serve": "both"}, "net has 2 outputs; expected one, (N, classes), as of a classifier"),
-        ({"serve": "text"}, "net takes (N,); expected RGB pictures (N, height, width, 3)"),
+        ({"serve": "text"}, "net takes (N,); expected RGB images (N, height, width, 3)"),
         ({"serve": "anything"}, "expected a tensor of known rank"),
     ],
 )

@@ -46,14 +46,14 @@ def test_a_whole_name_wins_over_names_that_contain_it() -> None:
 @pytest.mark.parametrize(
     ("labels", "target", "message"),
     [
-        (IMAGENET, "1000", "there is no class 1000; expected 0 to 999"),
-        (IMAGENET, "-1", "there is no class -1; expected 0 to 999"),
+        (IMAGENET, "1000", "unknown --target 1000; expected 0 to 999"),
+        (IMAGENET, "-1", "unknown --target -1; expected 0 to 999"),
         (IMAGENET, "samoyd", "did you mean 'Samoyed'"),
-        (IMAGENET, "zzzzzz", "there is no class 'zzzzzz'; expected top, an index from 0 to 999, or a name"),
-        (IMAGENET, "crane", "2 classes are called 'crane': 'crane (bird)' (134), 'crane (machine)' (517)"),
+        (IMAGENET, "zzzzzz", "unknown --target 'zzzzzz'; expected top, an index from 0 to 999, or a name"),
+        (IMAGENET, "crane", "ambiguous --target 'crane': 'crane (bird)' (134), 'crane (machine)' (517)"),
         (IMAGENET, "terrier", "(183) and "),
-        (ANIMALS, "dog", "2 classes are called 'dog': 'dog' (2), 'Dog' (4)"),
-        (IMAGENET, "", "there is no class ''"),
+        (ANIMALS, "dog", "ambiguous --target 'dog': 'dog' (2), 'Dog' (4)"),
+        (IMAGENET, "", "unknown --target ''"),
     ],
 )
 def test_target_misses(labels: tuple[str, ...], target: str, message: str) -> None:
@@ -91,14 +91,22 @@ def test_a_name_with_a_minus_is_a_class() -> None:
 @pytest.mark.parametrize(
     ("labels", "text", "message"),
     [
-        (ANIMALS, "cat - CAT", "'cat - CAT' is the contrast of 'cat' with itself; expected two different classes"),
+        (
+            ANIMALS,
+            "cat - CAT",
+            "invalid --target 'cat - CAT': contrast of 'cat' with itself; expected two different classes",
+        ),
         (ANIMALS, "3 - caterpillar", "with itself"),
-        (ANIMALS, "cat - 9", "there is no class 9; expected 0 to 4"),
-        (IMAGENET, "samoyd - tench", "there is no class 'samoyd'; expected an index from 0 to 999, or a name; did you"),
-        (ANIMALS, "cat - dog", "2 classes are called 'dog': 'dog' (2), 'Dog' (4)"),
-        (ANIMALS, "cat - ", "there is no class ''"),
-        (("a - b", "c", "a", "b - c"), "a - b - c", "'a - b - c' can be split in 2 ways; use the indices"),
-        (ANIMALS, "cat-tiger", "there is no class 'cat-tiger'; expected top, an index from 0 to 4, or a name"),
+        (ANIMALS, "cat - 9", "unknown --target 9; expected 0 to 4"),
+        (IMAGENET, "samoyd - tench", "unknown --target 'samoyd'; expected an index from 0 to 999, or a name; did you"),
+        (ANIMALS, "cat - dog", "ambiguous --target 'dog': 'dog' (2), 'Dog' (4)"),
+        (ANIMALS, "cat - ", "unknown --target ''"),
+        (
+            ("a - b", "c", "a", "b - c"),
+            "a - b - c",
+            "ambiguous --target 'a - b - c': 2 ways to split it; use the indices",
+        ),
+        (ANIMALS, "cat-tiger", "unknown --target 'cat-tiger'; expected top, an index from 0 to 4, or a name"),
     ],
 )
 def test_contrasts_that_are_none(labels: tuple[str, ...], text: str, message: str) -> None:
@@ -197,6 +205,6 @@ def test_functions_that_cannot_be_used(name: str, message: str) -> None:
 def test_functions_that_are_not_there() -> None:
     with pytest.raises(ModelError, match="module my_targets has no function 'cat'; did you mean 'cats'"):
         parse_target(ANIMALS, "my_targets:cat")
-    with pytest.raises(ModelError, match="there is no module nowhere"):
+    with pytest.raises(ModelError, match="no module nowhere"):
         parse_target(ANIMALS, "nowhere:f")
     assert parse_target(("nowhere:f", "b"), "nowhere:f").index == 0

@@ -1,1 +1,1 @@
-"""Freeze a traced graph and rewrite it for speed."""
+"""Freeze a traced graph and optimise it."""

@@ -1,26 +1,20 @@
-"""Weights beside a graph instead of in it, until it runs.
+"""Keep weights outside the `GraphDef` until the graph is loaded.
 
-TensorFlow's rewriter and its freezing copy a graph over and over. With the weights of VGG16 in it, half a gigabyte,
-that took minutes and 17 GB. So a weight that goes into nothing but products is a placeholder in the graph; what is read
-otherwise stays a constant, for the rewriter to compute with.
+Freezing and TensorFlow's rewriter copy a graph many times. With the weights of VGG16 inside (half a gigabyte), that
+took minutes and 17 GB. So a weight that is an operand of products only is a placeholder in the graph. Any other weight
+stays a constant, so that the rewriter can fold it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...tf import FunctionConverter, replace_variables, tf
-from .names import node_name
-
-Weights: TypeAlias = dict[str, NDArray[Any]]
-"""Values of placeholders, by name of the node. In bfloat16 the arrays are of ml_dtypes' type."""
-
-MIN_WEIGHT_BYTES = 4096
-"""Bytes from which on a weight is kept beside the graph."""
+from .graph_editor import MIN_WEIGHT_BYTES, Weights, make_weight_placeholder, node_name
 
 _PRODUCTS = frozenset(
     (
@@ -28,20 +22,20 @@ _PRODUCTS = frozenset(
         *(("Conv2DBackpropInput", 1), ("DepthwiseConv2dNativeBackpropInput", 1)),
     )
 )
-"""Operations and which of their inputs is a weight."""
+"""Pairs of an operation and the position of its weight operand."""
 
 _SHAPE_OPERATIONS = ("Shape", "ShapeN")
-"""Operations that gradients ask how large a weight is; the placeholder tells them."""
+"""Operations with which gradients read the shape of a weight; a placeholder has the shape, too."""
 
 
 def externalize_weights(function: Any) -> tuple[Any, Weights]:
-    """The graph of a concrete function, functions inlined, with a constant for each variable or a weight beside it.
+    """Freeze a concrete function: inline its functions, make constants or external weights of its variables.
 
     Args:
         function: a `tf.types.experimental.ConcreteFunction`.
 
     Returns:
-        A `GraphDef` with the function's own names, and the weights: all large variables and constants.
+        A `GraphDef` with the function's own names, and the external weights: all large variables and constants.
 
     Raises:
         ValueError, tf.errors.OpError: TensorFlow cannot freeze it.
@@ -59,36 +53,36 @@ def externalize_weights(function: Any) -> tuple[Any, Weights]:
         readers, others = _find_readers(graph_def, set(external))
         if not others:
             break
-        # Somebody wants the variable itself: an embedding, or a function that could not be inlined.
+        # An operation reads the variable handle itself: an embedding, or a function that could not be inlined.
         external = {name: variable for name, variable in external.items() if name not in others}
     for called in graph_def.library.function:
         _fix_returns(called)
     values = {name: variable.numpy() for name, variable in external.items()}
     weights: Weights = {}
     for node, name in readers:
-        _replace_by_placeholder(node, node.attr["dtype"].type, values[name].shape)
+        make_weight_placeholder(node, node.attr["dtype"].type, values[name].shape)
         weights[node.name] = values[name]
     for node in graph_def.node:
-        # One that waits for something belongs to a branch or to the body of a loop, and is to stay there.
+        # A constant with control inputs belongs to a branch or a loop body and must stay there.
         if node.op == "Const" and not node.input and _is_weight(node):
             value = tf.make_ndarray(node.attr["value"].tensor)
-            _replace_by_placeholder(node, node.attr["dtype"].type, value.shape)
+            make_weight_placeholder(node, node.attr["dtype"].type, value.shape)
             weights[node.name] = value
     compacted = tf.compat.v1.GraphDef()
-    compacted.CopyFrom(graph_def)  # what was taken out of the old one still takes its memory
+    compacted.CopyFrom(graph_def)  # the old message still holds the memory of the removed values
     return compacted, weights
 
 
 def restore_weights(graph_def: Any, weights: Weights, kept_nodes: Iterable[str]) -> Weights:
-    """Makes constants of those weights that something other than a product reads, in place.
+    """Turn weights that not only products read back into constants, in place.
 
     Args:
         graph_def: a graph with placeholders for the weights.
-        weights: their values.
-        kept_nodes: names of nodes that somebody asked for.
+        weights: values of the placeholders.
+        kept_nodes: names of the input and output nodes.
 
     Returns:
-        The others, less those that nothing reads.
+        The weights that stay outside the graph, without those that have no reader.
     """
     behind = {name: name for name in weights}
     restored: set[str] = set(kept_nodes)
@@ -107,7 +101,7 @@ def restore_weights(graph_def: Any, weights: Weights, kept_nodes: Iterable[str])
                 restored.add(weight)
     for node in graph_def.node:
         for name in [one for one in node.input if one.startswith("^") and one[1:] in weights]:
-            node.input.remove(name)  # there is nothing to wait for
+            node.input.remove(name)  # a placeholder needs no control dependency
         if node.name in weights and node.name in restored:
             constant = tf.compat.v1.NodeDef(name=node.name, op="Const")
             constant.attr["dtype"].type = node.attr["dtype"].type
@@ -117,7 +111,15 @@ def restore_weights(graph_def: Any, weights: Weights, kept_nodes: Iterable[str])
 
 
 def convert_weights(graph_def: Any, weights: Weights) -> Weights:
-    """Does the casts of weights that the rewriter has put into a graph, in place: they are weights of another type."""
+    """Apply the casts of weights that the rewriter inserted, in place.
+
+    Args:
+        graph_def: a rewritten graph; each cast of a weight becomes a placeholder.
+        weights: values of the placeholders.
+
+    Returns:
+        The weights, and the converted ones by name of their cast.
+    """
     converted: dict[tuple[str, int], NDArray[Any]] = {}
     found: Weights = {}
     for node in graph_def.node:
@@ -126,13 +128,18 @@ def convert_weights(graph_def: Any, weights: Weights) -> Weights:
             key = node.input[0], kind
             if key not in converted:
                 converted[key] = weights[node.input[0]].astype(tf.dtypes.as_dtype(kind).as_numpy_dtype)
-            _replace_by_placeholder(node, kind, converted[key].shape)
+            make_weight_placeholder(node, kind, converted[key].shape)
             found[node.name] = converted[key]
     return weights | found
 
 
 def import_graph(graph_def: Any, weights: Weights) -> None:
-    """Puts a graph into the current one, with constants for its weights."""
+    """Import a graph with its external weights into the current one.
+
+    Args:
+        graph_def: a graph with placeholders for the weights.
+        weights: values of the placeholders.
+    """
     constants = {f"{name}:0": tf.constant(value, name=name) for name, value in weights.items()}
     light = tf.compat.v1.GraphDef()
     light.CopyFrom(graph_def)
@@ -141,29 +148,17 @@ def import_graph(graph_def: Any, weights: Weights) -> None:
     tf.graph_util.import_graph_def(light, constants, name="")
 
 
-def make_weight_placeholder(node: Any, value: NDArray[Any]) -> None:
-    """Makes a new node the placeholder of a weight."""
-    _replace_by_placeholder(node, tf.dtypes.as_dtype(value.dtype).as_datatype_enum, value.shape)
-
-
 def _fix_returns(function: Any) -> None:
-    """Mends a function that returns a variable, in place: reading it is an identity by now, with another output.
+    """Fix output names of a function that returns a variable.
 
-    What goes forward through a grouped convolution, which Keras puts into a function of its own (ConvNeXt), returns
-    its kernel for the way back.
+    Freezing turned the read of the variable into an identity, whose output has another name. The forward function of a
+    grouped convolution, which Keras traces separately (ConvNeXt), returns its kernel for the backward pass.
     """
     operations = {node.name: node.op for node in function.node_def}
     for name, tensor in list(function.ret.items()):
         node, _, output = tensor.partition(":")
         if output == "value:0" and operations.get(node) in ("Identity", "Const"):
             function.ret[name] = f"{node}:output:0"
-
-
-def _replace_by_placeholder(node: Any, kind: int, shape: Iterable[int]) -> None:
-    placeholder = tf.compat.v1.NodeDef(name=node.name, op="Placeholder")
-    placeholder.attr["dtype"].type = kind
-    placeholder.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
-    node.CopyFrom(placeholder)
 
 
 def _is_large(variable: Any) -> bool:
@@ -177,7 +172,7 @@ def _is_weight(node: Any) -> bool:
 
 
 def _find_readers(graph_def: Any, names: set[str]) -> tuple[list[tuple[Any, str]], set[str]]:
-    """The nodes that read the values of variables, with whose; and the variables that are wanted themselves."""
+    """Find the readers of variables, and variables whose handle escapes."""
     behind = {name: name for name in names}
     readers, others = [], set()
     for node in _identities_first(graph_def):
@@ -195,7 +190,7 @@ def _find_readers(graph_def: Any, names: set[str]) -> tuple[list[tuple[Any, str]
 
 
 def _identities_first(graph_def: Any) -> list[Any]:
-    """Its nodes with identities behind what they pass on, which is all that the order is needed for."""
+    """Sort nodes: identities first, each after the identity it forwards."""
     nodes = {node.name: node for node in graph_def.node}
     depth: dict[str, int] = {}
 

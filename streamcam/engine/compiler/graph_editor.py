@@ -1,17 +1,22 @@
-"""A `GraphDef` with who reads what, what is constant, and how a tensor is put in another's place."""
+"""Edit a frozen `GraphDef`: readers of nodes, constant values, new nodes, redirected inputs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...tf import tf
-from .external_weights import MIN_WEIGHT_BYTES, Weights, make_weight_placeholder
-from .names import node_name
+
+Weights: TypeAlias = dict[str, NDArray[Any]]
+"""Values of the placeholders for external weights, by node name. In bfloat16 the arrays have ml_dtypes' type."""
+
+MIN_WEIGHT_BYTES = 4096
+"""Size from which on a weight is kept outside the graph."""
 
 _ARITHMETIC: dict[str, Callable[..., NDArray[Any]]] = {
     "Identity": lambda x: x,
@@ -22,21 +27,63 @@ _ARITHMETIC: dict[str, Callable[..., NDArray[Any]]] = {
     "Rsqrt": lambda x: 1 / np.sqrt(x),
     "Reshape": lambda x, shape: x.reshape(shape),
 }
-"""What Keras makes biases and batch normalisation's constants with."""
+"""Operations with which Keras computes biases and the constants of batch normalisation."""
 
 _BINARY = ("Add", "AddV2", "Sub", "Mul", "RealDiv")
 
 
+def node_name(tensor: str) -> str:
+    """Return the node of a tensor name or control input (``^name``)."""
+    return tensor.removeprefix("^").partition(":")[0]
+
+
+def make_weight_placeholder(node: Any, kind: int, shape: Iterable[int]) -> None:
+    """Turn a node into the placeholder of an external weight, in place.
+
+    Args:
+        node: a `NodeDef`; keeps its name.
+        kind: the dtype, as TensorFlow's enum.
+        shape: shape of the weight.
+    """
+    placeholder = tf.compat.v1.NodeDef(name=node.name, op="Placeholder")
+    placeholder.attr["dtype"].type = kind
+    placeholder.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
+    node.CopyFrom(placeholder)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PassContext:
+    """Input of a compiler pass, which rewrites the graph in place.
+
+    Attributes:
+        graph_def: a frozen `GraphDef`. A pass leaves nodes without a reader to later pruning.
+        inputs: names of the tensors that are fed.
+        outputs: names of the tensors whose value must not change.
+        shape_of: returns the `tf.TensorShape` of a tensor; unknown rank for a tensor that a pass has added.
+        weights: external weights; a pass adds those that it computes. None if all are constants of the graph.
+    """
+
+    graph_def: Any
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    shape_of: Callable[[str], Any] = lambda tensor: tf.TensorShape(None)
+    weights: Weights | None = None
+
+    def edit(self) -> GraphEditor:
+        """Return an editor for the current state of the graph."""
+        return GraphEditor(self.graph_def, self.outputs, self.weights)
+
+
 class GraphEditor:
-    """Nodes are changed in place; those that nothing reads any more are left for pruning.
+    """A `GraphDef` whose nodes are changed in place; nodes without a reader are left to later pruning.
 
     Attributes:
         graph_def: a frozen `GraphDef`.
-        nodes: by name.
-        readers: names of the nodes that read a node, one for each time that they do.
+        nodes: nodes by name.
+        readers: names of the nodes that read a node, once for each input that does.
         preserved: names of the nodes whose tensors must keep their value.
         constants: values of tensors.
-        weights: those beside the graph; None where all are in it.
+        weights: external weights; None if all are constants of the graph.
     """
 
     def __init__(self, graph_def: Any, outputs: Iterable[str], weights: Weights | None = None) -> None:
@@ -51,18 +98,18 @@ class GraphEditor:
         self.constants = Constants(self.nodes, weights or {})
 
     def producer(self, tensor: str) -> Any:
-        """The node that makes a tensor, behind identities."""
+        """Return the node that computes a tensor, skipping identities."""
         node = self.nodes[node_name(tensor)]
         while node.op == "Identity" and node.name not in self.preserved:
             node = self.nodes[node_name(node.input[0])]
         return node
 
     def is_read_once(self, node: Any) -> bool:
-        """True where one node reads it and nobody asked for it."""
+        """Return True if a node has one reader and is no output."""
         return len(self.readers[node.name]) == 1 and node.name not in self.preserved
 
     def add(self, name: str, op: str, inputs: Iterable[str], like: Any) -> Any:
-        """A new node of the type of the tensors of another one."""
+        """Add a node with the dtype (attribute ``T``) of the node ``like``."""
         name = self._unique_name(name)
         node = self.nodes[name] = self.graph_def.node.add(name=name, op=op)
         node.input.extend(inputs)
@@ -70,19 +117,19 @@ class GraphEditor:
         return node
 
     def add_constant(self, name: str, value: NDArray[Any]) -> str:
-        """The name of a new constant."""
+        """Add a constant (an external weight if large); return its name."""
         name = self._unique_name(name)
         node = self.nodes[name] = self.graph_def.node.add(name=name, op="Const")
         if self.weights is not None and value.nbytes >= MIN_WEIGHT_BYTES:
             self.weights[name] = value
-            make_weight_placeholder(node, value)
+            make_weight_placeholder(node, tf.dtypes.as_dtype(value.dtype).as_datatype_enum, value.shape)
             return name
         node.attr["dtype"].type = tf.dtypes.as_dtype(value.dtype).as_datatype_enum
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
         return name
 
     def copy(self, node: Any, name: str, inputs: dict[int, str]) -> Any:
-        """A new node like another one but for some of its inputs."""
+        """Add a copy of a node with other inputs at some positions."""
         name = self._unique_name(name)
         new = self.nodes[name] = self.graph_def.node.add()
         new.CopyFrom(node)
@@ -92,7 +139,7 @@ class GraphEditor:
         return new
 
     def redirect(self, old: str, new: str) -> None:
-        """Whoever read the node ``old`` reads ``new``."""
+        """Make all readers of the node ``old`` read ``new``."""
         for reader in self.readers[old]:
             for position, name in enumerate(self.nodes[reader].input):
                 if node_name(name) == old:
@@ -104,7 +151,7 @@ class GraphEditor:
         return name
 
     def drop_control_deps(self, name: str) -> None:
-        """Nobody waits for the node any more who does not read it."""
+        """Remove all control dependencies on a node."""
         for reader in set(self.readers[name]):
             inputs = self.nodes[reader].input
             if f"^{name}" in inputs:
@@ -112,7 +159,7 @@ class GraphEditor:
 
 
 class Constants:
-    """Values of tensors that are constants or computed from constants alone."""
+    """Values of tensors that are constants or computed from constants only."""
 
     def __init__(self, nodes: dict[str, Any], weights: Weights) -> None:
         self._nodes = nodes
@@ -130,7 +177,7 @@ class Constants:
     def _value(self, name: str) -> NDArray[Any] | None:
         if name not in self._values:
             node = self._nodes[name]
-            # What waits for something belongs to a branch or to the body of a loop, which a new constant would not.
+            # A node with control inputs belongs to a branch or a loop body; a new constant would not.
             waits = any(operand.startswith("^") for operand in node.input)
             if waits:
                 self._values[name] = None
@@ -148,7 +195,7 @@ class Constants:
 
 
 def constant_operand(node: Any, graph: GraphEditor) -> int | None:
-    """Which operand of a sum, a difference, a product or a quotient is a constant; None where none is."""
+    """Return the position of the constant operand of a binary operation; None if there is none."""
     if node.op not in _BINARY:
         return None
     return next((position for position in (1, 0) if node.input[position] in graph.constants), None)

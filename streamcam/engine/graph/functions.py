@@ -1,4 +1,4 @@
-"""Looking into functions that a model calls on its graph: `tf.function`, with or without XLA, and ``TFSMLayer``."""
+"""Inline the functions that a model calls in its graph: `tf.function`, with or without XLA, and ``TFSMLayer``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 
 def inline_call(tensor: Any) -> Any | None:
-    """What a call returns, made by a copy of the function's body beside the call; None where it cannot be copied.
+    """Copy the body of a called function into the graph.
 
-    What nobody reads of the copy is left out when the graph is frozen.
+    Freezing later prunes the parts of the copy that have no reader.
+
+    Args:
+        tensor: an output of the call.
+
+    Returns:
+        The same value, computed by the copy; None if the body cannot be copied.
     """
     call, graph = tensor.op, tensor.graph
     function = graph._get_function(call.get_attr("f").name)
@@ -22,10 +28,10 @@ def inline_call(tensor: Any) -> Any | None:
         body = function_def_to_graph(function.cached_definition)
     definition = body.as_graph_def()
     if any("_gradient_op_type" in node.attr for node in definition.node):
-        # A gradient of one's own reads tensors of the graph that it was traced in.
+        # A custom gradient reads tensors of the graph in which it was traced.
         return None
     input_map = {inside.name: outside for inside, outside in zip(body.inputs, call.inputs, strict=True)}
     returned = body.outputs[tensor.value_index].name
     with graph.as_default():
-        (found,) = tf.graph_util.import_graph_def(definition, input_map, [returned], name=f"{call.name}/opened")
+        (found,) = tf.graph_util.import_graph_def(definition, input_map, [returned], name=f"{call.name}/inlined")
     return found

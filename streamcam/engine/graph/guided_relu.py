@@ -1,8 +1,8 @@
-"""Guided gradients: every ReLU between the logit and the input lets only positive gradients through.
+"""Guided backpropagation: every ReLU between the logit and the input passes positive gradients only.
 
-The rule is put on the operations of the graph while `tf.gradients` walks over them, and taken off again. So it holds
-for a ReLU however it was written (a layer, ``activation="relu"``, a function called in ``call``), nothing of the model
-is touched, and what was not found can be counted.
+Override the gradient of the ReLU operations in the graph while `tf.gradients` runs, then remove the override. This
+covers a ReLU however it is written (a layer, ``activation="relu"``, a function called in ``call``), leaves the model
+unchanged, and allows counting the ReLUs that were not reached.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 from ...errors import MethodError
 from ...tf import gradient_registry, tf
+from .functions import CALLS
 from .layer_trace import ancestors, descendants
 
 _GRADIENT_NAME = "StreamcamGuided"
 _ATTRIBUTE = "_gradient_op_type"
 _WRAPPER_MODULE = tf.custom_gradient.__module__
 _MAX_READERS = 16
-"""How many readers are looked through for the sum that a ReLU may be a side of."""
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+"""Readers searched for the sum in which a ReLU may be one operand."""
 _OTHER_ACTIVATIONS = {
     "Sigmoid": "sigmoid (as in SiLU)",
     "Erf": "erf (as in GELU)",
@@ -41,13 +41,17 @@ tf.RegisterGradient(_GRADIENT_NAME)(_guide_relu)
 
 
 def guided_gradient(score: Any, images: Any) -> tuple[Any, str]:
-    """``∂ score / ∂ pictures`` by guided backpropagation.
+    """Build ``∂ score / ∂ images`` by guided backpropagation.
+
+    Args:
+        score: symbolic float32 ``(N,)``.
+        images: symbolic model input ``(N, H, W, 3)``, in the same graph.
 
     Returns:
-        The gradient, None where there is none, and how many ReLUs were guided, for the user.
+        The gradient, or None if the score does not depend on the images; and a note with the number of guided ReLUs.
 
     Raises:
-        MethodError: there is no ReLU on the way, or only such as cannot be guided.
+        MethodError: no ReLU lies between images and score, or none that can be guided.
     """
     between = ancestors(score) & descendants(images)
     operations = [
@@ -59,15 +63,15 @@ def guided_gradient(score: Any, images: Any) -> tuple[Any, str]:
     others = sorted(
         {_OTHER_ACTIVATIONS[operation.type] for operation in operations if operation.type in _OTHER_ACTIVATIONS}
     )
-    opaque_calls = [operation for operation in operations if operation.type in _CALLS and _calls_relu(operation)]
+    opaque_calls = [operation for operation in operations if operation.type in CALLS and _calls_relu(operation)]
     if opaque_calls:
         raise MethodError(
-            f"{opaque_calls[0].name} has a ReLU inside a tf.function of its own, which cannot be guided",
-            hint="take the tf.function off, or use --method saliency",
+            f"{opaque_calls[0].name} has a ReLU inside its own tf.function, which cannot be guided",
+            hint="remove the tf.function, or use --method saliency",
         )
     if not relus:
         raise MethodError(
-            f"the model has no ReLU to guide; its activation is {', '.join(others) or 'none that is known'}",
+            f"the model has no ReLU to guide (activation: {', '.join(others) or 'unknown'})",
             expected="a network of ReLUs",
             hint="use --method saliency or smoothgrad",
         )
@@ -87,13 +91,13 @@ def guided_gradient(score: Any, images: Any) -> tuple[Any, str]:
             operation._set_attr(_ATTRIBUTE, tf.compat.v1.AttrValue(s=name))
     if gradient is not None and not num_guided:
         raise MethodError(
-            "the model's ReLUs are inside functions with a gradient of their own, which cannot be guided",
+            "the model's ReLUs are inside functions with a custom gradient, which cannot be guided",
             hint="use --method saliency or smoothgrad",
         )
     if num_guided < len(relus):
-        others.append(f"{_format_relu_count(len(relus) - num_guided)} that the gradient goes past")
+        others.append(f"{_format_relu_count(len(relus) - num_guided)} off the gradient path")
     note = f"{_format_relu_count(num_guided)} guided"
-    return gradient, f"{note}; {', '.join(others)} left as they are" if others else note
+    return gradient, f"{note}; {', '.join(others)} unchanged" if others else note
 
 
 def _format_relu_count(count: int) -> str:
@@ -101,10 +105,10 @@ def _format_relu_count(count: int) -> str:
 
 
 def _is_recomputed(operation: Any) -> bool:
-    """True for an identity whose gradient computes once more what lies before it (`tf.recompute_grad`).
+    """Return True for an identity whose gradient recomputes the forward pass (`tf.recompute_grad`).
 
-    What is made on the way back would have ReLUs that nobody has guided. The plain gradient of what lies before is the
-    same, but for the memory that a frozen graph has no use of saving.
+    The recomputed operations would contain unguided ReLUs. The plain gradient of the original operations has the same
+    value; it only needs more memory, which does not matter in a frozen graph.
     """
     try:
         waiting = [gradient_registry.lookup(operation.get_attr(_ATTRIBUTE).decode())]
@@ -116,7 +120,7 @@ def _is_recomputed(operation: Any) -> bool:
         if function.__qualname__.startswith(f"{name}."):
             return True
         closure_values = [cell.cell_contents for cell in function.__closure__ or ()]
-        # No further than TensorFlow's own wrapping: a gradient of the user's may be made of anything.
+        # Follow TensorFlow's own wrappers only: a user's gradient may close over anything.
         waiting += [
             one for one in closure_values if isinstance(one, FunctionType) and one.__module__ == _WRAPPER_MODULE
         ]
@@ -124,7 +128,7 @@ def _is_recomputed(operation: Any) -> bool:
 
 
 def _is_relu(operation: Any) -> bool:
-    """True at the end of what counts as one ReLU: nothing but what is guided there is guided inside it."""
+    """Return True for the last operation of a ReLU; the operations inside it are not guided again."""
     match operation.type:
         case "Relu" | "Relu6" | "LeakyRelu" | "SelectV2" if _is_relu_part(operation):
             return False
@@ -142,7 +146,7 @@ def _is_relu(operation: Any) -> bool:
 
 
 def _is_relu_part(operation: Any) -> bool:
-    """True for the two sides of a unit written as ``relu(x) − slope · relu(−x)``, whose sum is guided."""
+    """Return True for an operand of ``relu(x) − slope · relu(−x)``, whose sum is guided instead."""
     waiting, seen = list(operation.outputs), 0
     while waiting and seen < _MAX_READERS:
         for reader in waiting.pop().consumers():
@@ -155,7 +159,7 @@ def _is_relu_part(operation: Any) -> bool:
 
 
 def _relu_parts(operation: Any) -> list[Any]:
-    """The sides above and below zero that a sum joins: a ReLU of something, and a slope times one of its negative."""
+    """Return the operands of ``relu(x) − slope · relu(−x)``; empty for another sum."""
     for scaled, other in zip(operation.inputs, reversed(operation.inputs), strict=True):
         while other.op.type in ("Minimum", "Maximum"):
             other = other.op.inputs[0]
@@ -169,22 +173,22 @@ def _relu_parts(operation: Any) -> list[Any]:
 
 
 def _negation_operands(tensor: Any) -> list[Any]:
-    """What ``−x``, or ``−x + threshold``, is the negative of."""
+    """Return ``x`` of ``−x`` or of ``−x + threshold``."""
     waiting = list(tensor.op.inputs) if tensor.op.type in ("AddV2", "Add") else [tensor]
     return [one.op.inputs[0] for one in waiting if one.op.type == "Neg"]
 
 
 def _is_maximum_relu(operation: Any) -> bool:
-    """``max(x, 0)``, also of ``min(x, 6)``.
+    """Return True for ``max(x, 0)`` and ``max(min(x, 6), 0)``.
 
-    Other caps are as often those of gates, and of pictures that are kept in their range.
+    Other caps are as likely to belong to gates, or to images clipped to their range.
     """
     for zero, other in zip(operation.inputs, reversed(operation.inputs), strict=True):
         if not _is_filled_with(zero, 0):
             continue
         if other.op.type != "Minimum":
             return bool(other.op.type != "Relu")
-        # max(min(relu(x), c), 0) is how Keras caps a ReLU: the ReLU itself is counted already.
+        # Keras writes a capped ReLU as max(min(relu(x), c), 0): the inner ReLU already counts.
         capped = next((one for one in other.op.inputs if tf.get_static_value(_source(one)) is None), None)
         if capped is None or capped.op.type in ("Relu", "Relu6") or _is_relu(capped.op):
             return False
@@ -193,12 +197,12 @@ def _is_maximum_relu(operation: Any) -> bool:
 
 
 def _is_gate(tensor: Any) -> bool:
-    """``x + 3``, which a hard sigmoid is the sixth of: ``relu6(x + 3) / 6``."""
+    """Return True for ``x + 3``, the input of a hard sigmoid ``relu6(x + 3) / 6``."""
     return tensor.op.type in ("AddV2", "Add", "BiasAdd") and any(_is_filled_with(one, 3) for one in tensor.op.inputs)
 
 
 def _is_filled_with(tensor: Any, number: float) -> bool:
-    """True for a constant, of whatever shape, that is one number everywhere."""
+    """Return True for a constant whose elements all equal ``number``."""
     tensor = _source(tensor)
     if tensor.op.type == "ZerosLike":
         return number == 0
@@ -213,7 +217,7 @@ def _source(tensor: Any) -> Any:
 
 
 def _is_threshold_relu(operation: Any) -> bool:
-    """``where(x > threshold, x, 0)``."""
+    """Return True for ``where(x > threshold, x, 0)``."""
     condition, value, other = operation.inputs
     return bool(
         condition.op.type in ("Greater", "GreaterEqual")
@@ -234,6 +238,6 @@ def _calls_relu(operation: Any) -> bool:
         for node in function.node_def:
             if node.op in ("Relu", "Relu6", "LeakyRelu"):
                 return True
-            if node.op in _CALLS:
+            if node.op in CALLS:
                 waiting.append(node.attr["f"].func.name)
     return False

@@ -1,7 +1,7 @@
-"""What values a tensor can have, told from the operations that make it.
+"""Interval arithmetic: bounds of a tensor's values, derived from its operations.
 
-Interval arithmetic, and cautious: what is not known has no bounds. It tells probabilities that were computed with, such
-as the mean of two sigmoids, from logits that were gated with a softmax.
+Conservative: an unknown operation has no bounds. The bounds distinguish probabilities that were combined, such as the
+mean of two sigmoids, from logits that were gated with a softmax.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ UNBOUNDED: Bounds = (-math.inf, math.inf)
 WEIGHTED = frozenset(
     ("MatMul", "BatchMatMulV2", "Einsum", "Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "BiasAdd")
 )
-"""Operations that weights go into."""
+"""Operations that have weights as an operand."""
 
 _MAX_DEPTH = 100
-"""Operations looked through on the way to what bounds a value."""
+"""Maximum number of operations followed backwards from a tensor."""
 
 _RANGES: dict[str, Bounds] = {
     "Softmax": (0, 1),
@@ -53,18 +53,18 @@ _SELECTING = {
     "SelectV2": (1, None),
     "Select": (1, None),
 }
-"""Operations each of whose values lies between values of some of their inputs, and which inputs those are."""
+"""Operations whose values lie within the range of some of their inputs, and the slice of those inputs."""
 
 _BINARY = ("Add", "AddV2", "BiasAdd", "Sub", "Mul", "RealDiv", "DivNoNan", "Maximum", "Minimum")
 _OTHER_OPERATIONS = ("AddN", "Sum", "Neg", "Exp", "Log", "ClipByValue", "IdentityN")
 _SOURCES = ("Const", "ReadVariableOp", "Placeholder")
 
 SUPPORTED = frozenset((*_RANGES, *_SELECTING, *_BINARY, *_OTHER_OPERATIONS, *_SOURCES, *WEIGHTED))
-"""Operations of which it is known what they do."""
+"""Operations with known bounds."""
 
 
 def bounds_of(tensor: Any) -> Bounds:
-    """The least and the largest value that a tensor can have; infinite where that is not known."""
+    """Return the least and the largest possible value of a tensor; infinite where unknown."""
     found: dict[str, Bounds] = {}
 
     def visit(tensor: Any, depth: int) -> Bounds:
@@ -93,7 +93,7 @@ def _bounds(tensor: Any, input_bounds: Callable[[Any], Bounds]) -> Bounds:
         sides = [input_bounds(one) for one in inputs[slice(*_SELECTING[kind])]]
         return min(low for low, _ in sides), max(high for _, high in sides)
     if kind in WEIGHTED and kind != "BiasAdd":
-        # Weights come last and have both signs: nothing before them is looked at.
+        # Weights come last and have both signs, so that the other operands need no visit.
         if any(input_bounds(one)[0] < 0 for one in reversed(inputs)):
             return UNBOUNDED
         return 0, functools.reduce(_product, (input_bounds(one)[1] for one in inputs), _product_length(operation))
@@ -137,11 +137,11 @@ def _binary_bounds(kind: str, one: Bounds, two: Bounds) -> Bounds:
 
 
 def _product(a: float, b: float) -> float:
-    return a * b if a and b else 0.0  # 0 · ∞ is 0 here: no value is infinite, only its bound
+    return a * b if a and b else 0.0  # 0 · ∞ = 0 here: only bounds are infinite, not values
 
 
 def _sum_length(tensor: Any, before: Any) -> float:
-    """How many values go into each sum."""
+    """Return the number of terms in each sum; infinite where unknown."""
     axes = tf.get_static_value(tensor.op.inputs[1])
     if axes is None or before.shape.rank is None:
         return math.inf
@@ -150,7 +150,7 @@ def _sum_length(tensor: Any, before: Any) -> float:
 
 
 def _product_length(operation: Any) -> float:
-    """How many products go into each sum of a matrix product; other operations are not looked into."""
+    """Return the number of terms in each element of a matrix product; infinite for other operations."""
     if operation.type not in ("MatMul", "BatchMatMulV2"):
         return math.inf
     is_transposed = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")

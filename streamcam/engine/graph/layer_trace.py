@@ -1,8 +1,7 @@
-"""What a model is made of, found on the graph that it really runs.
+"""Record layer calls of a traced model, follow tensors in its graph.
 
-Keras lets a model be built in many ways (functional, nested, subclassed), and each hides its inside differently.
-Tracing one call and reading the graph works for all of them: every layer's output is recorded while the model
-runs.
+Keras models are functional, nested or subclassed, and each kind exposes its layers differently. Recording one traced
+call works for all of them.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from ...tf import keras, model_lock, tf
 
 
 def layer_paths(model: Any) -> dict[str, Any]:
-    """Every layer of a model by path, nested ones after the layer that holds them, shared ones once.
+    """Return every layer of a model by path; nested layers follow their parent, shared layers appear once.
 
-    Operations of a functional model that are no layers (``x + y``) are in it as well.
+    Operations of a functional model that are not layers (``x + y``) are included.
     """
     found: dict[str, Any] = {}
     seen: set[int] = set()
@@ -43,12 +42,13 @@ def layer_paths(model: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerCall:
-    """One call of a layer while a model ran.
+    """One recorded call of a layer.
 
     Attributes:
-        path: of the layer; a shared layer has several calls.
-        output: what it returned.
-        first_operation, last_operation: the graph's operations from ``first_operation`` up to ``last_operation`` were made during the call.
+        path: path of the layer; a shared layer has several calls.
+        output: return value of the layer.
+        first_operation: number of operations in the graph before the call.
+        last_operation: number of operations in the graph after the call; the call created those in between.
     """
 
     path: str
@@ -57,7 +57,7 @@ class LayerCall:
     last_operation: int
 
     def encloses(self, other: LayerCall) -> bool:
-        """True where another call was made during this one."""
+        """Return True if another call was made during this one."""
         return (
             other is not self
             and self.first_operation <= other.first_operation
@@ -67,12 +67,16 @@ class LayerCall:
 
 @contextlib.contextmanager
 def record_layer_calls(layers: dict[str, Any]) -> Iterator[list[LayerCall]]:
-    """Records what layers return while a model runs in this thread; the layers are as before afterwards.
+    """Record the outputs of layers while a model runs in this thread.
 
-    Others that want to record wait meanwhile; other threads may call the layers, which is not recorded.
+    Patches the layers and restores them afterwards. Holds the model lock: recordings are serialised. Calls from other
+    threads work and are not recorded.
+
+    Args:
+        layers: layers by path, as from `layer_paths`.
 
     Yields:
-        The calls in the order in which they return.
+        The calls, in the order in which they return.
     """
     calls: list[LayerCall] = []
     thread_id = threading.get_ident()
@@ -93,7 +97,7 @@ def record_layer_calls(layers: dict[str, Any]) -> Iterator[list[LayerCall]]:
         instance_methods = {
             path: layer.__dict__[names[path]] for path, layer in layers.items() if names[path] in layer.__dict__
         }
-        # Past Keras's own __setattr__, which would track the function as state of the layer.
+        # Bypass Keras's __setattr__, which would track the function as state of the layer.
         for path, layer in layers.items():
             layer.__dict__[names[path]] = make_recorder(path, getattr(layer, names[path]))
         try:
@@ -107,7 +111,7 @@ def record_layer_calls(layers: dict[str, Any]) -> Iterator[list[LayerCall]]:
 
 
 def _call_method_name(layer: Any) -> str:
-    """The method in which Keras runs a layer."""
+    """Return the name of the method with which Keras runs a layer."""
     return "call" if getattr(layer, "quantization_mode", None) is None else "quantized_call"
 
 
@@ -116,7 +120,7 @@ def _operation_count() -> int:
 
 
 def descendants(tensor: Any) -> set[str]:
-    """Names of all tensors of the same graph that are computed from a tensor, its own included."""
+    """Return the names of a tensor and all tensors computed from it."""
     seen = {tensor.name}
     waiting = [tensor]
     while waiting:
@@ -129,7 +133,7 @@ def descendants(tensor: Any) -> set[str]:
 
 
 def ancestors(tensor: Any) -> set[str]:
-    """Names of all tensors of the same graph that a tensor is computed from, its own included."""
+    """Return the names of a tensor and all tensors it depends on."""
     seen = {tensor.name}
     waiting = [tensor]
     while waiting:

@@ -1,4 +1,4 @@
-"""Which layers can be explained, and which one ``--layer auto`` takes, read off the graph that really runs."""
+"""Survey the layers of a model: trace it once and decide from the graph which layers can be explained."""
 
 from __future__ import annotations
 
@@ -8,99 +8,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import LayerError, did_you_mean
-from ...geometry import Size
 from ...tf import tf
+from .layer_choice import NOT_BATCH_AXIS, POOLING, PRODUCTS, auto_reason, choose_auto_layer
+from .layer_info import FeatureMap, LayerInfo, LayerOutput
 from .layer_trace import LayerCall, ancestors, descendants, layer_paths, record_layer_calls
 from .logits import Head, find_logits, probe_output
 from .spatial import SpatialTensors
 from .vit_tokens import patch_token_offset
 
-_POOLING = ("MaxPool", "AvgPool")
-_PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum")
 _PREPROCESSING = ("Pad", "PadV2", "MirrorPad", "RealDiv", "Sub", "Rsqrt")
-"""Operations of preprocessing and of batch norm's inside: a SavedModel's grids are many enough without them."""
-
-_NOT_THE_BATCH = "its first axis holds"
+"""Operations of preprocessing and batch norm, not listed for a SavedModel: it has many feature maps without them."""
 
 _UNCHANGED = ("Identity", "Cast", "StopGradient", "CheckNumerics")
 
 
-@dataclass(frozen=True, slots=True)
-class LayerInfo:
-    """A row of `streamcam layers`.
-
-    Attributes:
-        path: the layer's name, ``outer/inner`` inside a nested model; accepted by ``--layer``.
-        kind: class of the layer.
-        shape: of its output without the batch axis; None where it is not fixed.
-        spatial_shape: rows and columns of its cells, None where it has none; tokens are put back on theirs.
-        usable: True where it can be explained: a grid of more than one cell that the logit depends on.
-        chosen: True for the one that ``--layer auto`` takes.
-        reason: why it is or is not usable, in a few words.
-    """
-
-    path: str
-    kind: str
-    shape: tuple[int | None, ...]
-    spatial_shape: tuple[int, int] | None
-    usable: bool
-    chosen: bool
-    reason: str
-
-    def stride(self, size: Size) -> tuple[int, int] | None:
-        """Input pixels a cell, ``(down, across)``, for an input of ``(width, height)``; None where there is no grid."""
-        return (
-            (round(size[1] / self.spatial_shape[0]), round(size[0] / self.spatial_shape[1]))
-            if self.spatial_shape
-            else None
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FeatureMap:
-    """What a usable layer returned.
-
-    Attributes:
-        tensor: ``(N, h, w, K)``, or tokens ``(N, h·w and more, K)``, row by row.
-        rows, columns: h and w.
-        token_offset: tokens before those of the picture, such as a class token.
-        batch_size: N; None where it is not known.
-    """
-
-    tensor: Any
-    rows: int
-    columns: int
-    token_offset: int = 0
-    batch_size: int | None = None
-
-    @property
-    def num_extra_tokens(self) -> int:
-        """Tokens that are not the picture's, such as a class token."""
-        return 0 if self.tensor.shape.rank == 4 else int(self.tensor.shape[1]) - self.rows * self.columns
-
-    def to_nhwc(self, tensor: Any) -> Any:
-        """A tensor of the layer's shape as float32 ``(N, h, w, K)``."""
-        tensor = tf.cast(tensor, tf.float32)
-        if tensor.shape[0] is None:
-            # Known only when it runs: it then fails sooner than that pictures get each other's maps.
-            tensor = tf.ensure_shape(tensor, (self.batch_size, *tensor.shape[1:]), name="one_row_a_picture")
-        if self.tensor.shape.rank == 4:
-            return tensor
-        patches = tensor[:, self.token_offset : self.token_offset + self.rows * self.columns]
-        return tf.reshape(patches, (-1, self.rows, self.columns, tensor.shape[2]))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelSurvey:
-    """What one traced call of a model showed.
+    """The result of tracing one call of a model.
 
     Attributes:
-        head: its logits and probabilities.
-        rows: a row for every layer that returned a tensor, in the order of the calls.
+        head: logits and probabilities.
+        rows: a row for every layer that returns a tensor, in call order.
         feature_maps: the output of every usable layer, by path.
-        native_precision: the precision that most of its products are in, such as ``bfloat16``, where they are not all in float32;
-            empty where they are.
+        native_precision: dtype of most matrix products and convolutions, such as ``bfloat16``; empty if all are
+            float32.
     """
 
     head: Head
@@ -109,27 +40,16 @@ class ModelSurvey:
     native_precision: str
 
 
-@dataclass(slots=True, eq=False)
-class _LayerOutput:
-    """An output of a layer on its way to a row."""
-
-    path: str
-    kind: str
-    tensor: Any
-    feature_map: FeatureMap | None = None
-    reason: str = ""
-
-
 def survey_layers(model: Any, call: Callable[[Any], Any], images: Any) -> ModelSurvey:
-    """Runs a model once on symbolic pictures and tells what every layer is good for.
+    """Trace a model once and survey its layers; call this while a graph is under construction.
 
     Args:
         model: a Keras model.
-        call: runs it on pictures.
-        images: symbolic model input, ``(N, H, W, 3)``; call this while a graph is being built.
+        call: runs the model on a batch of images.
+        images: symbolic model input ``(N, H, W, 3)``.
 
     Raises:
-        ModelError: the model's output is not a classifier's.
+        ModelError: the model's output is not that of a classifier.
     """
     paths = layer_paths(model)
     first_operation = len(images.graph.get_operations())
@@ -140,7 +60,7 @@ def survey_layers(model: Any, call: Callable[[Any], Any], images: Any) -> ModelS
     before, after = ancestors(head.logits), descendants(images)
     spatial = SpatialTensors(images, after)
     layer_outputs = [
-        _LayerOutput(path, type(paths[one.path]).__name__, one.output)
+        LayerOutput(path, type(paths[one.path]).__name__, one.output)
         for path, one in _unique_paths(calls)
         if tf.is_tensor(one.output)
     ]
@@ -148,7 +68,7 @@ def survey_layers(model: Any, call: Callable[[Any], Any], images: Any) -> ModelS
     spatial_shapes: list[tuple[int, int]] = []
     for one in layer_outputs:
         _judge(one, images, before, after, spatial, spatial_shapes)
-    auto_layer = _choose_auto_layer(layer_outputs, images, head.logits, after, spatial)
+    auto_layer = choose_auto_layer(layer_outputs, images, head.logits, after, spatial)
     rows = tuple(
         LayerInfo(
             path=one.path,
@@ -157,7 +77,7 @@ def survey_layers(model: Any, call: Callable[[Any], Any], images: Any) -> ModelS
             spatial_shape=(one.feature_map.rows, one.feature_map.columns) if one.feature_map else None,
             usable=one.feature_map is not None,
             chosen=one is auto_layer,
-            reason=_auto_reason(one) if one is auto_layer else one.reason,
+            reason=auto_reason(one) if one is auto_layer else one.reason,
         )
         for one in layer_outputs
     )
@@ -166,13 +86,14 @@ def survey_layers(model: Any, call: Callable[[Any], Any], images: Any) -> ModelS
 
 
 def _native_precision(graph: Any, between: set[str]) -> str:
-    products = (one.outputs[0] for one in graph.get_operations() if one.type in _PRODUCTS)
+    """Return the dtype of most products between images and logits; empty if all are float32."""
+    products = (one.outputs[0] for one in graph.get_operations() if one.type in PRODUCTS)
     kinds = Counter(str(one.dtype.name) for one in products if one.dtype.is_floating and one.name in between)
     return kinds.most_common(1)[0][0] if kinds.keys() - {"float32"} else ""
 
 
 def _unique_paths(calls: list[LayerCall]) -> list[tuple[str, LayerCall]]:
-    """Each call by a name of its own: the last of a shared layer by its path, those before as ``path#1`` …"""
+    """Give each call a unique path: the last call of a shared layer keeps its path, earlier ones get ``path#1``, …."""
     times = Counter(call.path for call in calls)
     seen: Counter[str] = Counter()
     calls_by_path = []
@@ -185,13 +106,13 @@ def _unique_paths(calls: list[LayerCall]) -> list[tuple[str, LayerCall]]:
 
 def _unreturned_feature_maps(
     calls: list[LayerCall], operations: list[Any], first_operation: int, between: set[str], spatial: SpatialTensors
-) -> list[_LayerOutput]:
-    """Grids that no layer returns.
+) -> list[LayerOutput]:
+    """Return the feature maps that no layer returns.
 
-    A ``call`` written in Python may compute on behind its last layer, with a ReLU of its own say: the last such grid
-    goes by its operation, ``relu``. Operations inside a layer that calls no other are that layer's affair. A model
-    without layers (a SavedModel) has all its grids here, by the names of their operations: the model's own, numbered
-    from ``first_operation`` on, since what makes the pictures is another thing in every pass of a method of many.
+    A ``call`` method may go on after its last layer, for example with ``tf.nn.relu``: the last such feature map is
+    named after its operation, ``relu``. Operations inside a leaf layer are internal to that layer. A model without
+    layers (a SavedModel) has only such feature maps, by operation name. Only operations from ``first_operation`` on
+    count, those of the model: the operations that compute its input differ between the passes of a multi-pass method.
     """
     feature_maps = [
         (number, operation)
@@ -207,7 +128,7 @@ def _unreturned_feature_maps(
         folders = zip(*(name[:-1] for name in names), strict=False)
         shared = sum(itertools.takewhile(bool, (len(set(parts)) == 1 for parts in folders)))
         return [
-            _LayerOutput("/".join(name[shared:]), operation.type, operation.outputs[0])
+            LayerOutput("/".join(name[shared:]), operation.type, operation.outputs[0])
             for name, (_, operation) in zip(names, feature_maps, strict=True)
             if operation.type not in _PREPROCESSING
         ]
@@ -215,32 +136,33 @@ def _unreturned_feature_maps(
     leaves = [one for one in calls if not any(one.encloses(other) for other in calls)]
     inside = {number for leaf in leaves for number in range(leaf.first_operation, leaf.last_operation)}
     for number, operation in reversed(feature_maps):
-        if operation.type in _POOLING:
+        if operation.type in POOLING:
             continue
         if number in inside or operation.outputs[0].name in returned:
             break
         path = operation.type.lower()
         while any(call.path == path for call in calls):
             path += "'"
-        return [_LayerOutput(path, operation.type, operation.outputs[0])]
+        return [LayerOutput(path, operation.type, operation.outputs[0])]
     return []
 
 
 def _judge(
-    one: _LayerOutput,
+    one: LayerOutput,
     images: Any,
     before: set[str],
     after: set[str],
     spatial: SpatialTensors,
     spatial_shapes: list[tuple[int, int]],
 ) -> None:
+    """Set the feature map of an output, or the reason for none."""
     tensor = one.tensor
     if tensor.graph is not images.graph:
-        one.reason = "runs inside a function of its own"
+        one.reason = "runs inside its own tf.function"
     elif tensor.name not in after:
-        one.reason = "does not depend on the picture"
+        one.reason = "does not depend on the image"
     elif tensor.shape.rank not in (3, 4):
-        one.reason = "no grid: after the pooling" if tensor.shape.rank == 2 else "no grid"
+        one.reason = "no feature map: after the pooling" if tensor.shape.rank == 2 else "no feature map"
     elif None in tensor.shape[1:]:
         one.reason = "no fixed size"
     elif (axis_reason := _first_axis_reason(tensor, images)) is not None:
@@ -249,7 +171,7 @@ def _judge(
     elif tensor.shape.rank == 3:
         _judge_tokens(one, before, after, spatial_shapes, images.shape[0])
     elif tensor.shape[1] == 1 and tensor.shape[2] == 1:
-        one.reason = "a single cell: after the pooling"
+        one.reason = "a single position: after the pooling"
     elif tensor.name not in before:
         one.reason = "the logits do not depend on it"
     else:
@@ -259,21 +181,21 @@ def _judge(
 
 
 def _first_axis_reason(tensor: Any, images: Any) -> str | None:
-    """What is there instead of the pictures, if anything: rows of it would be taken for those of other pictures."""
+    """Describe the first axis if it is not the batch; None if it is."""
     length, batch_size = tensor.shape[0], images.shape[0]
     if length is None or batch_size is None or length == batch_size:
         return None
     if length % batch_size:
-        return f"{_NOT_THE_BATCH} {length} for {batch_size} pictures"
-    return f"{_NOT_THE_BATCH} {length // batch_size} for each picture: crops, views or windows of it"
+        return f"{NOT_BATCH_AXIS} {length} for {batch_size} images"
+    return f"{NOT_BATCH_AXIS} {length // batch_size} for each image: crops, views or windows"
 
 
 def _judge_tokens(
-    one: _LayerOutput, before: set[str], after: set[str], spatial_shapes: list[tuple[int, int]], batch_size: int | None
+    one: LayerOutput, before: set[str], after: set[str], spatial_shapes: list[tuple[int, int]], batch_size: int | None
 ) -> None:
-    """Tokens are put back on the last grid before them that has as many cells, but for a few others.
+    """Map tokens back to the last feature map with as many positions.
 
-    Those lie in front, unless the graph shows where they were added.
+    Extra tokens (such as a class token) are allowed and come first, unless the graph shows another offset.
     """
     tokens = one.tensor.shape[1]
     for num_extra_tokens in (0, 1, 2, 5):
@@ -287,105 +209,4 @@ def _judge_tokens(
                     one.tensor, rows, columns, num_extra_tokens if token_offset is None else token_offset, batch_size
                 )
                 return
-    one.reason = f"{tokens} tokens, and no grid before them has as many cells"
-
-
-def _choose_auto_layer(
-    layer_outputs: list[_LayerOutput], images: Any, logits: Any, after: set[str], spatial: SpatialTensors
-) -> _LayerOutput | None:
-    """The last candidate that is no pooling; of layers that return one and the same tensor, the first."""
-    candidates = [
-        one
-        for one in layer_outputs
-        if one.feature_map is not None
-        and one.tensor.op.type not in _POOLING
-        and (one.tensor.shape.rank == 3 or one.tensor in spatial)
-    ]
-    if any(one.reason.startswith(_NOT_THE_BATCH) for one in layer_outputs):
-        # A grid of one view of several, such as the mirror image, is not what the model sees of the picture; nor is
-        # what lies before the first product.
-        weighted = _tensors_after_weights(logits.graph, after)
-        candidates = [
-            one for one in candidates if one.tensor.name in weighted and _is_only_path(one.tensor, images, logits)
-        ]
-    if any(one.feature_map is not None and one.feature_map.num_extra_tokens for one in candidates):
-        # Read out through a class token: behind the last attention the picture's tokens lead nowhere.
-        attended = _before_last_attention(logits)
-        candidates = [one for one in candidates if not attended or one.tensor.name in attended]
-    if not candidates:
-        return None
-    last = candidates[-1].tensor.name
-    return next(one for one in candidates if one.tensor.name == last)
-
-
-def _tensors_after_weights(graph: Any, after: set[str]) -> set[str]:
-    """Names of the tensors behind the first products with the pictures."""
-    found: set[str] = set()
-    for operation in graph.get_operations():
-        outputs = {tensor.name for tensor in operation.outputs}
-        if not outputs.isdisjoint(after) and (
-            operation.type in _PRODUCTS or any(tensor.name in found for tensor in operation.inputs)
-        ):
-            found |= outputs
-    return found
-
-
-def _is_only_path(feature_map: Any, images: Any, logits: Any) -> bool:
-    """True where nothing gets from the pictures to the logits but through a grid."""
-    seen = {feature_map.name}
-    waiting = [logits]
-    while waiting:
-        tensor = waiting.pop()
-        if tensor is images:
-            return False
-        if tensor.name not in seen and tensor.dtype.is_floating:  # sizes of pictures are none of their content
-            seen.add(tensor.name)
-            waiting.extend(tensor.op.inputs)
-    return True
-
-
-def _before_last_attention(logits: Any) -> set[str]:
-    needed = ancestors(logits)
-    for operation in reversed(logits.graph.get_operations()):
-        if operation.type == "Softmax" and operation.outputs[0].name in needed:
-            shape = operation.outputs[0].shape
-            if shape.rank is not None and shape.rank >= 3 and shape[-1] == shape[-2]:
-                return ancestors(operation.outputs[0])
-    return set()
-
-
-def _auto_reason(one: _LayerOutput) -> str:
-    if one.feature_map is not None and one.tensor.shape.rank == 3:
-        return "auto: the last tokens that still meet, put back on their grid"
-    return "auto: the last grid before pooling"
-
-
-def choose_layer(name: str, rows: tuple[LayerInfo, ...]) -> str:
-    """The path of the target layer: the one that was named, or the one for ``auto``.
-
-    Raises:
-        LayerError: no such layer, or it cannot be explained; says why.
-    """
-    by_path = {row.path: row for row in rows}
-    if name == "auto":
-        for row in rows:
-            if row.chosen:
-                return row.path
-        multi_view_rows = [row for row in rows if row.reason.startswith(_NOT_THE_BATCH)]
-        raise LayerError(
-            "the model has no layer whose output is a grid (N, h, w, channels) that its logits depend on"
-            + (f"; of {multi_view_rows[-1].path} {multi_view_rows[-1].reason}" if multi_view_rows else ""),
-            expected="a convolutional classifier",
-            hint="use a method that needs no layer, such as saliency or occlusion",
-        )
-    if name not in by_path:
-        raise LayerError(
-            f"the model has no layer {name!r}", hint=did_you_mean(name, by_path) or "streamcam layers MODEL lists them"
-        )
-    if not by_path[name].usable:
-        raise LayerError(
-            f"layer {name!r} cannot be explained: {by_path[name].reason}",
-            expected="a grid (N, h, w, channels) before the pooling that the logit depends on",
-            hint="streamcam layers MODEL lists them",
-        )
-    return name
+    one.reason = f"{tokens} tokens, and no feature map before them has as many positions"

@@ -1,4 +1,4 @@
-"""The end of a classifier: its logits and probabilities, whoever made them."""
+"""Find the logits and probabilities at the end of a classifier."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PASS_THROUGH = ("Identity", "IdentityN", "Cast", "Reshape", "Squeeze")
 _PROBABILITIES = ("Softmax", "LogSoftmax", "Sigmoid")
 _MIN_PROBABILITY = 1e-7
 _SUM_TOLERANCE = 1e-2
-"""By how much a sum of probabilities may miss 1: bfloat16's steps are a third of it."""
+"""Tolerance of a sum of probabilities around 1: three times the step of bfloat16."""
 
 _OutputKind: TypeAlias = Literal["logits", "shared", "single"]
-"""Logits; probabilities that share one sum of 1; probabilities of each class alone."""
+"""Logits; probabilities of all classes that sum to 1 (softmax); an independent probability a class (sigmoid)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,9 +31,9 @@ class Head:
     """The end of a classifier.
 
     Attributes:
-        logits: pre-softmax (or pre-sigmoid) values, ``(N, classes)``.
-        probabilities: ``(N, classes)``. A head of one sigmoid unit counts as two classes, negative and positive.
-        note: what the user should know of it; usually nothing.
+        logits: pre-softmax (or pre-sigmoid) values, float32 ``(N, classes)``.
+        probabilities: float32 ``(N, classes)``. A single sigmoid unit has two classes, negative and positive.
+        note: a note for the user; usually empty.
     """
 
     logits: Any
@@ -42,24 +42,24 @@ class Head:
 
 
 def find_logits(output: Any, probe: Callable[[], NDArray[Any] | None] = lambda: None) -> Head:
-    """Finds the logits behind a classifier's output, ``(N, classes)``.
+    """Find the logits behind a classifier's output, ``(N, classes)``.
 
-    A fused ``Dense(activation="softmax")`` and a separate layer look the same on the graph. Where probabilities are
-    computed with after the softmax or sigmoid (clipped, averaged over several views) there is no logit; the logarithm
-    of the probability stands for it, or its log-odds where the classes do not share one softmax. Everything else is
-    logits: also what a softmax was a gate of.
+    A fused ``Dense(activation="softmax")`` and a separate softmax layer are the same in the graph. If the model
+    processes its probabilities further (clips them, averages several views), there is no logit: the log-probability
+    replaces it, or the log-odds if the classes do not share one softmax. Any other output counts as logits, including
+    an output gated with a softmax.
 
     Args:
-        output: of a traced model.
-        probe: the model's output for a few pictures, None where it cannot be had; asked for only where the graph leaves
-            open whether the output is probabilities.
+        output: output of a traced model.
+        probe: returns the model's output for a few images, or None if the model cannot run. Called only if the graph
+            does not show whether the output is probabilities.
 
     Raises:
-        ModelError: the output is not one row of numbers a picture.
+        ModelError: the output is not one row of numbers per image.
     """
     if not tf.is_tensor(output) or output.shape.rank != 2:
         received = output.shape if tf.is_tensor(output) else type(output).__name__
-        raise ModelError(f"the model's output is {received}", expected="one tensor (N, classes), a classifier")
+        raise ModelError(f"the model's output is {received}", expected="one tensor (N, classes), as of a classifier")
     tensor = _find_producer(output)
     if tensor.op.type in _PROBABILITIES:
         return _activation_head(output, tensor)
@@ -76,7 +76,7 @@ def find_logits(output: Any, probe: Callable[[], NDArray[Any] | None] = lambda: 
 
 
 def _find_producer(output: Any) -> Any:
-    """What makes the numbers of an output, also inside a function (a `tf.function`, a ``TFSMLayer``)."""
+    """Return the tensor that computes an output, also inside a called function."""
     tensor = output
     while True:
         if tensor.op.type in _PASS_THROUGH and tensor.op.inputs:
@@ -88,7 +88,7 @@ def _find_producer(output: Any) -> Any:
 
 
 def _activation_head(output: Any, activation: Any) -> Head:
-    """The head that ends in a softmax or a sigmoid."""
+    """Build the head of a model with a final softmax or sigmoid."""
     logits = tf.cast(tf.reshape(activation.op.inputs[0], tf.shape(output)), tf.float32)
     logits.set_shape(output.shape)
     kind, classes = activation.op.type, output.shape[-1]
@@ -102,7 +102,7 @@ def _activation_head(output: Any, activation: Any) -> Head:
 
 def _log_probability_head(output: Any) -> Head:
     probabilities = tf.cast(output, tf.float32)
-    note = "the model computes with its softmax: the logarithm of the probability is explained, for want of a logit"
+    note = "the model processes its softmax output further and has no logit: the log-probability is explained"
     return Head(tf.math.log(tf.maximum(probabilities, _MIN_PROBABILITY)), probabilities, note)
 
 
@@ -116,12 +116,12 @@ def _log_odds_head(output: Any) -> Head:
             tf.concat([-logits, logits], axis=1),
             tf.concat([1 - probabilities, probabilities], axis=1),
         )
-    note = "the model computes with its probabilities: their log-odds are explained, for want of a logit"
+    note = "the model processes its probabilities further and has no logit: their log-odds are explained"
     return Head(logits, probabilities, note)
 
 
 def _classify_output(tensor: Any, classes: int | None, probe: Callable[[], NDArray[Any] | None]) -> _OutputKind:
-    """What an output is that no softmax or sigmoid has made: as far as can be proved, else as it shows on trial."""
+    """Classify an output without a final softmax or sigmoid: by proof from the graph, else by a probe."""
     low, high = bounds_of(tensor)
     computed_tensors = _tensors_behind_weights(tensor)
     kinds = {one.op.type for one in computed_tensors}
@@ -143,16 +143,16 @@ def _classify_output(tensor: Any, classes: int | None, probe: Callable[[], NDArr
     values = values[np.isfinite(values).all(1)]
     if not len(values) or values.min() < -_SUM_TOLERANCE or values.max() > 1 + _SUM_TOLERANCE:
         return "logits"
-    # Logits may happen to lie between 0 and 1, but do not happen to sum to 1 for every picture.
+    # Logits may lie between 0 and 1 by chance, but do not sum to 1 for every image.
     if classes != 1 and (np.abs(values.sum(1) - 1) < _SUM_TOLERANCE).all():
         return "shared"
     return proven if unknown or (computed and low >= 0 and high < math.inf) else "logits"
 
 
 def _tensors_behind_weights(output: Any) -> list[Any]:
-    """All tensors between an output and the last things that were learned.
+    """Return all tensors between an output and the last weights before it.
 
-    A product of what cannot be below zero has no weights in it.
+    A product of non-negative operands has no weights: trained weights have both signs.
     """
     found: dict[str, Any] = {}
     waiting = [output]
@@ -166,25 +166,25 @@ def _tensors_behind_weights(output: Any) -> list[Any]:
 
 
 def probe_output(model: Any, call: Callable[[Any], Any], images: Any) -> NDArray[Any] | None:
-    """What a model returns for noise of any brightness, outside the graph that is being built.
+    """Run a model eagerly on noise, outside the graph under construction.
 
     Args:
-        model: stays as it was.
-        call: runs it.
-        images: symbolic, of the shape of what it is to be run on.
+        model: the Keras model; its variables keep their values.
+        call: runs the model.
+        images: symbolic model input; only its shape counts.
 
     Returns:
-        ``(N, classes)``; None where it cannot be run there.
+        The outputs ``(N, classes)``; None if the model cannot run eagerly.
     """
     rows, *shape = images.shape
     rng = np.random.default_rng(0)
-    # Logits become large somewhere; probabilities are probabilities of whatever numbers.
+    # Logits grow with the input; probabilities stay probabilities.
     noise = np.stack([scale * rng.random(shape) for scale in (1, -1, 255, 10_000)]).astype(np.float32)
     rows = rows or len(noise)
     padded = np.resize(noise, (-(-len(noise) // rows) * rows, *shape))
     try:
         with tf.init_scope(), model_lock, preserve_variables(model):
             outputs = [np.asarray(call(tf.constant(part))) for part in np.split(padded, len(padded) // rows)]
-    except Exception:  # it is the user's code, and a trial only
+    except Exception:  # user code, and only a probe
         return None
     return np.concatenate(outputs)

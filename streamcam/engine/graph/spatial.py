@@ -1,9 +1,9 @@
-"""Which tensors lie in rows and columns of the picture, and which have four axes for another reason.
+"""Find the tensors that are feature maps: four axes, of which two are rows and columns of the image.
 
-What convolutions, poolings, resizing and the like make of rows and columns are rows and columns, whatever their shape:
-a picture of 16:9 may be resized to a square on its way. Only where axes are rearranged (tokens and heads of attention)
-nothing but the shape can tell: rows and columns are back where their sides are those of a grid before, or in the
-proportion of the picture.
+Convolution, pooling and resizing keep rows and columns at any shape: a 16:9 image may be resized to a square
+inside the model. After an operation that rearranges axes (tokens and heads of attention), only the shape remains: a
+tensor counts as a feature map again if its sides are those of an earlier feature map, or have the aspect ratio of the
+image.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _AXIS_CHANGING = frozenset(
 _REDUCING = frozenset(("Mean", "Sum", "Max", "Min", "Prod"))
 _RESIZING = ("Resize", "CropAndResize", "ScaleAndTranslate", "ImageProjectiveTransform")
 _ASPECT_TOLERANCE = 1.5
-"""How much the sides of cells may differ: strides round up, and convolutions without padding lose an edge."""
+"""Largest ratio between the sides of a position: strides round up, and unpadded convolutions lose an edge."""
 
 
 class SpatialTensors:
-    """The grids of a graph.
+    """The feature maps of a graph; supports ``tensor in spatial``.
 
     Args:
-        images: the model's input ``(N, H, W, 3)`` in a graph in which the model has run.
-        after: names of all tensors that are computed from them.
+        images: symbolic model input ``(N, H, W, 3)``, after the model was traced.
+        after: names of all tensors computed from the images.
     """
 
     def __init__(self, images: Any, after: set[str]) -> None:
@@ -49,14 +49,14 @@ class SpatialTensors:
                 )
 
     def __contains__(self, tensor: Any) -> bool:
-        """True for rows and columns of the picture, more than one cell of them."""
+        """Return True for a feature map of more than one position."""
         if tensor.shape.rank != 4 or None in tensor.shape[1:] or tensor.shape[1] * tensor.shape[2] <= 1:
             return False
         return (tensor.graph is self._graph and tensor.name in self._names) or self._has_known_shape(tensor)
 
     def _add(self, operation: Any, output: Any) -> None:
         if _spatial_shape(output) == (1, 1):
-            return  # what is pooled over the whole picture is spread over anything afterwards
+            return  # globally pooled values may be broadcast to any shape afterwards
         self._names.add(output.name)
         self._shapes.add(_spatial_shape(output))
         if operation.type.startswith(_RESIZING):
@@ -75,7 +75,7 @@ def _spatial_shape(tensor: Any) -> tuple[int | None, int | None]:
 
 
 def _keeps_spatial_axes(operation: Any, output: Any) -> bool:
-    """True where an operation leaves rows rows and columns columns."""
+    """Return True if an operation keeps rows and columns."""
     if operation.type in _REDUCING:
         return _spatial_shape(operation.inputs[0]) == _spatial_shape(output)
     if operation.type == "StridedSlice":

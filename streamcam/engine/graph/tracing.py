@@ -1,25 +1,30 @@
-"""From Python to a graph, and the errors that come up on the way."""
+"""Trace Python functions into graphs, and translate the errors of tracing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...errors import MethodError, ModelError
+from ...errors import MethodError, ModelError, error_summary
 from ...geometry import Size
-from ...imports import error_summary
 from ...methods import Maps
 from ...tf import tf
 
 
 def trace(function: Callable[..., Any], size: Size, *specifications: Any) -> Any:
-    """The concrete function of some Python.
+    """Trace a Python function into a `tf.types.experimental.ConcreteFunction`.
+
+    Args:
+        function: takes and returns tensors; runs the model.
+        size: ``(width, height)`` of the model input, for messages.
+        *specifications: a `tf.TensorSpec` for each argument.
 
     Raises:
-        ModelError: the model cannot be run on pictures of that size, or has an operation without a gradient.
+        ModelError: the model does not accept images of this size.
+        MethodError: the model has an operation without a gradient.
     """
     try:
-        # Without autograph: the model is Keras's to run, and a second reading of its code would only cost time.
+        # Without autograph: Keras runs the model, and converting its code again would only cost time.
         return tf.function(function, autograph=False).get_concrete_function(*specifications)
     except LookupError as error:
         raise MethodError(
@@ -28,16 +33,22 @@ def trace(function: Callable[..., Any], size: Size, *specifications: Any) -> Any
         ) from error
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(
-            f"the model cannot take pictures of {size[0]}x{size[1]}: {error_summary(error)}",
+            f"the model does not accept images of {size[0]}x{size[1]}: {error_summary(error)}",
             hint="check --fit and --preprocess",
         ) from error
 
 
 def stack_targets(results: Sequence[Any]) -> list[Any]:
-    """What a method made for each target, as one tensor of maps ``(N, targets, h, w)`` and one a figure.
+    """Stack the results of a method over the targets.
+
+    Args:
+        results: for each target, what the method returned: `Maps`, or maps float32 ``(N, h, w)``.
+
+    Returns:
+        Maps float32 ``(N, targets, h, w)``, then one tensor ``(N, targets)`` per quality metric.
 
     Raises:
-        MethodError: a method returned no maps ``(N, h, w)``.
+        MethodError: the method did not return maps ``(N, h, w)``.
     """
     whole = [result if isinstance(result, Maps) else Maps(result) for result in results]
     for result in whole:
@@ -52,5 +63,5 @@ def stack_targets(results: Sequence[Any]) -> list[Any]:
 
 
 def quality_metric_names(results: Sequence[Any]) -> tuple[str, ...]:
-    """Names of the figures that come with maps."""
+    """Return the names of the quality metrics that come with the maps."""
     return tuple(results[0].quality_metrics) if isinstance(results[0], Maps) else ()

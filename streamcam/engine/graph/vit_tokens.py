@@ -1,4 +1,4 @@
-"""Where the tokens of the picture lie among others, such as a class token, read off the graph."""
+"""Find the offset of patch tokens after extra ones (class token)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from .layer_trace import ancestors
 
 
 def patch_token_offset(tokens: Any, num_patches: int, after: set[str]) -> int | None:
-    """How many tokens lie before those of the picture.
+    """Return the number of tokens before the patch tokens.
 
-    Where tokens were last put together, the picture's are in a part that depends on it and is long enough.
+    Searches the last concatenation along the token axis: the patch tokens are the operand that depends on the images
+    and is long enough.
 
     Args:
-        tokens: ``(N, cells and more, K)``.
-        num_patches: of the grid.
-        after: names of all tensors that are computed from the pictures.
+        tokens: symbolic tensor ``(N, num_patches + extra tokens, K)``.
+        num_patches: number of patches in the image.
+        after: names of all tensors computed from the images.
 
     Returns:
-        None where the graph does not show it.
+        The offset; None if the graph does not show it.
     """
     length = int(tokens.shape[1])
     if length == num_patches:
@@ -43,7 +44,7 @@ def patch_token_offset(tokens: Any, num_patches: int, after: set[str]) -> int | 
 
 
 def _concat_parts(concatenation: Any, length: int) -> list[Any]:
-    """What is put one after the other along the axis of so many tokens; empty where it is another axis."""
+    """Return the operands of a concatenation along the token axis; empty for another axis or length."""
     *parts, axis = concatenation.inputs
     whole = concatenation.outputs[0].shape
     if whole.rank != 3 or whole[1] != length or tf.get_static_value(axis) not in (1, -2):

@@ -30,7 +30,7 @@ from ...imports import expand_path, is_function_path
 from ...models.load import ModelInfo
 from ...tf import tf
 from ..compiled_method import FrozenMethod
-from ..compiler.names import node_name
+from ..compiler.graph_editor import node_name
 from ..multi_pass import FrozenMultiPass
 from .devices import default_intra_op_threads
 from .frozen_graph import FrozenGraph

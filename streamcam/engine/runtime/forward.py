@@ -1,4 +1,4 @@
-"""The model by itself, as fast as TensorFlow runs it here: what no explanation can be cheaper than."""
+"""Run the model alone, as fast as TensorFlow can: the lower bound of the cost of an explanation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .devices import half_precision, resolve_devices
 
 
 def fast_precisions(device: str) -> tuple[str, ...]:
-    """The precisions that are fast on a device, the exact one first."""
+    """Return the precisions to measure on a device: float32, then the half precision if there is one."""
     half = half_precision(resolve_devices(device))
     return ("float32", half) if half else ("float32",)
 
@@ -27,23 +27,23 @@ def fast_precisions(device: str) -> tuple[str, ...]:
 def load_forward(
     model: ModelOptions, size: Size, batch: int, precision: str, device: str
 ) -> Callable[[RgbImage], NDArray[Any]]:
-    """A model frozen and folded, with nothing explained; takes seconds.
+    """Load a model, freeze and optimise it without an explanation; takes seconds.
 
-    To be called before anything else of TensorFlow, as it computes on one thread: that costs the least CPU time.
+    Call this before TensorFlow starts: it computes on one thread, which costs the least CPU time.
 
     Args:
-        model: which.
-        size: ``(width, height)`` of the pictures.
-        batch: pictures a call.
+        model: the model's options.
+        size: ``(width, height)`` of the model input.
+        batch: images per call.
         precision: one of `fast_precisions`.
-        device: as from `list_devices`.
+        device: one of `list_devices`.
 
     Returns:
-        ``uint8 (batch, height, width, 3)`` RGB → the model's answers ``(batch, outputs)``. Raises as `LoadedGraph`.
+        A function ``uint8 (batch, height, width, 3)`` RGB → model output ``(batch, outputs)``; raises as `LoadedGraph`.
 
     Raises:
-        ModelError: the model cannot be loaded, or run on such pictures.
-        DeviceError: there is no such device.
+        ModelError: the model cannot be loaded, or does not accept the size.
+        DeviceError: unknown device.
     """
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)

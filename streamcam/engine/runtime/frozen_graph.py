@@ -1,8 +1,8 @@
-"""Frozen graphs, and how they run: each on one device, with TensorFlow's rewriter told what to do with that one.
+"""Run frozen graphs: `FrozenGraph` is the graph, `LoadedGraph` a session that runs it on one device.
 
-A graph of constants needs no part of TensorFlow that traces, and none that holds variables: a session runs it. That
-costs less for each run than calling a function does, starts in a third of the time, and takes its options (precision,
-XLA) with it, so that no option of the user's TensorFlow is switched for a call.
+A graph of constants needs neither tracing nor variables, so that a `tf.compat.v1.Session` can run it. A session has
+less overhead per run than a `tf.function`, starts in a third of the time, and has its own options (precision, XLA,
+rewriter): no global option of the user's TensorFlow changes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DeviceError, ModelError, OutOfMemoryError
-from ...imports import error_summary
+from ...errors import DeviceError, ModelError, OutOfMemoryError, error_summary
 from ...tf import tf
-from ..compiler.external_weights import Weights, convert_weights, import_graph, restore_weights
-from ..compiler.names import node_name
+from ..compiler.external_weights import convert_weights, import_graph, restore_weights
+from ..compiler.graph_editor import PassContext, Weights, node_name
 from ..compiler.passes import insert_fusion_barriers
 from .devices import default_intra_op_threads, tensorflow_name, virtual_cpu_count
 
@@ -31,27 +30,28 @@ _DISABLED_OPTIMIZERS = (
     *("function_optimization", "shape_optimization", "loop_optimization", "common_subgraph_elimination"),
     *("implementation_selector", "scoped_allocator_optimization", "pin_to_host_optimization", "debug_stripper"),
 )
-"""What TensorFlow's rewriter does beside fusing."""
+"""Optimizers of TensorFlow's rewriter, except for fusion (`remapping`)."""
 
 CONCURRENT_BATCHES = 2
-"""Batches that are under way on a device. On a graphics card one is copied while the other is computed. On a processor
-each has half of the cores; the other half is the decoder's and the encoder's, unless the model takes longest."""
+"""Batches in flight per device. On a GPU one is copied while the other is computed. On a CPU each runs on half of the
+cores, and decoder and encoder use the other half unless the model is the bottleneck."""
 
 _NICE_INCREMENT = 10
-"""By how much the nice value of the model's threads on a processor is above that of the others."""
+"""Increment of the nice value of the model's CPU threads over that of other threads."""
 
 _PYTHON_OPERATIONS = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrozenGraph:
-    """A graph of constants, the large ones beside it.
+    """A graph of constants, with its large weights outside the `GraphDef`.
 
     Attributes:
-        graph_def: the `GraphDef`; no node says on which device it is.
-        inputs, outputs: names of tensors.
-        weights: values of some of its placeholders.
-        cpu_precision: the precision in which it was rewritten for processors; empty before.
+        graph_def: the `GraphDef`; no node has a device.
+        inputs: names of the input tensors.
+        outputs: names of the output tensors.
+        weights: values of the placeholders for external weights.
+        cpu_precision: precision for which `rewrite` has optimised it for CPUs; empty before.
     """
 
     graph_def: Any
@@ -62,13 +62,16 @@ class FrozenGraph:
 
     @property
     def is_serializable(self) -> bool:
-        """True where it can be stored: it calls nothing that lives in this process."""
+        """True if it can be stored: it calls no Python function of this process."""
         return not any(node.op in _PYTHON_OPERATIONS for node in self.graph_def.node)
 
     def rewrite(self, precision: str) -> FrozenGraph:
-        """What TensorFlow makes of it for a processor: constants computed, arithmetic in ``precision``.
+        """Run TensorFlow's rewriter for a CPU: fold constants, convert the arithmetic to ``precision``.
 
-        All but the fusing, whose results only this processor's own run of TensorFlow can read.
+        Fusion is left to the session: its results cannot be stored.
+
+        Args:
+            precision: ``float32`` or ``bfloat16``.
         """
         from tensorflow.python.grappler import tf_optimizer
 
@@ -76,7 +79,7 @@ class FrozenGraph:
         meta.graph_def.CopyFrom(self.graph_def)
         for node in meta.graph_def.node:
             node.device = tensorflow_name("cpu")
-        # What is in this collection counts as wanted.
+        # Nodes of this collection count as outputs.
         meta.collection_def["train_op"].node_list.value.extend(self.outputs)
         config = tf.compat.v1.ConfigProto()
         options = config.graph_options.rewrite_options
@@ -91,33 +94,33 @@ class FrozenGraph:
         kept_nodes = [node_name(tensor) for tensor in (*self.inputs, *self.outputs)]
         weights = convert_weights(rewritten, self.weights)
         rewritten = tf.compat.v1.graph_util.extract_sub_graph(rewritten, kept_nodes)
-        insert_fusion_barriers(rewritten, list(self.outputs))
+        insert_fusion_barriers(PassContext(rewritten, self.inputs, self.outputs))
         return FrozenGraph(
             rewritten, self.inputs, self.outputs, restore_weights(rewritten, weights, kept_nodes), precision
         )
 
     def load(self, device: str, precision: str = "float32", *, xla: bool = False) -> LoadedGraph:
-        """Makes it ready to run; the first run takes longer than the others.
+        """Load the graph on a device; the first run takes longer than the others.
 
         Args:
             device: as from `resolve_devices`.
-            precision: ``float32``, ``bfloat16`` (processors) or ``float16`` (graphics cards).
-            xla: compile it, on a graphics card.
+            precision: ``float32``, ``bfloat16`` (CPUs) or ``float16`` (GPUs).
+            xla: compile with XLA, on a GPU.
         """
         return LoadedGraph(self, device, precision, xla=xla)
 
 
 class LoadedGraph:
-    """A program on a device: arrays in, arrays out. Callable from several threads at a time.
+    """A frozen graph loaded on a device: arrays in, arrays out; thread-safe.
 
     Args:
-        frozen: what runs.
+        frozen: the graph.
         device: as from `resolve_devices`.
-        precision: of the arithmetic.
-        xla: compile it, on a graphics card.
+        precision: precision of the arithmetic.
+        xla: compile with XLA, on a GPU.
 
     Raises:
-        ModelError: its shapes do not fit together.
+        ModelError: the shapes of the graph do not match.
     """
 
     def __init__(self, frozen: FrozenGraph, device: str, precision: str, *, xla: bool = False) -> None:
@@ -129,24 +132,30 @@ class LoadedGraph:
         with self.graph.as_default(), tf.device(tensorflow_name(device)):
             try:
                 import_graph(frozen.graph_def, frozen.weights)
-            except ValueError as error:  # a shape that shows only once the constants are computed
+            except ValueError as error:  # a shape that is known only after constant folding
                 raise ModelError(f"the model failed: {error_summary(error)}") from error
         self._session = _make_cpu_session(self.graph) if on_cpu else _make_gpu_session(self.graph, precision, xla=xla)
         self._call = self._session.make_callable(list(frozen.outputs), feed_list=list(frozen.inputs))
 
     def __call__(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
-        """Runs it once.
+        """Run the graph once.
+
+        Args:
+            *inputs: an array for each input tensor, the batch first.
+
+        Returns:
+            An array for each output tensor.
 
         Raises:
-            OutOfMemoryError: the device's memory is too small.
+            OutOfMemoryError: the device memory is too small for the batch.
             ModelError: an operation failed.
-            DeviceError: the session did.
+            DeviceError: the session failed.
         """
         try:
             return [np.asarray(output) for output in self._call(*inputs)]
         except tf.errors.ResourceExhaustedError as error:
             raise OutOfMemoryError(
-                f"{self._device} has not enough memory for {len(inputs[0])} frames at once",
+                f"{self._device} has too little memory for a batch of {len(inputs[0])}",
                 hint="use a smaller --batch",
             ) from error
         except tf.errors.OpError as error:
@@ -156,10 +165,10 @@ class LoadedGraph:
 
 
 def _make_cpu_session(graph: Any) -> Any:
-    """A session whose threads compute when the encoder's have nothing to do.
+    """Make a session whose threads yield to the encoder's threads.
 
-    A picture goes through an encoder's threads one after the other, so each of them that waits for a core delays all;
-    the model has work ahead and can wait. Threads inherit the priority of the one that starts them.
+    A frame passes through the encoder's threads in sequence, so that one thread that waits for a core delays all; the
+    model has batches queued and can wait. Threads inherit the priority of the thread that starts them.
     """
     with ThreadPoolExecutor(1, initializer=_lower_priority) as executor:
         session = executor.submit(tf.compat.v1.Session, graph=graph, config=_cpu_config())
@@ -167,7 +176,7 @@ def _make_cpu_session(graph: Any) -> Any:
 
 
 def _lower_priority() -> None:
-    if sys.platform == "linux":  # elsewhere a priority is that of the whole process
+    if sys.platform == "linux":  # on other systems the priority applies to the whole process
         thread = threading.get_native_id()
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE_INCREMENT)
@@ -183,11 +192,11 @@ def _cpu_config() -> Any:
     options = config.graph_options.rewrite_options
     for step in _DISABLED_OPTIMIZERS:
         setattr(options, step, options.OFF)
-    # Aggressive means no more here than to believe the shapes of what is fed, without which no residual sum is fused.
+    # AGGRESSIVE only makes the rewriter trust the shapes of the inputs, without which no residual sum is fused.
     options.remapping = options.AGGRESSIVE
     options.meta_optimizer_iterations = options.ONE
     options.memory_optimization = options.NO_MEM_OPT
-    # Each of these copies the graph, with all weights in it by now, and finds nothing to do.
+    # Each of these would copy the graph, which now contains all weights, and change nothing.
     options.disable_tfg_optimizer = options.experimental_disable_compressed_tensor_optimization = True
     config.experimental.optimize_for_static_graph = config.experimental.disable_output_partition_graphs = True
     return config

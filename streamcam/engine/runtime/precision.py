@@ -1,4 +1,4 @@
-"""Which precision the model's arithmetic runs in."""
+"""Choose the precision of the model's arithmetic."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ from ..compiled_method import Executable
 from .devices import half_precision
 
 MIN_AGREEMENT = 0.99
-"""Smallest cosine between the maps of two precisions at which the faster one is taken."""
+"""Smallest cosine between the maps of two precisions at which the faster one is used."""
 
 
 def choose_precision(
     requested: Precision, devices: Sequence[str], load: Callable[[str], Executable]
 ) -> tuple[str, list[str]]:
-    """Resolves ``auto``: the half precision that the device has, where the maps agree with float32 on two photographs.
+    """Resolve ``auto``: the device's half precision if its maps agree with float32 on two photographs.
 
-    Not for gradients to the input: backwards it takes longer (EfficientNet-Lite0, 39 against 27 CPU ms a picture). And
-    not for differences of scores, of which bfloat16 keeps 8 bits. Nothing is timed: the choice is always the same.
+    Input gradients stay in float32: in half precision the backward pass takes longer (EfficientNet-Lite0, 39 against 27
+    CPU ms per image). So do differences of scores, of which bfloat16 keeps 8 bits. The choice does not depend on
+    timing, so that it is reproducible.
 
     Args:
-        requested: the option's value.
+        requested: value of ``--precision``.
         devices: as from `resolve_devices`.
-        load: makes a kernel in a precision on the first of them, for the comparison.
+        load: loads the method in a precision on the first device, for the comparison.
 
     Returns:
-        The precision, and announcements.
+        The precision, and notes for the user.
 
     Raises:
-        OptionError: a precision was asked for that the device does not have.
+        OptionError: the devices do not support the requested precision.
     """
     half = half_precision(devices)
     if requested not in ("auto", "float32", half):
         raise OptionError(
-            f"--precision {requested} is not possible on this {devices[0].partition(':')[0]}",
-            expected="a processor with AVX512-BF16 or AMX"
+            f"--precision {requested} is not supported on this {devices[0].partition(':')[0].upper()}",
+            expected="a CPU with AVX512-BF16 or AMX"
             if requested == "bfloat16"
-            else "a graphics card of compute capability 7.0 or later",
+            else "a GPU of compute capability 7.0 or later",
             hint="use --precision auto",
         )
     if requested != "auto":
@@ -54,30 +55,30 @@ def choose_precision(
         return "float32", []
     executable = load("float32")
     if executable.method.is_score_difference:
-        return "float32", [f"precision float32: scores are compared, and {half} tells them apart by 1/16 only"]
+        return "float32", [f"precision float32: the method compares scores, and {half} resolves them to 1/16 only"]
     if executable.method.needs_input_gradient:
-        return "float32", [f"precision float32: backwards through the whole network {half} takes longer"]
+        return "float32", [f"precision float32: {half} is slower for gradients through the whole network"]
     exact = probe_outputs(executable)
     del executable
-    gc.collect()  # a graph of TensorFlow is full of cycles, and holds the weights several times over
+    gc.collect()  # a TensorFlow graph has reference cycles, and holds several copies of the weights
     cosine = agreement(exact, probe_outputs(load(half)))
     if cosine >= MIN_AGREEMENT:
-        return half, [f"precision {half}: its maps agree with float32 (cosine {cosine:.4f})"]
+        return half, [f"precision {half}: maps agree with float32 (cosine {cosine:.4f})"]
     return "float32", [f"precision float32: the maps in {half} differ (cosine {cosine:.4f}, expected {MIN_AGREEMENT})"]
 
 
 def probe_outputs(executable: Executable) -> NDArray[np.float32]:
-    """What a kernel makes of the probe photographs; of methods of many passes a few."""
+    """Return the maps of the probe photographs; a few passes only for multi-pass methods."""
     return executable.sample(load_probe_images(executable.size)[: executable.batch])
 
 
 def agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """The smallest cosine between what two kernels have `probe_outputs`; 1 where both are zero."""
+    """Return the smallest cosine between two results of `probe_outputs`; 1 if both are zero."""
     return min(cosine(first, second) for first, second in zip(one, other, strict=True))
 
 
 def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Cosine between two maps of one shape; two zero maps are the same, a zero and another are not."""
+    """Return the cosine between two maps of the same shape: 1 for two zero maps, 0 for one."""
     lengths = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
     if lengths == 0:
         return float(np.array_equal(one, other))
@@ -85,9 +86,13 @@ def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def load_probe_images(size: Size) -> RgbImage:
-    """Two photographs at the size of a model's input, ``uint8 (2, height, width, 3)`` RGB."""
+    """Load two photographs at the size of a model input, ``uint8 (2, height, width, 3)`` RGB.
+
+    Args:
+        size: ``(width, height)``.
+    """
     with files("streamcam.engine").joinpath("data/probes.npz").open("rb") as file, np.load(file) as data:
-        images: RgbImage = data["pictures"]
+        images: RgbImage = data["images"]
     rows = np.arange(size[1]) * images.shape[1] // size[1]
     columns = np.arange(size[0]) * images.shape[2] // size[0]
     return images[:, rows[:, None], columns]

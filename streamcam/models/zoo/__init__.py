@@ -1,1 +1,1 @@
-"""Built-in models: the embedded EfficientNet-Lite0 and keras.applications."""
+"""Models by name: the built-in EfficientNet-Lite0, and keras.applications."""

@@ -1,6 +1,6 @@
-"""The classifiers of `keras.applications`: their names, found without loading Keras, and how they are made.
+"""The classifiers of `keras.applications`: their names, without importing Keras, and a loader.
 
-Keras publishes them with ImageNet weights, downloads those once and keeps them in its own cache.
+Keras downloads their ImageNet weights once, into its own cache.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import ModelError
+from ...errors import ModelError, error_summary
 from ...geometry import Size
-from ...imports import error_summary
 from ...options import DEFAULT_MODEL
 
 _log = logging.getLogger(__name__)
@@ -63,9 +62,9 @@ class Application:
     """A classifier of `keras.applications`.
 
     Attributes:
-        name: of the function that makes it.
-        family: the module whose ``preprocess_input`` belongs to it.
-        input_size: ``(width, height)`` it was trained at.
+        name: name of the function in `keras.applications`.
+        family: its module, which has its ``preprocess_input``.
+        input_size: ``(width, height)`` of the training images.
     """
 
     name: str
@@ -74,7 +73,7 @@ class Application:
 
 
 def normalize_name(name: str) -> str:
-    """A name in lower case, letters and digits only."""
+    """Reduce a name to lower-case letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -83,26 +82,29 @@ APPLICATIONS = {
     for family, names in _FAMILIES.items()
     for name in names
 }
-"""By name in lower case without hyphens and underscores."""
+"""Applications by normalised name."""
 
 FAMILIES = tuple(_FAMILIES)
 
 
 def find(name: str) -> Application | None:
-    """The application of that name in any spelling (``MobileNetV2``, ``mobilenet-v2``), or None."""
+    """Return the application of a name (``MobileNetV2``, ``mobilenet-v2``), or None."""
     return APPLICATIONS.get(normalize_name(name))
 
 
 def recognise(model_name: str) -> Application | None:
-    """The application that gives its models this name (``mobilenetv2_1.00_224``), or None."""
+    """Return the application whose models have this Keras name (``mobilenetv2_1.00_224``), or None."""
     return find(re.sub(r"_\d+\.\d+_\d+$", "", model_name))
 
 
 def make(application: Application) -> Any:
-    """The model with its ImageNet weights, which Keras downloads if its cache has none.
+    """Load a model with its ImageNet weights, which Keras downloads unless cached.
+
+    Args:
+        application: the model.
 
     Raises:
-        ModelError: the download failed, or what came is not what Keras expects.
+        ModelError: the download failed, or the file does not match its checksum.
     """
     from ...tf import keras
 
@@ -118,7 +120,7 @@ def make(application: Application) -> Any:
 
 
 def preprocessing(family: str) -> Any:
-    """``preprocess_input`` of a family, on float32 ``(N, H, W, 3)`` RGB 0–255."""
+    """Return ``preprocess_input`` of a family, for float32 ``(N, H, W, 3)`` RGB 0–255."""
     from ...tf import keras
 
     function = getattr(keras.applications, family).preprocess_input
@@ -131,7 +133,7 @@ def preprocessing(family: str) -> Any:
 
 @contextlib.contextmanager
 def _silence_keras() -> Iterator[None]:
-    """Without the progress that Keras prints on standard output."""
+    """Suppress the progress that Keras prints on stdout."""
     from ...tf import keras
 
     was_enabled = keras.config.is_interactive_logging_enabled()

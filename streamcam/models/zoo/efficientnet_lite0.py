@@ -1,8 +1,7 @@
 """EfficientNet-Lite0 (Tan, Le 2019, arXiv:1905.11946; the "Lite" variant of 2020) for ImageNet-1k, with its weights.
 
-A stack of inverted residual blocks without squeeze-and-excite, ReLU6 throughout, fully convolutional up to
-the pooling: it takes any input size, and was trained at 224×224. The weights lie beside this module as float16
-and are used as float32.
+A stack of inverted residual blocks without squeeze-and-excite, with ReLU6, fully convolutional up to the pooling: it
+accepts any input size and was trained at 224×224. The package stores the weights as float16; they are used as float32.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ WEIGHTS = "data/efficientnet_lite0.npz"
 
 
 class Stage(NamedTuple):
-    """Blocks that share a grid: the first one changes the grid and the channels, the others keep them."""
+    """Blocks with feature maps of one size: the first changes size and channels, the others keep them."""
 
     repeats: int
     kernel: int
@@ -42,12 +41,12 @@ STAGES = (
 
 
 def preprocess(images: Any) -> Any:
-    """Float32 ``(N, H, W, 3)`` RGB 0–255 → about -1…1, as in training: ``(x - 127) / 128``."""
+    """Scale float32 ``(N, H, W, 3)`` RGB 0–255 to about -1…1, as in training: ``(x - 127) / 128``."""
     return (images - 127.0) / 128.0
 
 
 def load() -> Any:
-    """The network with its ImageNet weights: float32 ``(N, H, W, 3)``, preprocessed → probabilities ``(N, 1000)``."""
+    """Load the network with its ImageNet weights: float32 ``(N, H, W, 3)``, preprocessed → ``(N, 1000)``."""
     model = build()
     with files("streamcam.models").joinpath(WEIGHTS).open("rb") as file, np.load(file) as stored:
         for variable in model.weights:
@@ -56,7 +55,7 @@ def load() -> Any:
 
 
 def build() -> Any:
-    """The network with all weights zero; a Functional `keras.Model` of input ``(None, None, None, 3)``."""
+    """Build the network with all weights zero: a functional `keras.Model` of input ``(None, None, None, 3)``."""
     inputs = keras.Input((None, None, 3), name="image")
     x = _conv(inputs, STEM_CHANNELS, 3, "stem_conv", stride=2)
     x = _relu6(_norm(x, "stem_bn"), "stem_activation")
@@ -93,7 +92,7 @@ def _block(inputs: Any, stage: Stage, stride: int, prefix: str) -> Any:
 
 
 def _conv(x: Any, channels: int, kernel: int, name: str, *, stride: int = 1) -> Any:
-    # Zeros: drawing four million random numbers that are overwritten at once would cost more than the rest.
+    # Zeros: drawing four million random numbers, to be overwritten at once, would take longer than all the rest.
     return keras.layers.Conv2D(
         channels, kernel, strides=stride, padding="same", use_bias=False, kernel_initializer="zeros", name=name
     )(x)

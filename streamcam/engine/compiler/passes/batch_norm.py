@@ -1,13 +1,13 @@
-"""Batch normalisation, biases and layer scales go into the kernel before them.
+"""Fold batch normalisation, biases and layer scales into the kernel before them.
 
 A frozen Keras model computes ``conv(x, W) · c + d`` where ``c`` and ``d`` are constants per channel. Grappler folds
-that into ordinary convolutions only; behind depthwise ones the product and the sum stay, and keep bias and
-activation from being fused into the convolution. So it is done here, on the graph, which reaches every kind of
-Keras model: ``conv(x, W · c) + d`` is the same number (up to rounding). So it is for dense layers on grids, which
-Keras computes as ``Reshape``, ``MatMul``, ``Reshape``: what follows moves before the second one.
+that into ordinary convolutions only. After depthwise ones the product and the sum remain, and prevent the fusion of
+bias and activation into the convolution. This pass computes ``conv(x, W · c) + d``, the same up to rounding, for both.
+Keras computes dense layers on feature maps as ``Reshape``, ``MatMul``, ``Reshape``: there the product and the sum move
+before the second reshape.
 
-Only chains of tensors with one reader are folded: a target layer between convolution and batch norm, or a gradient
-that needs the tensor, keeps its value.
+Only chains of tensors with one reader are folded: a target layer between convolution and batch norm, or a tensor that a
+gradient reads, keeps its value.
 """
 
 from __future__ import annotations
@@ -18,36 +18,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..external_weights import Weights
-from ..graph_editor import GraphEditor
-from ..names import node_name
+from ..graph_editor import GraphEditor, PassContext, node_name
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One operation after a product: ``x · value``, ``x + value``, ``x − value`` or a reshape to ``value``."""
+    """One operation after a convolution: ``x · value``, ``x + value``, ``x − value`` or a reshape to ``value``."""
 
     node: str
     kind: str
     value: str
 
 
-def fold_batch_norm(graph_def: Any, outputs: list[str], weights: Weights | None = None) -> int:
-    """Folds constant products and sums into the convolutions and dense layers before them, in place.
-
-    Args:
-        graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
-        outputs: names of the tensors that must keep their value.
-        weights: those beside the graph; the folded ones are added.
+def fold_batch_norm(context: PassContext) -> int:
+    """Fold constant products and sums into the kernels before them.
 
     Returns:
-        How many nodes were changed.
+        The number of changed nodes.
     """
-    graph = GraphEditor(graph_def, outputs, weights)
+    graph = context.edit()
     chains: list[tuple[Any, list[_Step]]] = []
-    for node in graph_def.node:
+    for node in context.graph_def.node:
         if _can_be_scaled(node) and node.input[1] in graph.constants:
             steps = _chain(node, graph)
             if steps:
@@ -90,6 +83,7 @@ def _channels(node: Any, kernel: NDArray[Any]) -> int:
 
 
 def _chain(start: Any, graph: GraphEditor) -> list[_Step]:
+    """Return the foldable operations after a convolution or dense layer, in order."""
     steps: list[_Step] = []
     constants = graph.constants
     at = start.name
@@ -125,7 +119,7 @@ def _chain(start: Any, graph: GraphEditor) -> list[_Step]:
 
 
 def _per_channel(value: NDArray[Any], channels: int) -> NDArray[np.float64] | None:
-    """A constant as one number a channel, or None where it differs from place to place."""
+    """Return a constant as one number per channel; None if it varies between positions."""
     if value.size == 1:
         return np.full(channels, value.reshape(()), np.float64)
     if value.ndim <= 4 and value.size == channels and value.shape[-1] == channels:

@@ -1,39 +1,29 @@
-"""Constants of one number a channel that pictures are prepared with are repeated along a row.
+"""Broadcast per-channel preprocessing constants along a row for vectorisation.
 
-TensorFlow's loops go along what both operands share, which for a pixel's three channels are three values at a time:
-adding them takes seven times as long as adding a row of them.
+TensorFlow's inner loop covers the axes that both operands share: for a constant per channel, three values at a time.
+Adding three values per pixel takes seven times as long as adding a whole row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..external_weights import Weights
-from ..graph_editor import GraphEditor, constant_operand
-from ..names import node_name
+from ..graph_editor import GraphEditor, PassContext, constant_operand, node_name
 
 
-def broadcast_constants(
-    graph_def: Any, inputs: Sequence[str], shape_of: Callable[[str], Any], weights: Weights | None = None
-) -> int:
-    """Repeats along a row what is added to pictures, or multiplied with them, before anything else is done, in place.
-
-    Args:
-        graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
-        inputs: names of the tensors of pictures.
-        shape_of: the `tf.TensorShape` of a tensor.
-        weights: those beside the graph.
+def broadcast_constants(context: PassContext) -> int:
+    """Broadcast constants of preprocessing operations along a row, in place.
 
     Returns:
-        How many constants were repeated.
+        The number of broadcast constants.
     """
-    graph = GraphEditor(graph_def, (), weights)
+    graph = context.edit()
     broadcast = 0
-    for node, position in _find_preprocessing(graph, inputs):
-        value, image_shape = graph.constants[node.input[position]], shape_of(node.input[1 - position])
+    for node, position in _find_preprocessing(graph, context.inputs):
+        value, image_shape = graph.constants[node.input[position]], context.shape_of(node.input[1 - position])
         if image_shape.rank != 4 or not image_shape[2:].is_fully_defined() or value.ndim > 4 or value.size == 1:
             continue
         _, _, columns, channels = image_shape.as_list()
@@ -45,7 +35,7 @@ def broadcast_constants(
 
 
 def _find_preprocessing(graph: GraphEditor, inputs: Sequence[str]) -> Iterator[tuple[Any, int]]:
-    """Sums, products and so on of pictures and constants, with which operand is the constant."""
+    """Yield operations on images with the position of their constant operand."""
     found = [node_name(name) for name in inputs]
     for at in found:
         for name in graph.readers[at]:

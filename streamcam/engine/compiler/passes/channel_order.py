@@ -1,42 +1,31 @@
-"""The order of a picture's channels goes into the first kernel.
+"""Fold the RGB to BGR permutation into the first convolution kernel.
 
-ResNet50, VGG and other models with weights from Caffe want blue before red. Keras takes the channels apart and stacks
-them again, which takes half a millisecond a picture. A kernel whose channels are in the other order gives the same.
+ResNet50, VGG and other models with Caffe weights expect BGR. Keras slices and restacks the channels, which takes half a
+millisecond per image. A convolution whose kernel has its input channels in the other order gives the same result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..external_weights import Weights
-from ..graph_editor import GraphEditor, constant_operand
-from ..names import node_name
+from ..graph_editor import GraphEditor, PassContext, constant_operand, node_name
 
 _PASS_THROUGH = ("Identity", "Cast")
 _REVERSED = slice(None, None, -1)
 
 
-def fold_channel_order(
-    graph_def: Any, outputs: list[str], shape_of: Callable[[str], Any], weights: Weights | None = None
-) -> int:
-    """Moves changes of the channels' order into the convolution behind them, in place.
-
-    Args:
-        graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
-        outputs: names of the tensors that must keep their value.
-        shape_of: the `tf.TensorShape` of a tensor.
-        weights: those beside the graph; the changed ones are added.
+def fold_channel_order(context: PassContext) -> int:
+    """Fold permutations of the channels into the convolution after them, in place.
 
     Returns:
-        How many there were.
+        The number of folded permutations.
     """
-    graph = GraphEditor(graph_def, outputs, weights)
+    graph = context.edit()
     folded = 0
-    for node in list(graph_def.node):
+    for node in list(context.graph_def.node):
         found = _find_reordering(node, graph)
         chain = _chain(node, graph) if found is not None else None
         if found is None or chain is None:
@@ -44,8 +33,8 @@ def fold_channel_order(
         source, channel_index = found
         between, convolution = chain
         channels = graph.constants[convolution.input[1]].shape[2]
-        shape = shape_of(source)
-        if shape.rank != 4 or shape[3] != channels:  # the convolution is grouped, or a channel is left out
+        shape = context.shape_of(source)
+        if shape.rank != 4 or shape[3] != channels:  # a grouped convolution, or a slice of the channels
             continue
         order = np.arange(channels)[channel_index] if isinstance(channel_index, slice) else np.asarray(channel_index)
         constants = [(one, position) for one in between if (position := constant_operand(one, graph)) is not None]
@@ -59,7 +48,7 @@ def fold_channel_order(
 
 
 def _reorder_channels(node: Any, position: int, order: NDArray[np.intp], graph: GraphEditor) -> None:
-    """Lets a node read its constant with the channels of its input in the order that they come in."""
+    """Permute the channels of a constant operand to match its input."""
     value = graph.constants[node.input[position]]
     if node.op == "Conv2D":
         value = value[:, :, order]
@@ -69,7 +58,7 @@ def _reorder_channels(node: Any, position: int, order: NDArray[np.intp], graph: 
 
 
 def _find_reordering(node: Any, graph: GraphEditor) -> tuple[str, list[int] | slice] | None:
-    """Whose channels a node puts into another order, and the index that does so; or None."""
+    """Return the tensor whose channels a node permutes, and the index; or None."""
     if node.op == "ReverseV2" and node.input[1] in graph.constants:
         return (node.input[0], _REVERSED) if graph.constants[node.input[1]].tolist() in ([-1], [3]) else None
     if node.op == "StridedSlice" and _last_axis_index(node, graph) == _REVERSED:
@@ -84,7 +73,7 @@ def _find_reordering(node: Any, graph: GraphEditor) -> tuple[str, list[int] | sl
 
 
 def _last_axis_index(node: Any, graph: GraphEditor) -> int | slice | None:
-    """What ``[..., i]`` or ``[..., ::-1]`` takes of the last axis; None for any other index."""
+    """Return ``i`` of ``[..., i]`` or the slice of ``[..., ::-1]``; None for any other index."""
     known = all(name in graph.constants for name in (node.input[1], node.input[3]))
     if not known or node.attr["ellipsis_mask"].i != 1 or node.attr["new_axis_mask"].i:
         return None
@@ -97,13 +86,13 @@ def _last_axis_index(node: Any, graph: GraphEditor) -> int | slice | None:
 
 
 def _chain(start: Any, graph: GraphEditor) -> tuple[list[Any], Any] | None:
-    """The nodes behind one that only they read, and the convolution at their end; None where there is none."""
+    """Return the only convolution after a node, and the nodes between; or None."""
     between: list[Any] = []
     at = start
     while graph.is_read_once(at):
         node = graph.nodes[graph.readers[at.name][0]]
         constant = constant_operand(node, graph)
-        if node.input[1 - constant if constant is not None else 0] != at.name:  # it waits, or reads something else
+        if node.input[1 - constant if constant is not None else 0] != at.name:  # a control input, or another operand
             break
         if node.op == "Conv2D":
             known = node.input[1] in graph.constants and node.attr["data_format"].s == b"NHWC"
@@ -116,7 +105,7 @@ def _chain(start: Any, graph: GraphEditor) -> tuple[list[Any], Any] | None:
 
 
 def _pads_image(node: Any, graph: GraphEditor) -> bool:
-    """True where zeros, or another number, are put around a picture, and no channel is added."""
+    """Return True for a constant padding of rows and columns only."""
     if node.op not in ("Pad", "PadV2") or any(name not in graph.constants for name in node.input[1:3]):
         return False
     pads = graph.constants[node.input[1]]

@@ -1,19 +1,18 @@
-"""What TensorFlow 2.21 fuses wrongly on processors is kept apart.
+"""Block two fusions that TensorFlow 2.21 gets wrong on CPUs.
 
-A convolution that adds to its result what another operation has made does so in that operation's memory, unless
-somebody else still needs what is there. Then it is copied first, by way of what belongs to the operation and not to the
-run: two runs at once give wrong numbers, or end the process. A leaky ReLU that is fused behind such a sum has a slope
-of 0.2 whatever it is (Keras' is 0.3, YOLO's 0.1).
+A convolution fused with a sum (Conv + Add) writes its result into the buffer of the other operand. If that operand has
+another reader, TensorFlow copies it first, through state that belongs to the operation and not to the run: two
+concurrent runs give wrong numbers or crash the process. And a leaky ReLU fused after such a sum always has a slope of
+0.2 (Keras uses 0.3, YOLO 0.1).
 
-Behind a snapshot, which hands on what it gets, nothing of this is fused.
+A `Snapshot` operation, which forwards its input, blocks both fusions.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..graph_editor import GraphEditor
-from ..names import node_name
+from ..graph_editor import GraphEditor, PassContext, node_name
 
 _CONTRACTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv3D", "MatMul")
 _SUMS = ("Add", "AddV2")
@@ -26,22 +25,20 @@ _OWN_BUFFER = frozenset(
         *("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus"),
     )
 )
-"""Operations whose results lie in memory that nothing else has a part in once they have run."""
+"""Operations whose result has its own buffer, not shared with another tensor after they have run."""
 
 
-def insert_fusion_barriers(graph_def: Any, outputs: list[str]) -> int:
-    """Puts snapshots where fusing would be wrong, in place.
+def insert_fusion_barriers(context: PassContext) -> int:
+    """Insert snapshots where TensorFlow's fusion would be wrong, in place.
 
-    Args:
-        graph_def: a `GraphDef` of which a session makes no more than fused operations.
-        outputs: names of the tensors that somebody asks for.
+    The graph is one of which a session makes nothing but fused operations: run this after TensorFlow's rewriter.
 
     Returns:
-        How many there were.
+        The number of snapshots.
     """
-    graph = GraphEditor(graph_def, outputs)
+    graph = context.edit()
     inserted = 0
-    for node in list(graph_def.node):
+    for node in list(context.graph_def.node):
         if node.op in _SUMS:
             for position in (0, 1):
                 if _is_fused(node, position, graph) and not _is_free(node, position, graph):
@@ -62,12 +59,12 @@ def _has_unsupported_slope(node: Any) -> bool:
 
 
 def _is_fused(total: Any, position: int, graph: GraphEditor) -> bool:
-    """True where that operand of a sum may be a convolution that does the adding."""
+    """Return True if an operand is a convolution that may fuse."""
     return _contraction(graph.nodes[node_name(total.input[position])], graph) is not None
 
 
 def _contraction(node: Any, graph: GraphEditor) -> Any:
-    """The convolution or dense layer whose result a node is, with or without bias; None where it is neither."""
+    """Return the convolution or dense layer behind a node; or None."""
     candidates = [node]
     if node.op in ("BiasAdd", *_SUMS):
         candidates += [graph.nodes[node_name(tensor)] for tensor in node.input]
@@ -75,7 +72,7 @@ def _contraction(node: Any, graph: GraphEditor) -> Any:
 
 
 def _is_free(total: Any, position: int, graph: GraphEditor) -> bool:
-    """True where nobody else needs the other operand when the convolution at ``position`` runs."""
+    """Return True if the fused convolution may overwrite the other operand."""
     other = graph.nodes[node_name(total.input[1 - position])]
     readers = [graph.nodes[name] for name in graph.readers[other.name] if name != total.name]
     if other.name in graph.preserved or any(node.op not in _OWN_BUFFER for node in (other, *readers)):
@@ -88,7 +85,7 @@ def _is_free(total: Any, position: int, graph: GraphEditor) -> bool:
 
 
 def _ancestors(node: Any, graph: GraphEditor) -> set[str]:
-    """Names of all nodes that have run when a node runs."""
+    """Return the names of all nodes that run before a node."""
     found: set[str] = set()
     waiting = [node]
     while waiting:

@@ -1,8 +1,8 @@
-"""GELU behind a dense layer, as TensorFlow's rewriter knows it.
+"""Rewrite GELU after a dense layer into the form that TensorFlow fuses.
 
-``tf.nn.gelu`` is ``0.5 x · erfc(−x / √2)``, and behind a dense layer on a grid it reads a reshaped tensor. In bfloat16
-the rewriter recognises ``0.5 x · (1 + erf(x / √2))`` only, and in no precision anything behind a reshape; what it does
-not recognise makes five copies of the largest tensors of ConvNeXt and ViT, in float32.
+``tf.nn.gelu`` computes ``0.5 x · erfc(−x / √2)``, and after a dense layer on a feature map it reads a reshaped tensor.
+TensorFlow's rewriter recognises only ``0.5 x · (1 + erf(x / √2))`` in bfloat16, and in no precision a GELU after a
+reshape. An unfused GELU makes five float32 copies of the largest tensors of ConvNeXt and ViT.
 """
 
 from __future__ import annotations
@@ -11,25 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from ..external_weights import Weights
-from ..graph_editor import GraphEditor
-from ..names import node_name
+from ..graph_editor import GraphEditor, PassContext, node_name
 
 
-def rewrite_gelu(graph_def: Any, outputs: list[str], weights: Weights | None = None) -> int:
-    """Brings GELUs behind dense layers into the form that is fused into them, in place.
-
-    Args:
-        graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
-        outputs: names of the tensors that must keep their value.
-        weights: those beside the graph.
+def rewrite_gelu(context: PassContext) -> int:
+    """Rewrite GELUs after dense layers into the form TensorFlow fuses.
 
     Returns:
-        How many there were.
+        The number of rewritten GELUs.
     """
-    graph = GraphEditor(graph_def, outputs, weights)
+    graph = context.edit()
     found = 0
-    for root in [node for node in graph_def.node if node.op == "Mul" and node.name not in graph.preserved]:
+    for root in [node for node in context.graph_def.node if node.op == "Mul" and node.name not in graph.preserved]:
         source = _gelu_of(root, graph)
         if source is None:
             continue
@@ -48,7 +41,7 @@ def rewrite_gelu(graph_def: Any, outputs: list[str], weights: Weights | None = N
 
 
 def _gelu_of(root: Any, graph: GraphEditor) -> Any:
-    """The node whose GELU a product is, where nothing else reads what lies between; or None."""
+    """Return ``x`` of a ``gelu(x)`` without other readers inside; or None."""
     sides = [graph.nodes[node_name(name)] for name in root.input[:2]]
     for half, erfc in (sides, sides[::-1]):
         if half.op != "Mul" or erfc.op != "Erfc" or not graph.is_read_once(half) or not graph.is_read_once(erfc):
@@ -66,7 +59,7 @@ def _gelu_of(root: Any, graph: GraphEditor) -> Any:
 
 
 def _scaled_operand(product: Any, factor: float, graph: GraphEditor) -> Any:
-    """What a constant factor is multiplied with, or None where it is another factor."""
+    """Return the node that a product multiplies with a constant factor; None for another factor."""
     if product.op != "Mul":
         return None
     for constant, other in (product.input[:2], product.input[1::-1]):
@@ -77,10 +70,11 @@ def _scaled_operand(product: Any, factor: float, graph: GraphEditor) -> Any:
 
 
 def _add_fusible_gelu(graph: GraphEditor, root: Any, x: Any) -> str:
+    """Add ``0.5 x · (1 + erf(x / √2))`` and return its name."""
     name, kind = f"{root.name}/gelu", graph.constants[x.input[1]].dtype
 
-    def constant(what: str, value: float) -> str:
-        return graph.add_constant(f"{name}/{what}", np.asarray(value, kind))
+    def constant(suffix: str, value: float) -> str:
+        return graph.add_constant(f"{name}/{suffix}", np.asarray(value, kind))
 
     half = graph.add(f"{name}/half", "Mul", [x.name, constant("one_half", 0.5)], root)
     scaled = graph.add(f"{name}/scaled", "Mul", [x.name, constant("root", np.sqrt(0.5))], root)

@@ -1,40 +1,35 @@
-"""Convolutions out of functions that Keras has compiled by XLA.
+"""Inline grouped convolutions that Keras compiles with XLA.
 
-Keras hands every grouped convolution (ConvNeXt, ResNeXt) to XLA, for the sake of its gradient on processors. There it
-takes five to ten times as long as in oneDNN, and nothing can be folded or fused through the call.
+Keras compiles every grouped convolution (ConvNeXt, ResNeXt) with XLA, because of its gradient on CPUs. XLA takes five
+to ten times as long as oneDNN, and the function call blocks folding and fusion.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..graph_editor import GraphEditor
-from ..names import node_name
+from ..graph_editor import PassContext, node_name
 
 _CALLS = ("StatefulPartitionedCall", "PartitionedCall")
 
 
-def inline_convolutions(graph_def: Any, outputs: list[str]) -> int:
-    """Puts a convolution in the place of each call of a function that does nothing but that convolution, in place.
-
-    Args:
-        graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
-        outputs: names of the tensors that must keep their value.
+def inline_convolutions(context: PassContext) -> int:
+    """Replace calls of single-convolution functions by the convolution, in place.
 
     Returns:
-        How many calls were replaced.
+        The number of replaced calls.
     """
-    graph = GraphEditor(graph_def, outputs)
-    functions = {function.signature.name: function for function in graph_def.library.function}
+    graph = context.edit()
+    functions = {function.signature.name: function for function in context.graph_def.library.function}
     inlined = 0
-    for call in [node for node in graph_def.node if node.op in _CALLS and node.name not in graph.preserved]:
+    for call in [node for node in context.graph_def.node if node.op in _CALLS and node.name not in graph.preserved]:
         found = _only_convolution(functions[call.attr["f"].func.name])
         if found is None:
             continue
         convolution, positions = found
         tensors = {place: call.input[position] for place, position in enumerate(positions)}
         node = graph.copy(convolution, f"{call.name}/inlined", tensors)
-        # A call counts as stateful and is waited for; a convolution that somebody waits for would have two readers.
+        # A call is stateful and has control dependencies; on the convolution they would count as a second reader.
         graph.drop_control_deps(call.name)
         graph.redirect(call.name, node.name)
         inlined += 1
@@ -42,7 +37,7 @@ def inline_convolutions(graph_def: Any, outputs: list[str]) -> int:
 
 
 def _only_convolution(function: Any) -> tuple[Any, list[int]] | None:
-    """The convolution that is all a function does, and which arguments are its picture and kernel."""
+    """Return a function's only operation, a convolution, and its argument positions; or None."""
     nodes = {node.name: node for node in function.node_def}
     arguments = [argument.name for argument in function.signature.input_arg]
     convolutions = [node for node in nodes.values() if node.op == "Conv2D"]

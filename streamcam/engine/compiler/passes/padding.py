@@ -1,42 +1,36 @@
-"""Zero padding before a convolution becomes the convolution's own.
+"""Fold zero padding into the convolution after it.
 
 Keras writes strided convolutions as ``ZeroPadding2D`` and a VALID convolution (MobileNetV2, EfficientNet), and the
-padding copies the largest grids of the network. Where it is what SAME pads, the convolution says SAME instead.
-Other paddings are left: TensorFlow fuses them into ordinary convolutions, and explicit paddings of depthwise ones end
-the process in its shape inference.
+padding copies the largest feature maps of the network. If it equals SAME padding, the convolution uses SAME instead.
+Other paddings remain: TensorFlow fuses them into ordinary convolutions, and explicit padding of depthwise ones crashes
+its shape inference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from ..graph_editor import GraphEditor
+from ..graph_editor import GraphEditor, PassContext
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 
 
-def fold_padding(graph_def: Any, outputs: list[str], shape_of: Callable[[str], Any]) -> int:
-    """Turns zero padding and a VALID convolution into a SAME one, in place, where they are the same.
-
-    Args:
-        graph_def: a frozen `GraphDef`; nodes that nothing reads any more are left for pruning.
-        outputs: names of the tensors that must keep their value.
-        shape_of: the `tf.TensorShape` of a tensor.
+def fold_padding(context: PassContext) -> int:
+    """Fold zero padding and a VALID convolution into a SAME one.
 
     Returns:
-        How many convolutions were changed.
+        The number of changed convolutions.
     """
-    graph = GraphEditor(graph_def, outputs)
+    graph = context.edit()
     folded = 0
-    for node in graph_def.node:
+    for node in context.graph_def.node:
         if node.op not in _CONVOLUTIONS or node.attr["padding"].s != b"VALID":
             continue
         pad = graph.producer(node.input[0])
         if node.attr["data_format"].s != b"NHWC" or not _pads_zeros(pad, graph) or pad.name in graph.preserved:
             continue
-        kernel = shape_of(node.input[1])
-        size = shape_of(pad.input[0])
+        kernel = context.shape_of(node.input[1])
+        size = context.shape_of(pad.input[0])
         if kernel.rank == size.rank == 4 and _is_same(node, graph.constants[pad.input[1]], kernel, size):
             node.input[0] = pad.input[0]
             node.attr["padding"].s = b"SAME"
@@ -65,6 +59,13 @@ def _is_same(convolution: Any, pads: Any, kernel: Any, size: Any) -> bool:
 
 
 def same_pads(length: int, width: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """How many zeros SAME puts before and behind a row, or a column, of a length for a kernel of a width."""
+    """Return how many zeros SAME padding adds before and after one axis.
+
+    Args:
+        length: size of the input along the axis.
+        width: size of the kernel.
+        stride: stride of the convolution.
+        dilation: dilation of the kernel.
+    """
     total = max((-(-length // stride) - 1) * stride + (width - 1) * dilation + 1 - length, 0)
     return total // 2, total - total // 2
