@@ -11,7 +11,7 @@ from PIL import Image
 
 from .blocks import ROOT
 
-WIDTH, HEIGHT, FRAMES, RATE = 160, 90, 3, 25
+WIDTH, HEIGHT, FRAMES, RATE = 160, 90, 2, 25
 
 _ZOO = '''
 """A nested model with a layer of the name that examples use."""
