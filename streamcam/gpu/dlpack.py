@@ -18,7 +18,7 @@ from av.video.frame import CudaContext, VideoFrame
 from ..engine.runtime.devices import tensorflow_name
 from ..errors import DeviceError, OutOfMemoryError, error_summary
 from ..geometry import Size
-from ..media.cuda import FALLBACK_HINT, ON_CARD, context
+from ..media.cuda import FALLBACK_HINT, CUDA_FORMAT, context
 from ..tf import tf
 
 _ALIGNMENT_BYTES = 64
@@ -86,7 +86,7 @@ def to_tensors(video_frame: VideoFrame) -> tuple[Any, Any]:
     for capsule, samples in ((luma, 1), (chroma, 2)):
         tensor = _dl_tensor(capsule)
         if (tensor.data + tensor.byte_offset) % _ALIGNMENT_BYTES:
-            if video_frame.format.name != ON_CARD:
+            if video_frame.format.name != CUDA_FORMAT:
                 return _copy_to_tensors(video_frame)
             raise DeviceError("a frame is at an address that TensorFlow cannot use", hint=FALLBACK_HINT)
         tensor.shape[1] = tensor.strides[0] // samples

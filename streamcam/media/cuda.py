@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import DeviceError
 
-ON_CARD = "cuda"
+CUDA_FORMAT = "cuda"
 """FFmpeg's name of the pixel format of frames in GPU memory."""
 
 FALLBACK_HINT = "leave --decoder nvdec or --encoder nvenc out"

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from ..errors import SinkError
 from ..frames import SourceInfo
-from ..media.cuda import ON_CARD
+from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
 from .codecs import NVENC_ENCODERS, choose_encoder
 from .frame_times import PtsRounder
@@ -136,14 +136,14 @@ class VideoSink:
             container_options=self._muxer_options,
             metadata_errors="replace",
         )
-        if frame.format.name == ON_CARD and self._encoder in NVENC_ENCODERS.values():
-            self._pixel_format = ON_CARD
+        if frame.format.name == CUDA_FORMAT and self._encoder in NVENC_ENCODERS.values():
+            self._pixel_format = CUDA_FORMAT
         output.metadata.update(clean_metadata(self._info.metadata))
         output.set_chapters(chapter_entries(self._info.chapters))
         self._start_seconds = pts * self._info.time_base
         self._stream = self._add_video(output, frame)
         try:
-            if self._pixel_format == ON_CARD:
+            if self._pixel_format == CUDA_FORMAT:
                 # The encoder opens with the first frame, which determines the memory that frames are in.
                 self._first_packets = self._stream.encode(self._prepare_frame(frame, pts))
             else:

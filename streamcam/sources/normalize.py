@@ -12,7 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from ..frames import WORKING_FORMATS, ColorSpec
 from ..geometry import Size
 from ..media.color import color_tags, set_color_tags
-from ..media.cuda import ON_CARD, is_emulated
+from ..media.cuda import CUDA_FORMAT, is_emulated
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -57,7 +57,7 @@ class FrameNormalizer:
         """
         self._mirrored = mirrored
         rotation = rotation_filters(first, mirrored=mirrored)
-        is_gpu_frame = first.format.name == ON_CARD or is_emulated()
+        is_gpu_frame = first.format.name == CUDA_FORMAT or is_emulated()
         first = to_host(first)
         self._time_base = time_base
         self._reformatter = VideoReformatter()
@@ -171,7 +171,7 @@ def to_host(frame: VideoFrame) -> VideoFrame:
 
     The same one if it is there already.
     """
-    if frame.format.name != ON_CARD:
+    if frame.format.name != CUDA_FORMAT:
         return frame
     assert frame.sw_format is not None
     return set_color_tags(VideoReformatter().reformat(frame, format=frame.sw_format.name, threads=1), color_tags(frame))
