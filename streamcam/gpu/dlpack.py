@@ -18,7 +18,7 @@ from av.video.frame import CudaContext, VideoFrame
 from ..engine.runtime.devices import tensorflow_name
 from ..errors import DeviceError, OutOfMemoryError, error_summary
 from ..geometry import Size
-from ..media.cuda import FALLBACK_HINT, CUDA_FORMAT, context
+from ..media.cuda import CUDA_FORMAT, FALLBACK_HINT, context
 from ..tf import tf
 
 _ALIGNMENT_BYTES = 64
