@@ -355,7 +355,7 @@ def test_an_encoder_on_a_card_opens_with_its_first_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_card: bool
 ) -> None:
     """With NV12 in place of frames in GPU memory: what is opened when; no frame is lost or written twice."""
-    monkeypatch.setattr(video, "ON_CARD", "nv12")
+    monkeypatch.setattr(video, "CUDA_FORMAT", "nv12")
     monkeypatch.setattr(video, "NVENC_ENCODERS", {"h264": codecs.ENCODERS["h264"]} if by_card else {})
     info = SourceInfo("clip", 160, 96, "yuv420p", Fraction(1, 25), average_fps=Fraction(25), on_gpu=True)
     out = tmp_path / "o.mp4"
@@ -367,7 +367,7 @@ def test_an_encoder_on_a_card_opens_with_its_first_picture(
 
 
 def test_an_encoder_on_a_card_that_does_not_open_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "ON_CARD", "nv12")
+    monkeypatch.setattr(video, "CUDA_FORMAT", "nv12")
     monkeypatch.setattr(video, "NVENC_ENCODERS", {"h264": codecs.ENCODERS["h264"]})
     info = SourceInfo("clip", 160, 96, "yuv420p", Fraction(1, 25), average_fps=Fraction(25), on_gpu=True)
     out = tmp_path / "o.mp4"
