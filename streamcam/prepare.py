@@ -126,7 +126,7 @@ def prepare(
 ) -> Iterator[PreparedRun]:
     """Open input and output, load the model and compile the method; all is closed with the block.
 
-    What fails cheaply fails first: input and output are checked before the model is loaded. A source on a network
+    Cheap checks come first: input and output are checked before the model is loaded. A source on a network
     that is slow to open does so while the model loads.
 
     Args:

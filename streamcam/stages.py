@@ -3,7 +3,7 @@
     read_frames → select_and_resize → batched → explain → interpolate_maps → normalize_maps → render → encode
 
 Each stage takes an iterable and passes items on in order, so that any of them can be dropped, replaced, or run ahead
-in a thread of its own (`StageGroup.prefetch`). What a stage finds out about a frame travels with the frame. Only this
+in a thread of its own (`StageGroup.prefetch`). Findings about a frame travel with the frame. Only this
 module knows that frames may lie in GPU memory.
 """
 
@@ -57,7 +57,7 @@ class Renderer(Protocol):
 
 
 def read_frames(source: Source, device: str) -> Iterable[Frame]:
-    """Return the source's frames; frames in GPU memory are copied out of the decoder's surfaces.
+    """Return the source's frames, GPU frames copied from the decoder's surfaces.
 
     Args:
         source: an open source.
@@ -71,7 +71,7 @@ def read_frames(source: Source, device: str) -> Iterable[Frame]:
 
 
 def make_resizer(info: SourceInfo, geometry: Geometry, device: str) -> Callable[[VideoFrame], RgbImage]:
-    """Return what scales a video frame to the model's input, in the memory where the frames are."""
+    """Return a function that scales a frame to the model's input."""
     if info.on_gpu:
         from .gpu.resizer import GpuResizer
 
@@ -91,7 +91,7 @@ def make_renderer(
     panels: int = 1,
     display: MapKind = "heat",
 ) -> Renderer:
-    """Return what draws on frames, in the memory where they are; the options are those of `FrameRenderer`."""
+    """Return a renderer for the memory that holds the frames."""
     if info.on_gpu:
         from .gpu.renderer import GpuRenderer
 
@@ -102,7 +102,7 @@ def make_renderer(
 
 
 def gpu_unavailable_reason(job: Job) -> str:
-    """Return why a job's frames cannot stay on the GPU; empty if they can.
+    """Return why frames cannot stay on the GPU; empty if they can.
 
     Raises:
         SourceError: the input does not exist: checked first, because the GPU self-test takes seconds.
@@ -117,7 +117,7 @@ def gpu_unavailable_reason(job: Job) -> str:
 def select_and_resize(
     frames: Iterable[Frame], resizer: Callable[[VideoFrame], RgbImage], is_selected: Callable[[Frame], bool]
 ) -> Iterator[Frame]:
-    """Add the model's input to frames that are to be explained, and the arrival time to all."""
+    """Add the model's input to selected frames, the arrival time to all."""
     for frame in frames:
         arrival_time = time.monotonic()
         model_input = resizer(frame.video_frame) if is_selected(frame) else None
@@ -159,7 +159,7 @@ def explain(
     timer: StageTimer,
     progress: Progress | None = None,
 ) -> Iterator[ExplainedFrame]:
-    """Explain batches on all devices, in threads of the group; a device that fails is disabled.
+    """Explain batches on all devices; a device that fails is disabled.
 
     Args:
         batches: as from `batched`.

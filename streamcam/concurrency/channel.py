@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Cancelled(BaseException):
-    """Raised in a stage's thread when its group ends early, and in a consumer that reads on after that.
+    """Raised in a stage, or its consumer, after its group has ended.
 
     Not an `Exception`, so that no ``except Exception`` can mistake it for a failure.
     """

@@ -39,7 +39,7 @@ _END = object()
 
 
 class StageGroup:
-    """Owns the threads of one pipeline, and ends them with its ``with`` block.
+    """Owns the threads of one pipeline, for one ``with`` block.
 
     Args:
         shutdown_timeout_seconds: seconds to wait at the end for a stage that is stuck in an uninterruptible call (a
@@ -54,7 +54,7 @@ class StageGroup:
         self._stages: list[tuple[threading.Thread, Channel[Any] | OrderedPool[Any, Any] | _Stop, float]] = []
 
     def raise_if_cancelled(self) -> None:
-        """Raise if the group has ended; for a stage that computes for long between two items.
+        """Raise if the group has ended; for stages that compute for long.
 
         Raises:
             Cancelled: the group has ended.
@@ -113,7 +113,7 @@ class StageGroup:
         name: str = "stage",
         on_failure: Callable[[int, StreamcamError], None] | None = None,
     ) -> Iterator[R]:
-        """Map ``items`` with the first free worker, each in threads of its own, and keep their order.
+        """Map ``items`` with several workers in threads, and keep their order.
 
         A worker that fails is not used again: its items go to the others. Only the last one's error is raised.
 
@@ -164,7 +164,7 @@ class StageGroup:
 
 
 class BackgroundOpen(Generic[S]):
-    """Opens something in a thread of its own while other work goes on, and closes it in the end.
+    """Opens something in the background, and closes it in the end.
 
         with BackgroundOpen(lambda: open_source(options)) as opening:
             if not opening.wait(0.5):
@@ -204,7 +204,7 @@ class BackgroundOpen(Generic[S]):
         self._finished.set()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait until it is open or has failed, and return False on a timeout."""
+        """Wait until it is open or has failed; False on a timeout."""
         return self._finished.wait(timeout_seconds)
 
     def result(self) -> S:
@@ -274,7 +274,7 @@ class StageTimer:
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def measure(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """Pass items on, and add the time it takes to produce them to a stage."""
+        """Pass items on, and count the time to produce them."""
         iterator = iter(items)
         while True:
             with self(stage):

@@ -16,7 +16,7 @@ _END = object()
 
 
 class OrderedPool(Generic[T, R]):
-    """Distributes items to several workers, and returns their results in the items' order.
+    """Distributes items to several workers, and keeps their order.
 
     A worker may serve in several threads. Once it has failed in one of them, it takes no more items in any.
 
@@ -47,7 +47,7 @@ class OrderedPool(Generic[T, R]):
     def serve(
         self, number: int, work: Callable[[T], R], on_failure: Callable[[int, StreamcamError], None] | None = None
     ) -> None:
-        """Process items in the calling thread, until they end, the worker fails, or all is cancelled.
+        """Process items in the calling thread, until the end or a failure.
 
         Args:
             number: the worker's number.

@@ -1,4 +1,4 @@
-"""Compile a model and a method into one function, and run frames through it.
+"""Compile a model and a method into one function.
 
 Importing this package loads no TensorFlow; `load_explainer` does.
 """

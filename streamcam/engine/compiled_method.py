@@ -1,4 +1,4 @@
-"""Compile model + method into frozen graphs of a fixed input shape, from uint8 images to maps and scores."""
+"""Compile a model and a method into frozen graphs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load a model with a method, compile it for a source, and explain the source's frames."""
+"""Load a model with a method, compile it, and explain frames."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LoadedReplicas: TypeAlias = tuple[tuple[DeviceReplica, ...], tuple[str, ...]]
 
 
 class FrameExplainer:
-    """A model with a method, to explain any number of sources, one after another.
+    """A model with a method, to explain one source after another.
 
     The method is compiled once for each input size and batch, and cached on this machine if its inputs have a
     fingerprint: then the model itself is not loaded. Use it from one thread at a time; its `workers` have their own.
@@ -205,7 +205,7 @@ class FrameExplainer:
         return self._prepared[size, batch]
 
     def _get_tuned_method(self, size: Size, batch: int) -> TunedMethod:
-        """Return the method compiled and tuned for one size, from the cache if it is there."""
+        """Return the method compiled and tuned for one size."""
         key = self._method_key(size, batch)
         tuned = self._cache.get_method(key)
         if tuned is None:
@@ -234,7 +234,7 @@ class FrameExplainer:
         return rebuild_smaller
 
     def layers(self) -> tuple[str, ...]:
-        """Return the paths of the layers that can be explained, from the input on; loads the model.
+        """Return the paths of the layers that can be explained.
 
         Raises:
             ModelError: it cannot be loaded or run.
@@ -259,7 +259,7 @@ class FrameExplainer:
         timer: StageTimer,
         progress: Progress | None = None,
     ) -> tuple[Callable[[Batch], ExplainedBatch], ...]:
-        """Return a function that explains batches for each replica, callable from several threads.
+        """Return a thread-safe function for each replica that explains batches.
 
         Args:
             replicas: as from `PreparedSource.replicas`.

@@ -38,7 +38,7 @@ class ExplainRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TraceFindings:
-    """What tracing a request found out.
+    """Findings of tracing a request.
 
     Attributes:
         survey: the model's layers.

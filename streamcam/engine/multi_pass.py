@@ -1,4 +1,4 @@
-"""Run the many passes of perturbation and path methods, in batches of one size within a memory budget."""
+"""Run the many passes of perturbation and path methods in batches."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class MultiPassExecutor:
         return self.finish(values, *first[_NUM_SUMMARY_OUTPUTS:])
 
     def sample(self, first: list[Any], frames: int) -> NDArray[np.float32]:
-        """Return the values of one run of evenly spread passes, around their mean if each is one number."""
+        """Return the values of one run of evenly spread passes."""
         state = first[_NUM_SUMMARY_OUTPUTS : _NUM_SUMMARY_OUTPUTS + self.num_state_tensors]
         passes_per_frame = max(_MIN_PROBE_PASSES, self.passes_per_run // frames)
         steps = np.linspace(0, self.num_passes - 1, passes_per_frame).astype(np.int64)

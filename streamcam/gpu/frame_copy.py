@@ -1,4 +1,4 @@
-"""Copy frames out of the decoder's surface pool, which is small, within GPU memory."""
+"""Copy frames out of the decoder's surface pool, within GPU memory."""
 
 from __future__ import annotations
 

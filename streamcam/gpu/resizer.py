@@ -72,7 +72,7 @@ class GpuResizer:
 
 
 def area_weights(source: int, scaled: int, offset: int, extent: int, samples: int = 1) -> Floats:
-    """Return the weight of each source sample in each pixel of the input, along one axis.
+    """Return the weights of source samples in input pixels, for one axis.
 
     A pixel is the mean of the samples it covers, or, if it covers less than one sample, of one sample around its
     centre, which is linear interpolation.

@@ -1,4 +1,4 @@
-"""Test if frames can stay on this machine's GPU, by comparing with the CPU's result.
+"""Test if frames can stay on this machine's GPU.
 
 The test runs in a process of its own (``python -m streamcam.gpu``): incompatible drivers crash a process.
 """
@@ -82,7 +82,7 @@ def run_selftest() -> tuple[str, bool]:
 
 
 def check(device: str) -> None:
-    """Decode, scale, draw and encode a clip on a GPU, and compare with the CPU's result.
+    """Run a clip through the GPU, and compare with the CPU.
 
     Args:
         device: as from `resolve_devices`.
@@ -108,7 +108,7 @@ def check(device: str) -> None:
 
 
 def _render_on_gpu(clip_path: Path, output_path: Path, device: str) -> Iterator[list[NDArray[np.uint8]]]:
-    """Write the clip as drawn on the GPU, and yield the frames that the CPU draws."""
+    """Write the clip drawn on the GPU; yield the CPU's frames."""
     source_options = SourceOptions(url=str(clip_path), decoder="nvdec")
     with open_source(source_options, keep_on_gpu=True) as gpu_source, open_source(source_options) as cpu_source:
         if not gpu_source.info.on_gpu:
@@ -136,7 +136,7 @@ _INFO = SourceInfo(
 
 
 def _synthetic_frames() -> Iterator[Frame]:
-    """Yield moving waves, so that each frame differs from the others everywhere."""
+    """Yield moving waves; no two frames are alike anywhere."""
     down, across = np.mgrid[: _FRAME_SIZE[1], : _FRAME_SIZE[0]]
     for n in range(_NUM_FRAMES):
         video_frame = VideoFrame(*_FRAME_SIZE, "yuv420p")

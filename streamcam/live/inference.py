@@ -42,7 +42,7 @@ class _LoadedModel:
 
 
 class InferenceService:
-    """Loads and compiles in a thread of its own (`work_loop`), while everything else goes on.
+    """Loads and compiles the model in a thread of its own (`work_loop`).
 
     Args:
         model: the model.
@@ -103,7 +103,7 @@ class InferenceService:
 
     @property
     def options(self) -> ExplainOptions:
-        """What is explained now, as asked for."""
+        """The current options, as asked for."""
         return self._explain
 
     @property
@@ -135,13 +135,13 @@ class InferenceService:
         return None
 
     def wait_until_ready(self, info: SourceInfo) -> None:
-        """Wait until such frames can be explained, or it is certain that they cannot."""
+        """Wait until it is known if such frames can be explained."""
         with self._condition:
             while not (self._stopped or _source_key(info) in self._unexplainable or self.binding_for(info)):
                 self._condition.wait()
 
     def change(self, **explain: Any) -> None:
-        """Explain something else; returns when that is compiled, and the old method goes on meanwhile.
+        """Change the explanation; returns when the new one is compiled.
 
         Args:
             **explain: fields of `ExplainOptions`.

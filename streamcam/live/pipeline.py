@@ -75,7 +75,7 @@ class LiveSummary:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain values for JSON, with the totals also at the top level."""
+        """Return plain values for JSON, totals at the top level."""
         plain: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
         return {**self.total, **plain}
 
@@ -121,7 +121,7 @@ def run_live(
     serve: Callable[[Controller], AbstractContextManager[Any]] | None = None,
     stop_event: threading.Event | None = None,
 ) -> LiveSummary:
-    """Show cameras until they end, the time is up, or the user ends it.
+    """Show cameras until they end or the run is stopped.
 
     Args:
         job: what to do.

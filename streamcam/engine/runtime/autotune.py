@@ -101,7 +101,7 @@ def _compare_xla(method: FrozenMethod, precision: str, device: str) -> tuple[boo
 
 
 def seconds_per_image(executable: Executable) -> float:
-    """Return the shortest of a few runs, which other work disturbs least; the first run does not count."""
+    """Return the shortest of a few runs after the first."""
     width, height = executable.size
     images = np.random.default_rng(0).integers(0, 256, (executable.batch, height, width, 3), np.uint8)
     executable(images)
