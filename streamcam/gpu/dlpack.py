@@ -1,4 +1,4 @@
-"""Convert video frames to tensors and back, in the memory where they are, without a copy (DLPack).
+"""Convert video frames to tensors and back without a copy (DLPack).
 
 Frames are NV12: luma, then interleaved Cb and Cr at half the size. A decoder's lines are longer than the frame is wide,
 and TensorFlow accepts no strides; so the tensors hold whole lines, and the graph crops them.
@@ -102,7 +102,9 @@ def _copy_to_tensors(video_frame: VideoFrame) -> tuple[Any, Any]:
 
 
 def pack_nv12(luma: Any, chroma: Any, size: Size) -> Any:
-    """Return a frame as one tensor in the layout of `to_video_frame` and NVENC; to be used in a graph.
+    """Return a frame as one tensor in the layout of NVENC.
+
+    Used in a graph, before `to_video_frame`.
 
     Args:
         luma: uint8 ``(height, width)``.
