@@ -27,7 +27,7 @@ def process(
             `streamcam.keywords.JobKeywords` lists them.
 
     Returns:
-        Counts, times and what was computed.
+        Counts, times and the resolved options.
 
     Raises:
         StreamcamError: the job cannot be done; the message names the problem and a remedy.
@@ -36,7 +36,7 @@ def process(
 
 
 def _explicit_signature() -> inspect.Signature:
-    """Return the signature of `process` with each keyword and its default, for ``help()`` and notebooks."""
+    """Return the signature of `process` with all keywords, for ``help()``."""
     fields: dict[str, Any] = {}
     for part in option_fields(Job).values():
         fields |= option_fields(part.type)

@@ -37,8 +37,8 @@ class StreamcamError(Exception):
         "unknown --fit 'x'; expected one of crop, stretch; did you mean 'crop'?"
 
     Args:
-        problem: what is wrong, with the option and the value: ``invalid --alpha 2``.
-        expected: what is valid instead: ``0 to 1``, ``one of a, b, c``. The word "expected" is added.
+        problem: the problem, with the option and the value: ``invalid --alpha 2``.
+        expected: the valid values: ``0 to 1``, ``one of a, b, c``. The word "expected" is added.
         hint: what to do: ``use --device cpu``, or the result of `did_you_mean`.
     """
 

@@ -1,4 +1,4 @@
-"""Explanations of images from Python, without a video: `Explainer` and the `Explanation` it gives."""
+"""Explain images from Python, without a video: `Explainer` returns an `Explanation`."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Explainer:
         explanation = explainer.explain(images)
         explanation.maps, explanation.overlay()
 
-    Use it from one thread at a time. The model is left as it was, and its weights are copied when it is compiled: after
-    training it further, make a new one. A model that is named is loaded only where nothing is kept of it from before.
+    Use it from one thread at a time. It never changes the model and copies its weights: make a new one after
+    further training. A model given by name is loaded only if the compile cache has no entry for it.
 
     Args:
         model: a `keras.Model`, ``efficientnet-lite0`` (embedded), a name from `keras.applications`, a ``.keras`` or
@@ -63,7 +63,7 @@ class Explainer:
         preprocess: ``auto``; a name as for ``--preprocess``; a function of float32 ``(N, H, W, 3)`` RGB 0–255; or
             None: the model takes RGB 0–255 as float32.
         labels: ``auto``, ``imagenet``, a text file, or the names of the classes.
-        fit: how images are fitted into the model's input; ``auto`` shows it the whole image.
+        fit: how images are fitted into the model's input; ``auto`` shows the model the whole image.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         batch: images a run; 0 chooses.
         device: ``auto``, ``all``, ``cpu``, ``gpu:0``, or several with commas, which share the batches.
@@ -113,7 +113,7 @@ class Explainer:
         self._engine: FrameExplainer = load_explainer(self._model_options, self._explain_options)
 
     def explain(self, images: Any, *, progress: Callable[[int, int], None] | None = None) -> Explanation:
-        """Explains images.
+        """Explain images.
 
         Args:
             images: ``uint8`` RGB of any size, NumPy or tensors: ``(H, W, 3)``, ``(N, H, W, 3)``, or a list of the
@@ -122,8 +122,8 @@ class Explainer:
             progress: called with passes done and passes in all of each batch, for methods of many passes.
 
         Raises:
-            OptionError: no such images.
-            StreamcamError: the model cannot be explained as asked for.
+            OptionError: invalid images.
+            StreamcamError: the model cannot be explained with these options.
         """
         from .engine.results import non_finite_reason
         from .media.image_arrays import as_images

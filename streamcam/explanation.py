@@ -1,4 +1,4 @@
-"""What `Explainer` returns: maps, scores and overlays of images."""
+"""The result of `Explainer`: maps, scores and overlays of images."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class Explanation:
     Attributes:
         maps: raw attribution, float32 ``(N, h, w)``, not normalised; on the target layer's grid or, for methods that
             explain pixels, of the model's input size.
-        targets: name of what was explained in each image.
-        scores: what was explained, in logits (pre-softmax), float32 ``(N,)``.
+        targets: name of the explained target of each image.
+        scores: explained score, in logits (pre-softmax), float32 ``(N,)``.
         probabilities: of the class, float32 ``(N,)``; NaN for a target that is no class.
         top: the most probable classes of each image, ``(name, probability)``, best first.
         method: name of the method.
-        layer: path of the target layer; ``input`` where the method has none.
-        precision: that the model ran in; maps are float32.
+        layer: path of the target layer; ``input`` if the method has none.
+        precision: precision of the model; maps are float32.
         display: how to show the maps: ``heat``, ``pixels`` or ``signed``.
         quality_metrics: the method's metrics of its maps' quality, float32 ``(N,)`` each, by name.
-        notes: what the user should know, such as the layer that was chosen and why.
-        images: as they came, ``uint8 (H, W, 3)`` each.
+        notes: one-line announcements for the user, such as the chosen layer and why.
+        images: the unchanged inputs, ``uint8 (H, W, 3)`` each.
         geometries: how each image was fitted into the model's input.
-        is_single: True where a single image came and not a batch.
+        is_single: True for a single image instead of a batch.
     """
 
     maps: NDArray[np.float32]
@@ -71,7 +71,7 @@ class Explanation:
         """Draw the heatmaps over the images, registered to the pixel.
 
         Args:
-            images: other images of the same sizes to draw on; those that were explained by default.
+            images: other images of the same sizes to draw on; by default the explained ones.
             target: which of several targets.
             scale: attribution drawn at full strength; ``frame`` takes each map's own largest (99th percentile of
                 pixels).
@@ -80,10 +80,10 @@ class Explanation:
             layout: ``overlay``, ``heatmap`` or ``side-by-side``.
 
         Returns:
-            ``uint8 (H, W, 3)`` for a single image; ``(N, H, W, 3)`` for several; a list where their sizes differ.
+            ``uint8 (H, W, 3)`` for a single image; ``(N, H, W, 3)`` for several; a list if their sizes differ.
 
         Raises:
-            OptionError: images of other sizes, or a value that is not possible.
+            OptionError: images of other sizes, or an invalid value.
         """
         from .compose import overlay_image
         from .media.image_arrays import as_images

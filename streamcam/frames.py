@@ -2,7 +2,7 @@
 
 Time is exact everywhere: a presentation time stamp (pts) is an integer count of a time base, a
 `Fraction` of a second. Frames are upright and in one of the `WORKING_FORMATS` pixel formats from the source
-on, so nothing later knows about rotation, palettes or chroma layouts.
+on, so no later stage handles rotation, palettes or chroma layouts.
 """
 
 from __future__ import annotations
@@ -90,13 +90,13 @@ class SourceInfo:
         pixel_format: one of `WORKING_FORMATS`.
         time_base: unit of every `Frame.pts`, in seconds.
         average_fps: average frames per second, None when unknown.
-        num_frames: how many frames are to be expected, None when unknown; an estimate for progress only.
+        num_frames: expected number of frames, None when unknown; an estimate for progress only.
         duration_seconds: expected length, None when unknown.
         live: True for a source that cannot wait.
         is_image: True for a single image.
         on_gpu: True if frames are NV12 in GPU memory, regardless of `pixel_format`.
-        passthrough_streams: streams (audio, subtitles) whose packets travel unchanged, as templates for a muxer; not to
-            be touched once the source is closed.
+        passthrough_streams: streams (audio, subtitles) whose packets travel unchanged, as templates for a muxer;
+            invalid once the source is closed.
         metadata: container tags to carry over.
         chapters: those within the window.
     """
@@ -127,8 +127,8 @@ class Frame:
         index: 0, 1, 2 … in the order delivered by the source.
         pts: presentation time in units of `SourceInfo.time_base`, strictly increasing.
         video_frame: upright, in `SourceInfo.pixel_format`. Read only: decoders may still refer to it.
-        model_input: the image at the model's input size, ``uint8 (h, w, 3)`` RGB; None if it is not to be explained.
-        passthrough_packets: packets of copied streams that were read since the frame before.
+        model_input: the image at the model's input size, ``uint8 (h, w, 3)`` RGB; None if the frame is not explained.
+        passthrough_packets: packets of copied streams read since the previous frame.
         arrival_time: when the source delivered it, in seconds of `time.monotonic`; 0 until the pipeline takes it.
         rgb_frame: the same image before its conversion to YUV, ``rgb24``, if the source is an RGB image; the model
             input is made from it.
@@ -154,10 +154,10 @@ class Attribution:
     Attributes:
         heatmap: raw attribution, float32 ``(h, w)``, on the grid of the model's input.
         label: name of the target: a class, ``tabby − tiger cat``, or a function's name.
-        score: what was explained, in logits.
+        score: the explained score, in logits.
         probability: of the class, 0–1; None for a target that is no class.
         class_index: index of the class; None for a target that is no class.
-        vmax: the attribution that is drawn at full strength; 0 if there has been none.
+        vmax: the attribution drawn at full strength; 0 if there is none yet.
     """
 
     heatmap: Heatmap
@@ -174,7 +174,7 @@ class ExplainedFrame:
 
     Attributes:
         frame: the frame.
-        attributions: for each target, in the order in which they were asked for; at least one.
+        attributions: one for each target, in the requested order; at least one.
         top: the most probable classes as ``(index, probability)``, best first.
         held: True if the frame was not explained itself; its maps come from explained frames before and after it.
         caption_note: text for the caption beside method and layer.

@@ -1,4 +1,4 @@
-"""Fitting an image into the model's input, and mapping heatmaps back onto the image.
+"""Fit images into the model's input, and map heatmaps back.
 
 All coordinates are continuous: pixel ``i`` covers ``[i, i + 1)`` and its centre is ``i + 0.5``. A
 `Geometry` is the affine map ``input = source * scale + offset`` per axis; the same object scales the
@@ -23,7 +23,7 @@ Size: TypeAlias = tuple[int, int]
 """``(width, height)`` in pixels."""
 
 _MAX_ASPECT_RATIO = 4
-"""Aspect ratio beyond which ``native`` squeezes and ``crop`` is refused: too little of the image would be left."""
+"""Aspect ratio beyond which ``native`` squeezes and ``crop`` is refused: too little of the image would remain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Geometry:
         """Return the two matrices that spread a map over the source image: ``rows @ map @ columns.T``.
 
         A map of ``map_size`` cells divides the model's input evenly. Interpolation is bilinear between
-        cell centres, held constant beyond the outermost centres, and zero where the model saw nothing
-        (what `crop` cut away).
+        cell centres, held constant beyond the outermost centres, and zero outside the model's input
+        (the parts that `crop` cut away).
 
         Args:
             map_size: ``(w, h)`` of the map.
@@ -94,7 +94,7 @@ def fit_to_input(
             ``native`` changes the input instead: the image's own aspect ratio at about the area of
             ``model_input``, sides a multiple of ``stride`` (fully convolutional models only).
         source: ``(width, height)`` of the image, stored pixels.
-        model_input: ``(width, height)`` the model was made for.
+        model_input: ``(width, height)`` of the model's own input.
         pixel_aspect: width of a stored pixel over its height; aspect ratios are those of the shown
             image.
         stride: input pixels per cell of the model's last grid, for ``native``.
@@ -123,7 +123,7 @@ def fit_to_input(
 def letterbox_size(
     source: Size, target: Size, *, pixel_aspect: Fraction = Fraction(1), cover: bool = False, multiple: int = 1
 ) -> Size:
-    """Return the size of an image scaled into a target of another aspect ratio.
+    """Return the size of an image scaled into a target size.
 
     Args:
         source: ``(width, height)`` of the image.

@@ -1,4 +1,4 @@
-"""Jobs: what a run does from input to output, built from flat options, and as JSON.
+"""Jobs: all options of a run, built from flat options, and as JSON.
 
 `Job` and `LiveJob` join the option objects. `options_to_dict` and `options_from_dict` are the one serialisation:
 worker processes, benchmarks and the keys of the compile cache use it.
@@ -51,7 +51,7 @@ class Job:
     def from_options(
         cls, url: str | os.PathLike[str], path: str | os.PathLike[str], **options: Unpack[JobKeywords]
     ) -> Self:
-        """Build a job from flat options, each the name of a field of one option object.
+        """Build a job from flat options, named like the option objects' fields.
 
         Args:
             url: path or URL of the input.

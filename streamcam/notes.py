@@ -1,4 +1,4 @@
-"""Collect what a run logs: for its summary, and for the terminal.
+"""Collect the log messages of a run for summary and terminal.
 
 Modules log with ``logging.getLogger(__name__)``. A run collects the records of its own threads only, so that two runs
 in one process do not mix: a context variable holds the run that a record belongs to, and `StageGroup` and
@@ -17,7 +17,7 @@ _active: ContextVar[tuple[NoteHandler, ...]] = ContextVar("streamcam_note_handle
 
 
 class NoteHandler(logging.Handler):
-    """Passes on the messages of the run it was made for.
+    """Pass on the messages of one run.
 
     Args:
         write: called with each message, in the thread that logs it.
@@ -37,7 +37,7 @@ class NoteHandler(logging.Handler):
 def collect_notes(write: Callable[[str], object]) -> Iterator[NoteHandler]:
     """Pass each message that the block and its threads log to ``write``.
 
-    Blocks nest: the terminal's collector sees what the run's collector inside it sees.
+    Blocks nest: the outer collector (terminal) receives all records of the inner one (run).
     """
     handler = NoteHandler(write)
     _LOGGER.addHandler(handler)

@@ -1,4 +1,6 @@
-"""What a field of an option object declares: help text, option name, choices and range; and the one checker of values.
+"""Declarations of option fields, and the checker of values.
+
+A field declares help text, option name, choices and range::
 
     alpha: Annotated[float, Help("Opacity of the strongest attribution, 0 to 1."), Range(0, 1)] = 0.6
     layout: Annotated[Literal["overlay", "heatmap"], Help("Heatmap over the frame, or alone.")] = "overlay"
@@ -60,8 +62,8 @@ class OptionField:
     Attributes:
         name: of the field.
         type: its type, without `Annotated`.
-        help: None for a field that is no option of its own.
-        range: None where any number goes.
+        help: None for a field that is not an option.
+        range: None if any number is valid.
         default: `MISSING` for a required field.
     """
 
@@ -88,7 +90,7 @@ class OptionField:
 
     @property
     def has_only_choices(self) -> bool:
-        """Whether the field takes nothing but its choices, or None."""
+        """True if the field takes only its choices, or None."""
         return all(get_origin(one) is Literal or one is type(None) for one in self.members)
 
     def check(self, value: Any) -> None:
@@ -133,7 +135,7 @@ def _read_fields(kind: Hashable) -> dict[str, OptionField]:
 
 
 def check_options(options: Any) -> None:
-    """Check every field of an option object against its Literal and its range.
+    """Check every field of an option object: choices and range.
 
     Raises:
         OptionError: the first value that cannot be used.
@@ -149,7 +151,7 @@ def check_choice(option: str, value: Any, choices: Collection[str], *, expected:
         option: name of the option.
         value: the word.
         choices: the known words.
-        expected: words for the message where the option takes numbers too.
+        expected: words for the message if the option takes numbers too.
 
     Raises:
         OptionError: an unknown word.

@@ -4,7 +4,7 @@ A new option is a field here, with its type, help text and range, and a line in 
 keyword arguments of `streamcam.process` and the options of the commands. The command line takes choices, default and
 help from the field; `streamcam.job` joins the objects to a job.
 
-Over 300 lines: every option has its help text and its documentation here, so that it is written once.
+Over 300 lines: the single place for the help text and documentation of every option.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """Which model to load, and how its inputs and classes are meant.
+    """The model to load, and the meaning of its inputs and classes.
 
     Attributes:
         model: ``efficientnet-lite0`` (embedded), a name from `keras.applications`, a ``.keras`` or ``.h5`` file, a
@@ -122,7 +122,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainOptions:
-    """What to explain, and how to compute it.
+    """The target to explain, and the method.
 
     Attributes:
         method: name in `streamcam.methods.METHODS`, or a function (also as ``package.module:function``).
@@ -131,7 +131,7 @@ class ExplainOptions:
             (``tabby - tiger cat``), or a function of the logits (also as ``package.module:function``).
         params: the method's own parameters by name, such as ``{"steps": 64}``; numbers may be text.
         batch: frames per model call; 0 chooses.
-        precision: of the model's arithmetic; maps are float32 always. bfloat16 is for CPUs, float16 for GPUs.
+        precision: precision of the model's arithmetic; maps are always float32. bfloat16 is for CPUs, float16 for GPUs.
         device: ``auto`` (the first GPU, or the CPU), ``all``, ``cpu``, ``gpu:0``, or several joined by commas.
     """
 
@@ -225,13 +225,13 @@ class DrawOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkOptions:
-    """Where to write the result.
+    """The output file and its encoding.
 
     Attributes:
         path: output file; its suffix chooses the container.
         codec: video codec, None for the container's usual one.
         crf: constant quality, None for the codec's default.
-        preset: encoder speed, None for our default.
+        preset: encoder speed, None for streamcam's default.
         overwrite: replace an existing file.
         encoder: ``nvenc`` encodes on an NVIDIA GPU, if one can. It takes the same ``crf`` and ``preset``; its quality
             and speed differ.
@@ -293,7 +293,7 @@ class CameraOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
-    """Where to push the frames of one camera.
+    """An output for the frames of one camera.
 
     Attributes:
         url: ``rtsp://`` or ``rtmp://`` (pushed), ``FOLDER/NAME.m3u8`` (HLS), a video file, ``-`` (MPEG-TS to standard
@@ -330,7 +330,7 @@ class ServerOptions:
 
     Attributes:
         host, port: address to listen on; port 0 takes a free one.
-        token: what a viewer must present; required on addresses that others can reach.
+        token: secret that a viewer must present; required on addresses that others can reach.
     """
 
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""Explain every frame of one input, into one output; `run` reads top to bottom."""
+"""Explain every frame of one input, and write one output."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Summary:
         startup_seconds: loading and compiling the model.
         fps: ``frames_out / wall_seconds``.
         stage_seconds: seconds each stage was busy; they overlap, so their sum may exceed ``wall_seconds``.
-        model, layer, method, precision, device, batch: what was computed, and how.
-        decoder, encoder: what decoded and encoded, and where.
-        frames_on: where the frames were in between: ``cpu``, or the GPU on which they stayed.
+        model, layer, method, precision, device, batch: resolved options of the computation.
+        decoder, encoder: names of decoder and encoder, with the hardware in brackets.
+        frames_on: memory of the frames between them: ``cpu``, or a GPU.
         interrupted: True if the user ended it early.
-        targets: what was explained, as asked for.
+        targets: the explained targets, as requested.
         quality_metrics: the largest value of each of the method's quality metrics.
         notes: one-line announcements, in order.
     """
@@ -89,7 +89,7 @@ class Interrupted(KeyboardInterrupt):
     """The user ended a run early; the output so far is closed and playable.
 
     Attributes:
-        summary: of what was done until then.
+        summary: summary of the frames until then.
     """
 
     def __init__(self, summary: Summary) -> None:
@@ -128,7 +128,7 @@ def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCall
         callbacks: hooks for a user interface.
 
     Raises:
-        StreamcamError: something cannot be done; what was written until then is closed and playable.
+        StreamcamError: the job cannot be done; the output so far is closed and playable.
         Interrupted: the user pressed Ctrl-C after the first frame; likewise.
     """
     callbacks = callbacks or RunCallbacks()
@@ -161,8 +161,8 @@ def _start(
 ) -> Iterator[ExplainedFrame]:
     """Start all stages, and return the written frames.
 
-    Also encoding has a thread of its own: an interrupt is raised in the caller's, and must not be raised between
-    writing a frame and counting it.
+    Encoding also runs in its own thread: Python raises an interrupt in the caller's thread, and it must not come
+    between writing a frame and counting it.
     """
     job, info, explainer, compiled = prepared.job, prepared.info, prepared.explainer, prepared.compiled
     resizer = stages.make_resizer(info, prepared.geometry, prepared.device)
@@ -215,7 +215,7 @@ class _Totals:
             yield frame
 
     def count_written(self, items: Iterable[ExplainedFrame]) -> Iterator[ExplainedFrame]:
-        """Fold in what the model found out about each written frame."""
+        """Fold in the attributions and errors of each written frame."""
         for item in items:
             self.frames_explained += not item.held
             if len(self.errors) < MAX_REPORTED_ERRORS:
@@ -227,7 +227,7 @@ class _Totals:
 
 
 def _log_findings(prepared: PreparedRun, totals: _Totals) -> None:
-    """Log what is known only at the end."""
+    """Log the findings of the whole run."""
     for error in totals.errors:
         logger.warning("%s", error)
     for name, value in totals.rounded_metrics.items():

@@ -1,4 +1,4 @@
-"""Resolve all that a job leaves open, before its first frame."""
+"""Resolve all choices of a job before its first frame."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EAGER_OPEN_SECONDS = 0.5
-"""Seconds within which a source opens that is not on a network: its errors are reported before the model is loaded."""
+"""Seconds to wait for a source before the model is loaded. Local sources open sooner, and their errors come first."""
 
 MAX_BATCH_WAIT = 8
 """Frames that may wait for one another if only some are explained."""
 
 AUTO_EVERY_ESTIMATE = 4
 """With ``--every auto``, the batch is that of every 4th frame: a batch is always full or padded, and in still scenes
-padding would cost what the held frames save. On a CPU, batches of 2 are 16 % slower a frame than batches of 8."""
+padding would cancel the savings of held frames. On a CPU, batches of 2 are 16 % slower a frame than batches of 8."""
 
 _LIVE_HOLD_NOTE = "a live source cannot wait for the next explained frame: maps are held (--interpolation hold)"
 _NOT_ON_GPU_REASON = "they are rotated, odd-sized, HDR, not 8-bit 4:2:0, or decoded by the CPU"
@@ -45,7 +45,7 @@ class PreparedRun:
     """A job with everything resolved: what `streamcam.pipeline.run` executes.
 
     Attributes:
-        job: what was asked for.
+        job: the requested job.
         source: the input, open.
         sink: the output, open; its file is created with the first frame.
         explainer: the model with its method.
@@ -86,7 +86,7 @@ class PreparedRun:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The targets, as asked for."""
+        """The targets, as requested."""
         return tuple(str(target) for target in self.job.explain.target)
 
     def to_dict(self) -> dict[str, object]:
@@ -124,10 +124,10 @@ def prepare(
     timer: StageTimer | None = None,
     on_open: Callable[[SourceInfo], None] | None = None,
 ) -> Iterator[PreparedRun]:
-    """Open input and output, load the model and compile the method; all is closed with the block.
+    """Open input and output, load the model and compile the method.
 
-    Cheap checks come first: input and output are checked before the model is loaded. A source on a network
-    that is slow to open does so while the model loads.
+    The end of the block closes all of them. Cheap checks come first: input and output are checked before the model
+    is loaded. A network source that is slow to open continues to open while the model loads.
 
     Args:
         job: what to do.
@@ -136,7 +136,7 @@ def prepare(
         on_open: called once with the properties of the source.
 
     Raises:
-        StreamcamError: something cannot be done.
+        StreamcamError: the job cannot be done.
     """
     timer = timer or StageTimer()
     gpu_requested = "cpu" not in (job.source.decoder, job.sink.encoder)

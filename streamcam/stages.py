@@ -2,9 +2,9 @@
 
     read_frames → select_and_resize → batched → explain → interpolate_maps → normalize_maps → render → encode
 
-Each stage takes an iterable and passes items on in order, so that any of them can be dropped, replaced, or run ahead
-in a thread of its own (`StageGroup.prefetch`). Findings about a frame travel with the frame. Only this
-module knows that frames may lie in GPU memory.
+Each stage takes an iterable and passes items on in order, so a stage can be dropped, replaced, or run ahead in
+its own thread (`StageGroup.prefetch`). Results of a stage travel with the frame. Only this module handles frames in GPU
+memory.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Renderer(Protocol):
     """Draws maps on frames."""
 
     def draw(self, item: ExplainedFrame) -> VideoFrame:
-        """Return a new video frame with the maps and the caption drawn on it."""
+        """Return a new video frame with maps and caption."""
         ...
 
 
@@ -61,7 +61,7 @@ def read_frames(source: Source, device: str) -> Iterable[Frame]:
 
     Args:
         source: an open source.
-        device: where the model runs, which is where frames on a GPU are.
+        device: device of the model, and of frames in GPU memory.
     """
     if not source.info.on_gpu:
         return source
@@ -71,7 +71,7 @@ def read_frames(source: Source, device: str) -> Iterable[Frame]:
 
 
 def make_resizer(info: SourceInfo, geometry: Geometry, device: str) -> Callable[[VideoFrame], RgbImage]:
-    """Return a function that scales a frame to the model's input."""
+    """Return a resizer to the model's input for the frames' memory."""
     if info.on_gpu:
         from .gpu.resizer import GpuResizer
 
@@ -91,7 +91,7 @@ def make_renderer(
     panels: int = 1,
     display: MapKind = "heat",
 ) -> Renderer:
-    """Return a renderer for the memory that holds the frames."""
+    """Return a renderer for the frames' memory; options as in `FrameRenderer`."""
     if info.on_gpu:
         from .gpu.renderer import GpuRenderer
 
@@ -105,7 +105,7 @@ def gpu_unavailable_reason(job: Job) -> str:
     """Return why frames cannot stay on the GPU; empty if they can.
 
     Raises:
-        SourceError: the input does not exist: checked first, because the GPU self-test takes seconds.
+        SourceError: the input does not exist; checked before the GPU self-test, which takes seconds.
     """
     from .gpu import unavailable_reason
     from .sources.container import check_input
@@ -117,7 +117,7 @@ def gpu_unavailable_reason(job: Job) -> str:
 def select_and_resize(
     frames: Iterable[Frame], resizer: Callable[[VideoFrame], RgbImage], is_selected: Callable[[Frame], bool]
 ) -> Iterator[Frame]:
-    """Add the model's input to selected frames, the arrival time to all."""
+    """Add the model's input to selected frames; arrival times to all."""
     for frame in frames:
         arrival_time = time.monotonic()
         model_input = resizer(frame.video_frame) if is_selected(frame) else None
@@ -127,7 +127,7 @@ def select_and_resize(
 def batched(frames: Iterable[Frame], size: int, *, max_length: int) -> Iterator[Batch]:
     """Group frames into batches.
 
-    If the source fails, the frames read before still go on, then the error is raised.
+    If the source fails, the frames read before are still delivered, then the error is raised.
 
     Args:
         frames: frames in order.

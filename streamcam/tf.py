@@ -1,7 +1,7 @@
 """The only place that imports TensorFlow and Keras: ``from streamcam.tf import keras, tf``.
 
-The import takes seconds and prints lines on which no user can act. So it happens here only, late, and with the output
-suppressed. Environment variables that the user has set keep their value.
+The import takes seconds and prints lines that do not concern the user. So this module imports late and suppresses the
+output. Environment variables that the user has set keep their value.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _pause_gc() -> Iterator[None]:
     """Disable garbage collection during the import, which creates a million permanent objects.
 
     Collections would take a sixth of the time. Afterwards move the new objects to the oldest generation (freeze, then
-    unfreeze), unless the program has frozen objects of its own.
+    unfreeze), unless the program froze objects itself.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -67,10 +67,10 @@ with _suppress_stderr(), _pause_gc(), warnings.catch_warnings():
     from tensorflow.python.framework.convert_to_constants import _replace_variables_by_constants as replace_variables
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    # Neither for the body of a function in a graph.
+    # No public API for the body of a function in a graph either.
     from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
-    # Nor for the gradient that TensorFlow registers for an operation.
+    # No public API for the gradient that TensorFlow registers for an operation either.
     from tensorflow.python.framework.ops import gradient_registry
 
     tf.get_logger().setLevel("ERROR")

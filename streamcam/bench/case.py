@@ -1,4 +1,4 @@
-"""One case of a benchmark: what a process of its own measures."""
+"""One case of a benchmark, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Stage: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What one process measures.
+    """A measurement of one process.
 
     Attributes:
         stage: ``warm_up`` prepares the other cases and is not measured itself. ``decode``: read the clip and scale it
             to the model's input. ``model``: the compiled method on decoded frames. ``draw``: maps on decoded frames.
             ``encode``: drawn frames into the output. ``encode_source``: the same frames without a map.
-            ``end_to_end``: everything, as ``streamcam process`` runs it. ``transcode``: the clip into the output with
-            nothing between. ``forward``: the model without any method.
+            ``end_to_end``: everything, as ``streamcam process`` runs it. ``transcode``: the clip into the output,
+            without explanations. ``forward``: the model without any method.
         clip: path or URL; ``synthetic:WxH`` for ``warm_up``.
         frames: frames per repeat.
         repeats: how often to time it, after one untimed run.
-        work_dir: folder for what it writes, in which ``warm_up`` prepared what the others need.
+        work_dir: folder for its output and for the data that ``warm_up`` prepared.
         device: name, or names joined by commas; empty for the stages without a model.
         batch: frames per model call; 0 for the stages without a model.
         precision: of ``forward``.

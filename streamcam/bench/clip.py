@@ -80,7 +80,7 @@ class LoopedSource:
 
 
 def loop_clip(clip: str, frames: int) -> SourceOptions:
-    """Return options of a source with exactly this many frames of the clip."""
+    """Return options of a source that loops the clip to ``frames`` frames."""
     SOURCES["looped"] = "streamcam.bench.clip:LoopedSource"
     return SourceOptions(url=f"looped://{frames}/{clip}")
 

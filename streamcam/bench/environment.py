@@ -1,4 +1,4 @@
-"""The machine of a benchmark, so that only results of one machine are compared."""
+"""Describe the machine of a benchmark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def machine_info(devices: dict[str, str], cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """Return the CPU, the cores this process may use, memory in GiB, and the devices by name."""
+    """Return CPU, usable cores, memory in GiB, and the devices by name."""
     return {
         "cpu": _cpu_name(cpuinfo),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,

@@ -18,7 +18,7 @@ _PROCESS_START_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkMatrix:
-    """What to measure.
+    """The clip, model, devices and batch sizes to measure.
 
     Attributes:
         clip: path or URL, or ``synthetic:WxH``; looped or cut to ``frames``.
@@ -51,7 +51,7 @@ class BenchmarkMatrix:
 
     @property
     def setting(self) -> dict[str, Any]:
-        """What two benchmarks must share to be compared, apart from the machine."""
+        """Settings that two benchmarks must share to be compared."""
         others = {name: value for name, value in self.options.items() if name not in ("model", "precision")}
         model = file_identity("model", str(self.options.get("model", DEFAULT_MODEL)))
         return {**file_identity("clip", self.clip), **model, "frames": self.frames, **others}

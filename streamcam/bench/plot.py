@@ -32,7 +32,7 @@ def check_plot(path: Path) -> None:
 
 
 def plot(result: Result, path: Path) -> None:
-    """Plot stage speeds, CPU time and its bound, latency, and scaling over devices.
+    """Plot stage speeds, CPU time and its bound, latency, and scaling.
 
     Raises:
         StreamcamError: the file cannot be written, or no end-to-end case succeeded.

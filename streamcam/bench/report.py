@@ -69,7 +69,7 @@ def heading(result: Result) -> str:
 
 
 def sentences(result: Result) -> list[str]:
-    """Describe bottleneck, bound and distance for the fastest batch size of each device."""
+    """Describe bottleneck, bound and distance of each device's fastest batch size."""
     analyses = analyze(result.rows, result.machine["cores"])
     lines = []
     for device in dict.fromkeys(analysis.device for analysis in analyses):

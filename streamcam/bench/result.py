@@ -1,4 +1,4 @@
-"""A whole benchmark: run it, and its result."""
+"""Run a whole benchmark and collect its result."""
 
 from __future__ import annotations
 

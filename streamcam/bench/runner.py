@@ -1,4 +1,4 @@
-"""Runs the cases of a benchmark in processes of their own."""
+"""Run the cases of a benchmark, each in a separate process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Measurement:
     """The measurement of one case.
 
     Attributes:
-        stage, device, batch, precision: of the case; ``precision`` is the one computed in.
+        stage, device, batch, precision: of the case; ``precision`` is that of the computation.
         wall, cpu: seconds per frame of each repeat; empty if the case failed. ``cpu`` includes all threads.
         memory_bytes, device_memory_bytes: peak memory; None if unknown.
         compile_seconds: compile the method and run it first; None without a model.
@@ -86,7 +86,7 @@ def run_case(case: Case) -> dict[str, Any]:
     # A cached compile result of an earlier run would hide the compile time.
     environment = {**os.environ, "STREAMCAM_CACHE": "off"}
     with tempfile.TemporaryFile("w+", errors="replace") as stderr_file:
-        # The worker exits when its stdin closes, however this process ends; nothing is ever written to it.
+        # The worker exits when its stdin closes, however this process ends. Write nothing to it.
         with subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.PIPE,

@@ -42,7 +42,7 @@ move with the scene cost the encoder more than a few that repeat."""
 
 @dataclass(frozen=True, slots=True)
 class WarmUpResult:
-    """What a stage without a model needs; the maps lie beside it, float32 ``(n, h, w)``."""
+    """The data that stages without a model need; a file beside it holds the maps, float32 ``(n, h, w)``."""
 
     input: tuple[int, int]
     scaled: tuple[int, int]
@@ -120,7 +120,7 @@ def warm_up(case: Case) -> dict[str, Any]:
 
 
 def load_warm_up(case: Case) -> tuple[WarmUpResult, Any]:
-    """Load what `warm_up` left in the work folder, and its maps."""
+    """Load the result of `warm_up` and its maps from the work folder."""
     work_dir = Path(case.work_dir)
     saved = json.loads((work_dir / "warm_up.json").read_text())
     sizes = {name: tuple(saved[name]) for name in ("input", "scaled", "offset")}
@@ -142,7 +142,7 @@ def read_frames(frames: Any, info: SourceInfo) -> list[Frame]:
 
 
 def ping_pong(count: int) -> Iterator[int]:
-    """Yield 0, 1 … count − 1 and back without an end: frames in this order move without a jump."""
+    """Yield 0, 1 … count − 1 and back, endlessly: frames in this order move without a jump."""
     while True:
         yield from range(count)
         yield from range(count - 2, 0, -1)

@@ -1,6 +1,6 @@
-"""Runs one case of a benchmark: ``python -m streamcam.bench.worker JSON`` prints a JSON object.
+"""Run one case of a benchmark: ``python -m streamcam.bench.worker JSON`` prints a JSON object.
 
-Nothing else is printed on its standard output, and it ends early when its standard input closes.
+Its standard output holds the object only. The process exits early when its standard input closes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .case import Case
 
 
 def main() -> None:
-    """Run the case in the first argument and print its report, which may be an error."""
+    """Run the case in the first argument; print its report or error."""
     report_file = _reserve_stdout()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     from .stages import STAGES
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _reserve_stdout() -> TextIO:
-    """Return standard output for the report alone; what a model or a library prints there goes to standard error."""
+    """Return standard output for the report; redirect prints of models and libraries to stderr."""
     report_file = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return report_file

@@ -9,7 +9,10 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line and exit with 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
+    """Run the command line.
+
+    Exits with 0, 1 (failed), 2 (usage) or 130 (interrupted).
+    """
     try:
         from .app import app
 

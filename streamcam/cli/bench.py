@@ -76,10 +76,11 @@ def bench(
     ] = False,
     **values: Any,
 ) -> None:
-    """Measure each stage alone and all together, name the bottleneck, and compare with the lower bound.
+    """Measure throughput, find the bottleneck, and compare with the lower bound.
 
-    The lower bound is a plain transcode with the same codec settings plus the model's forward pass, without any
-    method. Each case runs in its own process, once to warm up and then --repeats times.
+    Measures each stage alone and all together. The lower bound is a plain transcode with the same codec settings plus
+    the model's forward pass, without any method. Each case runs in its own process, once to warm up and then --repeats
+    times.
     """
     from ..bench.compare import check_comparable, compare_rows, load
     from ..bench.matrix import BenchmarkMatrix

@@ -42,7 +42,10 @@ def to_streamcam_error(error: Exception) -> StreamcamError:
 
 
 def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn errors of a command into a line on stderr and an exit code; SIGTERM and SIGHUP act like Ctrl-C."""
+    """Turn errors into a line on stderr and an exit code.
+
+    SIGTERM and SIGHUP act like Ctrl-C.
+    """
 
     @functools.wraps(command)
     def run_command(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -26,7 +26,7 @@ def is_url(text: str) -> bool:
 
 
 def expand_inputs(arguments: list[str], methods: list[str]) -> list[str]:
-    """Expand files, globs, folders and URLs to files and URLs, each once, in order.
+    """Expand files, globs, folders and URLs to unique inputs, in order.
 
     A folder expands to its videos and images, sorted, without the files that streamcam itself wrote there
     (``name.METHOD.mp4``).

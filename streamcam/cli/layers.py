@@ -21,7 +21,7 @@ def layers(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     **values: Any,
 ) -> None:
-    """List a model's layers: path, output, stride to the input, and the one that --layer auto takes."""
+    """List a model's layers: path, output, stride, and the choice of --layer auto."""
     from ..engine import list_layers
 
     size, rows = list_layers(ModelOptions(model=model, **values))

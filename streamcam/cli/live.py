@@ -83,9 +83,9 @@ def live(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
     **values: Any,
 ) -> None:
-    """Draw the model's heatmaps over live cameras, as they play.
+    """Draw the model's heatmaps over live cameras.
 
-    Every frame is shown as it comes, with the newest map; nothing waits, and frames that are too old are dropped.
+    Shows every frame as it arrives, with the newest heatmap, and drops frames that are too old.
     """
     named_cameras = list(_name_cameras(sources))
     outputs = list(_resolve_outputs(to or [], [name for name, _ in named_cameras]))

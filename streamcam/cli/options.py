@@ -33,7 +33,7 @@ Panels = dict[str, list[OptionField]]
 
 
 def select(kind: type[Any], names: Iterable[str]) -> list[OptionField]:
-    """Return the named fields of an option object that are options of the command line."""
+    """Return the named fields that are command-line options."""
     known = option_fields(kind)
     return [known[name] for name in names if known[name].help]
 
@@ -180,4 +180,4 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "segment_seconds": _parse_seconds,
     "duration_seconds": _parse_seconds,
 }
-"""Parsers (of option and text) of the fields whose text on the command line has a form of its own."""
+"""Parsers (of option and text) of fields with a special form on the command line."""

@@ -77,7 +77,7 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
     printed: set[str] = set()
 
     def print_once(progress_bar: ProgressBar, line: str) -> None:
-        """Print notes on the model once, and notes on an input each time."""
+        """Print a note; notes on the model only once."""
         is_model_note = explainer is not None and line in explainer.notes
         if not quiet and not (is_model_note and line in printed):
             printed.add(line)

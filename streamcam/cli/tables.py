@@ -13,7 +13,7 @@ _UNBOUNDED = 400
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table as wide as the terminal, or in a pipe as wide as its content."""
+    """Print a table as wide as the terminal; in a pipe, as its content."""
     width = shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else _UNBOUNDED
     output = Table(*header, box=None, pad_edge=False, header_style="bold")
     for row in rows:

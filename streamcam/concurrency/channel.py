@@ -11,9 +11,10 @@ T = TypeVar("T")
 
 
 class Cancelled(BaseException):
-    """Raised in a stage, or its consumer, after its group has ended.
+    """A stage group has ended.
 
-    Not an `Exception`, so that no ``except Exception`` can mistake it for a failure.
+    Raised in a stage's thread when its group ends early, and in a consumer that continues to read. Not an
+    `Exception`: an ``except Exception`` must not mistake it for a failure.
     """
 
 

@@ -6,7 +6,7 @@
         for item in explained:
             ...
 
-`StageGroup.prefetch` runs an iterable in a thread of its own, a bounded number of items ahead of the consumer. Order
+`StageGroup.prefetch` runs an iterable in its own thread, a bounded number of items ahead of the consumer. Order
 is kept. An error ends its stage; items produced before it are still delivered, then the same exception object is
 raised in the consumer, stage by stage, up to the caller. Leaving the ``with`` block cancels every stage and waits for
 its thread.
@@ -39,7 +39,7 @@ _END = object()
 
 
 class StageGroup:
-    """Owns the threads of one pipeline, for one ``with`` block.
+    """Own the threads of one pipeline; the ``with`` block ends them.
 
     Args:
         shutdown_timeout_seconds: seconds to wait at the end for a stage that is stuck in an uninterruptible call (a
@@ -54,7 +54,7 @@ class StageGroup:
         self._stages: list[tuple[threading.Thread, Channel[Any] | OrderedPool[Any, Any] | _Stop, float]] = []
 
     def raise_if_cancelled(self) -> None:
-        """Raise if the group has ended; for stages that compute for long.
+        """Raise if the group has ended; for a stage with long work between items.
 
         Raises:
             Cancelled: the group has ended.
@@ -66,7 +66,7 @@ class StageGroup:
         return self
 
     def prefetch(self, items: Iterable[T], *, depth: int, live: bool = False, name: str = "stage") -> Iterator[T]:
-        """Iterate over ``items`` in a thread of its own, up to ``depth`` items ahead.
+        """Iterate over ``items`` in a new thread, up to ``depth`` ahead.
 
         Args:
             items: consumed by the new thread only; a generator is also closed there, so its ``finally`` clauses
@@ -90,7 +90,7 @@ class StageGroup:
         name: str = "stage",
         shutdown_timeout_seconds: float = 0.0,
     ) -> None:
-        """Run ``work`` in a thread of its own.
+        """Run ``work`` in a new thread.
 
         Args:
             work: delivers its results and reports its errors itself; `Cancelled` ends it silently.
@@ -113,9 +113,10 @@ class StageGroup:
         name: str = "stage",
         on_failure: Callable[[int, StreamcamError], None] | None = None,
     ) -> Iterator[R]:
-        """Map ``items`` with several workers in threads, and keep their order.
+        """Map ``items`` with several workers, and keep their order.
 
-        A worker that fails is not used again: its items go to the others. Only the last one's error is raised.
+        Each worker has its own threads; the first free one takes the next item. A worker that fails is not used
+        again: the others take its items. Only the last worker's error is raised.
 
         Args:
             items: read by one thread at a time, not always the same.
@@ -164,17 +165,17 @@ class StageGroup:
 
 
 class BackgroundOpen(Generic[S]):
-    """Opens something in the background, and closes it in the end.
+    """Open a resource in its own thread; close it at the end.
 
         with BackgroundOpen(lambda: open_source(options)) as opening:
             if not opening.wait(0.5):
                 ...  # other work
             source = opening.result()
 
-    If the block ends while it is still opening, the block does not wait: the thread closes what it opens.
+    If the block ends before the resource is open, the block does not wait: the thread closes the resource.
 
     Args:
-        opener: opens it; its error is raised by `result`.
+        opener: opens the resource; `result` raises its error.
     """
 
     def __init__(self, opener: Callable[[], S]) -> None:
@@ -204,11 +205,11 @@ class BackgroundOpen(Generic[S]):
         self._finished.set()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait until it is open or has failed; False on a timeout."""
+        """Wait until it is open or has failed; return False on timeout."""
         return self._finished.wait(timeout_seconds)
 
     def result(self) -> S:
-        """Return what was opened; waits for it."""
+        """Wait for the opened resource and return it."""
         self._finished.wait()
         if self._error is not None:
             raise self._error
@@ -257,7 +258,7 @@ def _produce(items: Iterable[T], channel: Channel[T]) -> None:
 
 
 class StageTimer:
-    """Counts the seconds each stage was busy; a stage of several threads counts each of them."""
+    """Count the seconds each stage was busy; a stage of several threads counts each of them."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -274,7 +275,7 @@ class StageTimer:
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def measure(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """Pass items on, and count the time to produce them."""
+        """Yield the items; add their production time to a stage."""
         iterator = iter(items)
         while True:
             with self(stage):

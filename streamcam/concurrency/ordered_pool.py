@@ -16,7 +16,7 @@ _END = object()
 
 
 class OrderedPool(Generic[T, R]):
-    """Distributes items to several workers, and keeps their order.
+    """Distribute items to several workers; return the results in order.
 
     A worker may serve in several threads. Once it has failed in one of them, it takes no more items in any.
 
@@ -47,7 +47,9 @@ class OrderedPool(Generic[T, R]):
     def serve(
         self, number: int, work: Callable[[T], R], on_failure: Callable[[int, StreamcamError], None] | None = None
     ) -> None:
-        """Process items in the calling thread, until the end or a failure.
+        """Process items in the calling thread.
+
+        Returns when the items end, the worker fails, or the pool is cancelled.
 
         Args:
             number: the worker's number.
@@ -110,7 +112,7 @@ class OrderedPool(Generic[T, R]):
             self._condition.notify_all()
 
     def _requeue(self, number: int, index: int, item: T, error: StreamcamError) -> bool:
-        """Leave an item to the others; True if there are others, and this is the worker's first failure."""
+        """Leave an item to the other workers; True on this worker's first failure, if others remain."""
         with self._condition:
             first = number not in self._failed_workers
             self._failed_workers.add(number)
@@ -119,7 +121,7 @@ class OrderedPool(Generic[T, R]):
             if len(self._failed_workers) < self._workers:
                 heapq.heappush(self._pending, (index, item))
                 return first
-            # Drop pending items: what was finished in order still goes on, then the error.
+            # Drop pending items: results finished in order are still delivered, then the error.
             self._error, self._ended = self._error or error, True
             self._pending.clear()
             return False

@@ -1,4 +1,4 @@
-"""Compile a model and a method into one function.
+"""Compile a model and a method into one function, and run it.
 
 Importing this package loads no TensorFlow; `load_explainer` does.
 """
@@ -38,7 +38,7 @@ def load_explainer(model: ModelOptions, explain: ExplainOptions, *, limit_thread
 
 
 def list_layers(model: ModelOptions) -> tuple[Size, tuple[LayerInfo, ...]]:
-    """Return the model's input size ``(width, height)``, and a row for each of its layers.
+    """Return the model's input size ``(width, height)`` and its layers.
 
     Raises:
         ModelError: the model cannot be loaded or run.
@@ -72,7 +72,7 @@ def report_environment() -> dict[str, str | list[str]]:
 
 
 def describe_devices() -> dict[str, dict[str, Any]]:
-    """Return the devices by name, the precisions that are fast on each, and versions."""
+    """Return product and fast precisions of each device, and versions."""
     from ..tf import keras, tf
     from .runtime.devices import device_names
     from .runtime.forward import fast_precisions

@@ -1,4 +1,7 @@
-"""Compile a model and a method into frozen graphs."""
+"""Compile model + method into frozen graphs.
+
+A graph has a fixed input shape and computes maps and scores from uint8 images.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,7 @@ class Executable:
         return self._run(self._pad(images), len(images), progress)
 
     def sample(self, images: RgbImage) -> NDArray[np.float32]:
-        """Return a cheap output to compare precisions by, float32 ``(n, …)``: the maps, or a few of many passes."""
+        """Return a cheap output to compare precisions, float32 ``(n, …)``: the maps, or a few of many passes."""
         outputs = self.first(self._pad(images))
         if self.passes is None:
             return np.asarray(outputs[5][: len(images)])
@@ -179,7 +182,7 @@ class FrozenMethod:
 
         Args:
             device: as from `resolve_devices`.
-            precision: ``float32``, ``bfloat16`` or ``float16``; a model with a precision of its own keeps that.
+            precision: ``float32``, ``bfloat16`` or ``float16``; a model that sets its own precision keeps it.
             xla: compile it with XLA, on a GPU.
         """
         effective = self.effective_precision(precision)

@@ -1,4 +1,4 @@
-"""Load a model with a method, compile it, and explain frames."""
+"""Load and compile a model with a method, and explain frames."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ _LoadedReplicas: TypeAlias = tuple[tuple[DeviceReplica, ...], tuple[str, ...]]
 
 
 class FrameExplainer:
-    """A model with a method, to explain one source after another.
+    """A model with a method that explains sources, one after another.
 
     The method is compiled once for each input size and batch, and cached on this machine if its inputs have a
-    fingerprint: then the model itself is not loaded. Use it from one thread at a time; its `workers` have their own.
+    fingerprint; a run with a cached method does not load the model. Use it from one thread at a time; its `workers`
+    have their own.
 
     Attributes:
         info: properties of the model.
         notes: one-line announcements for the user; grows with each compilation.
         pool: its devices, shared with explainers made by `with_options` for the same ones.
         display: how the method's maps are drawn.
-        targets: what is explained.
+        targets: the explained targets.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class FrameExplainer:
         self._method = load_method(explain.method, explain.params)
         self.display: MapKind = method_display(explain.method)
         self._cache = cache or CompileCache()
-        # Before the model is loaded: its cache key must not be that of a file that changes while it loads.
+        # Compute the cache key before the model loads: its file may change meanwhile.
         self._model_key: str = (
             share_model_with._model_key if share_model_with else self._cache.cache_key("model", model)
         )
@@ -205,7 +206,7 @@ class FrameExplainer:
         return self._prepared[size, batch]
 
     def _get_tuned_method(self, size: Size, batch: int) -> TunedMethod:
-        """Return the method compiled and tuned for one size."""
+        """Return the method compiled and tuned for one size, cached if possible."""
         key = self._method_key(size, batch)
         tuned = self._cache.get_method(key)
         if tuned is None:
@@ -234,7 +235,9 @@ class FrameExplainer:
         return rebuild_smaller
 
     def layers(self) -> tuple[str, ...]:
-        """Return the paths of the layers that can be explained.
+        """Return the paths of usable layers, from the input on.
+
+        Loads the model.
 
         Raises:
             ModelError: it cannot be loaded or run.
@@ -259,7 +262,9 @@ class FrameExplainer:
         timer: StageTimer,
         progress: Progress | None = None,
     ) -> tuple[Callable[[Batch], ExplainedBatch], ...]:
-        """Return a thread-safe function for each replica that explains batches.
+        """Return a function that explains batches for each replica.
+
+        The functions are callable from several threads.
 
         Args:
             replicas: as from `PreparedSource.replicas`.

@@ -38,7 +38,7 @@ class ExplainRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TraceFindings:
-    """Findings of tracing a request.
+    """Findings of the trace of a request.
 
     Attributes:
         survey: the model's layers.
@@ -73,7 +73,7 @@ class ForwardPass:
     Attributes:
         classes: explained classes, int64 ``(n, targets)``.
         scores: float32 ``(n, targets)``.
-        findings: what tracing found out so far; complete once the method's results are traced.
+        findings: findings of the trace so far; complete once the method's results are traced.
     """
 
     def __init__(self, request: ExplainRequest, images: Any, classes: Any = None) -> None:
@@ -95,7 +95,7 @@ class ForwardPass:
         return tf.where(classes >= 0, probabilities, float("nan"))
 
     def contexts(self) -> list[MethodContext]:
-        """Return what the method is given, for each target."""
+        """Return the method's input for each target."""
         return [self._make_context(number) for number in range(len(self._request.targets))]
 
     def results(self) -> list[Any | Maps | MultiPass]:

@@ -1,4 +1,4 @@
-"""Run the many passes of perturbation and path methods in batches."""
+"""Run the passes of perturbation and path methods within a memory budget."""
 
 from __future__ import annotations
 
@@ -81,7 +81,10 @@ class MultiPassExecutor:
         return self.finish(values, *first[_NUM_SUMMARY_OUTPUTS:])
 
     def sample(self, first: list[Any], frames: int) -> NDArray[np.float32]:
-        """Return the values of one run of evenly spread passes."""
+        """Return the values of evenly spread passes, to compare precisions.
+
+        Values of one number per pass are relative to their mean.
+        """
         state = first[_NUM_SUMMARY_OUTPUTS : _NUM_SUMMARY_OUTPUTS + self.num_state_tensors]
         passes_per_frame = max(_MIN_PROBE_PASSES, self.passes_per_run // frames)
         steps = np.linspace(0, self.num_passes - 1, passes_per_frame).astype(np.int64)
@@ -126,7 +129,7 @@ class FrozenMultiPass:
     is_mean: bool
 
     def load(self, device: str, precision: str) -> MultiPassExecutor:
-        """Load the passes on a device; only they run in ``precision``, and what follows them in float32."""
+        """Load the passes on a device; they run in ``precision``, the reduction to maps in float32."""
         step, last = self.step.load(device, precision), self.finish.load(device)
         return MultiPassExecutor(step, last, self.passes_per_run, self.num_passes, self.num_state_tensors, self.is_mean)
 
@@ -144,7 +147,7 @@ def freeze_multi_pass(
         passes_per_run: passes in a run, fewer if these would take more than `MEMORY_BUDGET_BYTES`.
 
     Returns:
-        The passes, the names of the quality metrics, and what tracing the passes found out.
+        The passes, the names of the quality metrics, and the findings of their trace.
 
     Raises:
         MethodError, ModelError: as `trace`.

@@ -1,4 +1,4 @@
-"""From the arrays of a batch to explained frames."""
+"""Convert the arrays of a batch to explained frames."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Experimental: keep frames on the GPU from the decoder (NVDEC) to the encoder (NVENC).
 
-Frames are scaled to the model's input and drawn on there. Only the model's input, a hundredth of a frame, and the maps
+Scaling and drawing run on the GPU. Only the model's input, a hundredth of a frame, and the maps
 pass through CPU memory. `unavailable_reason` checks if a job's frames can stay; `frame_copy.py`, `resizer.py` and
 `renderer.py` replace three stages of the pipeline.
 
-The GPU draws what the CPU draws, with the same tables. A self-test in a process of its own (`selftest.py`) checks once
-that this machine's GPU and drivers really do.
+The GPU draws the same frames as the CPU, with the same tables. A self-test in a separate process (`selftest.py`) checks
+that once for this machine's GPU and drivers.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _results: dict[str, str] = {}
 
 
 def _selftest_result(*, rerun: bool = False) -> str:
-    """Return the self-test's result, cached with what it depends on; a transient failure only in this process."""
+    """Return the cached result of the self-test; a transient failure counts in this process only."""
     from ..engine.runtime.compile_cache import CompileCache
     from .selftest import run_selftest, selftest_key
 

@@ -104,6 +104,8 @@ def _copy_to_tensors(video_frame: VideoFrame) -> tuple[Any, Any]:
 def pack_nv12(luma: Any, chroma: Any, size: Size) -> Any:
     """Return a frame as one tensor in the layout of NVENC.
 
+    Used in a graph, before `to_video_frame`.
+
     Args:
         luma: uint8 ``(height, width)``.
         chroma: uint8 ``(height / 2, width / 2, 2)``.

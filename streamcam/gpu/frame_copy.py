@@ -1,4 +1,4 @@
-"""Copy frames out of the decoder's surface pool, within GPU memory."""
+"""Copy frames out of the decoder's small surface pool within GPU memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .dlpack import cuda_context, on_device, pack_nv12, to_tensors, to_video_fra
 
 
 class SurfaceCopier:
-    """Copies frames out of the decoder's surface pool.
+    """Copy frames out of the decoder's surface pool.
 
     Args:
         device: where the frames are, as from `resolve_devices`.
@@ -28,7 +28,7 @@ class SurfaceCopier:
         self._copy = tf.function(_copy_surface, reduce_retracing=True)
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Yield the frames with memory of their own, contiguous NV12."""
+        """Yield the frames in newly allocated memory, contiguous NV12."""
         for frame in frames:
             yield replace(frame, video_frame=self._copy_frame(frame.video_frame))
 

@@ -162,7 +162,10 @@ def _stack_coefficients(caption_box: CaptionBox) -> tuple[Any, Any]:
 
 
 def _pad_coefficients(coefficients: Any, size: tuple[int, int], top: int, left: int) -> tuple[Any, Any]:
-    """Pad ``keep`` and ``add`` to a plane, without effect outside the box."""
+    """Return ``keep`` and ``add`` for a whole plane.
+
+    They do not change the plane outside the caption box.
+    """
     height, width = tf.shape(coefficients)[1], tf.shape(coefficients)[2]
     around = [[top, size[0] - top - height], [left, size[1] - left - width]]
     return tf.pad(coefficients[0], around, constant_values=_FIXED_POINT_ONE), tf.pad(

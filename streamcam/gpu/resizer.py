@@ -72,10 +72,10 @@ class GpuResizer:
 
 
 def area_weights(source: int, scaled: int, offset: int, extent: int, samples: int = 1) -> Floats:
-    """Return the weights of source samples in input pixels, for one axis.
+    """Return the weight of each source sample in each input pixel.
 
-    A pixel is the mean of the samples it covers, or, if it covers less than one sample, of one sample around its
-    centre, which is linear interpolation.
+    Covers one axis. A pixel is the mean of the samples it covers. If it covers less than one sample, it is the mean of
+    one sample's length around its centre, which is linear interpolation.
 
     Args:
         source: length of the frame, in pixels.

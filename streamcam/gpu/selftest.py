@@ -1,6 +1,6 @@
-"""Test if frames can stay on this machine's GPU.
+"""Test frames on the GPU by comparison with the CPU.
 
-The test runs in a process of its own (``python -m streamcam.gpu``): incompatible drivers crash a process.
+The test runs in a separate process (``python -m streamcam.gpu``): incompatible drivers crash a process.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ SELFTEST_TIMEOUT_SECONDS = 300.0
 
 
 def selftest_key() -> tuple[str, ...]:
-    """Return what the result depends on, beside what `CompileCache.cache_key` adds."""
+    """Return the dependencies of the result that `CompileCache.cache_key` does not add."""
     return av.__version__, av.ffmpeg_version_info, driver_version()
 
 
 def run_selftest() -> tuple[str, bool]:
-    """Run `check` in a process of its own.
+    """Run `check` in a separate process.
 
     Returns:
         The error in one line, empty if there is none; and True if the result is permanent: a GPU that is short of
@@ -82,7 +82,7 @@ def run_selftest() -> tuple[str, bool]:
 
 
 def check(device: str) -> None:
-    """Run a clip through the GPU, and compare with the CPU.
+    """Decode, scale, draw and encode a clip on GPU and CPU; compare.
 
     Args:
         device: as from `resolve_devices`.
@@ -108,7 +108,7 @@ def check(device: str) -> None:
 
 
 def _render_on_gpu(clip_path: Path, output_path: Path, device: str) -> Iterator[list[NDArray[np.uint8]]]:
-    """Write the clip drawn on the GPU; yield the CPU's frames."""
+    """Write the clip as the GPU draws it; yield the CPU's frames."""
     source_options = SourceOptions(url=str(clip_path), decoder="nvdec")
     with open_source(source_options, keep_on_gpu=True) as gpu_source, open_source(source_options) as cpu_source:
         if not gpu_source.info.on_gpu:

@@ -51,7 +51,7 @@ class Maps:
 
     Attributes:
         maps: float32 ``(N, h, w)``.
-        quality_metrics: float32 ``(N,)`` each, by name; the user sees the largest value.
+        quality_metrics: float32 ``(N,)`` each, by name; the summary has the largest value.
     """
 
     maps: Tensor

@@ -74,7 +74,7 @@ def externalize_weights(function: Any) -> tuple[Any, Weights]:
 
 
 def restore_weights(graph_def: Any, weights: Weights, kept_nodes: Iterable[str]) -> Weights:
-    """Turn weights that not only products read back into constants, in place.
+    """Turn weights that other operations than products read into constants, in place.
 
     Args:
         graph_def: a graph with placeholders for the weights.

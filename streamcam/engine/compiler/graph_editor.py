@@ -57,7 +57,7 @@ class PassContext:
 
     Attributes:
         graph_def: a frozen `GraphDef`. A pass leaves nodes without a reader to later pruning.
-        inputs: names of the tensors that are fed.
+        inputs: names of the input tensors.
         outputs: names of the tensors whose value must not change.
         shape_of: returns the `tf.TensorShape` of a tensor; unknown rank for a tensor that a pass has added.
         weights: external weights; a pass adds those that it computes. None if all are constants of the graph.

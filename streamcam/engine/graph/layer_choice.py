@@ -18,7 +18,7 @@ NOT_BATCH_AXIS = "its first axis holds"
 def choose_auto_layer(
     layer_outputs: list[LayerOutput], images: Any, logits: Any, after: set[str], spatial: SpatialTensors
 ) -> LayerOutput | None:
-    """Return the last usable layer that is no pooling; of layers that return the same tensor, the first."""
+    """Return the last usable layer that is not a pooling; the first of those that return its tensor."""
     candidates = [
         one
         for one in layer_outputs

@@ -42,7 +42,7 @@ def stack_targets(results: Sequence[Any]) -> list[Any]:
     """Stack the results of a method over the targets.
 
     Args:
-        results: for each target, what the method returned: `Maps`, or maps float32 ``(N, h, w)``.
+        results: return value of the method for each target: `Maps`, or maps float32 ``(N, h, w)``.
 
     Returns:
         Maps float32 ``(N, targets, h, w)``, then one tensor ``(N, targets)`` per quality metric.

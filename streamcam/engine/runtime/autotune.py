@@ -24,7 +24,7 @@ AUTO_BATCH = 0
 _CPU_BATCHES, _GPU_BATCHES = (4, 8, 16), (8, 16, 32, 64, 128)
 _TIMED_RUNS = 3
 _MIN_SPEEDUP = 1.05
-"""A larger batch has to be faster by this factor: it costs memory and keeps frames waiting."""
+"""Minimum speedup for a larger batch, which costs memory and delays frames."""
 
 
 def autotune(
@@ -39,7 +39,7 @@ def autotune(
         devices: as from `resolve_devices`; the first one is measured for all.
 
     Raises:
-        OptionError: a precision was asked for that the device does not have.
+        OptionError: the device does not have the requested precision.
         LayerError, MethodError, ModelError: as `compile_method`.
     """
     device = devices[0]
@@ -92,7 +92,7 @@ def _find_fastest_batch(
 
 
 def _compare_xla(method: FrozenMethod, precision: str, device: str) -> tuple[bool, str]:
-    """Return True if XLA is faster and its maps agree, and a note."""
+    """Return if XLA is faster with agreeing maps, and a note."""
     plain, compiled = method.load(device, precision), method.load(device, precision, xla=True)
     cosine = agreement(probe_outputs(plain), probe_outputs(compiled))
     ratio = seconds_per_image(plain) / seconds_per_image(compiled)

@@ -1,8 +1,8 @@
-"""The cache of compiled methods and measurements of this machine, so that the next run starts at once.
+"""Cache compiled methods and measurements of this machine.
 
-An entry is valid only while nothing that it depends on has changed: the model's files, every option, this package's
-code, TensorFlow, CPU and GPUs; see `streamcam.engine.runtime.fingerprint`. Functions and models from Python live in
-one process only and are not cached.
+The next run then starts at once. An entry is valid only while its dependencies are unchanged: the model's files, every
+option, this package's code, TensorFlow, CPU and GPUs; see `streamcam.engine.runtime.fingerprint`. Functions and models
+from Python live in one process only and are not cached.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class CompileCache:
     """A folder of entries, one file each.
 
     Args:
-        folder: of the entries; None caches nothing. By default the user's cache folder, or the value of
+        folder: folder of the entries; None caches nothing. By default the user's cache folder, or the value of
             ``STREAMCAM_CACHE`` (``off`` caches nothing).
 
     Attributes:
@@ -151,7 +151,7 @@ class CompileCache:
         self._write(key, {"text.txt": text.encode()})
 
     def _read(self, key: str, read: Callable[[zipfile.ZipFile], T]) -> T | None:
-        """Return what an entry holds, or None. Delete a damaged entry; leave one that may not be read."""
+        """Return the content of an entry, or None. Delete a damaged entry; keep an unreadable one."""
         path = self._path(key)
         if path is None:
             return None
@@ -180,14 +180,14 @@ class CompileCache:
         return self.folder / f"{key}.zip" if self.folder is not None and key else None
 
     def _write(self, key: str, files: Mapping[str, bytes | memoryview]) -> None:
-        """Write an entry whole or not at all; a cache that cannot be written is no reason to fail."""
+        """Write an entry atomically; ignore a cache that cannot be written."""
         path = self._path(key)
         if path is None:
             return
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() and not os.access(path, os.R_OK):
-                # The entry of another user, who could not read ours in its place.
+                # This entry belongs to another user, who could not read a replacement.
                 return
             with tempfile.NamedTemporaryFile(
                 dir=path.parent, prefix=f"{path.name}.", suffix=".unfinished", delete=False

@@ -1,4 +1,7 @@
-"""Fingerprints: what a cache entry depends on, as JSON: values, the files they name, code, software and hardware."""
+"""Fingerprint the dependencies of a cache entry as JSON.
+
+They are values, the files that values name, code, software and hardware.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ _SAVED_MODEL = "saved_model.pb"
 """The file that makes a folder a SavedModel."""
 
 _HASHED_VARIABLES = ("TF_", "ONEDNN_", "KERAS_")
-"""Prefixes of environment variables that change what is computed."""
+"""Prefixes of environment variables that change results."""
 
 HASHED_PACKAGES = ("engine", "methods", "models", "gpu", "media", "tf.py", "imports.py")
-"""Parts of this package whose code decides what is computed."""
+"""Parts of this package whose code changes results."""
 
 
 class NotCacheableError(Exception):
@@ -32,7 +35,7 @@ class NotCacheableError(Exception):
 
 
 def fingerprint_value(value: Any) -> Any:
-    """Return a value as JSON, with size and time of change of each file that it names."""
+    """Return a value as JSON, with size and change time of files."""
     if is_dataclass(value) and not isinstance(value, type):
         try:
             return fingerprint_value(options_to_dict(value))

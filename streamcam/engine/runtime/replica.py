@@ -20,7 +20,7 @@ _ARRAYS = ("maps", "classes", "scores", "probabilities", "top_classes", "top_pro
 
 
 class DevicePool:
-    """The devices of an explainer; the only owner of which have failed. Callable from any thread.
+    """The devices of an explainer, and which of them have failed. Callable from any thread.
 
     Args:
         devices: as from `resolve_devices`.
@@ -41,7 +41,7 @@ class DevicePool:
         return device not in self._failed
 
     def disable(self, device: str, error: Exception) -> None:
-        """Use a device no more, and log that once; its work goes to the others.
+        """Disable a device, and log that once; the others take its work.
 
         Raises:
             Exception: ``error`` itself if no other device is left.
@@ -60,7 +60,7 @@ class DeviceReplica:
 
     Args:
         executable: the compiled method.
-        rebuild_smaller: makes an executable of the same device for fewer images; called if its memory is too small.
+        rebuild_smaller: makes an executable for fewer images on the same device; called if memory is too small.
 
     Attributes:
         executable: the compiled method in use now.

@@ -31,7 +31,7 @@ _OWN_BUFFER = frozenset(
 def insert_fusion_barriers(context: PassContext) -> int:
     """Insert snapshots where TensorFlow's fusion would be wrong, in place.
 
-    The graph is one of which a session makes nothing but fused operations: run this after TensorFlow's rewriter.
+    Run this after TensorFlow's rewriter: a session then only fuses the operations of the graph.
 
     Returns:
         The number of snapshots.
