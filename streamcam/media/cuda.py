@@ -1,8 +1,8 @@
 """The CUDA context that FFmpeg and TensorFlow share.
 
 FFmpeg would create a context of its own, whose memory TensorFlow cannot read, or claim the GPU's primary one with flags
-that fail once TensorFlow runs. So it is configured to take the current context, and while it does so that is the
-primary one, which is TensorFlow's.
+that fail once TensorFlow runs. So FFmpeg is configured to use the current context, and during that call TensorFlow's
+context, the primary one, is current.
 """
 
 from __future__ import annotations

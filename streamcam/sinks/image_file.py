@@ -28,7 +28,7 @@ _JPEG_QUALITY = 95
 class ImageSink:
     """Writes the one frame of a still input; see `streamcam.sinks.Sink`.
 
-    Whole or not at all.
+    Writes the file completely or not at all.
     """
 
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:

@@ -23,7 +23,7 @@ class Destination:
     """A kind of live output.
 
     Attributes:
-        name: of it; one of `streamcam.sinks.codecs.STREAMS` where it is one.
+        name: of the kind; for a stream, one of `streamcam.sinks.codecs.STREAMS`.
         restart_policy: when a failed worker is replaced: ``always``, if it was ``killed``, or ``never``.
         shutdown_timeout_seconds: seconds a worker has to finish.
         queue_depth: how many frames may wait: viewers need the newest, a file needs all.
@@ -89,7 +89,10 @@ def sink_options(options: OutputOptions, path: Path) -> SinkOptions:
 
 
 def destination_key(url: str) -> tuple[int, int] | str:
-    """Return a key that two outputs must not share, however each is spelled."""
+    """Return a key that no two outputs may share.
+
+    Different spellings of one destination give the same key.
+    """
     if url in ("-", "y4m:-") or "://" in url:
         return url
     try:
@@ -129,7 +132,10 @@ def check_destination(options: OutputOptions, fps: Fraction, inputs: Sequence[st
 
 
 def _check_file(path: Path, overwrite: bool, inputs: Sequence[str], *, is_playlist: bool) -> None:
-    """``is_playlist``: it is a list with segments beside it, and its folder is made where only that is missing."""
+    """Check the file, and for a playlist its segments and folder too.
+
+    Only the last folder of a playlist's path may be missing.
+    """
     if is_playlist and not path.parent.exists():
         check_directory(path.parent.parent, "--to")
         return

@@ -49,7 +49,7 @@ class StreamEncoder:
     def __init__(self, config: WorkerConfig, destination: Destination) -> None:
         self._config = config
         self._destination = destination
-        # An absolute path is never taken for a protocol.
+        # FFmpeg never parses an absolute path as a protocol.
         self._url = str(Path(config.options.url).absolute()) if destination.name == "HLS" else config.options.url
         self._name = "standard output" if destination.stdout else redact_url(config.options.url)
         self._codec, self._encoder, self._make_encoder_options = choose_live_encoder(
@@ -77,7 +77,7 @@ class StreamEncoder:
         if frame.format.name != pixel_format:
             frame = self._reformatter.reformat(frame, format=pixel_format, threads=1)
         frame.pts, frame.time_base = pts - self._first_pts, TIME_BASE
-        # By time and not by count: a camera's rate is not always the one it names.
+        # By time and not by count: a camera's real rate may differ from the announced one.
         previous_index, self._last_keyframe_index = (
             self._last_keyframe_index,
             int(frame.pts // _KEYFRAME_INTERVAL_TICKS),
@@ -169,7 +169,10 @@ class StreamEncoder:
 
     @contextlib.contextmanager
     def _limit_time(self) -> Iterator[None]:
-        """End the process after its timeout, even during a call that holds Python's GIL."""
+        """End the process after its timeout.
+
+        This works even during a call that holds Python's GIL.
+        """
         if not self._destination.network:
             yield
             return
@@ -197,7 +200,7 @@ class StreamEncoder:
 
 
 class PeerLostError(SinkError):
-    """A peer cannot be reached, or is gone: it may be there later."""
+    """A peer cannot be reached or is gone; a later attempt may succeed."""
 
 
 def _reason(error: Exception) -> str:
@@ -205,10 +208,12 @@ def _reason(error: Exception) -> str:
 
 
 class _UnbufferedFile:
-    """A file for FFmpeg: what cannot be written is an error here and now; HLS would go on without it.
+    """A file for FFmpeg that raises write errors at once.
+
+    FFmpeg's HLS muxer would ignore them and go on.
 
     Args:
-        descriptor: where to.
+        descriptor: of the file.
     """
 
     def __init__(self, descriptor: int) -> None:

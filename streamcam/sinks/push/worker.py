@@ -44,9 +44,7 @@ class WorkerError(SinkError):
 class WorkerProcess:
     """A process that writes frames.
 
-    It ends with its ``with`` block, even during a call.
-
-    One thread uses it; `wake` may be called from others meanwhile.
+    It ends with its ``with`` block, even during a call. One thread uses it; meanwhile others may call only `wake`.
 
     Args:
         config: of the worker.
@@ -111,12 +109,12 @@ class WorkerProcess:
 
     def wake(self) -> None:
         """Signal that a frame is queued, or that no more follow."""
-        # A full one is heard as well.
+        # A full pipe wakes the reader as well.
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_w, b"\0")
 
     def serve(self) -> None:
-        """Send frames until no more follow, and wait for the end of the process.
+        """Send frames until no more follow; wait for the process to end.
 
         Raises:
             WorkerError: it failed, or did not end in time.
@@ -219,7 +217,7 @@ class WorkerProcess:
 def _start_process(destination: Destination) -> subprocess.Popen[bytes]:
     paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(  # noqa: S603
-        # Modules are where they are for this process, and not in the folder it was started in.
+        # Use this process's module path, not the current folder.
         [sys.executable, "-P", "-m", f"{_PACKAGE.name}.sinks.push"],
         stdin=subprocess.PIPE,
         stdout=None if destination.stdout else subprocess.DEVNULL,

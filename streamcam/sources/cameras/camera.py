@@ -27,18 +27,16 @@ CameraState: TypeAlias = Literal["opening", "live", "lost", "ended"]
 
 _FIRST_RETRY_SECONDS = 0.5
 _MAX_RETRY_SECONDS = 10.0
-"""Seconds that are waited at most before the first try of a row, and before any."""
+"""Seconds to wait at most before the first attempt of a series, and before any attempt."""
 _STABLE_SECONDS = 5.0
-"""Seconds a connection must have delivered for its loss to begin a new row of tries."""
+"""Seconds a connection must have delivered for its loss to begin a new series of attempts."""
 _TIME_BASE = Fraction(1, TICKS_PER_SECOND)
 
 
 class Camera:
     """Frames of a live source, over all its connections.
 
-    One thread iterates: it opens, reads and closes there.
-
-    Everything else can be read from any thread.
+    One thread opens, iterates and closes it. All attributes can be read from any thread.
 
     Attributes:
         name: its name.
@@ -93,7 +91,7 @@ class Camera:
         connections.
 
         Raises:
-            SourceError: it cannot be opened, or was lost, and is not to be tried again.
+            SourceError: it cannot be opened, or was lost, and is not reopened.
         """
         try:
             for attempt in self._attempts():
@@ -120,7 +118,10 @@ class Camera:
         self._stopping.wait(seconds)
 
     def _should_give_up(self, retry_state: RetryCallState) -> bool:
-        """Return True if the source is not to be opened again, by the failed attempts in a row so far."""
+        """Return True if the source is not to be reopened.
+
+        Depends on the number of failed attempts in a row.
+        """
         reconnect = self._options.reconnect
         if self._endpoint.is_finite or reconnect == "never" or self._stopping.is_set():
             return True

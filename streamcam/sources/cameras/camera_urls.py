@@ -98,7 +98,7 @@ def webcam(options: CameraOptions) -> CameraEndpoint:
         raise SourceError(f"{name}: cameras of {sys.platform} cannot be read", hint="use a network camera")
     paths = {device.number: device.path for device in list_webcams()}
     path = f"/dev/video{number}" if sys.platform == "linux" else paths.get(int(number), number)
-    # Its usual rate, which FFmpeg takes for 29.97, is refused by most cameras there.
+    # Most cameras there refuse FFmpeg's default rate, 29.97.
     input_options = {"framerate": "30"} if sys.platform == "darwin" else {}
 
     def translate_error(error: Exception) -> SourceError:
@@ -136,7 +136,7 @@ def file(options: CameraOptions) -> CameraEndpoint:
     def translate_error(error: Exception) -> SourceError:
         return translate_open_error(error, path, path, options.timeout_seconds)
 
-    # The prefix keeps FFmpeg from taking a colon in the name for a protocol.
+    # Without the prefix, FFmpeg parses a colon in the name as a protocol.
     return CameraEndpoint(
         path,
         f"file:{path}",
@@ -149,7 +149,10 @@ def file(options: CameraOptions) -> CameraEndpoint:
 
 
 def standard_input(options: CameraOptions) -> CameraEndpoint:
-    """Return the input of ``-``, standard input, read as fast as it arrives."""
+    """Return the input of ``-``, standard input.
+
+    It is read as fast as it arrives.
+    """
 
     def translate_error(error: Exception) -> SourceError:
         if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):

@@ -76,7 +76,7 @@ def clipped_chapters(
 
 
 def ignored_stream_notes(name: str, container: InputContainer) -> list[str]:
-    """Return a note if the container has further video streams, besides cover art."""
+    """Return a note if the container has further videos besides cover art."""
     others = sum(not s.disposition & Disposition.attached_pic for s in container.streams.video) - 1
     return [f"{name}: {others} further video stream{'s' * (others > 1)} ignored"] if others > 0 else []
 
@@ -148,7 +148,7 @@ def no_frame_error(name: str, container: InputContainer, options: SourceOptions,
 
 
 def read_error(name: str, error: Exception, options: SourceOptions, num_frames: int) -> SourceError:
-    """Return the error of a source that failed after a number of frames."""
+    """Return the error of a source that failed after some frames."""
     if isinstance(error, (av.error.ExitError, TimeoutError)):
         reason = f"stayed silent for {options.timeout_seconds:g} s"
     else:
