@@ -70,7 +70,9 @@ def native_blend(blend_table: Plane, lowest_level: int) -> BlendFunction | None:
 
 def report_environment() -> dict[str, Any]:
     """Return how images are drawn here."""
-    return {"drawing": "compiled" if _load_library() is not None else "NumPy and OpenCV (no C compiler was there)"}
+    return {
+        "drawing": "compiled" if _load_library() is not None else "NumPy and OpenCV (installed without a C compiler)"
+    }
 
 
 @functools.cache

@@ -171,7 +171,7 @@ def run_live(
         if all(other.ended for other in sessions):
             stop_signal.stop()
         elif session.error is not None:
-            logger.warning("%s is given up: %s", session.name, session.error)
+            logger.warning("%s failed and is disabled: %s", session.name, session.error)
         for name, output in outputs:
             if name == session.name:
                 output.close()

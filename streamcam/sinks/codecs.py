@@ -225,9 +225,9 @@ def _crf(options: SinkOptions | OutputOptions, codec: Codec, encoder: Encoder) -
     if options.crf is None:
         return encoder.default_crf
     if not encoder.max_crf:
-        raise OptionError(f"--crf {options.crf} cannot be used with {codec}, which is lossless", hint="leave --crf out")
+        raise OptionError(f"--crf {options.crf} cannot be used with {codec}, which is lossless", hint="omit --crf")
     if options.crf > encoder.max_crf:
-        raise OptionError(f"--crf {options.crf} is out of range for {codec}", expected=f"0 to {encoder.max_crf}")
+        raise OptionError(f"invalid --crf {options.crf} for {codec}", expected=f"0 to {encoder.max_crf}")
     return options.crf
 
 
@@ -236,10 +236,10 @@ def _preset(options: SinkOptions | OutputOptions, codec: Codec, encoder: Encoder
         return encoder.default_preset
     preset = str(options.preset)  # from Python also a number, as AV1's are
     if not encoder.presets:
-        raise OptionError(f"--preset {preset!r} cannot be used with {codec}, which has none", hint="leave it out")
+        raise OptionError(f"--preset {preset!r} cannot be used with {codec}, which has no presets", hint="omit it")
     if preset not in encoder.presets:
         raise OptionError(
-            f"--preset {preset!r} is not known to {codec}",
+            f"unknown --preset {preset!r} of {codec}",
             expected=f"one of {', '.join(encoder.presets)}",
             hint=did_you_mean(preset, encoder.presets, 1),
         )

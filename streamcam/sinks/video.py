@@ -223,7 +223,7 @@ class VideoSink:
         if (frame.width, frame.height) != (self._stream.width, self._stream.height):
             raise SinkError(
                 f"frame {self.num_frames} has {frame.width}x{frame.height}",
-                expected=f"{self._stream.width}x{self._stream.height} like those before",
+                expected=f"{self._stream.width}x{self._stream.height} like earlier frames",
             )
         if frame.format.name != self._pixel_format:
             frame = self._reformatter.reformat(frame, format=self._pixel_format, threads=1)
@@ -296,7 +296,7 @@ class VideoSink:
         self._failed = True
         if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRORS:
             raise SinkError(
-                f"no space left for {self.path}; what was complete until then is kept", hint="free some space"
+                f"no space left for {self.path}; the part written so far is kept", hint="free some space"
             ) from error
         raise SinkError(f"{self.path} cannot be written: {_reason(error)}") from error
 

@@ -193,7 +193,7 @@ def _unknown_host_reason(url: str) -> str:
     try:
         socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
-        return f"there is no host {host!r}"
+        return f"unknown host {host!r}"
     return ""
 
 

@@ -61,9 +61,9 @@ def resolve_destination(options: OutputOptions) -> Destination:
     if "://" in url:
         scheme = url.partition("://")[0].lower()
         if scheme not in ("rtsp", "rtmp"):
-            raise SinkError(f"nothing can be pushed to {scheme}://", expected="rtsp:// or rtmp://, a file or -")
+            raise SinkError(f"cannot push to {scheme}://", expected="rtsp:// or rtmp://, a file or -")
         if not _host(url):
-            raise SinkError(f"what follows {scheme}:// names no host", expected=f"{scheme}://HOST/NAME")
+            raise SinkError(f"invalid {scheme}:// URL without a host", expected=f"{scheme}://HOST/NAME")
         return _RTSP if scheme == "rtsp" else _RTMP
     suffix = Path(url).suffix.lower()
     if suffix == ".m3u8":
@@ -111,7 +111,7 @@ def check_destination(options: OutputOptions, fps: Fraction, inputs: Sequence[st
         inputs: paths and URLs of the inputs.
 
     Raises:
-        SinkError: nothing can be pushed there, an existing file, an input, a folder that is missing or cannot be
+        SinkError: an unsupported destination, an existing file, an input, a folder that is missing or cannot be
             written to, a codec that does not fit.
         OptionError: a quality or speed that the codec does not have, or ``--segment-time`` without a file.
     """

@@ -99,7 +99,7 @@ class StreamEncoder:
     def _open(self, frame: VideoFrame, pts: int) -> OutputContainer:
         self._letterboxer, self._first_pts = Letterboxer(frame), pts
         if self._letterboxer.color.is_hdr and not self._encoder.keeps_10bit:
-            raise SinkError(f"{self._name} is given HDR, which {self._codec} cannot keep", hint="use --codec hevc")
+            raise SinkError(f"{self._name} receives HDR, which {self._codec} cannot keep", hint="use --codec hevc")
         if self._destination.name == "HLS":
             self._make_directory()
         target: Any = _UnbufferedFile(1) if self._destination.stdout else self._url
@@ -188,7 +188,7 @@ class StreamEncoder:
             yield
         except _WRITE_ERRORS as error:
             if self._destination.stdout and isinstance(error, BrokenPipeError):
-                raise SinkError("the reader of standard output has closed it") from error
+                raise SinkError("the reader of standard output closed it") from error
             if not self._destination.network:
                 raise SinkError(f"{self._name} cannot be written: {_reason(error)}") from error
             # The chain of a URL would show the credentials that the message masks.

@@ -41,7 +41,7 @@ class PushOutput:
 
     Attributes:
         url: destination, without credentials.
-        state: ``starting``, ``running``, ``waiting`` (it failed, and is tried again) or ``ended``.
+        state: ``starting``, ``running``, ``waiting`` (before a restart) or ``ended``.
         last_error: the last error, in one line; the output may have recovered since.
         failed: True if it ended by a failure. A peer lost after `close` does not count; a file that cannot be
             completed does.
@@ -160,7 +160,7 @@ class PushOutput:
         self.state = "waiting"
         self.restarts += 1
         if self.last_error != previous_error:
-            logger.warning("%s; it is tried again", self.last_error)
+            logger.warning("%s; retrying", self.last_error)
 
     def _run_worker(self) -> None:
         """Run one worker process until it ends."""

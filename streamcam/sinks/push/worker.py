@@ -83,7 +83,7 @@ class WorkerProcess:
             self._process = _start_process(destination)
         except OSError as error:
             self._close_wake_pipe()
-            raise WorkerError(f"no process for {self._name} can be started: {error.strerror}", lost=True) from error
+            raise WorkerError(f"cannot start the process for {self._name}: {error.strerror}", lost=True) from error
         assert self._process.stdin
         assert self._process.stderr
         self._stdin_fd, self._stderr_fd = self._process.stdin.fileno(), self._process.stderr.fileno()
@@ -175,7 +175,7 @@ class WorkerProcess:
         )
         deadline = min(self._exit_deadline, silence_deadline)
         if now >= deadline and not self._overdue_reason:
-            self._overdue_reason = "did not come to its end" if deadline == self._exit_deadline else "took nothing"
+            self._overdue_reason = "did not finish" if deadline == self._exit_deadline else "read no frame"
             self._process.kill()
         poll = select.poll()
         for descriptor in (self._stderr_fd, self._wake_r):
@@ -201,7 +201,7 @@ class WorkerProcess:
 
     def _exit_error(self, code: int) -> WorkerError:
         if self._overdue_reason:
-            return WorkerError(f"the process for {self._name} {self._overdue_reason} in time, and was ended", lost=True)
+            return WorkerError(f"the process for {self._name} {self._overdue_reason} in time and was killed", lost=True)
         if code == -signal.SIGALRM:
             return WorkerError(
                 f"{self._name} did not answer within {self._timeout_seconds:g} s", hint="check the address", lost=True

@@ -149,7 +149,7 @@ class Y4mWriter:
             while views:
                 views = write_available(1, views)
         except BrokenPipeError as error:
-            raise SinkError("the reader of standard output has closed it") from error
+            raise SinkError("the reader of standard output closed it") from error
         except OSError as error:
             raise SinkError(f"standard output cannot be written: {error.strerror}") from error
 

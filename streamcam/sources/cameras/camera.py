@@ -41,7 +41,7 @@ class Camera:
     Attributes:
         name: its name.
         source: URL without credentials, or path.
-        state: ``opening`` until the first frame, ``live``, ``lost`` (it is tried again), or ``ended``.
+        state: ``opening`` until the first frame, ``live``, ``lost`` (it is reconnected), or ``ended``.
         last_error: the last error, in one line; empty while frames arrive.
         reconnects: how often it was reopened.
         dropped: packets that were not decoded, because decoding was late.
@@ -135,7 +135,7 @@ class Camera:
         previous_error, self.last_error = self.last_error, str(retry_state.outcome.exception())
         self.state = "lost"
         if self.last_error != previous_error:
-            logger.warning("%s: %s; it is tried again", self.name, self.last_error)
+            logger.warning("%s: %s; retrying", self.name, self.last_error)
 
     def _report_silence(self, error: str) -> None:
         self.last_error = error

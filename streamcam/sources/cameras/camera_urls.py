@@ -104,7 +104,7 @@ def webcam(options: CameraOptions) -> CameraEndpoint:
     def translate_error(error: Exception) -> SourceError:
         known = list_webcams()
         if all(device.number != int(number) for device in known):
-            expected = f"one of {', '.join(map(str, known))}" if known else "a camera that is plugged in: there is none"
+            expected = f"one of {', '.join(map(str, known))}" if known else "a connected camera; none found"
             return SourceError(f"{name} does not exist", expected=expected)
         reason = getattr(error, "strerror", None) or str(error)
         return SourceError(f"{name} cannot be opened: {reason}", hint="check that no other program has it open")
@@ -118,7 +118,7 @@ def lavfi(options: CameraOptions) -> CameraEndpoint:
     def translate_error(error: Exception) -> SourceError:
         reason = getattr(error, "strerror", None) or str(error)
         hint = "try lavfi:testsrc2=size=640x360:rate=25"
-        return SourceError(f"{options.url} is not a graph of filters that runs: {reason}", hint=hint)
+        return SourceError(f"{options.url} is not a valid filter graph: {reason}", hint=hint)
 
     graph = options.url.removeprefix("lavfi:")
     return CameraEndpoint(options.url, graph, translate_error, format="lavfi", is_finite=True, is_recording=True)

@@ -131,7 +131,7 @@ class Connection:
                 yield frame, frame_seconds, arrival_time
                 last_frame_time = time.monotonic()
             if time.monotonic() - last_frame_time > self._timeout_seconds:
-                problem = f"{self._endpoint.name} sent nothing that can be decoded for {self._timeout_seconds:g} s"
+                problem = f"{self._endpoint.name} sent no decodable frame for {self._timeout_seconds:g} s"
                 raise SourceError(problem, hint="check the camera's codec")
 
     def _open_container(self, on_silence: Callable[[str], None]) -> InputContainer:
@@ -171,13 +171,13 @@ class Connection:
                 errors += 1
                 self.skipped += 1
                 if errors >= _MAX_CONSECUTIVE_ERRORS:
-                    raise SourceError(f"{name} is damaged: nothing more of it can be read") from None
+                    raise SourceError(f"{name} is damaged: the rest cannot be read") from None
                 packets = self._container.demux(self._video)
                 continue
             except (av.error.ExitError, TimeoutError):
-                raise SourceError(f"{name} has fallen silent: nothing came for {self._timeout_seconds:g} s") from None
+                raise SourceError(f"{name} sent no data for {self._timeout_seconds:g} s") from None
             except (av.error.FFmpegError, OSError) as error:
-                raise SourceError(f"{name} broke off: {error.strerror or type(error).__name__}") from None
+                raise SourceError(f"{name} was interrupted: {error.strerror or type(error).__name__}") from None
             if packet is None:
                 if self._is_finite:
                     return
@@ -261,5 +261,5 @@ class _StandardInput:
                     return b""
                 if not is_reported and time.monotonic() - start_time > self._timeout_seconds:
                     is_reported = True
-                    self._on_silence(f"standard input has been silent for {self._timeout_seconds:g} s")
+                    self._on_silence(f"standard input sent no data for {self._timeout_seconds:g} s")
         return os.read(_STDIN_FD, size)
