@@ -219,7 +219,7 @@ class _Totals:
         for item in items:
             self.frames_explained += not item.held
             if len(self.errors) < MAX_REPORTED_ERRORS:
-                self.errors += [f"frame {item.frame.index}: {error}; nothing is drawn" for error in item.errors]
+                self.errors += [f"frame {item.frame.index}: {error}; no map is drawn" for error in item.errors]
             for name, values in item.quality_metrics.items():
                 known = [value for value in values if not math.isnan(value)]
                 self.quality_metrics[name] = max(self.quality_metrics.get(name, 0.0), *known)

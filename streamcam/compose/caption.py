@@ -1,4 +1,4 @@
-"""The caption: what the model saw, set in a corner on a translucent plate."""
+"""The caption: the explained target, in a corner on a translucent plate."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..media.planes import next_even, sample_dtype
 from .yuv import BlendOp, blend_coefficients
 
 _CACHED_PER_PANEL = 32
-"""Plates kept ready for each panel: in a steady scene only the percentage changes, back and forth."""
+"""Plates cached for each panel: in a steady scene only the percentage changes, back and forth."""
 
 _TITLE_WEIGHT, _DETAIL_WEIGHT = 600, 400
 _BOX_OPACITY = 0.62
 _BOX_GRAY = 0.05
 _MAX_HEIGHT_RATIO = 0.45
-"""A plate that would take more than this of the height does without its second line."""
+"""A plate that would take more than this of the height omits its second line."""
 
 MIN_IMAGE_SIDE = 32
 """Images with a shorter side, in pixels, get no caption."""
@@ -35,7 +35,7 @@ _MIN_TEXT_SIZE = 9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaptionBox:
-    """A caption to blend with its upper left corner at chroma sample ``(top, left)``."""
+    """A caption and the chroma sample ``(top, left)`` of its corner."""
 
     blend_op: BlendOp
     top: int
@@ -51,12 +51,12 @@ class _Line:
 
     @property
     def ascent(self) -> int:
-        """Height of capitals in the font, in pixels."""
+        """Return the height of capitals in the font, in pixels."""
         return round(self.size * 0.74)
 
     @property
     def descent(self) -> int:
-        """What the eye takes for the depth of a line below its baseline."""
+        """Return the visual depth of a line below its baseline."""
         return round(self.size * 0.1)
 
 
@@ -86,11 +86,13 @@ class CaptionRenderer:
         self._padding = max(3, round(self._title_size * 0.45))
 
     def render(self, attribution: Attribution, caption_note: str = "") -> CaptionBox:
-        """Render the caption of a target: its name, and its probability or else its score in logits.
+        """Render the caption of a target.
+
+        It shows the name, and the probability or else the score in logits.
 
         Args:
             attribution: of the target.
-            caption_note: what follows in the second line.
+            caption_note: the rest of the second line.
         """
         if attribution.probability is not None:
             value, placeholder = f"{attribution.probability:.0%}".replace("%", " %"), "00 %"
@@ -107,7 +109,7 @@ class CaptionRenderer:
     def _render_box(self, label: str, value: str, placeholder: str, caption_note: str) -> CaptionBox:
         max_size = self._image_size[0] - 2 * self._margin, self._image_size[1] - 2 * self._margin
         max_width = max_size[0] - 2 * self._padding
-        # Room for the usual digits at least keeps the plate still while they change.
+        # A minimum width for the usual digits keeps the plate still while they change.
         name = self._truncate(label, f"  {placeholder}", self._title_size, _TITLE_WEIGHT, max_width)
         title = _Line(f"{name}  {value}".strip(), self._title_size, _TITLE_WEIGHT, 1.0)
         second_line = f"{self._detail} · {caption_note}" if caption_note else self._detail
@@ -137,7 +139,7 @@ class CaptionRenderer:
         return int(cv2.getTextSize((0, 0), text, (0, 0), self._font, size, weight)[2])
 
     def _truncate(self, text: str, end: str, size: int, weight: int, max_width: int) -> str:
-        """As much of a text as fits in front of an end, with an ellipsis if that is not all of it."""
+        """Shorten a text to fit before its end, with an ellipsis."""
         if self._width(text + end, size, weight) <= max_width:
             return text
         length = bisect.bisect(

@@ -16,7 +16,10 @@ _RDBU_COLORS = "b2182b d6604d f4a582 fddbc7 f7f7f7 d1e5f0 92c5de 4393c3 2166ac"
 
 
 def colormap(name: Colormap, count: int) -> Floats:
-    """Return a color map as ``(count, 3)`` sRGB, 0–1, from no attribution to full."""
+    """Return a color map as ``(count, 3)`` sRGB, 0–1.
+
+    From no attribution to full.
+    """
     table = cv2.applyColorMap(np.arange(256, dtype=np.uint8), getattr(cv2, f"COLORMAP_{name.upper()}"))
     rgb = table.reshape(256, 3)[:, ::-1] / 255.0
     positions = np.linspace(0, 255, count)

@@ -1,4 +1,4 @@
-"""Pictures of a video as ordinary images."""
+"""Several frames or images in one image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _BACKGROUND, _TEXT_LEVEL, _FONT_WEIGHT, _JPEG_QUALITY = 24, 230, 500, 80
 
 
 def write_contact_sheet(video_frames: Sequence[VideoFrame], columns: int, path: Path) -> None:
-    """Write frames as one PNG, left to right and top to bottom, with a narrow dark gap.
+    """Write frames as one PNG, with narrow dark gaps.
+
+    They run from left to right and top to bottom.
 
     Args:
         video_frames: at least one; those of another size than the first are scaled to it.

@@ -33,11 +33,10 @@ def overlay_image(
         display: how the map is shown.
 
     Returns:
-        A new image, twice as wide for ``side-by-side``. Where nothing is drawn its samples are those of the
-        image.
+        A new image, twice as wide for ``side-by-side``. Samples without attribution are unchanged.
     """
     height, width = image.shape[:2]
-    # A level covers two pixels by two: of an image of twice the size, one of this.
+    # A level covers 2×2 pixels, so a level of the doubled image covers one pixel of this one.
     doubled = replace(geometry, source=(2 * width, 2 * height))
     upsampler = MapUpsampler(doubled, (heatmap.shape[1], heatmap.shape[0]), signed=display == "signed")
     opacity, color = opacity_and_color(options, display)

@@ -18,10 +18,10 @@ import numpy as np
 from ..media.planes import Plane, Planes
 
 _VERSION = 1
-"""Of the functions in `blend.c`: a library that was left behind by another version of it is not called."""
+"""Version of the functions in `blend.c`: a library built from another version is not called."""
 
 BlendFunction: TypeAlias = Callable[[Plane, Planes], None]
-"""Lays levels, int16 ``(h, w)``, over the planes of as many blocks."""
+"""Type of the function that blends levels, int16 ``(h, w)``, into the planes of as many blocks."""
 
 
 def native_blend(blend_table: Plane, lowest_level: int) -> BlendFunction | None:
@@ -70,7 +70,9 @@ def native_blend(blend_table: Plane, lowest_level: int) -> BlendFunction | None:
 
 def report_environment() -> dict[str, Any]:
     """Return how images are drawn here."""
-    return {"drawing": "compiled" if _load_library() is not None else "NumPy and OpenCV (no C compiler was there)"}
+    return {
+        "drawing": "compiled" if _load_library() is not None else "NumPy and OpenCV (installed without a C compiler)"
+    }
 
 
 @functools.cache

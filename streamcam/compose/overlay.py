@@ -32,7 +32,9 @@ def smoothstep(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return color and opacity of each level, from ``1 - LEVELS`` if signed and from 0 otherwise.
+    """Return color and opacity of each level.
+
+    Levels start at ``1 - LEVELS`` if signed and at 0 otherwise.
 
     Returns:
         Opacity ``(n,)``, 0–1, and color ``(n, 3)``, sRGB, 0–1.
@@ -40,7 +42,7 @@ def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[n
     values = np.linspace(-1, 1, 2 * LEVELS - 1) if display == "signed" else np.linspace(0, 1, LEVELS)
     opacity = np.ones(len(values))
     if options.layout != "heatmap":
-        # Maps of pixels have neither rims nor plateaus, and much of them is faint.
+        # Pixel maps have neither rims nor plateaus, and are faint in large parts.
         opacity = options.alpha * (smoothstep(values) if display == "heat" else np.abs(values))
     return opacity, rdbu_colormap(len(values)) if display == "signed" else colormap(options.colormap, LEVELS)
 
@@ -80,7 +82,7 @@ class OverlayBlender:
         )
 
     def __call__(self, levels: QuantizedMap, planes: Planes, top: int, left: int) -> None:
-        """Blend levels into an image whose upper left corner is at chroma sample ``(top, left)``."""
+        """Blend levels into an image at chroma sample ``(top, left)``."""
         if not levels.values.size:
             return
         height, width = levels.values.shape
@@ -91,7 +93,10 @@ class OverlayBlender:
 
 
 class _NumpyBlend:
-    """The same as `blend.c`, sample for sample: first all coefficients, then all blending."""
+    """Blend like `blend.c`, sample for sample.
+
+    All coefficients are computed before the blending.
+    """
 
     def __init__(self, blend_table: Plane, lowest_level: int, info: SourceInfo, blender: PlaneBlender) -> None:
         self._blender = blender
@@ -101,7 +106,7 @@ class _NumpyBlend:
         table = blend_table[every_level].view(np.float64)
         self._tables = [np.ascontiguousarray(column) for column in table.T]
         blocks = next_even(info.width) // 2 * (next_even(info.height) // 2)
-        # Kept from frame to frame: fresh memory would cost more than the blending in it.
+        # Reused from frame to frame: fresh memory would cost more than the blending.
         self._lookup_buffer = np.empty(blocks, np.float64)
         self._planes = padded_rows(4, blocks, np.dtype(f"i{blend_table.itemsize}"))
 
@@ -109,7 +114,10 @@ class _NumpyBlend:
         self._blender.apply(self._make_blend_op(levels), planes, 0, 0)
 
     def _make_blend_op(self, levels: Plane) -> BlendOp:
-        """Return the blend coefficients of some levels, in arrays that the next call overwrites."""
+        """Return the blend coefficients of levels.
+
+        The next call overwrites the arrays.
+        """
         shape, size = levels.shape, levels.size
         looked_up = self._lookup_buffer[:size].reshape(shape)
         planes = [plane[:size].reshape(shape) for plane in self._planes]

@@ -27,13 +27,13 @@ class Panels:
 
     @property
     def columns(self) -> int:
-        """How many there are in a line."""
+        """Number of panels in a line."""
         count = self.num_plain + self.num_targets
         return count if count <= 2 else math.ceil(count**0.5)
 
     @property
     def rows(self) -> int:
-        """How many lines there are."""
+        """Number of lines."""
         return -(-(self.num_plain + self.num_targets) // self.columns)
 
     @property

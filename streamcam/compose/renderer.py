@@ -20,11 +20,11 @@ from .yuv import PlaneBlender
 class FrameRenderer:
     """Draws the frames of one stream on its own Y'CbCr planes.
 
-    The image is unchanged where there is no attribution, sample for sample; elsewhere it is blended with the
-    color map by an opacity that follows the attribution. Attribution, and with it color and opacity, has one
-    value for each 2×2 block of pixels: the grid of the stream's chroma.
+    Samples without attribution are unchanged; elsewhere the color map is blended in, with an opacity that follows the
+    attribution. Attribution, and with it color and opacity, has one value for each 2×2 block of pixels: the grid of the
+    stream's chroma.
 
-    Not thread-safe: one renderer serves one thread, since it draws in arrays that it keeps.
+    Not thread-safe: one renderer serves one thread, since it reuses its arrays.
 
     Several targets are drawn in a panel each, side by side and then below one another.
 
@@ -65,7 +65,7 @@ class FrameRenderer:
         return self._panels.size
 
     def draw(self, item: ExplainedFrame) -> VideoFrame:
-        """Draws one frame.
+        """Draw one frame.
 
         Args:
             item: a frame of this renderer's source; only read.
@@ -88,7 +88,7 @@ class FrameRenderer:
         return copy_color_tags(video_frame, item.frame, self._info)
 
     def _draw_target(self, attribution: Attribution, caption_note: str, planes: Planes, top: int, left: int) -> None:
-        """Draws one target on the panel whose upper left corner is at that chroma sample."""
+        """Draw one target on the panel at a chroma sample."""
         levels = self._upsampler(attribution)(attribution.heatmap, attribution.vmax, self._overlay.min_visible_level)
         self._overlay(levels, planes, top, left)
         if self._captions is not None:
@@ -109,7 +109,10 @@ class FrameRenderer:
 
 
 def pad_to_even(frame: Frame, info: SourceInfo) -> VideoFrame:
-    """Return a frame's image without an overlay, padded to the even sides of drawn ones."""
+    """Return a frame's image without an overlay.
+
+    It is padded to the even sides of drawn frames.
+    """
     if info.width % 2 == 0 and info.height % 2 == 0:
         return frame.video_frame
     video_frame = VideoFrame(next_even(info.width), next_even(info.height), info.pixel_format)
@@ -118,6 +121,6 @@ def pad_to_even(frame: Frame, info: SourceInfo) -> VideoFrame:
 
 
 def copy_color_tags(video_frame: VideoFrame, frame: Frame, info: SourceInfo) -> VideoFrame:
-    """Copy the time of a frame and the color tags of its source to a drawn image."""
+    """Copy a frame's time and color tags to a drawn image."""
     video_frame.pts, video_frame.time_base, video_frame.duration = frame.pts, info.time_base, frame.video_frame.duration
     return set_color_tags(video_frame, info.color)

@@ -1,6 +1,7 @@
-"""Spreads a small map over an image, as one level for each 2×2 block of pixels.
+"""Spreads a small map over an image, in levels.
 
-A block is what one chroma sample of a 4:2:0 image covers: finer detail has no color of its own.
+Each 2×2 block of pixels, which one chroma sample of a 4:2:0 image covers, gets one level: finer detail has no color of
+its own.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from ..frames import Heatmap
 from ..geometry import Geometry, Size
 
 LEVELS = 4096
-"""Evidence is drawn in this many steps: fine enough that a 10-bit gradient shows none of them."""
+"""Attribution is drawn in this many steps: fine enough that a 10-bit gradient shows none of them."""
 
 _OVERSHOOT = 1.25**2
 """A cubic may rise above its cells by this factor: the sum of its absolute weights, along both axes."""
 
 _LARGEST_PRODUCT = 2**18
-"""Multiplications in one matrix product. A larger one wakes the threads of the linear algebra library,
-which costs several times what it does; so lines are interpolated in bands."""
+"""Multiplications in one matrix product. A larger one wakes the threads of the linear algebra library, which takes
+several times longer than the product; so lines are interpolated in bands."""
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -51,7 +52,7 @@ class _Axis:
         self._first = used.argmax(axis=1)
         self._last = np.where(used.any(axis=1), used.shape[1] - 1 - used[:, ::-1].argmax(axis=1), 0)
         self._bands = self._split_into_bands(breadth)
-        # Kept: products are as large as what the allocator gives back to the system, and gets anew page by page.
+        # Reused: the allocator returns arrays of this size to the system and faults new pages in each time.
         self._product = np.empty(max(band.stop - band.start for band in self._bands) * breadth, np.float32)
 
     def __len__(self) -> int:
@@ -124,11 +125,11 @@ def scale_to_levels(heatmap: Heatmap, vmax: float, *, signed: bool) -> Floats:
 
 
 def _cubic_weights(linear: Floats) -> NDArray[np.float64]:
-    """Cubic interpolation (Catmull-Rom) at the places of a linear one.
+    """Interpolate by a cubic (Catmull-Rom) at the positions of a linear one.
 
-    Linear interpolation of a coarse map shows its cells as creases and stars. A cubic through the same
-    cell centres shows none, and keeps the place and the value of each cell. Beyond the outermost centres
-    it is constant, as the linear one is; mirrored cells let it arrive there without a crease.
+    Linear interpolation of a coarse map shows its cells as creases and stars. A cubic through the same cell centres
+    shows none, and keeps position and value of each cell. Beyond the outermost centres it is constant, as the linear
+    one is; mirrored cells let it arrive there without a crease.
     """
     map_length = linear.shape[1]
     position = linear.astype(np.float64) @ np.arange(map_length)
@@ -152,7 +153,7 @@ def _cubic_weights(linear: Floats) -> NDArray[np.float64]:
 def _average_row_pairs(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean of each two lines.
 
-    An odd last line is alone.
+    A last line without a partner stays as it is.
     """
     upper = np.arange(0, len(pixels), 2)
     return (pixels[upper] + pixels[np.minimum(upper + 1, len(pixels) - 1)]) / 2
@@ -193,7 +194,7 @@ class MapUpsampler:
         self._levels = np.empty(len(self._rows) * len(self._columns), np.int16)
 
     def __call__(self, heatmap: Heatmap, vmax: float, min_level: int) -> QuantizedMap:
-        """Levels of ``heatmap / full_scale`` wherever they may reach ``min_level``.
+        """Return the levels of ``heatmap / vmax`` wherever they may reach ``min_level``.
 
         Args:
             heatmap: float32 ``(h, w)``, raw attribution.

@@ -22,8 +22,8 @@ Floats: TypeAlias = NDArray[np.float64]
 class BlendOp:
     """A change to a rectangle of an image: ``(sample * keep + add) / one`` for each sample.
 
-    Computed in integers of twice the samples' width (`blend_dtype`), ``one`` being 256 for 8-bit images and
-    65,536 for 10-bit ones. Where nothing is drawn, ``keep`` is ``one``, and the sample stays as it is.
+    Computed in integers of twice the samples' width (`blend_dtype`); ``one`` is 256 for 8-bit images and 65,536 for
+    10-bit ones. Without attribution, ``keep`` is ``one``, and the sample stays unchanged.
 
     Attributes:
         luma_keep, luma_add: one value a pixel, ``(2h, 2w)``, or one for each 2×2 block, ``(h, w)``.
@@ -38,12 +38,14 @@ class BlendOp:
 
 
 def blend_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], int]:
-    """Return the type in which samples are blended, and the value of 1 in it."""
+    """Return the type for blending samples, and its value of 1."""
     return np.dtype(f"u{2 * dtype.itemsize}"), int(2 ** (8 * dtype.itemsize))
 
 
 def padded_rows(count: int, size: int, dtype: np.dtype[Any]) -> Plane:
-    """Return an empty array ``(count, at least size)`` whose lines can be written side by side at full speed.
+    """Return an empty array with lines padded for fast writes.
+
+    Its shape is ``(count, at least size)``.
 
     Lines that lie a multiple of 4096 bytes apart, or nearly half of one, compete for the same cache sets.
     """
@@ -69,7 +71,7 @@ def blend_coefficients(dtype: np.dtype[Any], opacity: Floats, color: Floats) -> 
 class PlaneBlender:
     """Blends into images of one size.
 
-    Not thread-safe: it computes in arrays that it keeps.
+    Not thread-safe: it reuses its arrays.
 
     Args:
         dtype: type of the images' samples.
@@ -81,7 +83,7 @@ class PlaneBlender:
         self._scratch = padded_rows(2, size[0] * size[1], blend_dtype(dtype)[0])
 
     def apply(self, blend_op: BlendOp, planes: Planes, top: int, left: int) -> None:
-        """Paints with the upper left corner at chroma sample ``(top, left)``."""
+        """Blend with the upper left corner at chroma sample ``(top, left)``."""
         height, width = blend_op.chroma_keep.shape
         luma, blue, red = planes
         block = luma[2 * top : 2 * (top + height), 2 * left : 2 * (left + width)]
@@ -103,9 +105,9 @@ class PlaneBlender:
         np.copyto(plane, work, casting="unsafe")
 
     def _blend_pairs(self, plane: Plane, keep: Plane, add: Plane) -> None:
-        """Two neighbours in a line share ``keep`` and ``add``.
+        """Blend pairs of neighbours in a line, which share ``keep`` and ``add``.
 
-        Together they are one word of twice the width.
+        A pair is one word of twice the width.
         """
         pairs = plane.view(keep.dtype)
         low, high = (line[: keep.size].reshape(keep.shape) for line in self._scratch)

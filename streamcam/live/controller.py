@@ -1,4 +1,4 @@
-"""The `Controller` of a live run, as page and API use it."""
+"""The `Controller` of a live run, for page and API."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class LiveController:
         return self._settings()
 
     def _change_explain(self, explain_settings: dict[str, Any]) -> None:
-        """Wait for earlier changes, make this one, and return once it is visible."""
+        """Apply a change after earlier ones; return once it is visible."""
         with self._explain_lock:
             if "target" in explain_settings:
                 explain_settings["target"] = normalize_targets(explain_settings["target"])

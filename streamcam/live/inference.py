@@ -42,15 +42,17 @@ class _LoadedModel:
 
 
 class InferenceService:
-    """Loads and compiles the model in a thread of its own (`work_loop`).
+    """Loads and compiles in its own thread (`work_loop`).
+
+    Frames go on meanwhile.
 
     Args:
         model: the model.
-        explain: what is explained first.
+        explain: options of the first explanation.
         num_cameras: number of cameras: on a CPU, as many frames may be explained together.
 
     Attributes:
-        activity: what is being loaded or compiled; empty otherwise.
+        activity: the load or compilation in progress; empty otherwise.
     """
 
     def __init__(self, model: ModelOptions, explain: ExplainOptions, num_cameras: int) -> None:
@@ -103,7 +105,7 @@ class InferenceService:
 
     @property
     def options(self) -> ExplainOptions:
-        """The current options, as asked for."""
+        """Options of the current explanation, as requested."""
         return self._explain
 
     @property
@@ -135,19 +137,21 @@ class InferenceService:
         return None
 
     def wait_until_ready(self, info: SourceInfo) -> None:
-        """Wait until it is known if such frames can be explained."""
+        """Wait until such frames can be explained, or certainly cannot."""
         with self._condition:
             while not (self._stopped or _source_key(info) in self._unexplainable or self.binding_for(info)):
                 self._condition.wait()
 
     def change(self, **explain: Any) -> None:
-        """Change the explanation; returns when the new one is compiled.
+        """Change the explanation; return once the new one is compiled.
+
+        The old one runs meanwhile.
 
         Args:
             **explain: fields of `ExplainOptions`.
 
         Raises:
-            StreamcamError: it is not possible, or the run ends; nothing has changed.
+            StreamcamError: the change is impossible, or the run ends; the explanation stays as it was.
         """
         done: Future[None] = Future()
         self._submit(done, lambda: self._swap_model(explain))
@@ -257,7 +261,7 @@ class InferenceService:
         return self._layers
 
     def log_once(self, level: int, line: str) -> None:
-        """Log a line that a run without end would repeat."""
+        """Log each line only once: an endless run would repeat it."""
         if line not in self._logged:
             self._logged.add(line)
             logger.log(level, "%s", line)

@@ -87,5 +87,5 @@ def _explain_on(
     batch_sizes.record_time(len(batch), time.monotonic() - started)
     for pending, result in zip(batch, explained, strict=True):
         for error in result.errors:
-            log_once(logging.WARNING, f"{error}; nothing is drawn")
+            log_once(logging.WARNING, f"{error}; no map is drawn")
         pending.resolve(result)

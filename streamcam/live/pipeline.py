@@ -57,7 +57,7 @@ class LiveSummary:
         total: the sums, and the latency over all cameras.
         outputs: for each output its frames, dropped frames, restarts and last error.
         wall_seconds: from the start to the end.
-        model, layer, method, precision, device: what was computed, and how.
+        model, layer, method, precision, device: the explanation and the device that ran it.
         interrupted: True if the user ended it.
         notes: one-line announcements, in order.
     """
@@ -75,7 +75,10 @@ class LiveSummary:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain values for JSON, totals at the top level."""
+        """Return plain values for JSON, with totals at the top level.
+
+        ``total`` holds the totals too.
+        """
         plain: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
         return {**self.total, **plain}
 
@@ -121,7 +124,7 @@ def run_live(
     serve: Callable[[Controller], AbstractContextManager[Any]] | None = None,
     stop_event: threading.Event | None = None,
 ) -> LiveSummary:
-    """Show cameras until they end or the run is stopped.
+    """Show cameras until they end, time is up, or the user stops.
 
     Args:
         job: what to do.
@@ -168,7 +171,7 @@ def run_live(
         if all(other.ended for other in sessions):
             stop_signal.stop()
         elif session.error is not None:
-            logger.warning("%s is given up: %s", session.name, session.error)
+            logger.warning("%s failed and is disabled: %s", session.name, session.error)
         for name, output in outputs:
             if name == session.name:
                 output.close()
@@ -224,7 +227,7 @@ def run_live(
 
 
 _MAX_NOTES = 1000
-"""Notes that the summary keeps: a run has no end."""
+"""Number of notes kept for the summary: a run may be endless."""
 
 
 def _summarize(

@@ -48,7 +48,9 @@ class FrameConsumer(Protocol):
 
 
 class CameraRenderer:
-    """Draws one camera's frames in a thread of its own (`run`) and passes them to consumers and viewers.
+    """Draws one camera's frames in its own thread (`run`).
+
+    Consumers and viewers receive the drawn frames.
 
     A frame is shown with its own map while the model keeps up; see `SyncPolicy`. Otherwise it is shown at once with
     the newest map of an earlier frame, and the caption shows the lag.
@@ -211,7 +213,7 @@ class CameraRenderer:
         self._stats.count_shown(time.monotonic() - pending.frame.arrival_time)
 
     def _update_map(self, pending: PendingFrame) -> None:
-        """Make the newest map that is not of a later frame the current one."""
+        """Apply the newest map that belongs to no later frame."""
         with self._condition:
             reached = [result for result in self._results if result.frame.index <= pending.frame.index]
             self._results = [result for result in self._results if result.frame.index > pending.frame.index]
@@ -242,7 +244,10 @@ class CameraRenderer:
         )
 
     def _latency_label(self) -> list[str]:
-        """Return the median latency as text, renewed once a second so that it stays readable."""
+        """Return the median latency as text.
+
+        It is renewed once a second so that it stays readable.
+        """
         now = time.monotonic()
         if now - self._latency_text_time >= 1:
             self._latency_text, self._latency_text_time = f"{self._stats.recent_latency.p50:.0f} ms", now
@@ -265,7 +270,10 @@ class CameraRenderer:
         )
 
     def _redraw(self) -> None:
-        """Show the last frame to new viewers, and to all of them after a change of drawing options."""
+        """Show the last frame to new viewers.
+
+        After a change of drawing options, show it to all viewers.
+        """
         if self._last is None or self._source is None:
             return
         video_frame, item = self._last

@@ -43,7 +43,10 @@ class Histogram:
 
     @property
     def latency(self) -> Latency:
-        """Median, 99th percentile and maximum, each the smallest latency that so many do not exceed."""
+        """Return median, 99th percentile and maximum.
+
+        Each is the smallest latency that so many do not exceed.
+        """
         total = self.counts.cumsum()
         if not total[-1]:
             return Latency()
@@ -152,7 +155,10 @@ class FrameStats:
 
 
 def _events_per_second(times: list[float]) -> float:
-    """Return events a second over the window, or since the first event if that is later."""
+    """Return events a second over the window.
+
+    The window starts at the first event if that is later.
+    """
     now = time.monotonic()
     recent = [time for time in times if time > now - _FPS_WINDOW_SECONDS]
     if len(recent) < 2:

@@ -1,4 +1,7 @@
-"""What a live run shows and lets others change: plain values, the same for page, API and ``--json``."""
+"""State and settings of a live run as plain values.
+
+They are the same for page, API and ``--json``.
+"""
 
 from __future__ import annotations
 
@@ -147,7 +150,7 @@ class Status:
     Attributes:
         cameras, outputs: in the order of the command line.
         settings: current values.
-        model, layer, precision, device: what runs the model; empty until it is ready.
+        model, layer, precision, device: of the running explanation; empty until it is ready.
         ready: True once the model is compiled.
         activity: the change in progress; empty otherwise.
         webrtc: True if WebRTC is available.
@@ -185,7 +188,7 @@ class Snapshot:
 
 
 class CameraHandle(Protocol):
-    """One camera, as its viewers use it. Callable from any thread."""
+    """One camera, for its viewers. Callable from any thread."""
 
     @property
     def name(self) -> str:
@@ -194,7 +197,10 @@ class CameraHandle(Protocol):
 
     @property
     def jpegs(self) -> LatestValue[bytes]:
-        """Annotated frames as JPEG, each encoded once, and only while there are viewers."""
+        """Annotated frames as JPEG.
+
+        Each is encoded once, and only while there are viewers.
+        """
         ...
 
     @property
@@ -217,7 +223,7 @@ class CameraHandle(Protocol):
 
 
 class Controller(Protocol):
-    """A live run, for those who show and change it. Callable from any thread."""
+    """A live run, for reading its state and changing its settings. Callable from any thread."""
 
     @property
     def handles(self) -> Mapping[str, CameraHandle]:
@@ -229,7 +235,7 @@ class Controller(Protocol):
         ...
 
     def change(self, **settings: object) -> Settings:
-        """Change some of `Settings` by name, and return once the change is visible.
+        """Change some of `Settings` by name; return once this is visible.
 
         A new method, layer or target takes as long as it takes to compile; the old one runs meanwhile.
 

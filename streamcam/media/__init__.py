@@ -1,1 +1,4 @@
-"""Code that reading, writing and drawing share: color, planes, RGB conversion, image bytes, letterboxing, MP4 boxes."""
+"""Shared code for reading, writing and drawing.
+
+It covers color, planes, RGB conversion, image bytes, letterboxing and MP4 boxes.
+"""

@@ -78,7 +78,10 @@ def set_color_tags(frame: VideoFrame, color: ColorSpec) -> VideoFrame:
 
 
 def scaler_color(color: ColorSpec, width: int, height: int) -> tuple[int, int]:
-    """Return the matrix and the range of an image of this size, as FFmpeg's scaler takes them."""
+    """Return matrix and range of an image, in FFmpeg's scaler codes.
+
+    They depend on the image's size.
+    """
     return color.resolve_matrix(width, height), FULL_RANGE if color.range == FULL_RANGE else LIMITED_RANGE
 
 
@@ -108,7 +111,9 @@ def rgb_to_ycbcr(rgb: Floats, info: SourceInfo) -> Floats:
 
 
 def ycbcr_to_rgb(color: ColorSpec, width: int, height: int) -> tuple[Floats, Floats]:
-    """Return the affine map from 8-bit Y', Cb, Cr code values to R'G'B', 0–255.
+    """Return the affine map from 8-bit Y'CbCr to R'G'B'.
+
+    Y', Cb and Cr are code values; R', G' and B' range from 0 to 255.
 
     Returns:
         A matrix ``(3, 3)`` and the offset to add after it, ``(3,)``.

@@ -1,8 +1,8 @@
 """The CUDA context that FFmpeg and TensorFlow share.
 
 FFmpeg would create a context of its own, whose memory TensorFlow cannot read, or claim the GPU's primary one with flags
-that fail once TensorFlow runs. So it is configured to take the current context, and while it does so that is the
-primary one, which is TensorFlow's.
+that fail once TensorFlow runs. So FFmpeg is configured to use the current context, and during that call TensorFlow's
+context, the primary one, is current.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..errors import DeviceError
 CUDA_FORMAT = "cuda"
 """FFmpeg's name of the pixel format of frames in GPU memory."""
 
-FALLBACK_HINT = "leave --decoder nvdec or --encoder nvenc out"
+FALLBACK_HINT = "omit --decoder nvdec or --encoder nvenc"
 """Hint for users if frames cannot stay on the GPU."""
 
 CONTEXT_OPTIONS = {"primary_ctx": "0", "current_ctx": "1"}
@@ -85,7 +85,7 @@ def _driver() -> ctypes.CDLL:
     try:
         driver = ctypes.CDLL(name)
     except OSError as error:
-        raise DeviceError(f"there is no driver of Nvidia ({name})", hint=FALLBACK_HINT) from error
+        raise DeviceError(f"no NVIDIA driver ({name})", hint=FALLBACK_HINT) from error
     _call(driver, "cuInit", 0)
     return driver
 
@@ -102,4 +102,4 @@ def _primary_context(device: int) -> tuple[ctypes.CDLL, ctypes.c_void_p]:
 def _call(driver: ctypes.CDLL, name: str, *arguments: Any) -> None:
     status = getattr(driver, name)(*arguments)
     if status:
-        raise DeviceError(f"the driver of Nvidia failed: {name} gave {status}", hint=FALLBACK_HINT)
+        raise DeviceError(f"the NVIDIA driver failed: {name} returned {status}", hint=FALLBACK_HINT)

@@ -13,7 +13,9 @@ _EXPECTED = "uint8 RGB, (H, W, 3) for one image, (N, H, W, 3) or a list for many
 
 
 def as_images(images: Any) -> tuple[list[RgbImage], bool]:
-    """Return images as a list of ``uint8 (H, W, 3)``, and whether it was a single one.
+    """Return images as a list, and whether it was one image.
+
+    Each is ``uint8 (H, W, 3)``.
 
     Args:
         images: array or tensor ``(H, W, 3)`` or ``(N, H, W, 3)``, or a list of the former.

@@ -1,4 +1,4 @@
-"""Placing an image in a larger or smaller canvas, and streams of frames that change size."""
+"""Placing images in a larger or smaller canvas, and frame size changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def place(canvas: NDArray[Any], image: NDArray[Any], left: int, top: int) -> Non
 
 
 class Letterboxer:
-    """Gives each frame the size, pixel format and color of the first: scaled to fit, with black borders.
+    """Gives each frame the size, pixel format and color of the first.
+
+    Frames are scaled to fit, with black borders.
 
     Args:
         first: the frame to match; returned unchanged.

@@ -1,4 +1,4 @@
-"""The planes of a YUV 4:2:0 image as NumPy arrays that share its memory."""
+"""Planes of a YUV 4:2:0 image as NumPy arrays sharing memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sample_dtype(pixel_format: str) -> np.dtype[Any]:
 
 
 def plane_arrays(video_frame: VideoFrame) -> Planes:
-    """Return luma, Cb and Cr of a 4:2:0 image as views of it.
+    """Return luma, Cb and Cr of a 4:2:0 image as views.
 
     Args:
         video_frame: 8-bit, or 10-bit little-endian.

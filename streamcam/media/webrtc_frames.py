@@ -1,4 +1,7 @@
-"""Frames as the encoders of a WebRTC connection take them, and browsers show them: 8 bit, limited-range BT.601."""
+"""Frames for the encoders of a WebRTC connection.
+
+Browsers show 8-bit, limited-range BT.601.
+"""
 
 from __future__ import annotations
 

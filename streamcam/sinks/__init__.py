@@ -37,9 +37,9 @@ SINKS: dict[str, str] = {
 class Sink(Protocol):
     """Takes frames in order and writes a playable file.
 
-    It is a context manager. However the block is left, what was written is completed into a playable
-    file; when nothing was written there is no file, and one that was to be overwritten is untouched.
-    Not safe to use from two threads at once.
+    It is a context manager. If the block is left after frames were written, the file is completed and playable, also on
+    an error. Without frames no file is created, and an existing one stays untouched. Not safe to use from two threads
+    at once.
 
     Attributes:
         path: the output.
@@ -61,12 +61,12 @@ class Sink(Protocol):
         """Complete the file.
 
         Raises:
-            SinkError: that failed, and no other error is on its way already.
+            SinkError: the file cannot be completed; not raised if the block raised an error.
         """
         ...
 
     def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
-        """Write one frame, and packets of copied streams that were read before it.
+        """Write one frame, and the copied packets read before it.
 
         Args:
             frame: in a working format, all of the same size. The sink sets its time.

@@ -51,7 +51,7 @@ class Encoder:
         default_crf: constant quality used by default.
         max_crf: the lowest quality; 0 for a lossless encoder, which has no quality option.
         presets: available speeds; none if it has no such option.
-        default_preset: the one used by default: real time at 720p on two cores, or as near as the codec comes.
+        default_preset: real time at 720p on two cores, or as near as the codec comes.
         make_options: ``(crf, preset)`` -> its options.
         needs_even_size: requires even sides.
         keeps_10bit: encodes 10-bit sources in 10 bits; False if browsers could not play that.
@@ -150,7 +150,9 @@ def nvenc_unavailable_reason(encoder: Encoder) -> str:
 
 
 def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str], str]:
-    """Return the codec, its encoder, the encoder's options, and a note if NVENC is unavailable.
+    """Return the codec, its encoder, and the encoder's options.
+
+    The last value is a note if NVENC is unavailable.
 
     Raises:
         SinkError: the codec does not go into the container.
@@ -184,13 +186,15 @@ def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]
 def choose_live_encoder(
     stream: str, options: OutputOptions, fps: Fraction
 ) -> tuple[Codec, Encoder, Callable[[int, int], dict[str, str]]]:
-    """Return the codec, its encoder, and ``(width, height)`` -> options for encoding without delay.
+    """Return the codec, its encoder, and options for encoding without delay.
+
+    The options are a function of ``(width, height)``.
 
     Without ``--crf`` the bit rate is bounded too, so that a detailed image does not congest the network.
 
     Args:
         stream: one of `STREAMS`.
-        options: what was asked for.
+        options: the requested codec, quality and speed.
         fps: frames a second.
 
     Raises:
@@ -221,9 +225,9 @@ def _crf(options: SinkOptions | OutputOptions, codec: Codec, encoder: Encoder) -
     if options.crf is None:
         return encoder.default_crf
     if not encoder.max_crf:
-        raise OptionError(f"--crf {options.crf} cannot be used with {codec}, which is lossless", hint="leave --crf out")
+        raise OptionError(f"--crf {options.crf} cannot be used with {codec}, which is lossless", hint="omit --crf")
     if options.crf > encoder.max_crf:
-        raise OptionError(f"--crf {options.crf} is out of range for {codec}", expected=f"0 to {encoder.max_crf}")
+        raise OptionError(f"invalid --crf {options.crf} for {codec}", expected=f"0 to {encoder.max_crf}")
     return options.crf
 
 
@@ -232,10 +236,10 @@ def _preset(options: SinkOptions | OutputOptions, codec: Codec, encoder: Encoder
         return encoder.default_preset
     preset = str(options.preset)  # from Python also a number, as AV1's are
     if not encoder.presets:
-        raise OptionError(f"--preset {preset!r} cannot be used with {codec}, which has none", hint="leave it out")
+        raise OptionError(f"--preset {preset!r} cannot be used with {codec}, which has no presets", hint="omit it")
     if preset not in encoder.presets:
         raise OptionError(
-            f"--preset {preset!r} is not known to {codec}",
+            f"unknown --preset {preset!r} of {codec}",
             expected=f"one of {', '.join(encoder.presets)}",
             hint=did_you_mean(preset, encoder.presets, 1),
         )

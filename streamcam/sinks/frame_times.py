@@ -40,7 +40,9 @@ class PtsRounder:
         self._max_frame_ticks = floor(_MAX_FRAME_TICKS * muxer_tick) if fragmented else None
 
     def __call__(self, pts: int) -> int:
-        """Return the frame's pts, moved later if the file would round it to that of the frame before.
+        """Return the frame's pts, moved later if ticks would collide.
+
+        They collide if the file would round both to the same tick.
 
         Raises:
             SinkError: the frame before lasts longer than the file can store.

@@ -28,7 +28,7 @@ _JPEG_QUALITY = 95
 class ImageSink:
     """Writes the one frame of a still input; see `streamcam.sinks.Sink`.
 
-    Whole or not at all.
+    Writes the file completely or not at all.
     """
 
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
@@ -50,7 +50,7 @@ class ImageSink:
         codec_options = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
         if codec_options:
             raise OptionError(
-                f"--{codec_options[0]} cannot be used with {self._suffix}", hint="leave it out, or write a video"
+                f"--{codec_options[0]} cannot be used with {self._suffix}", hint="omit it, or write a video"
             )
         if info.num_frames is not None and info.num_frames > 1:
             raise self._single_image_error(f"{info.name} is a video of about {info.num_frames} frames")

@@ -1,9 +1,8 @@
 """Finishing MP4 and QuickTime files: move the index to the front, cut off an incomplete end.
 
-While a file is written its index (``moov``) can only stand at the end. Here the file is copied once with
-the index before the media data, and every chunk offset in it grows by the index's own length. Nothing
-else changes, so every time stamp and tag stays as it was written. A file of which writing failed ends
-within a fragment, which players refuse; without that fragment they play the rest.
+While a file is written, its index (``moov``) can only stand at the end. This module copies the file once with the index
+before the media data, and adds the index's length to every chunk offset. All time stamps and tags stay as written. A
+file whose writing failed ends within a fragment, and players refuse it; without that fragment they play the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def faststart(path: Path) -> None:
-    """Rewrites ``path`` in place; whole or not at all.
+    """Rewrites ``path`` in place, as a whole or not at all.
 
     Args:
         path: a file with a ``moov`` box after its ``mdat``; one that has it before is left alone.

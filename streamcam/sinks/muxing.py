@@ -1,4 +1,4 @@
-"""What the encoder and the muxer of a video file are configured with."""
+"""Configuration of a video file's encoder and muxer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HDR_NAMES = {16: "PQ", 18: "HLG"}
 
 
 def choose_pixel_format(codec: Codec, encoder: Encoder, info: SourceInfo) -> tuple[str, str]:
-    """Choose the pixel format to encode, and a note where bits are lost.
+    """Choose the pixel format to encode; add a note if bits are lost.
 
     Raises:
         SinkError: the source is HDR, and the encoder takes 8 bits only.
@@ -48,7 +48,7 @@ def muxer_options(info: SourceInfo, *, fragmented: bool) -> dict[str, str]:
     """
     max_microseconds = str(FRAGMENT_SECONDS * 1_000_000)
     # Packets of other streams wait no longer than this for video that is still in the encoder; a closed
-    # fragment goes to the disk whole, without a rest in a buffer of this process.
+    # fragment goes to the disk whole, and no part stays in a buffer of this process.
     options = {"max_interleave_delta": max_microseconds, "flush_packets": "1"}
     if not fragmented:
         # Audio that begins before zero (the encoder's priming) would otherwise delay every stream.

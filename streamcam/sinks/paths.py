@@ -1,4 +1,4 @@
-"""Checks of output paths before anything is written, and names of temporary files."""
+"""Checks of output paths before writing, and names of temporary files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_not_input(path: Path, inputs: Iterable[str], option: str) -> None:
 
 
 def check_output_path(path: Path, *, overwrite: bool, option: str = "-o", inputs: Iterable[str] = ()) -> None:
-    """Check that a file can be created, and is not also an input.
+    """Check that a file can be created and is no input.
 
     Raises:
         SinkError: it is an input, a folder, exists already, or its folder is missing or cannot be written to.
@@ -70,5 +70,8 @@ def check_directory(directory: Path, option: str) -> None:
 
 
 def temp_path(path: Path) -> Path:
-    """Return the name of a temporary file in the same folder, of a length that any folder allows."""
+    """Return the name of a temporary file in the same folder.
+
+    The name is short enough for every file system.
+    """
     return path.with_name(f".streamcam-{os.getpid()}-{path.stat().st_ino if path.exists() else 0}")

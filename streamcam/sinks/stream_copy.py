@@ -1,4 +1,4 @@
-"""Streams that travel unchanged: audio and subtitles, packet for packet."""
+"""Unchanged streams: audio and subtitles, packet for packet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STALE_TAGS = {"DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "encode
 
 
 def clean_metadata(tags: dict[str, str]) -> dict[str, str]:
-    """Return the tags without those that would be wrong in a new file."""
+    """Return the tags without those that are wrong in a new file."""
     old_brand = ("major_brand", "minor_version", "compatible_brands")
     return {key: value for key, value in tags.items() if not _is_stale(key) and key not in old_brand}
 
@@ -41,7 +41,9 @@ _DESCRIBED_BY_PACKETS = ("ac3", "eac3")
 def muxable_streams(
     format_name: str, options: dict[str, str], streams: Iterable[Stream]
 ) -> tuple[list[Stream], list[str]]:
-    """Select the streams that a container can hold, by writing a header for each to memory.
+    """Select the streams that a container can hold.
+
+    Writes a header for each to memory as a test.
 
     Args:
         format_name: of the muxer.
@@ -84,7 +86,7 @@ def describe_stream(stream: Stream) -> str:
 
 
 def _immediate_header_options(options: dict[str, str], stream: Stream) -> dict[str, str]:
-    """Return the muxer's options without waiting for packets before the header, if possible."""
+    """Return options that write the header before any packet, if possible."""
     context = stream.codec_context
     if "movflags" not in options or context is None or is_described_by_packets(stream):
         return options
@@ -108,7 +110,7 @@ def add_stream(output: OutputContainer, template: Stream) -> Stream:
 
 
 class StreamCopier:
-    """Hands packets of copied streams to a muxer, their time stamps made to increase.
+    """Passes copied packets to a muxer with strictly increasing time stamps.
 
     Attributes:
         num_corrected: packets whose time stamp was missing or did not increase.
@@ -159,7 +161,7 @@ class StreamCopier:
 
 
 def _min_step_ticks(stream: Stream, packet: Packet[Any]) -> int:
-    """Return the smallest step of a packet's times that is a tick of the stream."""
+    """Return how many packet ticks make at least one stream tick."""
     if not (stream.time_base and packet.time_base):
         return 1
     return max(1, ceil(Fraction(stream.time_base) / Fraction(packet.time_base)))

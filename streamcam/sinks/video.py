@@ -35,18 +35,18 @@ _DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 _MAX_UNTIMED_PACKETS = 2
 _MAX_HEADER_WAIT_SECONDS = 10
-"""Seconds for which the file's header waits for the first packet of a stream that it describes by that."""
+"""Seconds for which the header waits for a stream's first packet, if the header needs data from it."""
 
 
 class VideoSink:
     """Encodes frames and copies other streams; see `streamcam.sinks.Sink`.
 
-    MP4 and QuickTime files are written in fragments, so that a process killed at any moment leaves one
-    that plays up to its last whole fragment; at the end it becomes an ordinary file with its index in front.
+    MP4 and QuickTime files are written in fragments, so that the file of a killed process plays up to its last whole
+    fragment; at the end it becomes an ordinary file with its index in front.
     """
 
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
-        """Check that the frames and streams of ``info`` can go into the file.
+        """Check that the file can hold the source's frames and streams.
 
         Raises:
             SinkError, OptionError: see `streamcam.sinks.open_sink`.
@@ -158,7 +158,10 @@ class VideoSink:
             self._write_header()
 
     def _write_header(self) -> None:
-        """Write the file's header, without streams whose first packet it needs and that have none yet."""
+        """Write the file's header.
+
+        Streams whose header needs a first packet that has not come are omitted.
+        """
         assert self._output is not None
         templates = [template for template in self._templates if template.index not in self._awaited_streams]
         self.notes.extend(
@@ -220,7 +223,7 @@ class VideoSink:
         if (frame.width, frame.height) != (self._stream.width, self._stream.height):
             raise SinkError(
                 f"frame {self.num_frames} has {frame.width}x{frame.height}",
-                expected=f"{self._stream.width}x{self._stream.height} like those before",
+                expected=f"{self._stream.width}x{self._stream.height} like earlier frames",
             )
         if frame.format.name != self._pixel_format:
             frame = self._reformatter.reformat(frame, format=self._pixel_format, threads=1)
@@ -233,7 +236,9 @@ class VideoSink:
         return frame
 
     def _extend_last_packet(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
-        """Return the encoder's last packets, with the very last extended to the end of the last frame.
+        """Return the encoder's last packets; extend the very last one.
+
+        It lasts until the end of the last frame.
 
         If there are one or two frames only, x265 leaves their decoding times unset; they are in order.
 
@@ -291,7 +296,7 @@ class VideoSink:
         self._failed = True
         if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRORS:
             raise SinkError(
-                f"no space left for {self.path}; what was complete until then is kept", hint="free some space"
+                f"no space left for {self.path}; the part written so far is kept", hint="free some space"
             ) from error
         raise SinkError(f"{self.path} cannot be written: {_reason(error)}") from error
 

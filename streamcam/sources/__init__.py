@@ -4,8 +4,8 @@ A source is opened by `open_source`, which chooses the module by the scheme of t
 none); importing this package loads no media library.
 
 To add a source, write a class of ``(options, *, keep_on_gpu)`` that implements `Source` and enter it in `SOURCES`.
-A camera, which may be lost and come back, is a `Camera` made by `open_camera`; `streamcam.sources.cameras` lists their
-kinds.
+`open_camera` makes a `Camera`, which reconnects when it is lost; `streamcam.sources.cameras` lists the kinds of
+cameras.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ SOURCES: dict[str, str] = {
 class Source(Protocol):
     """Upright frames in order, readable once.
 
-    It is a context manager. Iteration may run in another thread than the one that opens and closes it;
-    closing while a read is under way ends the iteration instead of crashing. Nothing else is safe to
-    call from two threads.
+    It is a context manager. Iteration may run in another thread than the one that opens and closes it; closing during a
+    read ends the iteration instead of crashing. No other call is safe from two threads.
 
     Attributes:
         info: properties of the source, from opening on.

@@ -61,8 +61,8 @@ def _open(path: str, name: str, timeout_seconds: float, accelerator: HWAccel | N
             return av.open(
                 path, options=options, timeout=timeout_seconds, metadata_errors="replace", hwaccel=accelerator
             )
-        # The prefix keeps FFmpeg from taking a colon in the name for a protocol; a sequence of images is not
-        # asked for, so a percent sign is one.
+        # Without the prefix, FFmpeg parses a colon in the name as a protocol; without the format, a percent sign as
+        # the pattern of an image sequence.
         return av.open(f"file:{path}", format=image_format(path), metadata_errors="replace", hwaccel=accelerator)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # The chain of a URL would show the credentials that the message masks.
@@ -99,7 +99,7 @@ def choose_video(container: InputContainer, name: str) -> VideoStream:
 
 
 def check_input(url: str) -> str:
-    """Check an input and return its path or URL, as FFmpeg takes it.
+    """Check an input; return its path or URL in FFmpeg's form.
 
     Raises:
         SourceError: it is a file, and one that cannot be read.
@@ -185,12 +185,15 @@ def translate_open_error(error: Exception, path: str, name: str, timeout_seconds
 
 
 def _unknown_host_reason(url: str) -> str:
-    """Return that the host's name does not resolve, which FFmpeg does not report; empty if it resolves."""
+    """Return a reason if the host's name does not resolve.
+
+    FFmpeg does not report that. Empty if it resolves.
+    """
     host = urlsplit(url).hostname or ""
     try:
         socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
-        return f"there is no host {host!r}"
+        return f"unknown host {host!r}"
     return ""
 
 

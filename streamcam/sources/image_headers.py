@@ -16,19 +16,24 @@ _MIRRORED = (2, 4, 5, 7)
 """EXIF orientations that mirror the image, besides rotating it."""
 
 _NEXT_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-"""In the coded data of a JPEG, where FF00 is a byte of it, FFD0 to FFD7 restart it, and FFFF fills."""
+"""A marker that ends a JPEG's coded data: in it FF00 is a data byte, FFD0 to FFD7 restart it, and FFFF fills."""
 
 _END, _SCAN = 0xD9, 0xDA
 
 
 def is_animated_webp(path: str) -> bool:
-    """Return True for a WebP file whose extended header has the animation flag, which FFmpeg does not read."""
+    """Return True for a WebP file with the animation flag.
+
+    The flag is in the extended header, which FFmpeg does not read.
+    """
     head = _read_head(path, 21)
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & _WEBP_ANIMATED)
 
 
 def is_animated_png(path: str) -> bool:
-    """Return True for a PNG file with animation control (`acTL`), which FFmpeg misses if the first image is large.
+    """Return True for a PNG file with animation control (`acTL`).
+
+    FFmpeg misses it if the first image is large.
 
     Chunks are laid out as in the PNG specification (W3C, third edition).
     """
@@ -63,7 +68,10 @@ def is_mirrored(path: str) -> bool:
 
 
 def is_truncated(path: str) -> bool:
-    """Return True for a JPEG that ends within its image data, which FFmpeg decodes without an error."""
+    """Return True for a JPEG that ends within its image data.
+
+    FFmpeg decodes it without an error.
+    """
     if _read_head(path, 3) != b"\xff\xd8\xff":
         return False
     data = Path(path).read_bytes()
@@ -85,9 +93,9 @@ def is_truncated(path: str) -> bool:
 
 
 def _read_head(path: str, length: int) -> bytes:
-    """Return the first bytes.
+    """Return the first bytes of a regular file.
 
-    None if the path is not a regular file, which can be read only once.
+    None for any other path: it could be read only once.
     """
     if not Path(path).is_file():
         return b""

@@ -125,7 +125,7 @@ class FrameNormalizer:
         return set_color_tags(yuv, SRGB_AS_YUV)
 
     def _rescale(self, frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
-        """Convert a YUV image to another size or layout without a change of color."""
+        """Convert a YUV image to another size or layout; keep its color."""
         tags = color_tags(frame)
         color_range = tags.range or ColorRange.MPEG
         # The same matrix before and after means no conversion; the scaler fails on matrices it does not know.
@@ -189,12 +189,18 @@ def rotation_filters(frame: VideoFrame, *, mirrored: bool = False) -> str:
 
 
 def _needs_color_conversion(frame: VideoFrame) -> bool:
-    """Return True for images that are not YUV (RGB, palettes, gray) or have alpha."""
+    """Return True for images with alpha or without YUV.
+
+    Those without YUV are RGB, palettes and gray.
+    """
     return frame.format.is_rgb or len(frame.format.components) == 1 or _may_be_transparent(frame)
 
 
 def _may_be_transparent(frame: VideoFrame) -> bool:
-    """Return True for palettes, and for formats whose second or fourth component is alpha."""
+    """Return True for palettes and formats with alpha.
+
+    Alpha is the second or fourth component.
+    """
     return frame.format.has_palette or len(frame.format.components) in (2, 4)
 
 

@@ -14,11 +14,13 @@ from ..geometry import Size
 
 _FPS = 25
 _GRAIN_STD = 2.0
-"""Standard deviation of each frame's own noise, in codes: cameras have it, and it is most of an encoder's work."""
+"""Standard deviation of each frame's own noise, in codes: a camera's noise causes most of an encoder's work."""
 
 
 class SyntheticSource:
-    """Clouds with the spectrum of natural images that drift over others, with a camera's noise, at 25 fps.
+    """Drifting clouds with the spectrum of natural images, at 25 fps.
+
+    A camera's noise is added.
 
     Args:
         size: ``(width, height)``, even.

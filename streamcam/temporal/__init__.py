@@ -1,4 +1,4 @@
-"""Selection of frames to explain, interpolation of the other frames' maps, and their scale."""
+"""Selection of frames to explain, interpolation of maps, and their scale."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PERCENTILE = 99.0
 
 
 def peak(heatmap: Heatmap, display: MapKind) -> float:
-    """Return the attribution of one map to draw at full strength, ≥ 0.
+    """Return the attribution to draw at full strength, ≥ 0.
 
-    The largest value of a coarse map (``heat``): negative attribution is not drawn. Of a map of pixels the 99th
-    percentile of the absolute values, or the largest if all but a few pixels are zero.
+    For a coarse map (``heat``) it is the largest value: negative attribution is not drawn. For a map of pixels it is
+    the 99th percentile of the absolute values, or the largest if all but a few pixels are zero.
     """
     if display == "heat":
         return max(0.0, float(heatmap.max(initial=0.0)))

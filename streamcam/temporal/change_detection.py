@@ -1,4 +1,4 @@
-"""Measuring how much the image has changed, and selecting the frames to explain by it.
+"""Measuring image change, and selecting the frames to explain by it.
 
 Images are compared by a few samples: of each plane every s-th of every s-th line, so that about 32 lie along the
 shorter side, in blocks of about 8×8. With p and q the samples of two images as parts of the codes' range (0–1):
@@ -55,7 +55,10 @@ def thumbnail_planes(frame: Frame) -> ThumbnailPlanes:
 
 
 def measure_change(before: ThumbnailPlanes, after: ThumbnailPlanes) -> float:
-    """Return the largest mean difference of a block, 0 (the same samples) to 1 (the whole range)."""
+    """Return the largest mean difference of a block.
+
+    From 0 (the same samples) to 1 (the whole range).
+    """
     largest = 0.0
     for p, q in zip(before, after, strict=True):
         rows, columns = _block_mean_matrix(p.shape[0]), _block_mean_matrix(p.shape[1])
@@ -74,7 +77,9 @@ def _block_mean_matrix(length: int) -> NDArray[np.float32]:
 
 
 def is_cut(p: NDArray[np.float32], q: NDArray[np.float32]) -> bool:
-    """Return True if two images show different scenes, as on both sides of a cut, even dark ones.
+    """Return True if two images show different scenes.
+
+    That is so on both sides of a cut, even a dark one.
 
     The correlation of their luma, ``(h, w)`` and 0–1, is compared with `MIN_CORRELATION`. The variance of noise
     is added to each part, so that two images of noise alone count as the same scene:

@@ -11,8 +11,8 @@ images are not separated by a cut (`is_cut`; with ``flow``: once they are moved)
 classes or two scenes would explain neither. There, and if no later frame was explained, the earlier map stays; with
 ``flow`` it still moves.
 
-At most `MAX_HOLD_FRAMES` frames wait for the next explained one. If more lie between, the first go on without it, and
-tₐ is the time of the last of them, so that nothing jumps.
+At most `MAX_HOLD_FRAMES` frames wait for the next explained one. If more lie between, the first continue without it,
+and tₐ is the time of the last of them, so that nothing jumps.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def interpolate_maps(
 
     Args:
         items: frames in order, the first explained; with `ExplainedFrame.held` they carry the attributions before them.
-        interpolation: ``hold`` passes everything on as it is and waits for nothing.
+        interpolation: ``hold`` passes all frames on unchanged and never waits.
         geometry: position and scale of the frames in the model's input.
         timer: gets the time of the work, as ``draw``.
     """
@@ -103,7 +103,10 @@ class MapInterpolator:
             return _Keyed(item.attributions, item.frame.pts, luma)
 
     def interpolate(self, item: ExplainedFrame, later: _Keyed | None) -> ExplainedFrame:
-        """Return a frame with attributions between `earlier` and ``later``, or of the earlier alone if that is None."""
+        """Return a frame with attributions between `earlier` and ``later``.
+
+        If ``later`` is None, they are those of `earlier` alone.
+        """
         assert self.earlier is not None
         with self._timer("draw"):
             before, after = self._aligned_maps(item, later)

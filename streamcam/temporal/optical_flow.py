@@ -29,7 +29,9 @@ SAMPLES_PER_FLOW_PIXEL = 3
 
 
 class FlowWarper:
-    """The optical flow of one stream. One object per thread.
+    """Computes the optical flow of one stream.
+
+    One object per thread.
 
     Args:
         geometry: position and scale of the stream's frames in the model's input.

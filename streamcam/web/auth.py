@@ -92,7 +92,10 @@ class AuthMiddleware:
 
 
 def _cookie_name(scope: Scope) -> str:
-    """Return a name with the port, because browsers share a host's cookies among its ports."""
+    """Return a cookie name that contains the port.
+
+    Browsers share a host's cookies among its ports.
+    """
     server = scope.get("server")
     return f"streamcam-{server[1] if server else 0}"
 

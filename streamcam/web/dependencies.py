@@ -1,4 +1,4 @@
-"""What routes depend on: the run, one of its cameras, snapshots and WebRTC sessions."""
+"""Dependencies of routes: the run, a camera, snapshots and WebRTC sessions."""
 
 from __future__ import annotations
 

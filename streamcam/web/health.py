@@ -21,7 +21,10 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=error_responses(401, 403) | {503: {"model": Readiness}})
 def readyz(response: Response, controller: ControllerDep) -> Readiness:
-    """Return whether the model is ready and every camera that is not paused or ended shows frames."""
+    """Return whether the run is ready.
+
+    It is ready if the model is, and every camera that is not paused or ended shows frames.
+    """
     reasons = _unready_reasons(controller)
     response.status_code = 503 if reasons else 200
     return Readiness(ready=not reasons, reasons=reasons)

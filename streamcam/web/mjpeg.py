@@ -16,15 +16,17 @@ from ..live.status import CameraHandle
 
 _BOUNDARY = b"--frame\r\n"
 _FIRST_TIMEOUT_SECONDS = 1.0
-"""Wait so long for a new frame before sending the last one, of a camera that is paused, lost or ended."""
+"""Seconds to wait for a new frame before sending the last one, of a camera that is paused, lost or ended."""
 _REPEAT_SECONDS = 0.06
-"""Send a frame again after so long without a new one; longer than a frame at 25 a second."""
+"""Seconds without a new frame after which one is sent again; longer than a frame at 25 a second."""
 _STALL_TIMEOUT_SECONDS = 30.0
-"""A viewer may leave a frame unread for so long."""
+"""Seconds for which a viewer may leave a frame unread."""
 
 
 class MjpegResponse(Response):
-    """Motion JPEG as ``multipart/x-mixed-replace``, until the viewer leaves, stalls, or ``stopping`` is set.
+    """Motion JPEG as ``multipart/x-mixed-replace``.
+
+    It ends when the viewer leaves or stalls, or ``stopping`` is set.
 
     Most clients show a part once they have the boundary after it, so the boundary is sent with the frame. Chromium
     waits for the headers of the next part, so a frame is sent again if none follows soon.
@@ -64,7 +66,7 @@ class MjpegResponse(Response):
 
 
 async def latest_jpegs(camera: CameraHandle) -> AsyncGenerator[bytes, None]:
-    """Yield the latest frame each time, waiting until there is a newer one.
+    """Yield the latest frame each time; wait for a newer one.
 
     A JPEG encoded for earlier viewers may be old, so it is not used. If no new frame comes within a second, the first
     is the shown frame. Each frame is yielded once more if no newer one follows soon.

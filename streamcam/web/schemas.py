@@ -39,7 +39,10 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether every camera shows explained frames, and if not, why: one line a reason."""
+    """Whether every camera shows explained frames, and if not, why.
+
+    One line a reason.
+    """
 
     ready: bool
     reasons: tuple[str, ...]
@@ -67,7 +70,10 @@ class Pause(_RequestModel):
 
 
 class Offer(_RequestModel):
-    """A browser's offer to receive one video in VP8 or H.264, with all ICE credentials (no trickle)."""
+    """A browser's offer to receive one video in VP8 or H.264.
+
+    It contains all ICE credentials (no trickle).
+    """
 
     sdp: Annotated[str, Field(min_length=1, max_length=100_000)]
     type: Literal["offer"]

@@ -22,7 +22,7 @@ from .webrtc import WebRtcManager
 _SHUTDOWN_SECONDS = 1
 """Time for open requests at shutdown."""
 _SEND_BUFFER_BYTES = 128 * 1024
-"""Socket buffer of one viewer: frames that wait in it for a slow viewer grow old."""
+"""Socket buffer of one viewer: a large one would hold old frames for a slow viewer."""
 _BACKLOG = 128
 _HINTS = {
     errno.EADDRINUSE: "use another --http port, or 0 for a free one",
@@ -77,7 +77,10 @@ def serve_page(controller: Controller, options: ServerOptions) -> Iterator[Page]
 
 
 class _Server(uvicorn.Server):
-    """Ends all streams before it waits for open requests, because streams never end by themselves."""
+    """Ends all streams before it waits for open requests.
+
+    Streams never end by themselves.
+    """
 
     def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, webrtc_manager: WebRtcManager) -> None:
         super().__init__(config)
@@ -88,7 +91,10 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End all streams, wait a moment for other requests, and close the remaining connections."""
+        """End all streams and close the remaining connections.
+
+        Other requests get a moment to finish.
+        """
         self._stopping.set()
         await self._webrtc_manager.close()
         await super().shutdown(sockets)

@@ -22,7 +22,7 @@ class SnapshotStore:
         self._lock = threading.Lock()
 
     def add(self, snapshot: Snapshot) -> str:
-        """Keep a snapshot, drop the oldest beyond the limit, and return the new one's name."""
+        """Keep a snapshot and return its name; drop the oldest beyond the limit."""
         with self._lock:
             self._count += 1
             name = f"{snapshot.camera}-{self._count}"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
-"""Time from the answer until the viewer must connect."""
+"""Seconds from the answer until the viewer must connect."""
 _RESEND_SECONDS = 1.0
-"""Send a frame again after so long without a new one, because the viewer may have lost the first."""
+"""Seconds without a new frame after which one is sent again: the viewer may have lost the first."""
 _CLOCK_RATE = 90_000
 
 # aiortc has no option for it. From its default rate, browsers raise it so slowly that quality is poor for minutes.
@@ -35,7 +35,9 @@ logging.getLogger("aiortc").addHandler(logging.NullHandler())
 async def send_video(
     frames: LatestValue[tuple[VideoFrame, int] | None], offer: str, answer: asyncio.Future[str]
 ) -> None:
-    """Send frames to one viewer until it leaves, is lost, or the task is cancelled.
+    """Send frames to one viewer.
+
+    Returns when the viewer leaves or is lost, or the task is cancelled.
 
     Args:
         frames: source; the latest frame is sent whenever the encoder is free.

@@ -280,7 +280,7 @@ def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, numbe
 @pytest.mark.slow
 def test_an_interrupted_run_whose_peer_is_lost_has_its_summary(start: Any) -> None:
     run = start(PATTERN, "--to", f"rtsp://127.0.0.1:{free_port()}/cam", "--json")
-    assert any("it is tried again" in line for line in run.process.stderr)
+    assert any("; retrying" in line for line in run.process.stderr)
     run.process.send_signal(signal.SIGINT)
     report, errors = run.process.communicate(timeout=60)
     assert run.process.returncode == 130, errors

@@ -337,7 +337,7 @@ def test_without_a_driver_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(cuda.ctypes, "CDLL", missing)
     forget()
-    with pytest.raises(DeviceError, match="no driver of Nvidia"):
+    with pytest.raises(DeviceError, match="no NVIDIA driver"):
         cuda.synchronize()
     assert cuda.driver_version(Path("nothing")) == ""
 

@@ -120,7 +120,7 @@ def test_a_camera_that_is_given_up_is_told_and_its_outputs_are_closed(clip, tmp_
     outputs = (("short", OutputOptions(url=str(out))),)
     with run_in_thread(job(f"short={clip}", f"long={PATTERN}", "dead=rtsp://127.0.0.1:9/x", outputs=outputs)) as run:
         run.wait_until(lambda status: status.outputs[0].state == "ended")
-        run.wait_until(lambda status: any(line.startswith("dead is given up: ") for line in run.messages))
+        run.wait_until(lambda status: any(line.startswith("dead failed and is disabled: ") for line in run.messages))
         summary = run.stop()
     assert "127.0.0.1:9" in summary.sources[2]["error"]
     with av.open(str(out)) as container:

@@ -104,7 +104,7 @@ def test_file_that_may_not_grow_further_is_one_line_and_what_was_written_plays(
     writer.write(5000)
     _, errors = writer.process.communicate(timeout=60)
     assert writer.process.returncode == 1
-    assert errors == f"SinkError: no space left for {target}; what was complete until then is kept; free some space\n"
+    assert errors == f"SinkError: no space left for {target}; the part written so far is kept; free some space\n"
     assert len(frame_times(target)) >= 50
 
 
@@ -127,5 +127,5 @@ def test_full_disk_is_one_line_and_what_was_written_plays(small_clip: Path, tiny
     writer.write(5000)
     _, errors = writer.process.communicate(timeout=60)
     assert writer.process.returncode == 1
-    assert errors == f"SinkError: no space left for {target}; what was complete until then is kept; free some space\n"
+    assert errors == f"SinkError: no space left for {target}; the part written so far is kept; free some space\n"
     assert len(frame_times(target)) >= 50

@@ -117,7 +117,7 @@ def test_list_goes_on_when_its_process_was_killed(tmp_path: Path) -> None:
         os.kill(*worker_pids(), signal.SIGKILL)
         wait_until(lambda: output.restarts == 1)
         push_frames(output, 60, 150)
-    assert messages == [f"the process for {target} was killed (SIGKILL); it is tried again"]
+    assert messages == [f"the process for {target} was killed (SIGKILL); retrying"]
     text = target.read_text()
     assert text.count("#EXT-X-DISCONTINUITY\n") >= 1
     names = [line for line in text.splitlines() if line.endswith(".ts")]
@@ -230,9 +230,9 @@ def test_file_that_may_not_grow_further_is_the_end_and_what_was_written_plays(
         ({"url": "o.avi"}, r"o\.avi has the suffix '\.avi'; expected one of \.m3u8, \.mp4"),
         ({"url": "o"}, "o has no suffix to choose the format by"),
         ({"url": "o.png"}, r"o\.png has the suffix '\.png'"),
-        ({"url": "srt://host:1/x"}, "nothing can be pushed to srt://; expected rtsp:// or rtmp://"),
-        ({"url": "rtsp:///x"}, "what follows rtsp:// names no host; expected rtsp://HOST/NAME"),
-        ({"url": "rtmp://user:secret@[::1/x"}, "what follows rtmp:// names no host"),
+        ({"url": "srt://host:1/x"}, "cannot push to srt://; expected rtsp:// or rtmp://"),
+        ({"url": "rtsp:///x"}, "invalid rtsp:// URL without a host; expected rtsp://HOST/NAME"),
+        ({"url": "rtmp://user:secret@[::1/x"}, "invalid rtmp:// URL without a host"),
         ({"url": "missing/o.mp4"}, "the folder missing does not exist"),
         ({"url": "missing/deep/o.m3u8"}, "the folder missing does not exist"),
         ({"url": "missing/o.mp4", "segment_seconds": 5}, "the folder missing does not exist"),
@@ -242,8 +242,8 @@ def test_file_that_may_not_grow_further_is_the_end_and_what_was_written_plays(
         ({"url": "rtmp://h/x", "codec": "hevc"}, "hevc does not go into rtmp; expected one of h264"),
         ({"url": "o.m3u8", "codec": "hevc"}, "hevc does not go into HLS"),
         ({"url": "rtsp://h/x", "codec": "vp9"}, "vp9 does not go into rtsp; expected one of h264, hevc"),
-        ({"url": "rtsp://h/x", "crf": 60}, "--crf 60 is out of range for h264"),
-        ({"url": "rtsp://h/x", "preset": "veryfas"}, "--preset 'veryfas' is not known to h264; .* did you mean"),
+        ({"url": "rtsp://h/x", "crf": 60}, "invalid --crf 60 for h264"),
+        ({"url": "rtsp://h/x", "preset": "veryfas"}, "unknown --preset 'veryfas' of h264; .* did you mean"),
         ({"url": "rtsp://h/x", "segment_seconds": 5}, "--segment-time cannot be used with rtsp"),
         ({"url": "y4m:-", "segment_seconds": 5}, "--segment-time cannot be used with YUV4MPEG2"),
     ],

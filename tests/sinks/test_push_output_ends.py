@@ -63,7 +63,7 @@ def test_reader_of_standard_output_that_goes_is_the_end(to: str) -> None:
     process.stdout.close()
     _, errors = process.communicate(timeout=60)
     state, frames, last_error = errors.decode().strip().split("|")
-    assert (state, last_error) == ("ended", "the reader of standard output has closed it")
+    assert (state, last_error) == ("ended", "the reader of standard output closed it")
     assert 0 < int(frames) < 100_000
 
 
@@ -153,7 +153,7 @@ def test_process_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Monk
     before = len(os.listdir("/proc/self/fd"))
     with run_output(tmp_path / "o.mp4") as output:
         wait_until(lambda: output.state == "ended")
-        assert output.last_error == f"no process for {tmp_path / 'o.mp4'} can be started: No such file or directory"
+        assert output.last_error == f"cannot start the process for {tmp_path / 'o.mp4'}: No such file or directory"
     with run_output("rtsp://127.0.0.1:1/x") as output:
         wait_until(lambda: output.restarts == 2)
     assert len(os.listdir("/proc/self/fd")) == before

@@ -50,7 +50,7 @@ def test_peer_sees_what_is_pushed_and_another_one_after_it(kind: str, codec: str
             assert all(close_to(line, (160, 96), RED) for line in second.lines)
             assert output.state == "running"
             assert len(messages) == output.restarts
-            assert messages[-1] == f"{output.last_error}; it is tried again"
+            assert messages[-1] == f"{output.last_error}; retrying"
             assert output.url in output.last_error
 
 
@@ -134,7 +134,7 @@ def test_process_that_is_frozen_is_ended() -> None:
         before = output.restarts
         os.kill(*worker_pids(), signal.SIGSTOP)
         wait_until(lambda: output.restarts > before)
-        assert output.last_error == f"the process for {url} took nothing in time, and was ended"
+        assert output.last_error == f"the process for {url} read no frame in time and was killed"
 
 
 def test_process_that_does_not_come_to_its_end_is_ended() -> None:
@@ -143,7 +143,7 @@ def test_process_that_does_not_come_to_its_end_is_ended() -> None:
         with push_in_thread(output, solid_frame(160, 96, *RED)):
             wait_until(lambda: len(peer.lines) > 5)
         os.kill(*worker_pids(), signal.SIGSTOP)
-    assert output.last_error == f"the process for {url} did not come to its end in time, and was ended"
+    assert output.last_error == f"the process for {url} did not finish in time and was killed"
 
 
 def test_nobody_there_is_said_once_however_often_it_is_tried() -> None:
@@ -164,5 +164,5 @@ def test_hdr_that_the_codec_cannot_keep_is_not_tried_again() -> None:
     with run_output(url) as output:
         output.submit(deep, 0)
         wait_until(lambda: output.state == "ended")
-        assert output.last_error == f"{url} is given HDR, which h264 cannot keep; use --codec hevc"
+        assert output.last_error == f"{url} receives HDR, which h264 cannot keep; use --codec hevc"
     assert output.restarts == 0

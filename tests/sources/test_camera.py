@@ -67,7 +67,7 @@ def test_killed_and_started_again_with_another_picture(server: RtspServer) -> No
         door.wait_for_frames(10)
         assert (door.camera.state, door.camera.last_error, door.camera.reconnects) == ("live", "", 1)
     assert [(info.width, info.height) for info in door.infos] == [(160, 96), (320, 240)]
-    assert door.messages[0].startswith(f"door: {server.url} closed the connection; it is tried again")
+    assert door.messages[0].startswith(f"door: {server.url} closed the connection; retrying")
     assert door.messages[-1] == f"door: {server.url} is back"
     old, new = door.frames[before - 1], door.frames[before]
     assert (new.pts - old.pts) / 90_000 == pytest.approx(new.arrival_time - old.arrival_time, abs=0.5)
@@ -90,7 +90,7 @@ def test_frozen_and_thawed(server: RtspServer) -> None:
         server.freeze()
         door.wait_until(lambda: door.camera.state == "lost", "loss")
         assert time.monotonic() - frozen < 2 * 0.6 + 2
-        assert "has fallen silent" in door.camera.last_error
+        assert "sent no data for" in door.camera.last_error
         door.wait_until(lambda: "did not answer within 0.6 s" in door.camera.last_error, "a try while it is frozen")
         server.unfreeze()
         door.wait_until(lambda: door.camera.state == "live", "return")
@@ -115,7 +115,7 @@ def test_nobody_listens(scheme: str) -> None:
 
 
 def test_no_such_host() -> None:
-    assert "cannot be reached: there is no host 'nowhere.invalid'" in error_of("rtsp://nowhere.invalid/cam")
+    assert "cannot be reached: unknown host 'nowhere.invalid'" in error_of("rtsp://nowhere.invalid/cam")
 
 
 def test_a_login_is_wanted() -> None:
@@ -202,7 +202,7 @@ def test_stopping_ends_a_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "wait_random_exponential", lambda **_: lambda row: 3600.0)
     with read_camera(f"rtsp://127.0.0.1:{free_port()}/cam", reconnect="forever") as door:
         door.wait_until(lambda: door.messages, "loss")
-        assert door.messages[0].endswith("it is tried again")
+        assert door.messages[0].endswith("; retrying")
         begin = time.monotonic()
         door.camera.stop()
         door.thread.join(TIMEOUT_SECONDS)

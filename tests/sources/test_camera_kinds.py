@@ -52,7 +52,7 @@ def test_a_stream_without_time_is_placed_by_arrival() -> None:
 def test_what_cannot_be_decoded_for_too_long_is_lost() -> None:
     with mjpeg_camera([(160, 96)] * 5 + [None] * 500, rate=50) as url, read_camera(url, timeout_seconds=0.5) as door:
         door.wait_until(lambda: door.camera.state == "lost", "loss")
-        assert "sent nothing that can be decoded for 0.5 s" in door.camera.last_error
+        assert "sent no decodable frame for 0.5 s" in door.camera.last_error
         assert door.camera.skipped > 0
         door.wait_until(lambda: door.camera.reconnects, "return")
 
@@ -189,7 +189,7 @@ def test_standard_input_that_is_silent_for_a_while(stream: Path) -> None:
     with reader() as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stdout.readline() == b"cam1: standard input has been silent for 0.3 s\n"
+        assert process.stdout.readline() == b"cam1: standard input sent no data for 0.3 s\n"
         out, _ = process.communicate(stream.read_bytes(), timeout=TIMEOUT_SECONDS)
     assert out.decode().splitlines()[-1] == "25 ended 0"
 
@@ -197,7 +197,7 @@ def test_standard_input_that_is_silent_for_a_while(stream: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("lavfi:testsrc9", "lavfi:testsrc9 is not a graph of filters that runs: Filter not found; try lavfi:testsrc2="),
+        ("lavfi:testsrc9", "lavfi:testsrc9 is not a valid filter graph: Filter not found; try lavfi:testsrc2="),
         ("lavfi:sine", "has no video stream, only audio"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Cameras that are plugged in."""
+"""Cameras that are connected to this machine."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def test_a_camera_that_is_not_there(url: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_camera_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "list_webcams", list)
-    with pytest.raises(
-        SourceError, match="webcam:77 does not exist; expected a camera that is plugged in: there is none"
-    ):
+    with pytest.raises(SourceError, match="webcam:77 does not exist; expected a connected camera; none found"):
         list(open_camera(CameraOptions(url="webcam:77")))
 
 

@@ -44,5 +44,5 @@ def test_a_picture_that_is_shown_for_long_is_a_part_of_the_window(
 def test_a_window_between_two_frames_says_so(tmp_path: Path) -> None:
     frames = [gradient_frame(96, 64, number) for number in range(3)]
     path = write_clip(tmp_path / "c.mkv", frames, [0, 400, 800], time_base=Fraction(1, 1000), codec="ffv1")
-    with pytest.raises(SourceError, match=r"no frame from --start 0\.5 to --end 0\.7; none begins in so short a time"):
+    with pytest.raises(SourceError, match=r"no frame from --start 0\.5 to --end 0\.7; no frame begins in this window"):
         read(path, start=Fraction(1, 2), end=Fraction(7, 10))

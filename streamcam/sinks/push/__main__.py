@@ -36,7 +36,7 @@ def main() -> int:
     # Ctrl-C is for the parent process; this one ends when its input does.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    # Default action: ends the process without Python, whose lock may be held by a call that never returns.
+    # Default action: ends the process without Python, since a call that never returns may hold the GIL.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with open(0, "rb") as file:
         line = file.readline()
@@ -89,7 +89,10 @@ def _drop_unordered(frames: Iterator[tuple[VideoFrame, int]]) -> Iterator[tuple[
 
 
 def _exit_if_orphaned(timeout_seconds: float) -> None:
-    """End the process a number of seconds after its input ends, if the reader of its output stalls."""
+    """End the process soon after its input ends.
+
+    Needed if the reader of its output stalls.
+    """
     stdin_poll = select.poll()
     stdin_poll.register(0, 0)
     orphaned_seconds = 0.0
@@ -110,5 +113,5 @@ def _send_reply(**reply: str) -> None:
 
 
 if __name__ == "__main__":
-    # Not by way of Python's end, where an output whose peer is lost would be closed with all patience.
+    # Skip Python's shutdown: it would close an output with a lost peer, without a timeout.
     os._exit(main())

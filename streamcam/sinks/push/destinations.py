@@ -23,7 +23,7 @@ class Destination:
     """A kind of live output.
 
     Attributes:
-        name: of it; one of `streamcam.sinks.codecs.STREAMS` where it is one.
+        name: of the kind; for a stream, one of `streamcam.sinks.codecs.STREAMS`.
         restart_policy: when a failed worker is replaced: ``always``, if it was ``killed``, or ``never``.
         shutdown_timeout_seconds: seconds a worker has to finish.
         queue_depth: how many frames may wait: viewers need the newest, a file needs all.
@@ -61,9 +61,9 @@ def resolve_destination(options: OutputOptions) -> Destination:
     if "://" in url:
         scheme = url.partition("://")[0].lower()
         if scheme not in ("rtsp", "rtmp"):
-            raise SinkError(f"nothing can be pushed to {scheme}://", expected="rtsp:// or rtmp://, a file or -")
+            raise SinkError(f"cannot push to {scheme}://", expected="rtsp:// or rtmp://, a file or -")
         if not _host(url):
-            raise SinkError(f"what follows {scheme}:// names no host", expected=f"{scheme}://HOST/NAME")
+            raise SinkError(f"invalid {scheme}:// URL without a host", expected=f"{scheme}://HOST/NAME")
         return _RTSP if scheme == "rtsp" else _RTMP
     suffix = Path(url).suffix.lower()
     if suffix == ".m3u8":
@@ -89,7 +89,10 @@ def sink_options(options: OutputOptions, path: Path) -> SinkOptions:
 
 
 def destination_key(url: str) -> tuple[int, int] | str:
-    """Return a key that two outputs must not share, however each is spelled."""
+    """Return a key that no two outputs may share.
+
+    Different spellings of one destination give the same key.
+    """
     if url in ("-", "y4m:-") or "://" in url:
         return url
     try:
@@ -108,7 +111,7 @@ def check_destination(options: OutputOptions, fps: Fraction, inputs: Sequence[st
         inputs: paths and URLs of the inputs.
 
     Raises:
-        SinkError: nothing can be pushed there, an existing file, an input, a folder that is missing or cannot be
+        SinkError: an unsupported destination, an existing file, an input, a folder that is missing or cannot be
             written to, a codec that does not fit.
         OptionError: a quality or speed that the codec does not have, or ``--segment-time`` without a file.
     """
@@ -129,7 +132,10 @@ def check_destination(options: OutputOptions, fps: Fraction, inputs: Sequence[st
 
 
 def _check_file(path: Path, overwrite: bool, inputs: Sequence[str], *, is_playlist: bool) -> None:
-    """``is_playlist``: it is a list with segments beside it, and its folder is made where only that is missing."""
+    """Check the file, and for a playlist its segments and folder too.
+
+    Only the last folder of a playlist's path may be missing.
+    """
     if is_playlist and not path.parent.exists():
         check_directory(path.parent.parent, "--to")
         return

@@ -49,7 +49,7 @@ class StreamEncoder:
     def __init__(self, config: WorkerConfig, destination: Destination) -> None:
         self._config = config
         self._destination = destination
-        # An absolute path is never taken for a protocol.
+        # FFmpeg never parses an absolute path as a protocol.
         self._url = str(Path(config.options.url).absolute()) if destination.name == "HLS" else config.options.url
         self._name = "standard output" if destination.stdout else redact_url(config.options.url)
         self._codec, self._encoder, self._make_encoder_options = choose_live_encoder(
@@ -77,7 +77,7 @@ class StreamEncoder:
         if frame.format.name != pixel_format:
             frame = self._reformatter.reformat(frame, format=pixel_format, threads=1)
         frame.pts, frame.time_base = pts - self._first_pts, TIME_BASE
-        # By time and not by count: a camera's rate is not always the one it names.
+        # By time and not by count: a camera's real rate may differ from the announced one.
         previous_index, self._last_keyframe_index = (
             self._last_keyframe_index,
             int(frame.pts // _KEYFRAME_INTERVAL_TICKS),
@@ -99,7 +99,7 @@ class StreamEncoder:
     def _open(self, frame: VideoFrame, pts: int) -> OutputContainer:
         self._letterboxer, self._first_pts = Letterboxer(frame), pts
         if self._letterboxer.color.is_hdr and not self._encoder.keeps_10bit:
-            raise SinkError(f"{self._name} is given HDR, which {self._codec} cannot keep", hint="use --codec hevc")
+            raise SinkError(f"{self._name} receives HDR, which {self._codec} cannot keep", hint="use --codec hevc")
         if self._destination.name == "HLS":
             self._make_directory()
         target: Any = _UnbufferedFile(1) if self._destination.stdout else self._url
@@ -169,7 +169,10 @@ class StreamEncoder:
 
     @contextlib.contextmanager
     def _limit_time(self) -> Iterator[None]:
-        """End the process after its timeout, even during a call that holds Python's GIL."""
+        """End the process after its timeout.
+
+        This works even during a call that holds Python's GIL.
+        """
         if not self._destination.network:
             yield
             return
@@ -185,7 +188,7 @@ class StreamEncoder:
             yield
         except _WRITE_ERRORS as error:
             if self._destination.stdout and isinstance(error, BrokenPipeError):
-                raise SinkError("the reader of standard output has closed it") from error
+                raise SinkError("the reader of standard output closed it") from error
             if not self._destination.network:
                 raise SinkError(f"{self._name} cannot be written: {_reason(error)}") from error
             # The chain of a URL would show the credentials that the message masks.
@@ -197,7 +200,7 @@ class StreamEncoder:
 
 
 class PeerLostError(SinkError):
-    """A peer cannot be reached, or is gone: it may be there later."""
+    """A peer cannot be reached or is gone; a later attempt may succeed."""
 
 
 def _reason(error: Exception) -> str:
@@ -205,10 +208,12 @@ def _reason(error: Exception) -> str:
 
 
 class _UnbufferedFile:
-    """A file for FFmpeg: what cannot be written is an error here and now; HLS would go on without it.
+    """A file for FFmpeg that raises write errors at once.
+
+    FFmpeg's HLS muxer would ignore them and go on.
 
     Args:
-        descriptor: where to.
+        descriptor: of the file.
     """
 
     def __init__(self, descriptor: int) -> None:

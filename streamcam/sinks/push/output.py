@@ -27,10 +27,11 @@ _MIN_RETRY_SECONDS, _FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.1, 0.5, 10.0
 
 
 class PushOutput:
-    """Pushes one camera's frames to one output, from a worker process that is replaced when it fails.
+    """Pushes one camera's frames to one output, from a worker process.
 
-    A place in the network is tried again for as long as it takes; HLS and files that follow one another go on where
-    their process was killed. Any other failure is the end, and what was written is kept.
+    A failed worker is replaced without limit if its destination is on the network. For HLS and segmented files it is
+    replaced if it was killed, and writing goes on there. Any other failure is final, and the files written so far are
+    kept.
 
     Args:
         options: of the output. HLS with ``overwrite`` continues an existing playlist.
@@ -39,11 +40,11 @@ class PushOutput:
         inputs: paths and URLs of the inputs, which must not be written to.
 
     Attributes:
-        url: where to, without credentials.
-        state: ``starting``, ``running``, ``waiting`` (it failed, and is tried again) or ``ended``.
-        last_error: what was wrong last, in one line; it may be well again.
-        failed: it ended by a failure. That a peer is lost once the end is asked for is none; a file that cannot be
-            completed then is one.
+        url: destination, without credentials.
+        state: ``starting``, ``running``, ``waiting`` (before a restart) or ``ended``.
+        last_error: the last error, in one line; the output may have recovered since.
+        failed: True if it ended by a failure. A peer lost after `close` does not count; a file that cannot be
+            completed does.
         num_frames: frames handed to a worker.
         dropped: frames dropped because the queue was full.
         restarts: processes that were replaced.
@@ -159,7 +160,7 @@ class PushOutput:
         self.state = "waiting"
         self.restarts += 1
         if self.last_error != previous_error:
-            logger.warning("%s; it is tried again", self.last_error)
+            logger.warning("%s; retrying", self.last_error)
 
     def _run_worker(self) -> None:
         """Run one worker process until it ends."""

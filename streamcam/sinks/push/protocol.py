@@ -32,11 +32,11 @@ _MAX_BUFFERS = 64  # buffers per call; the system takes 1024
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """What a worker process writes.
+    """The configuration of a worker process.
 
     Attributes:
         options: destination, codec and limits.
-        fps: frames a second, as far as known.
+        fps: nominal frames a second.
     """
 
     options: OutputOptions
@@ -58,7 +58,7 @@ def plane_bytes(frame: VideoFrame) -> list[memoryview]:
 
 
 def pack_frame(frame: VideoFrame, pts: int) -> list[memoryview]:
-    """Return a frame as the worker receives it, as views of its planes."""
+    """Return a frame in the worker's format, as views of its planes."""
     color = color_tags(frame)
     header = _HEADER.pack(
         pts,

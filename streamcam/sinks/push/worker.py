@@ -44,9 +44,7 @@ class WorkerError(SinkError):
 class WorkerProcess:
     """A process that writes frames.
 
-    It ends with its ``with`` block, even during a call.
-
-    One thread uses it; `wake` may be called from others meanwhile.
+    It ends with its ``with`` block, even during a call. One thread uses it; meanwhile others may call only `wake`.
 
     Args:
         config: of the worker.
@@ -85,7 +83,7 @@ class WorkerProcess:
             self._process = _start_process(destination)
         except OSError as error:
             self._close_wake_pipe()
-            raise WorkerError(f"no process for {self._name} can be started: {error.strerror}", lost=True) from error
+            raise WorkerError(f"cannot start the process for {self._name}: {error.strerror}", lost=True) from error
         assert self._process.stdin
         assert self._process.stderr
         self._stdin_fd, self._stderr_fd = self._process.stdin.fileno(), self._process.stderr.fileno()
@@ -111,12 +109,12 @@ class WorkerProcess:
 
     def wake(self) -> None:
         """Signal that a frame is queued, or that no more follow."""
-        # A full one is heard as well.
+        # A full pipe wakes the reader as well.
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_w, b"\0")
 
     def serve(self) -> None:
-        """Send frames until no more follow, and wait for the end of the process.
+        """Send frames until no more follow; wait for the process to end.
 
         Raises:
             WorkerError: it failed, or did not end in time.
@@ -177,7 +175,7 @@ class WorkerProcess:
         )
         deadline = min(self._exit_deadline, silence_deadline)
         if now >= deadline and not self._overdue_reason:
-            self._overdue_reason = "did not come to its end" if deadline == self._exit_deadline else "took nothing"
+            self._overdue_reason = "did not finish" if deadline == self._exit_deadline else "read no frame"
             self._process.kill()
         poll = select.poll()
         for descriptor in (self._stderr_fd, self._wake_r):
@@ -203,7 +201,7 @@ class WorkerProcess:
 
     def _exit_error(self, code: int) -> WorkerError:
         if self._overdue_reason:
-            return WorkerError(f"the process for {self._name} {self._overdue_reason} in time, and was ended", lost=True)
+            return WorkerError(f"the process for {self._name} {self._overdue_reason} in time and was killed", lost=True)
         if code == -signal.SIGALRM:
             return WorkerError(
                 f"{self._name} did not answer within {self._timeout_seconds:g} s", hint="check the address", lost=True
@@ -219,7 +217,7 @@ class WorkerProcess:
 def _start_process(destination: Destination) -> subprocess.Popen[bytes]:
     paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(  # noqa: S603
-        # Modules are where they are for this process, and not in the folder it was started in.
+        # Use this process's module path, not the current folder.
         [sys.executable, "-P", "-m", f"{_PACKAGE.name}.sinks.push"],
         stdin=subprocess.PIPE,
         stdout=None if destination.stdout else subprocess.DEVNULL,

@@ -36,7 +36,7 @@ def _open_sink(config: WorkerConfig, path: Path, frame: VideoFrame) -> Sink:
 
 
 class FileWriter:
-    """One file, of the first frame's size.
+    """One file that has the first frame's size.
 
     Args:
         config: of the worker.
@@ -124,7 +124,7 @@ def _free_path(path: Path) -> Path:
 
 
 class Y4mWriter:
-    """YUV4MPEG2 on standard output, of the first frame's size.
+    """YUV4MPEG2 on standard output, in the first frame's size.
 
     Args:
         config: of the worker.
@@ -149,7 +149,7 @@ class Y4mWriter:
             while views:
                 views = write_available(1, views)
         except BrokenPipeError as error:
-            raise SinkError("the reader of standard output has closed it") from error
+            raise SinkError("the reader of standard output closed it") from error
         except OSError as error:
             raise SinkError(f"standard output cannot be written: {error.strerror}") from error
 

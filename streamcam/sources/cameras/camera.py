@@ -27,23 +27,21 @@ CameraState: TypeAlias = Literal["opening", "live", "lost", "ended"]
 
 _FIRST_RETRY_SECONDS = 0.5
 _MAX_RETRY_SECONDS = 10.0
-"""Seconds that are waited at most before the first try of a row, and before any."""
+"""Seconds to wait at most before the first attempt of a series, and before any attempt."""
 _STABLE_SECONDS = 5.0
-"""Seconds a connection must have delivered for its loss to begin a new row of tries."""
+"""Seconds a connection must have delivered for its loss to begin a new series of attempts."""
 _TIME_BASE = Fraction(1, TICKS_PER_SECOND)
 
 
 class Camera:
     """Frames of a live source, over all its connections.
 
-    One thread iterates: it opens, reads and closes there.
-
-    Everything else can be read from any thread.
+    One thread opens, iterates and closes it. All attributes can be read from any thread.
 
     Attributes:
         name: its name.
         source: URL without credentials, or path.
-        state: ``opening`` until the first frame, ``live``, ``lost`` (it is tried again), or ``ended``.
+        state: ``opening`` until the first frame, ``live``, ``lost`` (it is reconnected), or ``ended``.
         last_error: the last error, in one line; empty while frames arrive.
         reconnects: how often it was reopened.
         dropped: packets that were not decoded, because decoding was late.
@@ -93,7 +91,7 @@ class Camera:
         connections.
 
         Raises:
-            SourceError: it cannot be opened, or was lost, and is not to be tried again.
+            SourceError: it cannot be opened, or was lost, and is not reopened.
         """
         try:
             for attempt in self._attempts():
@@ -120,7 +118,10 @@ class Camera:
         self._stopping.wait(seconds)
 
     def _should_give_up(self, retry_state: RetryCallState) -> bool:
-        """Return True if the source is not to be opened again, by the failed attempts in a row so far."""
+        """Return True if the source is not to be reopened.
+
+        Depends on the number of failed attempts in a row.
+        """
         reconnect = self._options.reconnect
         if self._endpoint.is_finite or reconnect == "never" or self._stopping.is_set():
             return True
@@ -134,7 +135,7 @@ class Camera:
         previous_error, self.last_error = self.last_error, str(retry_state.outcome.exception())
         self.state = "lost"
         if self.last_error != previous_error:
-            logger.warning("%s: %s; it is tried again", self.name, self.last_error)
+            logger.warning("%s: %s; retrying", self.name, self.last_error)
 
     def _report_silence(self, error: str) -> None:
         self.last_error = error

@@ -98,13 +98,13 @@ def webcam(options: CameraOptions) -> CameraEndpoint:
         raise SourceError(f"{name}: cameras of {sys.platform} cannot be read", hint="use a network camera")
     paths = {device.number: device.path for device in list_webcams()}
     path = f"/dev/video{number}" if sys.platform == "linux" else paths.get(int(number), number)
-    # Its usual rate, which FFmpeg takes for 29.97, is refused by most cameras there.
+    # Most cameras there refuse FFmpeg's default rate, 29.97.
     input_options = {"framerate": "30"} if sys.platform == "darwin" else {}
 
     def translate_error(error: Exception) -> SourceError:
         known = list_webcams()
         if all(device.number != int(number) for device in known):
-            expected = f"one of {', '.join(map(str, known))}" if known else "a camera that is plugged in: there is none"
+            expected = f"one of {', '.join(map(str, known))}" if known else "a connected camera; none found"
             return SourceError(f"{name} does not exist", expected=expected)
         reason = getattr(error, "strerror", None) or str(error)
         return SourceError(f"{name} cannot be opened: {reason}", hint="check that no other program has it open")
@@ -118,7 +118,7 @@ def lavfi(options: CameraOptions) -> CameraEndpoint:
     def translate_error(error: Exception) -> SourceError:
         reason = getattr(error, "strerror", None) or str(error)
         hint = "try lavfi:testsrc2=size=640x360:rate=25"
-        return SourceError(f"{options.url} is not a graph of filters that runs: {reason}", hint=hint)
+        return SourceError(f"{options.url} is not a valid filter graph: {reason}", hint=hint)
 
     graph = options.url.removeprefix("lavfi:")
     return CameraEndpoint(options.url, graph, translate_error, format="lavfi", is_finite=True, is_recording=True)
@@ -136,7 +136,7 @@ def file(options: CameraOptions) -> CameraEndpoint:
     def translate_error(error: Exception) -> SourceError:
         return translate_open_error(error, path, path, options.timeout_seconds)
 
-    # The prefix keeps FFmpeg from taking a colon in the name for a protocol.
+    # Without the prefix, FFmpeg parses a colon in the name as a protocol.
     return CameraEndpoint(
         path,
         f"file:{path}",
@@ -149,7 +149,10 @@ def file(options: CameraOptions) -> CameraEndpoint:
 
 
 def standard_input(options: CameraOptions) -> CameraEndpoint:
-    """Return the input of ``-``, standard input, read as fast as it arrives."""
+    """Return the input of ``-``, standard input.
+
+    It is read as fast as it arrives.
+    """
 
     def translate_error(error: Exception) -> SourceError:
         if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):

@@ -1,4 +1,4 @@
-"""Where the frames of a camera stand in time: their clock, their pace, and how far decoding is behind."""
+"""Timing of a camera's frames: clock, pacing, and the delay of decoding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _READ_NOISE_SECONDS = 0.005
 
 
 class LiveClock:
-    """Time stamps that keep increasing while the stream's own start over with each connection.
+    """Time stamps that keep increasing over all connections.
+
+    The stream's own start over with each connection.
 
     Args:
         tolerance_seconds: seconds by which a time stamp may differ from the frame's arrival.
@@ -32,11 +34,11 @@ class LiveClock:
         self._shift_ticks = None
 
     def assign_pts(self, stream_seconds: Fraction | None, arrival_seconds: float) -> int:
-        """Return the pts of the next frame, in ticks, greater than every one before.
+        """Return the next frame's pts in ticks, greater than all before.
 
         Args:
             stream_seconds: the frame's time in its stream, in seconds; None if the stream has none.
-            arrival_seconds: seconds on the clock that goes on.
+            arrival_seconds: seconds on a clock that runs across connections.
         """
         now = round(arrival_seconds * TICKS_PER_SECOND)
         if stream_seconds is None:
@@ -54,11 +56,11 @@ class LiveClock:
 
 
 class RealtimePacer:
-    """Holds frames that come faster than they were recorded back until it is their time.
+    """Delays frames that arrive faster than they were recorded.
 
     Args:
-        max_latency_seconds: seconds; who is later than that starts over from now, and nothing is hurried.
-        wait: waits so many seconds, or less where it is interrupted.
+        max_latency_seconds: with a longer delay the clock restarts from now; frames are not hurried.
+        wait: waits so many seconds, or less if interrupted.
     """
 
     def __init__(self, max_latency_seconds: float, wait: Callable[[float], object]) -> None:
@@ -77,7 +79,9 @@ class RealtimePacer:
 
 
 class BacklogEstimator:
-    """Selects packets of a live stream to drop, so that no delay builds up before a slow decoder.
+    """Selects packets of a live stream to drop before a slow decoder.
+
+    So no delay builds up.
 
     If decoding takes longer than the stream lasts, packets wait in the socket's buffer, and their delay cannot be
     measured. It is estimated instead: the time spent on each packet, less the progress of the stream meanwhile. A read
@@ -101,13 +105,13 @@ class BacklogEstimator:
     def should_drop(
         self, *, step_seconds: Fraction | None, busy_seconds: float, waited_seconds: float, is_keyframe: bool
     ) -> bool:
-        """Whether to leave the packet out that was just read.
+        """Return whether to drop the packet just read.
 
         Args:
-            step_seconds: seconds of stream since the packet before; None where it is not known.
+            step_seconds: seconds of stream since the packet before; None if unknown.
             busy_seconds: seconds from then until this one was asked for.
             waited_seconds: seconds that reading it took.
-            is_keyframe: True where decoding can begin with it.
+            is_keyframe: True if decoding can begin with it.
         """
         if step_seconds is None or waited_seconds > max(float(step_seconds) / 2, _READ_NOISE_SECONDS):
             self.backlog_seconds = 0.0

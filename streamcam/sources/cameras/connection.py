@@ -34,14 +34,16 @@ _MAX_CONSECUTIVE_ERRORS = 100
 _STDIN_FD = 0
 """Standard input's."""
 _POLL_SECONDS = 0.1
-"""Seconds between checks for the end while waiting for standard input."""
+"""Seconds between checks for a stop while waiting for standard input."""
 
 
 class Connection:
-    """Decoded frames of a camera, for one thread, which opens it, iterates over it and closes it.
+    """Decoded frames of one connection to a camera.
+
+    One thread opens it, iterates over it and closes it.
 
     Attributes:
-        fps: frames a second as announced, None where they are not.
+        fps: frames a second as announced; None if they are not.
         pixel_aspect: width of a stored pixel over its height.
         codec: its name.
         dropped: packets so far that were not decoded because decoding was late.
@@ -103,10 +105,12 @@ class Connection:
         self._container.close()
 
     def __iter__(self) -> Iterator[tuple[VideoFrame, Fraction | None, float]]:
-        """Yield a frame, its time in the stream in seconds or None, and its arrival (`time.monotonic`).
+        """Yield frames with their stream time and arrival time.
+
+        The stream time is in seconds, or None; the arrival is in `time.monotonic` seconds.
 
         Raises:
-            SourceError: it was lost, or nothing that could be decoded came for longer than the timeout.
+            SourceError: it was lost, or no decodable packet came for longer than the timeout.
         """
         last_frame_time = time.monotonic()
         stream_seconds = Fraction(0)
@@ -127,13 +131,13 @@ class Connection:
                 yield frame, frame_seconds, arrival_time
                 last_frame_time = time.monotonic()
             if time.monotonic() - last_frame_time > self._timeout_seconds:
-                problem = f"{self._endpoint.name} sent nothing that can be decoded for {self._timeout_seconds:g} s"
+                problem = f"{self._endpoint.name} sent no decodable frame for {self._timeout_seconds:g} s"
                 raise SourceError(problem, hint="check the camera's codec")
 
     def _open_container(self, on_silence: Callable[[str], None]) -> InputContainer:
         start_time = time.monotonic()
         endpoint = self._endpoint
-        # A wait for standard input is ended there.
+        # `_StandardInput` applies the timeout itself.
         file = endpoint.url or _StandardInput(self._stopping, self._timeout_seconds, on_silence)
         timeout_seconds = self._timeout_seconds if endpoint.url else None
         try:
@@ -152,9 +156,9 @@ class Connection:
             raise endpoint.translate_error(TimeoutError() if timed_out else error) from None
 
     def _packets(self) -> Iterator[Packet[Any]]:
-        """Packets of the video.
+        """Yield packets of the video.
 
-        After the last one an empty one, which brings out what the decoder still holds.
+        An empty packet follows the last one: it flushes the decoder.
         """
         packets = self._container.demux(self._video)
         name = self._endpoint.name
@@ -167,13 +171,13 @@ class Connection:
                 errors += 1
                 self.skipped += 1
                 if errors >= _MAX_CONSECUTIVE_ERRORS:
-                    raise SourceError(f"{name} is damaged: nothing more of it can be read") from None
+                    raise SourceError(f"{name} is damaged: the rest cannot be read") from None
                 packets = self._container.demux(self._video)
                 continue
             except (av.error.ExitError, TimeoutError):
-                raise SourceError(f"{name} has fallen silent: nothing came for {self._timeout_seconds:g} s") from None
+                raise SourceError(f"{name} sent no data for {self._timeout_seconds:g} s") from None
             except (av.error.FFmpegError, OSError) as error:
-                raise SourceError(f"{name} broke off: {error.strerror or type(error).__name__}") from None
+                raise SourceError(f"{name} was interrupted: {error.strerror or type(error).__name__}") from None
             if packet is None:
                 if self._is_finite:
                     return
@@ -227,7 +231,7 @@ class Connection:
             return []
 
     def _stream_seconds(self, item: VideoFrame | Packet[Any]) -> Fraction | None:
-        """Seconds of the stream: of a frame when it is shown, of a packet when it is to be decoded."""
+        """Return a frame's display or a packet's decoding time, in stream seconds."""
         first, second = (item.pts, item.dts) if isinstance(item, VideoFrame) else (item.dts, item.pts)
         ticks = first if first is not None else second
         if not self._has_timestamps or ticks is None or item.time_base is None:
@@ -236,7 +240,10 @@ class Connection:
 
 
 class _StandardInput:
-    """Standard input as a file for PyAV, whose reads end when the camera is stopped."""
+    """Standard input as a file for PyAV.
+
+    Its reads end when the camera is stopped.
+    """
 
     name = "standard input"
 
@@ -246,7 +253,7 @@ class _StandardInput:
         self._on_silence = on_silence
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes; none at the end."""
+        """Return at most so many bytes; none at the end."""
         if sys.platform != "win32":
             start_time, is_reported = time.monotonic(), False
             while not select.select([_STDIN_FD], [], [], _POLL_SECONDS)[0]:
@@ -254,5 +261,5 @@ class _StandardInput:
                     return b""
                 if not is_reported and time.monotonic() - start_time > self._timeout_seconds:
                     is_reported = True
-                    self._on_silence(f"standard input has been silent for {self._timeout_seconds:g} s")
+                    self._on_silence(f"standard input sent no data for {self._timeout_seconds:g} s")
         return os.read(_STDIN_FD, size)

@@ -1,4 +1,4 @@
-"""Cameras that are plugged in here."""
+"""Cameras that are connected to this machine."""
 
 from __future__ import annotations
 

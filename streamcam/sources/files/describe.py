@@ -76,7 +76,7 @@ def clipped_chapters(
 
 
 def ignored_stream_notes(name: str, container: InputContainer) -> list[str]:
-    """Return a note if the container has further video streams, besides cover art."""
+    """Return a note if the container has further videos besides cover art."""
     others = sum(not s.disposition & Disposition.attached_pic for s in container.streams.video) - 1
     return [f"{name}: {others} further video stream{'s' * (others > 1)} ignored"] if others > 0 else []
 
@@ -94,7 +94,7 @@ def irregularity_notes(name: str, timeline: Timeline, num_untimed: int, normaliz
     if count := timeline.num_corrected:
         notes.append(f"{name}: {count} timestamp{'s' * (count > 1)} did not increase, moved")
     if count := timeline.num_jumps:
-        notes.append(f"{name}: its clock leaps ahead {count} time{'s' * (count > 1)}, taken for a new start")
+        notes.append(f"{name}: its clock jumps ahead {count} time{'s' * (count > 1)}, each treated as a new recording")
     if num_untimed:
         fps = float(1 / (timeline.step_ticks * timeline.time_base))
         notes.append(f"{name}: {num_untimed} frames without a timestamp, {fps:g} a second assumed")
@@ -137,7 +137,7 @@ def no_frame_error(name: str, container: InputContainer, options: SourceOptions,
         within = end is not None and float(end) <= duration_seconds
         return SourceError(
             f"{name} has no frame from --start {float(options.start):g} {until}",
-            hint="none begins in so short a time" if within else f"it is {duration_seconds:.1f} s long",
+            hint="no frame begins in this window" if within else f"it is {duration_seconds:.1f} s long",
         )
     if options.end and not skipped:
         return SourceError(f"{name} has no frame before --end {float(options.end):g}")
@@ -148,9 +148,9 @@ def no_frame_error(name: str, container: InputContainer, options: SourceOptions,
 
 
 def read_error(name: str, error: Exception, options: SourceOptions, num_frames: int) -> SourceError:
-    """Return the error of a source that failed after a number of frames."""
+    """Return the error of a source that failed after some frames."""
     if isinstance(error, (av.error.ExitError, TimeoutError)):
-        reason = f"stayed silent for {options.timeout_seconds:g} s"
+        reason = f"sent no data for {options.timeout_seconds:g} s"
     else:
         reason = f"could not be read further: {getattr(error, 'strerror', None) or error}"
     return SourceError(f"{name} {reason}, after {num_frames} frames")

@@ -16,11 +16,9 @@ _MAX_CONSECUTIVE_ERRORS = 100
 
 
 class PacketReader:
-    """Demuxes a container and decodes its video. One thread reads.
+    """Demuxes a container and decodes its video.
 
-    Any thread may close.
-
-    Packets that cannot be decoded are skipped and counted; so are damaged stretches of the container.
+    One thread reads; any thread may close.
 
     Args:
         container: open, with its streams chosen.

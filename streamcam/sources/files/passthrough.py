@@ -1,4 +1,4 @@
-"""Packets of the streams that travel with the frames, on the frames' clock."""
+"""Packets of copied streams, moved to the frames' clock."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ _MAX_WAIT_SECONDS = Fraction(10)
 
 @dataclass(slots=True)
 class _StreamPosition:
-    """Where one stream is: the recording, counted from 0, and the time of its last packet in the file."""
+    """The position of one stream: recording, and time of the last packet.
+
+    Recordings count from 0; the time is that in the file.
+    """
 
     recording: int = 0
     last_seconds: Fraction | None = None
 
 
 class PassthroughQueue:
-    """Moves packets as the frames of the same recording are moved.
+    """Shifts packets as the frames of the same recording are shifted.
 
-    Where a file holds several recordings one after the other, each with a clock of its own, packets and frames change
-    over at different places of the file.
+    A file may hold several recordings one after the other, each with its own clock. Packets and frames then change over
+    at different places of the file.
 
     Args:
         timeline: of the frames.
@@ -101,7 +104,10 @@ class PassthroughQueue:
 
 
 def _shift_packet(packet: Packet[Any], shift_seconds: Fraction, time_base: Fraction) -> None:
-    """Shift a packet's times earlier, in ticks so fine that it stays aligned with the frames."""
+    """Shift a packet's times earlier.
+
+    The ticks are fine enough to stay aligned with the frames.
+    """
     assert packet.dts is not None
     assert packet.time_base is not None
     old = Fraction(packet.time_base)

@@ -41,12 +41,12 @@ class Timeline:
         self.shift_ticks = [floor(self.shift_seconds / self.time_base)]
 
     def span_ticks(self, begin_seconds: Fraction, end_seconds: Fraction) -> tuple[int, int]:
-        """Return pts and duration in ticks of a frame shown from one time to another."""
+        """Return pts and duration in ticks for a time span."""
         pts = ceil(begin_seconds / self.time_base)
         return pts, max(1, int(end_seconds / self.time_base) - pts)
 
     def assign_pts(self, pts: int) -> int:
-        """Return the output's pts of the next frame, greater than every one before.
+        """Return the next frame's output pts, greater than all before.
 
         Args:
             pts: of the decoded frame.
@@ -67,5 +67,8 @@ class Timeline:
         return output_pts
 
     def recording_shift_seconds(self, recording: int) -> Fraction:
-        """Seconds that are taken off the times of one of the recordings, whose number may be too large."""
+        """Return the seconds to subtract from the times of a recording.
+
+        A number beyond the last recording counts as the last.
+        """
         return self.shift_ticks[min(recording, len(self.shift_ticks) - 1)] * self.time_base

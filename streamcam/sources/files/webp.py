@@ -80,7 +80,7 @@ class WebpSource:
             frame = next(self._frames, None)
 
     def _decode_window(self) -> Iterator[VideoFrame]:
-        """Frames of the window as RGBA, with the time each begins at."""
+        """Yield frames of the window as RGBA, timed by their start."""
         begin_ticks = 0
         for index in range(self._num_frames):
             if self._end_ticks is not None and begin_ticks >= self._end_ticks:
