@@ -76,7 +76,7 @@ def test_a_picture_at_an_odd_place_does_not_end_the_process(
     assert np.array_equal(luma.numpy()[:, :64], frame.to_ndarray()[:48])
     assert np.array_equal(chroma.numpy()[:, :32].reshape(24, 64), frame.to_ndarray()[48:])
     # In GPU memory it cannot be copied so.
-    monkeypatch.setattr(memory, "ON_CARD", "nv12")
+    monkeypatch.setattr(memory, "CUDA_FORMAT", "nv12")
     with pytest.raises(DeviceError, match=r"at an address .*omit --decoder nvdec"):
         to_tensors(with_line_size(frame, 64, shift=8))
 
