@@ -101,7 +101,7 @@ def test_an_existing_output_is_left_alone(clip: Path, tmp_path: Path) -> None:
         (["{clip}", "--method", "gradcan"], "did you mean 'gradcam'"),
         (["{clip}", "--model", "nosuch"], "streamcam models"),
         (["{clip}", "--device", "gpu:7"], "cpu"),
-        (["{clip}", "--target", "nothing like it"], "class"),
+        (["{clip}", "--target", "nothing like it"], "unknown --target 'nothing like it'; expected top"),
         (["{clip}", "--layer", "evidenze"], "did you mean 'evidence'"),
     ],
 )
