@@ -98,7 +98,7 @@ class Explanation:
             raise OptionError(f"there is no target {target}", expected=f"0 to {target_maps.shape[1] - 1}")
         if scale != "frame":
             if isinstance(scale, str):
-                raise OptionError(f"scale {scale!r} is not possible", expected="frame or a number")
+                raise OptionError(f"unknown scale {scale!r}", expected="frame or a number")
             TemporalOptions(scale=scale)
         maps = target_maps[:, target]
         rendered = [

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import stages
 from .concurrency.group import StageGroup, StageTimer
@@ -222,7 +222,7 @@ class _Totals:
                 self.errors += [f"frame {item.frame.index}: {error}; no map is drawn" for error in item.errors]
             for name, values in item.quality_metrics.items():
                 known = [value for value in values if not math.isnan(value)]
-                self.quality_metrics[name] = max(self.quality_metrics.get(name, 0.0), *known)
+                self.quality_metrics[name] = max([self.quality_metrics.get(name, 0.0), *known])
             yield item
 
 
@@ -236,6 +236,23 @@ def _log_findings(prepared: PreparedRun, totals: _Totals) -> None:
         logger.info("%s", note)
 
 
+_RESOLVED = (
+    "input",
+    "output",
+    "model",
+    "layer",
+    "method",
+    "precision",
+    "device",
+    "batch",
+    "decoder",
+    "encoder",
+    "frames_on",
+    "targets",
+)
+"""Facts that the summary takes from `PreparedRun.to_dict`."""
+
+
 def _summarize(
     prepared: PreparedRun,
     timer: StageTimer,
@@ -245,10 +262,10 @@ def _summarize(
     *,
     interrupted: bool,
 ) -> Summary:
-    num_frames, executable = prepared.sink.num_frames, prepared.compiled.executable
+    num_frames, facts = prepared.sink.num_frames, prepared.to_dict()
+    resolved: dict[str, Any] = {name: facts[name] for name in _RESOLVED}
     return Summary(
-        input=prepared.info.name,
-        output=str(prepared.sink.path),
+        **resolved,
         frames_in=totals.frames_in,
         frames_out=num_frames,
         frames_skipped=prepared.source.skipped,
@@ -258,17 +275,7 @@ def _summarize(
         startup_seconds=round(timer.seconds["load"], 3),
         fps=round(num_frames / wall_seconds, 2),
         stage_seconds={stage: round(timer.seconds.get(stage, 0.0), 3) for stage in STAGES},
-        model=prepared.explainer.info.name,
-        layer=executable.layer,
-        method=prepared.explainer.method,
-        precision=executable.precision,
-        device=prepared.device,
-        batch=executable.batch,
-        decoder=prepared.source.decoder,
-        encoder=prepared.sink.encoder,
-        frames_on=prepared.frames_on,
         interrupted=interrupted,
-        targets=prepared.targets,
         quality_metrics=totals.rounded_metrics,
         notes=tuple(notes),
     )

@@ -107,7 +107,7 @@ class PreparedRun:
             "model_input": list(self.geometry.input),
             "layer": executable.layer,
             "method": self.explainer.method,
-            "targets": list(self.targets),
+            "targets": self.targets,
             "precision": executable.precision,
             "device": self.device,
             "batch": executable.batch,

@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 from PIL import Image
 
@@ -53,6 +54,13 @@ def test_the_architecture_tells_the_import_contract() -> None:
         {name.strip(" `") for name in re.split(r"[|\n]|`", layer) if name.strip(" `")} for layer in told.split("→")
     ]
     assert shown == [layer for layer in enforced if layer != {"__main__"}]
+
+
+def test_imports_for_types_point_downward_too() -> None:
+    layers = next(c["layers"] for c in PYPROJECT["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    graph = grimp.build_graph("streamcam", cache_dir=None)  # with the imports under TYPE_CHECKING
+    upward = graph.find_illegal_dependencies_for_layers([{n.strip() for n in layer.split("|")} for layer in layers])
+    assert [(found.importer, found.imported) for found in upward] == []
 
 
 def test_the_architecture_names_packages_that_exist() -> None:

@@ -326,7 +326,7 @@ def test_the_context_is_left_also_after_an_error(driver: Driver) -> None:
     cuda.synchronize()
     assert driver.called == ["cuCtxPushCurrent_v2", "cuStreamSynchronize", "cuCtxPopCurrent_v2"]
     driver.status["cuStreamSynchronize"] = 700
-    with pytest.raises(DeviceError, match="cuStreamSynchronize gave 700"):
+    with pytest.raises(DeviceError, match="cuStreamSynchronize returned 700"):
         cuda.synchronize()
     assert driver.called[-1] == "cuCtxPopCurrent_v2"
 

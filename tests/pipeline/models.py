@@ -19,6 +19,15 @@ def brightness_of_fixed_size() -> Any:
     return _brightness((INPUT_SIZE[1], INPUT_SIZE[0], 3))
 
 
+def not_a_number() -> Any:
+    """A classifier whose logits are NaN for every image."""
+    inputs = keras.Input((INPUT_SIZE[1], INPUT_SIZE[0], 3))
+    x = keras.layers.Conv2D(2, 3, activation="relu")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    outputs = keras.layers.Dense(2, activation="softmax", bias_initializer=_constant(float("nan")))(x)
+    return keras.Model(inputs, outputs)
+
+
 def _brightness(shape: Any) -> Any:
     layers = keras.layers
     x = inputs = keras.Input(shape)

@@ -92,3 +92,12 @@ def test_errors_and_metrics_travel_with_the_frame(clip: Path, tmp_path: Path) ->
     gaps = [item.quality_metrics["completeness gap"][0] for item in items if not item.held]
     assert summary.quality_metrics == {"completeness gap": round(max(gaps), 4)}
     assert not [item for item in items if item.errors or (item.held and item.quality_metrics)]
+
+
+def test_frames_without_a_metric_do_not_end_the_run(clip: Path, tmp_path: Path) -> None:
+    options = {**SMALL, "model": "tests.pipeline.models:not_a_number", "method": "integrated-gradients"}
+    job = Job.from_options(str(clip), str(tmp_path / "o.mp4"), **options, params={"steps": 2}, every=2, end=0.2)
+    summary = run(job)
+    assert summary.quality_metrics == {"completeness gap": 0.0}
+    assert summary.frames_out == summary.frames_in > 2
+    assert [note for note in summary.notes if note.endswith("no map is drawn")]
