@@ -201,7 +201,7 @@ def test_an_earlier_benchmark_that_is_broken_is_refused_before_anything_is_measu
     assert two_gpus == []
 
 
-def test_what_was_measured_is_kept_and_shown_whatever_becomes_of_it(
+def test_measurements_are_kept_and_shown_after_any_failure(
     two_gpus: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, after = tmp_path / "before.json", tmp_path / "after.json"

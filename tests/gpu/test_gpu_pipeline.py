@@ -84,7 +84,7 @@ def test_the_output_is_that_of_the_cpu(
         ({"color": (1, 9, 16, 9)}, False),
     ],
 )
-def test_pictures_that_need_more_than_showing_do_not_stay(
+def test_frames_that_need_conversion_do_not_stay(
     emulated_gpu: None, tmp_path: Path, made: dict[str, Any], stays: bool
 ) -> None:
     clip = write_clip(tmp_path / "c.mkv", [gradient_frame(160, 96, i) for i in range(6)], **made)
@@ -176,7 +176,7 @@ def test_the_trial_finds_what_is_wrong(
     emulated_gpu: None, monkeypatch: pytest.MonkeyPatch, broken: str, says: str
 ) -> None:
     if broken == "scaler":
-        monkeypatch.setattr(check, "GpuResizer", lambda *_: lambda picture: np.zeros((224, 224, 3), np.uint8))
+        monkeypatch.setattr(check, "GpuResizer", lambda *_: lambda frame: np.zeros((224, 224, 3), np.uint8))
     elif broken == "painter":
         renderer = check.GpuRenderer
 
@@ -351,7 +351,7 @@ def test_the_version_is_asked_for_without_a_context(driver: Driver, tmp_path: Pa
 
 
 @pytest.mark.parametrize("by_card", [True, False])
-def test_an_encoder_on_a_card_opens_with_its_first_picture(
+def test_an_encoder_on_a_gpu_opens_with_its_first_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_card: bool
 ) -> None:
     """With NV12 in place of frames in GPU memory: what is opened when; no frame is lost or written twice."""
