@@ -231,7 +231,7 @@ def test_time_and_tags(stage_type):
     assert int(drawn.pict_type) == 0
 
 
-def test_a_painter_keeps_nothing_of_the_frame_before(stage_type, planes):
+def test_a_renderer_keeps_nothing_of_the_frame_before(stage_type, planes):
     stage = stage_type((320, 180))
     renderer, frame = stage.renderer(caption=True), stage.noise_frame()
     first = renderer.draw(stage.item(frame, bump(0.3, 0.3)))

@@ -217,7 +217,7 @@ def test_other_software_is_another_entry(
     assert len(loads) == 2
 
 
-def test_another_processor_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_cpu_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CompileCache(tmp_path)
     before = store.cache_key("x")
     assert before == store.cache_key("x") != store.cache_key("y")

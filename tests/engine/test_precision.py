@@ -22,7 +22,7 @@ from .models import CLASSES, HEIGHT, WIDTH, functional, mixed_precision
     ("flags", "expected"),
     [("fpu avx2 avx512_bf16 sse", True), ("amx_bf16", True), ("fpu avx2 avx512f", False), ("", False)],
 )
-def test_bfloat16_is_read_from_the_processor(tmp_path: Path, flags: str, expected: bool) -> None:
+def test_bfloat16_is_read_from_cpuinfo(tmp_path: Path, flags: str, expected: bool) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\nbugs : avx512_bf16\n")
     assert cpu_has_bfloat16(tmp_path / "cpuinfo") is expected
     assert cpu_has_bfloat16(tmp_path / "missing") is False
