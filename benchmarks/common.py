@@ -69,7 +69,7 @@ def streamcam_command(clip: Path, out: Path) -> list[str | Path]:
 
 
 def log_progress(line: str) -> None:
-    """Tells the one who waits how far it is."""
+    """Print the progress on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 

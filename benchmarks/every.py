@@ -129,7 +129,7 @@ Machine: {machine_summary()}.
 
 `--every auto --interpolation hold` by its bound (`--change-threshold`; {DEFAULT_CHANGE_THRESHOLD:g} is the default):
 
-{table(["clip, change", *head], [row for clip in CLIPS for row in bounds[clip]])}
+{table(["clip, change threshold", *head], [row for clip in CLIPS for row in bounds[clip]])}
 
 The default was chosen on these clips, of which two show the same scene: it is a starting point, not a promise.
 

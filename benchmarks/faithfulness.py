@@ -84,7 +84,7 @@ def explain(method: str, images: Any, target: int) -> tuple[NDArray[np.float32],
 
 
 def probabilities(images: NDArray[np.uint8], target: int) -> NDArray[np.float32]:
-    """Of a class; the cheapest method tells it along with its maps."""
+    """Return the probabilities of a class, by the cheapest method."""
     return explain("activations", images, target)[1]
 
 

@@ -76,7 +76,7 @@ def _text(times: str, agreement: str, versions: dict[str, str]) -> str:
     return f"""## Forward pass
 
 CPU milliseconds per image of the model alone: uint8 images of 224×224 in, logits out, one thread. Both sides read the
-same frozen graph; streamcam freezes and rewrites it as it does its kernels, OpenVINO converts and compiles it with the
+same frozen graph; streamcam freezes and rewrites it as in every run, OpenVINO converts and compiles it with the
 precision as its hint. Medians of {ROUNDS} rounds of fresh processes in turns, smallest and largest in brackets; ratios
 within a round. All but the embedded model have random weights. TensorFlow {versions["streamcam"]}, OpenVINO
 {versions["openvino"].partition("-")[0]}. Made by `make bench-forward`.
@@ -85,7 +85,7 @@ Machine: {machine_summary()}.
 
 {times}
 
-Their logits on the same {max(BATCHES)} images, and what freezing takes. In bfloat16 both round, each in its own
+Their logits on the same {max(BATCHES)} images, and the cost of freezing. In bfloat16 both round, each in its own
 places.
 
 {agreement}"""

@@ -184,7 +184,7 @@ def one_camera(seconds: float) -> list[tuple[str, ...]]:
         run.samples = []
         run.sample(seconds)
         viewers.close()
-    name = "embedded model, page watched"
+    name = "embedded model, page open"
     return [
         (name, "explained fps", f"{statistics.median(run.values(0, 'explained_fps')):.1f}", "≥ 20"),
         (name, "latency, median p50", f"{statistics.median(a['p50'] for a in run.values(0, 'latency')):.0f} ms", ""),
@@ -241,7 +241,7 @@ def many_viewers(seconds: float) -> list[tuple[str, ...]]:
             received = min(group.counts) / (time.monotonic() - began)
             rates.append((_rates(run.samples, "frames_shown")[0], _rates(run.samples, "frames_explained")[0]))
             group.close()
-            rows.append((name, f"{reading + idle} watching: shown, explained, received fps",
+            rows.append((name, f"{reading + idle} viewing: shown, explained, received fps",
                          f"{rates[-1][0]:.1f}, {rates[-1][1]:.1f}, {received:.1f}", ""))  # fmt: skip
     one, many = (statistics.mean(rates[n][0] for n in part) for part in ((0, 2), (1, 3)))
     rows.append((name, "change of the shown fps", f"{many / one - 1:+.1%}", "± 5 %"))
@@ -272,7 +272,7 @@ def reconnects(seconds: float) -> list[tuple[str, ...]]:
                 time.sleep(0.05)
             waits.append(time.monotonic() - began)
             run.sample(0.5)
-    # Each size has kernels of its own, which are compiled when it is first seen.
+    # Each size has a compiled method of its own, compiled with its first frame.
     first, last = run.samples[WARM_UP_RECONNECTS - 3 : WARM_UP_RECONNECTS], run.samples[-3:]
     (memory, threads, descriptors), after = (
         [statistics.median(sample[n] for sample in part) for n in (1, 2, 3)] for part in (first, last)

@@ -73,8 +73,8 @@ def _alone() -> tuple[str, str]:
     subprocess.run([sys.executable, CASES / "reference.py", clip, weights, form, out], check=True)
     peer = ["--clip", clip, "--weights", weights, "--out", out, "--alone"]
     commands = {
-        "streamcam, auto": [sys.executable, CASES / "kernel_alone.py", clip, "auto"],
-        "streamcam, float32": [sys.executable, CASES / "kernel_alone.py", clip, "float32"],
+        "streamcam, auto": [sys.executable, CASES / "method_alone.py", clip, "auto"],
+        "streamcam, float32": [sys.executable, CASES / "method_alone.py", clip, "float32"],
         "pytorch-grad-cam": [environments.python("torch"), CASES / "peer_pytorch_grad_cam.py", *peer],
         "tf-keras-vis": [environments.python("keras"), CASES / "peer_tf_keras_vis.py", *peer],
     }
@@ -103,8 +103,8 @@ def _text(costs: str, times: str, ratios: str) -> str:
 CPU time in bare forward passes of the same model in the same precision (embedded model, 224×224, batches
 of 16): frozen and folded likewise, uint8 images in and logits out. Method and bare pass take turns in one process;
 medians of {ONE_PASS} rounds ({MANY} for methods of many passes, which run with fewer passes than by default), smallest
-and largest in brackets. What `--precision auto` never takes bfloat16 for is not timed in it, but for gradients
-to the input, to show why. Made by `make bench-methods`.
+and largest in brackets. Methods for which `--precision auto` never takes bfloat16 are not timed in it, except
+gradients to the input, to show why. Made by `make bench-methods`.
 
 Machine: {machine_summary()}.
 
@@ -112,7 +112,7 @@ Machine: {machine_summary()}.
 
 Grad-CAM by itself, batches of 16 of the same images with the same weights, {ROUNDS_ALONE} rounds of fresh processes
 in turns; TensorFlow with oneDNN in all of them. The peers' maps are checked by `make bench-peers`.
-streamcam's kernel has half of the cores, as in a run; the peers have all.
+streamcam's compiled method has half of the cores, as in a run; the peers have all.
 
 {times}
 

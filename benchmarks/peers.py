@@ -95,7 +95,7 @@ class Case:
 THIS = Path(sys.executable)
 FASTEST = "streamcam-ultrafast"
 ENCODER = choose_encoder(SinkOptions(path=Path("out.mp4")))[2]
-"""What streamcam tells x264 by default."""
+"""The options that streamcam gives x264 by default."""
 ALL = (
     Case("streamcam", "(d) streamcam", ("process",), THIS),
     Case(FASTEST, "(d′) the same with `--preset ultrafast`", ("process", "--preset", "ultrafast"), THIS),
@@ -261,7 +261,7 @@ _PREFACE = f"""\
 One clip (the Samoyed sample, 1280x720, 25 frames a second, H.264, no audio) and one set of weights (EfficientNet-Lite0
 as streamcam ships it) for all. Each case is a fresh process; a frame's cost is the difference between {USUAL[1]} s and
 {USUAL[0]} s of the clip (for tf-explain, which is slow, between {SLOW[1]} s and {SLOW[0]} s), so that starting up is
-left out. Medians, smallest and largest in brackets. Made by `make bench-peers`.
+excluded. Medians, smallest and largest in brackets. Made by `make bench-peers`.
 
 The peers are loops as their users write them: `cv2.VideoCapture`, resize, the library, `applyColorMap` and
 `addWeighted`, `cv2.VideoWriter`. In their favour: they write MPEG-4 Part 2, cheaper than the H.264 that streamcam
@@ -270,7 +270,7 @@ frame; tf-explain's own blending and tf-keras-vis' enlarging are excluded. tf-ex
 Keras 2 (`tf_keras`), for which they were written (on Keras 3 the first is a third slower, the second no faster).
 pytorch-grad-cam has a stand-in for torchvision, from which it imports four names that Grad-CAM does not call; (c) is
 what its documentation shows, (c′) adds channels-last memory and ends the backward pass at the target layer by
-freezing the weights before it. (d) is what streamcam does by default and what the bound encodes like; (d′) tells how
+freezing the weights before it. (d) is what streamcam does by default and what the bound encodes like; (d′) shows how
 much of it is H.264's, whose fastest preset makes larger files at the same quality; "possible here" refers to (d)."""
 
 

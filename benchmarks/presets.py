@@ -1,4 +1,4 @@
-"""What H.264's presets cost, and what they make of drawn frames: ``make bench-presets``.
+"""Cost of H.264's presets, and their quality on drawn frames: ``make bench-presets``.
 
 The frames are those that streamcam draws on its samples, taken without loss; each preset encodes the same ones from
 memory, in the order of the table, round after round.
@@ -197,7 +197,7 @@ def main() -> None:
         "presets",
         f"""## H.264's presets
 
-What streamcam draws on its samples and on clips made of a photograph (Grad-CAM, embedded model; up to {FRAMES} frames),
+Drawn frames of the samples and of clips made of a photograph (Grad-CAM, embedded model; up to {FRAMES} frames),
 encoded from memory by libx264, 25 frames a second, a key frame every 50. CPU time, size and quality with
 `--crf {X264.default_crf}`, the default; PSNR of all samples, SSIM of luma as −10·log₁₀(1 − SSIM), of one frame in
 {SCORED}.

@@ -144,7 +144,7 @@ class Frame:
 
 
 Batch: TypeAlias = tuple[Frame, ...]
-"""Consecutive frames that go to the model together; some may have no ``pixels``."""
+"""Consecutive frames that go to the model together; some may have no ``model_input``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

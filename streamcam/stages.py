@@ -3,8 +3,8 @@
     read_frames → select_and_resize → batched → explain → interpolate_maps → normalize_maps → render → encode
 
 Each stage takes an iterable and passes items on in order, so a stage can be dropped, replaced, or run ahead in
-its own thread (`StageGroup.prefetch`). Results of a stage travel with the frame. Only this module handles frames in GPU
-memory.
+its own thread (`StageGroup.prefetch`). Results of a stage travel with the frame. Of the pipeline, only this module
+imports `gpu`.
 """
 
 from __future__ import annotations

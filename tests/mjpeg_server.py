@@ -19,7 +19,7 @@ _HEAD = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\
 
 @functools.cache
 def jpeg(width: int, height: int) -> bytes:
-    """A picture of this size."""
+    """Return a JPEG image of this size."""
     context = av.CodecContext.create("mjpeg", "w")
     context.width, context.height, context.pix_fmt = width, height, "yuvj420p"
     context.time_base = Fraction(1, 25)
@@ -29,11 +29,11 @@ def jpeg(width: int, height: int) -> bytes:
 
 @contextlib.contextmanager
 def mjpeg_camera(sizes: Sequence[tuple[int, int] | None], rate: float = 0) -> Iterator[str]:
-    """Sends each visitor one picture of each size, and hangs up.
+    """Send each client one JPEG image of each size, and hang up.
 
     Args:
-        sizes: of the pictures, ``(width, height)`` each; None for one that is broken.
-        rate: pictures a second; 0 sends them at once.
+        sizes: of the images, ``(width, height)`` each; None for one that is broken.
+        rate: images a second; 0 sends them at once.
 
     Yields:
         Its URL.
@@ -66,6 +66,6 @@ def _pace(sizes: Iterable[tuple[int, int] | None], rate: float) -> Iterator[byte
     for index, size in enumerate(sizes):
         if rate:
             time.sleep(max(0.0, begin + index / rate - time.monotonic()))
-        data = jpeg(*size) if size else b"no picture"
+        data = jpeg(*size) if size else b"no image"
         yield _HEAD % (len(data), data)
-    yield b"--frame\r\n"  # a reader takes a picture for whole when it sees what follows
+    yield b"--frame\r\n"  # a reader accepts an image once it sees the next boundary

@@ -25,13 +25,13 @@ from typing import Self
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """A free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 class RtspServer:
-    """Serves FFmpeg's moving test picture as H.264 in real time, a key frame each second.
+    """Serve FFmpeg's moving test pattern as H.264 in real time, a key frame each second.
 
     Args:
         port: 0 takes a free one, and keeps it.
@@ -139,7 +139,7 @@ def _serve(url: str, width: int, height: int, rate: int) -> None:
         source.put(video_frame)
     if source.wait_ready() and source.wait_encoding_started():
         print("ready", flush=True)
-        sys.stdin.read()  # until whoever started it is gone
+        sys.stdin.read()  # until its parent is gone
     os._exit(0)
 
 

@@ -173,7 +173,7 @@ def test_overlays_on_other_images_must_have_their_sizes(explainer: streamcam.Exp
 
 
 @pytest.mark.slow
-def test_an_answer_that_is_no_number_is_a_zero_map_and_told() -> None:
+def test_an_output_that_is_not_finite_is_a_zero_map_and_noted() -> None:
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = keras.layers.Conv2D(4, 3, strides=8, padding="same", activation="relu")(inputs)
     bright = keras.ops.where(keras.ops.mean(inputs, axis=(1, 2)) > 250.0, float("nan"), 0.0)
@@ -191,7 +191,7 @@ def test_an_answer_that_is_no_number_is_a_zero_map_and_told() -> None:
         assert found.notes[-1] == "image 1: the model's answer is not a number"
 
 
-def test_progress_is_told_of_methods_of_many_passes(model: Any) -> None:
+def test_progress_is_reported_for_methods_of_many_passes(model: Any) -> None:
     progress: list[tuple[int, int]] = []
     explainer = streamcam.Explainer(model, "occlusion", params={"patch": 16, "stride": 16}, preprocess=scale)
     explainer.explain(random_images(2), progress=lambda done, total: progress.append((done, total)))

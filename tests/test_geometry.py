@@ -83,7 +83,7 @@ def test_pixels_that_are_not_square() -> None:
     assert fit_to_input("native", (720, 576), (224, 224), pixel_aspect=Fraction(64, 45)).input == (288, 160)
 
 
-def test_half_size_planes_cover_the_same_picture() -> None:
+def test_half_size_planes_cover_the_same_image() -> None:
     geometry = fit_to_input("stretch", (640, 360), (224, 224))
     full_size, _ = geometry.upsample_matrices((7, 7))
     half, _ = geometry.upsample_matrices((7, 7), (320, 180))

@@ -133,7 +133,8 @@ def find_long_summaries(passage: Passage) -> Iterator[str]:
 def documents() -> list[Path]:
     """Return the Markdown files that users and contributors read."""
     named = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "ARCHITECTURE", "CONTRIBUTING")]
-    return [*named, *sorted((ROOT / "docs").rglob("*.md"))]
+    measured = [ROOT / "benchmarks/RESULTS.md", ROOT / "samples/README.md"]
+    return [*named, *measured, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.fixture(scope="module")

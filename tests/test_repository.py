@@ -44,14 +44,15 @@ def test_the_architecture_fits_on_a_few_screens() -> None:
     assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 150
 
 
-def test_the_architecture_tells_the_import_contract() -> None:
+def test_the_architecture_states_the_import_contract() -> None:
     contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     enforced = [{name.strip().removeprefix("streamcam.") for name in re.split("[|:]", layer)} for layer in layers]
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    told = text.split("<!-- import order: begin -->")[1].split("<!-- import order: end -->")[0]
+    documented = text.split("<!-- import order: begin -->")[1].split("<!-- import order: end -->")[0]
     shown = [
-        {name.strip(" `") for name in re.split(r"[|\n]|`", layer) if name.strip(" `")} for layer in told.split("→")
+        {name.strip(" `") for name in re.split(r"[|\n]|`", layer) if name.strip(" `")}
+        for layer in documented.split("→")
     ]
     assert shown == [layer for layer in enforced if layer != {"__main__"}]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 0.95
-"""Least cosine: leaves room for libraries that stretch each map to 0–1 or return it enlarged."""
+"""Least cosine: tolerates libraries that stretch each map to 0–1 or return it enlarged."""
 
 
 def main() -> None:

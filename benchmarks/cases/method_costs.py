@@ -2,7 +2,7 @@
 
 python method_costs.py METHOD PRECISION ROUNDS   prints {"bare": [ms per image], "ratios": [...], "passes": n, ...}
 
-CPU time. A bare forward pass is the model frozen and folded like the kernel: uint8 images in, logits out. The
+CPU time. A bare forward pass is the model frozen and folded like the compiled method: uint8 images in, logits out. The
 two take turns, so that a machine that slows down slows both. For methods of many passes the gradient alone
 (``saliency``) takes its turns too.
 """
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
-    """Processor seconds."""
+    """Return the CPU seconds that the work takes."""
     before = time.process_time()
     work()
     return time.process_time() - before

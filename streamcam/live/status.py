@@ -235,9 +235,9 @@ class Controller(Protocol):
         ...
 
     def change(self, **settings: object) -> Settings:
-        """Change some of `Settings` by name; return once this is visible.
+        """Change some of `Settings` by name; return once the change is visible.
 
-        A new method, layer or target takes as long as it takes to compile; the old one runs meanwhile.
+        A new method, layer or target is compiled first; the old one runs until then.
 
         Raises:
             StreamcamError: the change is not possible; the settings stay as they were.

@@ -63,7 +63,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
     return cases
 
 
-def test_the_bound_on_a_processor_is_the_sum_over_the_cores() -> None:
+def test_the_bound_on_a_cpu_is_the_sum_over_the_cores() -> None:
     forwards = [row("forward", "cpu", 8, "float32", seconds=0.009), row("forward", "cpu", 8, "bfloat16", seconds=0.005)]
     (analysis,) = analyze([*STAGES_ALONE, *forwards, row("model", "cpu", 8), row("end_to_end", "cpu", 8)], cores=4)
     assert analysis.bound_cpu_seconds == pytest.approx(2 * (0.005 + 0.005))
@@ -72,7 +72,7 @@ def test_the_bound_on_a_processor_is_the_sum_over_the_cores() -> None:
     assert analysis.bottleneck == "model"
 
 
-def test_a_gpu_works_beside_the_processor() -> None:
+def test_a_gpu_works_beside_the_cpu() -> None:
     forward = row("forward", "gpu:0", 8, "float16", seconds=0.0001)
     (analysis,) = analyze([*STAGES_ALONE, forward, row("model", "gpu:0", 8), row("end_to_end", "gpu:0", 8)], cores=4)
     assert analysis.bound_wall_seconds == pytest.approx(2 * 0.005 / 4)
@@ -201,7 +201,7 @@ def test_an_earlier_benchmark_that_is_broken_is_refused_before_anything_is_measu
     assert two_gpus == []
 
 
-def test_what_was_measured_is_kept_and_shown_whatever_becomes_of_it(
+def test_measurements_are_kept_and_shown_after_any_failure(
     two_gpus: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, after = tmp_path / "before.json", tmp_path / "after.json"

@@ -135,7 +135,7 @@ def test_an_ffmpeg_error_is_not_reported_as_standard_output() -> None:
     assert "internal error: OSError" in str(to_streamcam_error(av.error.OSError(95, "not supported")))
 
 
-def test_an_interrupt_between_a_picture_and_its_count_changes_neither(
+def test_an_interrupt_between_a_frame_and_its_count_changes_neither(
     long_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = VideoSink._encode

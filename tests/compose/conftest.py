@@ -82,9 +82,9 @@ def copy_planes(frame: VideoFrame) -> list[np.ndarray]:
 @pytest.fixture(params=["compiled", "in passes"])
 def stage_type(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[DrawStage]:
     if request.param == "in passes":
-        monkeypatch.setattr(compiled, "native_blend", lambda looks, lowest: None)
+        monkeypatch.setattr(compiled, "native_blend", lambda blend_table, lowest: None)
     elif compiled.report_environment()["drawing"] != "compiled":
-        pytest.skip("nothing was compiled: tests/compose/test_glaze.py looks whether it should have been")
+        pytest.skip("nothing was compiled: tests/compose/test_overlay.py checks whether it should have been")
     return DrawStage
 
 

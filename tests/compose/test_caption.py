@@ -57,7 +57,7 @@ def test_white_is_white_and_the_plate_grey(stage_type, planes):
     assert np.abs(drawn[2][inner] - 128).max() <= 3
 
 
-def test_beside_the_original_the_caption_is_on_the_drawn_picture(stage_type, planes):
+def test_beside_the_original_the_caption_is_on_the_drawn_image(stage_type, planes):
     stage = stage_type((320, 180))
     grey = stage.make_frame(lambda k, _: 120 if k == 0 else 128)
     luma = planes(stage.draw(grey, ZEROS, 0.0, layout="side-by-side", caption=True))[0]

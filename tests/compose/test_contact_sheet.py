@@ -31,7 +31,7 @@ def test_red_is_red(stage_type, codes, colour):
     np.testing.assert_allclose(to_rgb(solid_image(stage_type, (64, 36), codes, colour))[18, 32], [255, 0, 0], atol=3)
 
 
-def test_pictures_in_rows(stage_type, tmp_path):
+def test_images_in_rows(stage_type, tmp_path):
     color = ColorSpec(range=1, matrix=6)
     red, green, blue = [(81, 90, 240), (145, 54, 34), (41, 240, 110)]
     frames = [solid_image(stage_type, (64, 36), codes, color) for codes in (red, green)]

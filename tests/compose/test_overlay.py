@@ -74,9 +74,9 @@ def test_levels_do_what_the_formula_says(way, blocks, display, pixel_format, mon
     # The cubic overshoots: there are levels beyond the last one on both sides.
     levels = rng.integers(-LEVELS * 5 // 4, LEVELS * 5 // 4, blocks).astype(np.int16)
     options = DrawOptions(alpha=0.9, colormap="turbo")
-    looks, lowest = make_blend_table(options, info(2 * width, 2 * height, pixel_format), display)
+    blend_table, lowest = make_blend_table(options, info(2 * width, 2 * height, pixel_format), display)
     found = paint(levels, planes, pixel_format, options, display, 2, 3)
-    for plane, expected in zip(found, formula(levels, planes, looks, lowest, 3, 5), strict=True):
+    for plane, expected in zip(found, formula(levels, planes, blend_table, lowest, 3, 5), strict=True):
         np.testing.assert_array_equal(plane, expected)
 
 
@@ -142,11 +142,11 @@ PROGRAM = """
         WORD *luma = calloc(4 * height * width, sizeof(WORD));                                \\
         WORD *blue = calloc((height - 1) * stride + width, sizeof(WORD));                     \\
         WORD *red = calloc(height * width, sizeof(WORD));                                     \\
-        WIDE *looks = calloc(4 * 10, sizeof(WIDE));                                           \\
+        WIDE *table = calloc(4 * 10, sizeof(WIDE));                                           \\
         int16_t *levels = calloc(height * width, sizeof(int16_t));                            \\
         for (int n = 0; n < height * width; n++) levels[n] = n * 977;                         \\
-        LAY(luma, 2 * width, blue, stride, red, width, levels, height, width, looks, -4, 9);  \\
-        free(luma), free(blue), free(red), free(looks), free(levels);                         \\
+        LAY(luma, 2 * width, blue, stride, red, width, levels, height, width, table, -4, 9);  \\
+        free(luma), free(blue), free(red), free(table), free(levels);                         \\
     }
 
 int main(void)

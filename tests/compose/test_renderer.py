@@ -188,7 +188,7 @@ def test_no_edges_and_no_bands(stage_type, planes, pixel_format, grey, step):
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
 @pytest.mark.parametrize("layout", ["overlay", "side-by-side", "heatmap"])
-def test_the_source_picture_is_only_read(stage_type, planes, layout, pixel_format):
+def test_the_source_frame_is_only_read(stage_type, planes, layout, pixel_format):
     stage = stage_type((101, 64), pixel_format)
     frame = stage.noise_frame()
     before = planes(frame)
@@ -205,8 +205,8 @@ def test_layouts(stage_type, planes, size):
     overlay, beside, alone = (stage.draw(frame, heatmap, layout=k) for k in ("overlay", "side-by-side", "heatmap"))
     untouched = stage.draw(frame, ZEROS)
     assert [(p.width, p.height) for p in (overlay, beside, alone)] == [even, (2 * even[0], even[1]), even]
-    for layout, picture_drawn in zip(("overlay", "side-by-side", "heatmap"), (overlay, beside, alone), strict=True):
-        assert stage.renderer(layout=layout).size == (picture_drawn.width, picture_drawn.height)
+    for layout, drawn in zip(("overlay", "side-by-side", "heatmap"), (overlay, beside, alone), strict=True):
+        assert stage.renderer(layout=layout).size == (drawn.width, drawn.height)
     for left, right, both in zip(planes(untouched), planes(overlay), planes(beside), strict=True):
         np.testing.assert_array_equal(both, np.concatenate([left, right], axis=1))
     another = stage.draw(stage.noise_frame(seed=2), heatmap, layout="heatmap")
@@ -231,7 +231,7 @@ def test_time_and_tags(stage_type):
     assert int(drawn.pict_type) == 0
 
 
-def test_a_painter_keeps_nothing_of_the_frame_before(stage_type, planes):
+def test_a_renderer_keeps_nothing_of_the_frame_before(stage_type, planes):
     stage = stage_type((320, 180))
     renderer, frame = stage.renderer(caption=True), stage.noise_frame()
     first = renderer.draw(stage.item(frame, bump(0.3, 0.3)))

@@ -265,7 +265,7 @@ def test_what_cannot_be_opened_says_so_to_who_asks() -> None:
     assert caught.value is error
 
 
-def test_nobody_waits_for_what_is_no_longer_wanted_and_it_is_closed() -> None:
+def test_a_result_that_is_no_longer_wanted_is_closed_without_waiting() -> None:
     left = threading.Event()
     thing = Thing()
 

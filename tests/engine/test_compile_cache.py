@@ -217,7 +217,7 @@ def test_other_software_is_another_entry(
     assert len(loads) == 2
 
 
-def test_another_processor_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_cpu_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CompileCache(tmp_path)
     before = store.cache_key("x")
     assert before == store.cache_key("x") != store.cache_key("y")
@@ -254,7 +254,7 @@ def damaged_headers(entry: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 @pytest.mark.slow
-def test_whatever_bit_of_an_entry_is_wrong_it_is_right_or_gone(tmp_path: Path) -> None:
+def test_an_entry_with_any_wrong_bit_is_right_or_gone(tmp_path: Path) -> None:
     store = CompileCache(tmp_path)
     store.put_text(store.cache_key("x"), "all well")
     (path,) = tmp_path.iterdir()

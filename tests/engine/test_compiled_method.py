@@ -136,7 +136,7 @@ def test_no_evidence_is_a_zero_map() -> None:
 
 
 @pytest.mark.slow
-def test_a_named_target_is_explained_whatever_is_on_top() -> None:
+def test_a_named_target_is_explained_with_any_class_on_top() -> None:
     model, images = models.functional(), random_images(4)
     result = first_target(build_executable(model, target="3")(images))
     feature_map = outputs_of(model, model.get_layer("last"), images).astype(np.float64)

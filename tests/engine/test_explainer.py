@@ -120,7 +120,7 @@ def test_pixels_that_are_not_square_are_seen_as_shown() -> None:
     assert explainer.geometry(anamorphic).input == (288, 160)
 
 
-def test_an_answer_that_is_no_number_draws_nothing_and_is_told(explainer: FrameExplainer) -> None:
+def test_an_output_that_is_not_finite_draws_nothing_and_is_noted(explainer: FrameExplainer) -> None:
     prepared = explainer.prepare(info())
 
     def return_nan(images: Any) -> list[Any]:

@@ -190,7 +190,7 @@ class Counting(keras.layers.Layer):
 
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("method", ["gradcam", "occlusion"])
-def test_a_model_that_changes_its_variables_is_told_so(method: str, inside: bool) -> None:
+def test_a_model_that_changes_its_variables_is_reported(method: str, inside: bool) -> None:
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     x = keras.layers.Conv2D(4, 3, strides=8)(inputs)
     x = keras.layers.GlobalAveragePooling2D()(Counting(inside=inside, name="counting")(x))

@@ -237,7 +237,7 @@ def test_a_softmax_inside_a_saved_model_that_is_a_layer_has_logits(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_function_with_a_gradient_of_its_own_is_left_closed_and_told_right() -> None:
+def test_a_function_with_a_gradient_of_its_own_is_left_closed_and_reported_right() -> None:
     custom_softmax = tf.custom_gradient(lambda x: (tf.nn.softmax(x), lambda above: above))
     model, images = build_model(lambda x: Enclosed([custom_softmax])(dense(x))), random_images(4)
     executable = build_executable(model, "occlusion", target=1)

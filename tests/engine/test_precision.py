@@ -22,7 +22,7 @@ from .models import CLASSES, HEIGHT, WIDTH, functional, mixed_precision
     ("flags", "expected"),
     [("fpu avx2 avx512_bf16 sse", True), ("amx_bf16", True), ("fpu avx2 avx512f", False), ("", False)],
 )
-def test_bfloat16_is_read_from_the_processor(tmp_path: Path, flags: str, expected: bool) -> None:
+def test_bfloat16_is_read_from_cpuinfo(tmp_path: Path, flags: str, expected: bool) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\nbugs : avx512_bf16\n")
     assert cpu_has_bfloat16(tmp_path / "cpuinfo") is expected
     assert cpu_has_bfloat16(tmp_path / "missing") is False
@@ -116,14 +116,14 @@ def test_devices_are_named_or_refused() -> None:
             resolve_devices(wrong)
 
 
-def test_processor_and_cards_do_not_work_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_and_gpus_do_not_work_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_devices, "list_devices", lambda: ["cpu", "gpu:0", "gpu:1"])
     assert resolve_devices("all") == resolve_devices(" gpu, GPU:1") == ("gpu:0", "gpu:1")
     with pytest.raises(DeviceError, match="one kind"):
         resolve_devices("cpu,gpu:1")
 
 
-def test_cards_that_differ_have_the_precision_that_all_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_that_differ_have_the_precision_that_all_have(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"gpu:0": "float16", "gpu:1": "", "gpu:2": "float16"}
     monkeypatch.setattr(engine_devices, "_half_precision", found.__getitem__)
     assert engine_devices.half_precision(("gpu:0", "gpu:2")) == "float16"
@@ -159,7 +159,7 @@ def test_one_layer_of_another_precision_leaves_the_others_in_float32(policy: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradcam", "scorecam", "occlusion", "smoothgrad"])
-def test_the_precision_told_is_the_models_own_with_every_method(method: str) -> None:
+def test_the_reported_precision_is_the_models_own_with_every_method(method: str) -> None:
     images = random_images(1)
     params = {"patch": 16} if method == "occlusion" else {}
     explainer = streamcam.Explainer(mixed_precision(), method, params=params, preprocess=scale)

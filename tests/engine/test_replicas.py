@@ -173,21 +173,21 @@ def test_images_from_python_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("raised", "expected", "told"),
+    ("raised", "expected", "message"),
     [
-        (RuntimeError("the card is gone"), DeviceError, "cpu failed: the card is gone"),
+        (RuntimeError("the GPU is gone"), DeviceError, "cpu failed: the GPU is gone"),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), OutOfMemoryError, "memory for a batch of 4"),
         (tf.errors.InternalError(None, None, "bad luck"), ModelError, "the model failed: bad luck"),
     ],
 )
-def test_what_tensorflow_raises_is_translated(raised: Exception, expected: type[Exception], told: str) -> None:
+def test_errors_of_tensorflow_are_translated(raised: Exception, expected: type[Exception], message: str) -> None:
     executable = build_executable(functional())
 
     def raise_error(*given: Any) -> Any:
         raise raised
 
     executable.first._call = raise_error  # type: ignore[attr-defined]
-    with pytest.raises(expected, match=told):
+    with pytest.raises(expected, match=message):
         executable(random_images(1))
 
 
@@ -250,7 +250,7 @@ def test_out_of_memory_halves_the_batch_with_a_note(limit: int, expected: int) -
     assert len(messages) == {4: 1, 2: 2, 1: 3}[expected]
 
 
-def test_no_room_for_a_single_picture_is_an_error() -> None:
+def test_no_memory_for_a_single_image_is_an_error() -> None:
     replica = DeviceReplica(
         limit_batch(0, build_executable(functional(), batch=2)),
         lambda kernel, batch: limit_batch(0, build_executable(functional(), batch=batch)),

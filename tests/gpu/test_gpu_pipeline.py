@@ -84,7 +84,7 @@ def test_the_output_is_that_of_the_cpu(
         ({"color": (1, 9, 16, 9)}, False),
     ],
 )
-def test_pictures_that_need_more_than_showing_do_not_stay(
+def test_frames_that_need_conversion_do_not_stay(
     emulated_gpu: None, tmp_path: Path, made: dict[str, Any], stays: bool
 ) -> None:
     clip = write_clip(tmp_path / "c.mkv", [gradient_frame(160, 96, i) for i in range(6)], **made)
@@ -163,21 +163,21 @@ def test_one_of_the_two_alone_asks_for_nothing(clip: Path, tmp_path: Path) -> No
     assert not [note for note in summary.notes if "stay" in note]
 
 
-def test_the_trial_passes_where_the_processor_stands_in(emulated_gpu: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_self_test_passes_with_the_cpu_as_gpu(emulated_gpu: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert main() == 0
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
     ("broken", "says"),
-    [("scaler", "scaled differently"), ("painter", "only .* dB like"), ("taker", "scaled differently")],
+    [("scaler", "scaled differently"), ("renderer", "only .* dB like"), ("taker", "scaled differently")],
 )
 def test_the_trial_finds_what_is_wrong(
     emulated_gpu: None, monkeypatch: pytest.MonkeyPatch, broken: str, says: str
 ) -> None:
     if broken == "scaler":
-        monkeypatch.setattr(check, "GpuResizer", lambda *_: lambda picture: np.zeros((224, 224, 3), np.uint8))
-    elif broken == "painter":
+        monkeypatch.setattr(check, "GpuResizer", lambda *_: lambda frame: np.zeros((224, 224, 3), np.uint8))
+    elif broken == "renderer":
         renderer = check.GpuRenderer
 
         class Late(renderer):
@@ -350,23 +350,23 @@ def test_the_version_is_asked_for_without_a_context(driver: Driver, tmp_path: Pa
     assert driver.called == ["cuInit", "cuDriverGetVersion"]
 
 
-@pytest.mark.parametrize("by_card", [True, False])
-def test_an_encoder_on_a_card_opens_with_its_first_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_card: bool
+@pytest.mark.parametrize("by_gpu", [True, False])
+def test_an_encoder_on_a_gpu_opens_with_its_first_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_gpu: bool
 ) -> None:
     """With NV12 in place of frames in GPU memory: what is opened when; no frame is lost or written twice."""
     monkeypatch.setattr(video, "CUDA_FORMAT", "nv12")
-    monkeypatch.setattr(video, "NVENC_ENCODERS", {"h264": codecs.ENCODERS["h264"]} if by_card else {})
+    monkeypatch.setattr(video, "NVENC_ENCODERS", {"h264": codecs.ENCODERS["h264"]} if by_gpu else {})
     info = SourceInfo("clip", 160, 96, "yuv420p", Fraction(1, 25), average_fps=Fraction(25), on_gpu=True)
     out = tmp_path / "o.mp4"
     with open_sink(SinkOptions(path=out), info) as sink:
         for n in range(30):
             sink.write(as_nv12(gradient_frame(160, 96, n)), n)
-            assert sink._pixel_format == ("nv12" if by_card else "yuv420p")
+            assert sink._pixel_format == ("nv12" if by_gpu else "yuv420p")
     assert frame_times(out) == [Fraction(n, 25) for n in range(30)]
 
 
-def test_an_encoder_on_a_card_that_does_not_open_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_on_a_gpu_that_does_not_open_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "CUDA_FORMAT", "nv12")
     monkeypatch.setattr(video, "NVENC_ENCODERS", {"h264": codecs.ENCODERS["h264"]})
     info = SourceInfo("clip", 160, 96, "yuv420p", Fraction(1, 25), average_fps=Fraction(25), on_gpu=True)
@@ -386,7 +386,7 @@ class OnCard:
 
 
 @pytest.mark.parametrize(("stay", "rotation", "stays"), [(True, 0, True), (True, 90, False), (False, 0, False)])
-def test_frames_on_a_card_are_left_there_or_downloaded(
+def test_frames_on_a_gpu_are_left_there_or_downloaded(
     monkeypatch: pytest.MonkeyPatch, stay: bool, rotation: int, stays: bool
 ) -> None:
     there: Any = OnCard()

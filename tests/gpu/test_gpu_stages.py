@@ -43,7 +43,7 @@ def noise(width: int, height: int, seed: int = 0) -> VideoFrame:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_picture_becomes_tensors_and_a_picture_again(emulated_gpu: None, size: tuple[int, int]) -> None:
+def test_a_frame_becomes_tensors_and_a_frame_again(emulated_gpu: None, size: tuple[int, int]) -> None:
     before = as_nv12(noise(*size))
     luma, chroma = to_tensors(before)
     width, height = size
@@ -68,9 +68,7 @@ def with_line_size(frame: VideoFrame, line: int, shift: int = 0) -> VideoFrame:
     return VideoFrame.from_dlpack([whole[:height, :width], whole[height:, :width]], "nv12")
 
 
-def test_a_picture_at_an_odd_place_does_not_end_the_process(
-    emulated_gpu: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_frame_at_an_odd_place_does_not_end_the_process(emulated_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = as_nv12(noise(64, 48))
     luma, chroma = to_tensors(with_line_size(frame, 80, shift=8))
     assert np.array_equal(luma.numpy()[:, :64], frame.to_ndarray()[:48])
@@ -81,7 +79,7 @@ def test_a_picture_at_an_odd_place_does_not_end_the_process(
         to_tensors(with_line_size(frame, 64, shift=8))
 
 
-def test_lines_may_have_another_length_from_picture_to_picture(emulated_gpu: None) -> None:
+def test_lines_may_have_another_length_from_frame_to_frame(emulated_gpu: None) -> None:
     """Frames decoded on the GPU have other line sizes than those decoded on the CPU."""
     lines = [512, 512, 192, 512]
     frames = [Frame(n, n, with_line_size(as_nv12(noise(160, 96, n)), line)) for n, line in enumerate(lines)]
@@ -209,7 +207,7 @@ def test_where_there_is_no_evidence_nothing_changes(emulated_gpu: None) -> None:
     assert not difference[180 + 50 :].any()
 
 
-def test_pictures_are_taken_out_of_the_decoders_memory(emulated_gpu: None) -> None:
+def test_frames_are_copied_out_of_the_decoders_memory(emulated_gpu: None) -> None:
     decoded = as_nv12(noise(250, 142))
     decoded.pts, decoded.time_base, decoded.duration = 9, Fraction(1, 25), 3
     before = decoded.to_ndarray().copy()
@@ -219,7 +217,7 @@ def test_pictures_are_taken_out_of_the_decoders_memory(emulated_gpu: None) -> No
     assert (taken.index, taken.video_frame.pts, taken.video_frame.duration) == (4, 9, 3)
 
 
-def test_each_operation_has_a_kernel_on_cards(emulated_gpu: None) -> None:
+def test_each_operation_has_a_kernel_on_gpus(emulated_gpu: None) -> None:
     """TensorFlow runs an operation without a GPU kernel on the CPU, and copies the frame there and back."""
     from tensorflow.python.framework import kernels
 
@@ -274,7 +272,7 @@ def len_of(node: Any, argument: Any) -> int:
         (ValueError("a stride"), DeviceError, "frames cannot stay on cpu: a stride"),
     ],
 )
-def test_failures_are_told_in_a_line(
+def test_failures_are_reported_in_a_line(
     emulated_gpu: None, monkeypatch: pytest.MonkeyPatch, error: Exception, wanted: type[Exception], says: str
 ) -> None:
     def fails(*_: Any) -> None:

@@ -59,7 +59,7 @@ def test_a_file_as_fast_as_it_can_be_read(clip):
 
 
 @pytest.mark.slow
-def test_a_slow_model_holds_nobody_up(monkeypatch):
+def test_a_slow_model_delays_no_camera(monkeypatch):
     slow = replicas.DeviceReplica.__call__
 
     def call(self, *args, **kwargs):
@@ -115,7 +115,7 @@ def test_a_dead_camera_leaves_the_others_alone():
 
 
 @pytest.mark.slow
-def test_a_camera_that_is_given_up_is_told_and_its_outputs_are_closed(clip, tmp_path):
+def test_a_camera_that_is_given_up_is_reported_and_its_outputs_are_closed(clip, tmp_path):
     out = tmp_path / "short.mkv"
     outputs = (("short", OutputOptions(url=str(out))),)
     with run_in_thread(job(f"short={clip}", f"long={PATTERN}", "dead=rtsp://127.0.0.1:9/x", outputs=outputs)) as run:
@@ -272,7 +272,7 @@ def test_a_change_that_waits_ends_with_the_run():
 
 
 @pytest.mark.slow
-def test_a_snapshot_is_the_picture_with_its_map():
+def test_a_snapshot_is_the_frame_with_its_map():
     with run_in_thread(job(PATTERN)) as run:
         run.wait_for_explained(5)
         snapshot = run.controller.handles["cam1"].snapshot()

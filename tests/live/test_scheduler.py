@@ -52,7 +52,7 @@ def test_what_waits_goes_together_up_to_the_batch():
     assert take_batch(scheduler) == [("c", 0)]
 
 
-def test_only_pictures_of_one_input_size_go_together():
+def test_only_frames_of_one_input_size_go_together():
     scheduler, heard = FairScheduler(1, 10), RecordingListener()
     for camera, binding in (("a", model_binding(batch_sizes(1, 4))), ("b", model_binding(batch_sizes(1, 4)))):
         scheduler.submit(pending_frame(camera, 0, heard, binding=binding))
@@ -95,7 +95,7 @@ def test_no_more_a_second_than_wished():
     assert time.monotonic() - began >= 4 / 20 * 0.99
 
 
-def test_stop_releases_whoever_waits():
+def test_stop_releases_waiting_threads():
     scheduler, ended = FairScheduler(1, 10), threading.Event()
 
     def wait() -> None:

@@ -35,7 +35,7 @@ def test_colours(matrix: int, full: bool, pixel_format: str) -> None:
 
 
 @pytest.mark.parametrize(("width", "matrix"), [(256, 6), (1280, 1)])
-def test_untagged_pictures_mean_what_players_take_them_for(width: int, matrix: int) -> None:
+def test_untagged_images_have_the_matrix_that_players_assume(width: int, matrix: int) -> None:
     shown = color_patches(matrix, False).reformat(width, width // 4)
     shown.colorspace, shown.color_range = 2, 0
     back = decode(encode_png(shown), "PNG")
@@ -49,7 +49,7 @@ def test_jpeg_is_plain_jfif_with_half_the_chroma() -> None:
         assert [part[1:3] for part in image.layer] == [(2, 2), (1, 1), (1, 1)]
 
 
-def test_one_encoder_for_pictures_of_every_kind() -> None:
+def test_one_encoder_for_images_of_every_kind() -> None:
     encoder = ImageEncoder()
     for pixel_format in ("yuv420p", "yuv420p10le"):
         for width, height in ((96, 64), (162, 98), (96, 64)):

@@ -1,4 +1,4 @@
-"""Pictures for the encoders of peers."""
+"""Frames for the encoders of peers."""
 
 from __future__ import annotations
 

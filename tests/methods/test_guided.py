@@ -202,7 +202,7 @@ def test_a_relu_of_what_an_array_was_added_to_is_one_like_any_other() -> None:
     np.testing.assert_allclose(executable(images).maps[:, 0][sure], expected[sure], rtol=1e-4, atol=1e-8)
 
 
-def test_other_activations_beside_relus_are_told() -> None:
+def test_other_activations_beside_relus_are_noted() -> None:
     model = net(lambda x: L.Activation("silu")(L.ReLU()(x)))
     assert build_executable(model, "guided-backprop").method.notes[0] == "1 ReLU guided; sigmoid (as in SiLU) unchanged"
 

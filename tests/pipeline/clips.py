@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 def write_clip(path: Path, images: Iterable[NDArray[np.uint8]], *, rotation: int = 0, rate: int = 10) -> Path:
     """Encode upright RGB images; with a rotation they are stored rotated, with a tag that players apply.
 
-    ``rotation``: degrees counter-clockwise by which a player turns the stored picture.
+    ``rotation``: degrees counter-clockwise by which a player turns the stored frame.
     """
     with av.open(str(path), "w") as container:
         stream: Any = None

@@ -25,13 +25,13 @@ def test_without_a_gpu_the_cpu_does_it(
     summary = streamcam.process(clip, out, decoder="nvdec", encoder="nvenc", codec=codec, **BUILD)
     assert (summary.decoder, summary.encoder, summary.frames_out) == ("h264", name, 50)
     assert [note for note in summary.notes if "--decoder nvdec: frames are decoded on the CPU (none here)" in note]
-    why = "cards do not encode vp9" if codec == "vp9" else "none here"
+    why = "GPUs do not encode vp9" if codec == "vp9" else "none here"
     assert [note for note in summary.notes if f"--encoder nvenc: frames are encoded on the CPU ({why})" in note]
     with av.open(str(out)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 50
 
 
-def test_whatever_this_machine_has_is_used_and_named(clip: Path, tmp_path: Path) -> None:
+def test_available_gpu_codecs_are_used_and_named(clip: Path, tmp_path: Path) -> None:
     summary = streamcam.process(clip, tmp_path / "o.mp4", decoder="nvdec", encoder="nvenc", **BUILD)
     assert summary.frames_out == 50
     on_gpu = summary.decoder.endswith("(nvdec)"), summary.encoder.endswith("_nvenc")

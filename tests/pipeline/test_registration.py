@@ -78,7 +78,7 @@ def test_the_peak_lies_on_the_object(tmp_path: Path, fit: str, rotation: int) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", ["overlay", "side-by-side"])
-def test_where_there_is_no_evidence_the_picture_is_untouched(tmp_path: Path, layout: str) -> None:
+def test_a_frame_without_attribution_is_untouched(tmp_path: Path, layout: str) -> None:
     """Lossless in and out: outside the object's surroundings every sample is that of the source."""
     images = [np.maximum(scene(0.25, 0.5, WIDTH, HEIGHT, 30), 20)] * 2
     clip = clips.write_clip(tmp_path / "in.mp4", images)

@@ -125,7 +125,7 @@ def test_recordings_one_after_the_other_are_one(tmp_path: Path, codec: str, begi
 
 
 @pytest.mark.parametrize("start", ["0.5", "0.59", "1.01"])
-def test_sound_stays_where_it_was_beside_the_pictures(tmp_path: Path, start: str) -> None:
+def test_audio_stays_in_sync_with_the_frames(tmp_path: Path, start: str) -> None:
     path = record(tmp_path / "a.avi", "libmp3lame")
     out, _ = make_output(path, start=Fraction(start))
     shifts = []
@@ -139,7 +139,7 @@ def test_sound_stays_where_it_was_beside_the_pictures(tmp_path: Path, start: str
     assert shifts[0] == pytest.approx(shifts[1], abs=1e-3)
 
 
-def test_a_picture_of_days_is_refused_and_not_the_end_of_the_process(tmp_path: Path) -> None:
+def test_a_frame_of_days_is_refused_and_not_the_end_of_the_process(tmp_path: Path) -> None:
     stamps = [0, 40, 80, 140_000_000]
     path = write_clip(
         tmp_path / "a.mkv",

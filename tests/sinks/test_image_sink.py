@@ -48,7 +48,7 @@ def test_video_is_refused_before_anything_is_written(clip: Path, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_second_picture_is_refused(tmp_path: Path) -> None:
+def test_second_frame_is_refused(tmp_path: Path) -> None:
     with open_sink(SinkOptions(path=tmp_path / "o.png"), IMAGE_INFO) as sink:
         sink.write(gradient_frame(96, 64), 0)
         with pytest.raises(SinkError, match="second frame"):

@@ -1,4 +1,4 @@
-"""Outlets into files and HLS, opened again; what is refused."""
+"""Push outputs into files and HLS, opened again; refused outputs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def group_equal_frames(frames: list[av.VideoFrame]) -> bool:
         ("100%d.m3u8", {}),
     ],
 )
-def test_every_picture_is_in_the_file_at_its_time(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+def test_every_frame_is_in_the_file_at_its_time(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     target = tmp_path / name
     with run_output(target, **options) as output:
         push_frames(output, 60)
@@ -72,7 +72,7 @@ def test_every_picture_is_in_the_file_at_its_time(tmp_path: Path, name: str, opt
         assert box_types(target).index("moov") < box_types(target).index("mdat")
 
 
-def test_encoder_of_a_stream_holds_no_picture_back(tmp_path: Path) -> None:
+def test_encoder_of_a_stream_holds_no_frame_back(tmp_path: Path) -> None:
     with run_output(tmp_path / "live.m3u8") as output:
         push_frames(output, 10)
     with av.open(str(tmp_path / "live-00000.ts")) as segment:
@@ -88,7 +88,7 @@ def test_list_by_a_relative_name_that_looks_like_a_protocol(tmp_path: Path, monk
     assert len(frames_of(tmp_path / "http:a-00000.ts")) == 10
 
 
-def test_list_is_a_window_of_segments_that_begin_with_key_pictures_whatever_the_rate(tmp_path: Path) -> None:
+def test_list_is_a_window_of_segments_that_begin_with_key_frames_at_any_rate(tmp_path: Path) -> None:
     target = tmp_path / "live.m3u8"
     with run_output(target) as output:
         for index in range(110):  # 22 seconds of 5 fps from a camera that says 25
@@ -125,7 +125,7 @@ def test_list_goes_on_when_its_process_was_killed(tmp_path: Path) -> None:
     assert sum(len(frames_of(tmp_path / name)) for name in names) >= 50 + 50 + 60
 
 
-def test_segments_lose_no_picture_and_begin_anew_at_another_size(tmp_path: Path) -> None:
+def test_segments_lose_no_frame_and_begin_anew_at_another_size(tmp_path: Path) -> None:
     with run_output(tmp_path / "door.mp4", segment_seconds=1) as output:
         push_frames(output, 110)
         for index in range(110, 130):

@@ -1,4 +1,4 @@
-"""Outlets whose reader, parent or own process ends; what goes to standard output."""
+"""Push outputs whose reader, parent or own process ends; what goes to standard output."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_parent_that_is_killed_leaves_no_process_at_a_reader_that_does_not_read(
     parent.communicate()
 
 
-def test_process_that_breaks_is_told_of_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_that_fails_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "av.py").write_text("raise ImportError('a library\\nis missing')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     messages: list[str] = []

@@ -1,4 +1,4 @@
-"""Outlets whose peer is in the network: real ones that come, go, freeze and stay silent."""
+"""Push outputs to peers in the network: real ones that come, go, freeze and stay silent."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_peer_sees_what_is_pushed_and_another_one_after_it(kind: str, codec: str
             assert output.url in output.last_error
 
 
-def test_pictures_of_another_size_go_into_the_first_ones_size() -> None:
+def test_frames_of_another_size_go_into_the_first_ones_size() -> None:
     url = url_of("rtsp")
     with Listener(url) as peer, run_output(url, timeout_seconds=3, live=True) as output:
         with push_in_thread(output, solid_frame(160, 96, *RED)):
@@ -78,7 +78,7 @@ def test_process_that_is_killed_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("kind", ["rtsp", "rtmp"])
-def test_mute_peer_keeps_nobody_waiting(kind: str) -> None:
+def test_mute_peer_blocks_no_caller(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"{kind}://user:secret@127.0.0.1:{mute.getsockname()[1]}/live/key"
         messages: list[str] = []
@@ -146,7 +146,7 @@ def test_process_that_does_not_come_to_its_end_is_ended() -> None:
     assert output.last_error == f"the process for {url} did not finish in time and was killed"
 
 
-def test_nobody_there_is_said_once_however_often_it_is_tried() -> None:
+def test_missing_peer_is_logged_once_for_all_attempts() -> None:
     url = url_of("rtsp").replace("//", "//user:secret@")
     messages: list[str] = []
     with run_output(url, messages.append, live=True) as output, push_in_thread(output, solid_frame(160, 96, *RED)):

@@ -271,7 +271,7 @@ class TestOptions:
             open_test_sink(tmp_path / "o.mp4", codec="av1", preset="fast")
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "expected"),
         [
             ({}, b"subme=1 mbtree=1 rc_lookahead=10 crf=20.0"),
             ({"preset": "superfast", "crf": 30}, b"subme=1 mbtree=1 rc_lookahead=10 crf=30.0"),
@@ -280,11 +280,11 @@ class TestOptions:
         ],
     )
     def test_what_x264_wrote_into_the_stream(
-        self, clip: Path, tmp_path: Path, options: dict[str, Any], told: bytes
+        self, clip: Path, tmp_path: Path, options: dict[str, Any], expected: bytes
     ) -> None:
         transcode(clip, tmp_path / "o.mp4", **options)
         data = (tmp_path / "o.mp4").read_bytes()
-        assert all(b" %s " % part in data for part in told.split()), data[data.index(b"options: ") :][:600]
+        assert all(b" %s " % part in data for part in expected.split()), data[data.index(b"options: ") :][:600]
 
     @pytest.mark.parametrize(("codec", "preset"), [("hevc", "ultrafast"), ("av1", "12"), ("vp9", "8"), ("vp9", "3")])
     def test_known_preset(self, clip: Path, tmp_path: Path, codec: str, preset: str) -> None:
@@ -334,7 +334,7 @@ class TestPlaces:
         with pytest.raises(SinkError, match="does not exist; create it first"):
             open_test_sink(tmp_path / "no" / "o.mp4")
 
-    @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody can write to")
+    @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that no user can write to")
     def test_unwritable_folder(self) -> None:
         with pytest.raises(SinkError, match="cannot be written to"):
             open_test_sink(Path("/proc/self/o.mp4"))
@@ -355,7 +355,7 @@ class TestPlaces:
         with pytest.raises(SinkError, match="is a folder"):
             open_test_sink(tmp_path / "o.mp4")
 
-    def test_pictures_that_change_their_size(self, tmp_path: Path) -> None:
+    def test_frames_that_change_their_size(self, tmp_path: Path) -> None:
         with (
             pytest.raises(SinkError, match="frame 1 has 64x64; expected 96x64"),
             open_test_sink(tmp_path / "o.mp4") as writer,

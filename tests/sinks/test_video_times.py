@@ -35,7 +35,7 @@ def test_variable_rate_and_late_start_are_exact(tmp_path: Path, suffix: str, bas
 
 @pytest.mark.parametrize(("suffix", "codec"), SUFFIXES_AND_CODECS)
 @pytest.mark.parametrize("base", [Fraction(1, 90_000), Fraction(1001, 2_400_000), Fraction(1, 1500)])
-def test_pictures_of_a_burst_have_times_of_their_own(tmp_path: Path, suffix: str, codec: Any, base: Fraction) -> None:
+def test_frames_of_a_burst_have_times_of_their_own(tmp_path: Path, suffix: str, codec: Any, base: Fraction) -> None:
     calm = [n * round(Fraction(1, 25) / base) for n in range(6)]
     burst = [calm[3] + n for n in range(1, 6)]
     stamps = sorted({*calm, *burst})
@@ -56,7 +56,7 @@ def test_pictures_of_a_burst_have_times_of_their_own(tmp_path: Path, suffix: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [Fraction(1, 2), Fraction(25), None])
-def test_pictures_far_apart_are_all_in_the_file(tmp_path: Path, rate: Fraction | None) -> None:
+def test_frames_far_apart_are_all_in_the_file(tmp_path: Path, rate: Fraction | None) -> None:
     about = source_info(time_base=Fraction(1, 1000), average_fps=rate)
     for suffix, options in ((".mp4", {}), (".mov", {"preset": "medium"}), (".mp4", {"codec": "hevc"}), (".mkv", {})):
         for count in range(1, 15):
@@ -68,7 +68,7 @@ def test_pictures_far_apart_are_all_in_the_file(tmp_path: Path, rate: Fraction |
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_one_or_two_pictures_in_hevc_after_longer_streams(tmp_path: Path, count: int) -> None:
+def test_one_or_two_frames_in_hevc_after_longer_streams(tmp_path: Path, count: int) -> None:
     """x265 leaves their times of decoding as they happen to be in memory: those of an encoder before, for example."""
     about = source_info(time_base=Fraction(1, 1000), average_fps=Fraction(25))
     for length in (3, count, 5, count, 2, count, 4, count) * 3:

@@ -55,7 +55,7 @@ def test_frames_of_a_camera(server: RtspServer) -> None:
     assert steps.count(3600) > 30  # the stream's own, not the arrival's
 
 
-def test_killed_and_started_again_with_another_picture(server: RtspServer) -> None:
+def test_killed_and_started_again_with_another_size(server: RtspServer) -> None:
     with read_camera(server.url, timeout_seconds=2.0, name="door") as door:
         door.wait_for_frames(10)
         server.kill()
@@ -108,7 +108,7 @@ def test_a_mute_peer(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])
-def test_nobody_listens(scheme: str) -> None:
+def test_no_server_listens(scheme: str) -> None:
     message = error_of(f"{scheme}://me:s3cret@127.0.0.1:{free_port()}/live/cam")
     assert "cannot be reached: Connection refused" in message
     assert "s3cret" not in message
@@ -221,7 +221,7 @@ def test_stopping_ends_a_read_within_the_timeout(server: RtspServer) -> None:
     assert door.error is None
 
 
-def test_whoever_stops_reading_closes_the_connection(server: RtspServer) -> None:
+def test_a_reader_that_stops_closes_the_connection(server: RtspServer) -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     door = open_camera(CameraOptions(url=server.url))
     frames = iter(door)
@@ -245,13 +245,13 @@ def test_a_slow_decoder_gets_less_and_its_delay_does_not_grow(server: RtspServer
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("rtps://host/cam", r"^unknown camera rtps://; expected rtsp://.*; did you mean 'rtsps', 'rtsp'"),
         ("missing.mp4", r"^missing\.mp4 does not exist"),
         ("/", r"^/ is a folder"),
     ],
 )
-def test_what_can_never_work_fails_before_anything_is_opened(url: str, told: str) -> None:
-    with pytest.raises(SourceError, match=told):
+def test_an_impossible_source_fails_before_anything_is_opened(url: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
         open_camera(CameraOptions(url=url, reconnect="forever"))

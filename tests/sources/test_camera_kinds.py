@@ -31,7 +31,7 @@ def stream(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "clip.ts", frames, options={"bf": "2"})
 
 
-def test_sizes_that_change_on_the_way_are_told() -> None:
+def test_sizes_that_change_during_the_stream_are_reported() -> None:
     sizes = [(160, 96)] * 10 + [(320, 240)] * 10 + [(160, 96)] * 200
     with mjpeg_camera(sizes, rate=50) as url, read_camera(url, timeout_seconds=5.0) as door:
         door.wait_for_frames(40)
@@ -98,7 +98,7 @@ def test_a_file_as_fast_as_possible_keeps_its_time(stream: Path) -> None:
     assert door.frames[-1].arrival_time - door.frames[0].arrival_time < 0.9
 
 
-def test_a_turned_picture_is_upright(tmp_path: Path) -> None:
+def test_a_rotated_frame_is_upright(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "turned.mp4", [gradient_frame(160, 96)] * 3, rotation=90, aspect=Fraction(4, 3))
     with read_camera(str(clip), realtime=False) as door:
         door.thread.join(TIMEOUT_SECONDS)
@@ -106,7 +106,7 @@ def test_a_turned_picture_is_upright(tmp_path: Path) -> None:
     assert (info.width, info.height, info.pixel_aspect) == (96, 160, Fraction(3, 4))
 
 
-def test_no_picture_is_made_up_before_the_first_key_frame(tmp_path: Path) -> None:
+def test_no_frame_is_invented_before_the_first_key_frame(tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "whole.ts", [gradient_frame(160, 96, k) for k in range(50)], codec="mpeg4", gop=20)
     cut = tmp_path / "cut.ts"
     with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
@@ -195,14 +195,14 @@ def test_standard_input_that_is_silent_for_a_while(stream: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("lavfi:testsrc9", "lavfi:testsrc9 is not a valid filter graph: Filter not found; try lavfi:testsrc2="),
         ("lavfi:sine", "has no video stream, only audio"),
     ],
 )
-def test_filters_that_make_no_picture(url: str, told: str) -> None:
-    assert told in error_of(url)
+def test_filters_without_video_output(url: str, message: str) -> None:
+    assert message in error_of(url)
 
 
 def test_files_that_are_no_video(tmp_path: Path) -> None:

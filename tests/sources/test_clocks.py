@@ -14,7 +14,7 @@ from streamcam.sources.cameras.clocks import TICKS_PER_SECOND, BacklogEstimator,
 STEP = Fraction(1, 25)
 
 
-def test_time_stamps_keep_the_streams_step_whatever_the_arrival() -> None:
+def test_time_stamps_keep_the_streams_step_at_any_arrival() -> None:
     clock = LiveClock(0.5)
     placed = [clock.assign_pts(100 + k * STEP, 3 + k / 25 + (0.03 if k % 2 else 0)) for k in range(50)]
     assert placed[0] == 3 * TICKS_PER_SECOND

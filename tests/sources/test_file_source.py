@@ -83,7 +83,7 @@ def test_rotation_of_odd_sizes_keeps_the_chroma(tmp_path: Path) -> None:
     assert [plane.shape for plane in planes(frames[0].video_frame)] == [(85, 49), (43, 25), (43, 25)]
 
 
-def test_aspect_of_pixels_turns_with_the_picture(tmp_path: Path) -> None:
+def test_aspect_of_pixels_turns_with_the_frame(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", [gradient_frame(96, 64)], aspect=Fraction(4, 3), rotation=90)
     assert read(path)[0].info.pixel_aspect == Fraction(3, 4)
 
@@ -114,7 +114,7 @@ def test_ten_bit_and_hdr_stay_ten_bit_with_tags(tmp_path: Path, transfer: int) -
 
 @pytest.mark.parametrize("matrix", [1, 6])
 @pytest.mark.parametrize("full", [False, True])
-def test_ordinary_pictures_reach_the_pipeline_unchanged(tmp_path: Path, matrix: int, full: bool) -> None:
+def test_ordinary_frames_reach_the_pipeline_unchanged(tmp_path: Path, matrix: int, full: bool) -> None:
     path = write_clip(
         tmp_path / "c.mp4", [color_patches(matrix, full)], options={"qp": "0"}, color=(1 + full, matrix, matrix, matrix)
     )
@@ -360,7 +360,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("name", ["t.mp4", "t.txt", "t.nfo"])
     def test_text(self, tmp_path: Path, name: str) -> None:
-        (tmp_path / name).write_text("These are words, not pictures.\n" * 40)
+        (tmp_path / name).write_text("These are words, not images.\n" * 40)
         assert "is not a video" in (message := self.refuse(tmp_path / name)) or "is a text file" in message
 
     def test_audio_only(self, tmp_path: Path) -> None:

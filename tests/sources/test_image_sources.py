@@ -50,7 +50,7 @@ def test_plain_png_is_still(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff"])
-def test_pictures_are_upright_as_their_exif_says(tmp_path: Path, suffix: str, orientation: int) -> None:
+def test_images_are_upright_as_their_exif_says(tmp_path: Path, suffix: str, orientation: int) -> None:
     path = tmp_path / f"a{suffix}"
     made = Image.fromarray(planes(gradient_frame(96, 64))[0]).convert("RGB")
     made.getexif()[0x0112] = orientation
@@ -120,7 +120,7 @@ def test_a_whole_jpeg_says_nothing(tmp_path: Path, options: dict[str, object], a
     assert read(path)[0].notes == []
 
 
-def test_a_thumbnail_is_not_the_end_of_a_picture(tmp_path: Path) -> None:
+def test_a_thumbnail_is_not_the_end_of_an_image(tmp_path: Path) -> None:
     whole, small = jpeg(), jpeg(quality=5)
     path = tmp_path / "a.jpg"
     segment = b"\xff\xe1" + (len(small) + 2).to_bytes(2) + small

@@ -15,7 +15,7 @@ from streamcam.sources import open_source
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "cockatoo.mp4"
 
 
-def test_a_start_inside_shows_the_same_pictures() -> None:
+def test_a_start_inside_shows_the_same_frames() -> None:
     """4:4:4 of that time cannot be decoded without what stands before the first frame."""
     whole = frames(None, Fraction(13, 2))
     part = frames(Fraction(6), Fraction(13, 2))

@@ -60,7 +60,7 @@ def test_rgb_images_are_averaged_in_full_color() -> None:
 
 @pytest.mark.parametrize("mode", FITS)
 @pytest.mark.parametrize("size", [(640, 360), (360, 640), (161, 97)])
-def test_every_fit_puts_the_picture_where_the_geometry_says(mode: Any, size: tuple[int, int]) -> None:
+def test_every_fit_puts_the_image_where_the_geometry_says(mode: Any, size: tuple[int, int]) -> None:
     geometry = fit_to_input(mode, size, (64, 64))
     columns = np.linspace(20, 230, size[0])
     rows = np.linspace(-15, 15, size[1])
@@ -89,7 +89,7 @@ def test_colours_come_out_as_they_were_meant(matrix: int, full: bool, pixel_form
     assert np.abs(view[16, 4::8].astype(int) - COLORS).max() <= 2
 
 
-def test_untold_matrix_follows_the_size() -> None:
+def test_unknown_matrix_follows_the_size() -> None:
     small = InputResizer(fit_to_input("stretch", (256, 64), (64, 32)), ColorSpec())(color_patches(6, False))
     assert np.abs(small[16, 4::8].astype(int) - COLORS).max() <= 2
     large = color_patches(1, False).reformat(1280, 720)

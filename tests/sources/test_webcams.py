@@ -25,7 +25,7 @@ def test_linux_cameras_are_found_by_number(tmp_path: Path) -> None:
     assert found[2].path == str(tmp_path / "video10")
 
 
-def test_doctor_is_told() -> None:
+def test_doctor_reports_webcams() -> None:
     assert report_environment()["cameras"] == ([str(device) for device in list_webcams()] or "none found")
 
 

@@ -27,7 +27,7 @@ STAMPS = [0, 40, 80, 9000, 9040, 31000]
         ("9.01", "9.5", [(4, "0.03")]),
     ],
 )
-def test_a_picture_that_is_shown_for_long_is_a_part_of_the_window(
+def test_a_frame_that_is_shown_for_long_is_a_part_of_the_window(
     tmp_path: Path, suffix: str, codec: str, start: str, end: str | None, expected: list[tuple[int, str]]
 ) -> None:
     video_frames = [gradient_frame(96, 64, number) for number in range(len(STAMPS))]

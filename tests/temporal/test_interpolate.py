@@ -88,7 +88,7 @@ def test_linear_is_the_mix_by_time() -> None:
 
 
 @pytest.mark.parametrize("how", ["linear", "flow"])
-def test_classes_are_not_mixed_and_targets_are_told_apart(how: Any) -> None:
+def test_classes_are_not_mixed_and_targets_are_separate(how: Any) -> None:
     """The first target changes its class, the second, a contrast, does not."""
     by_index = {
         0: (attribution(A, target=1), attribution(A, target=None, probability=None)),
@@ -126,7 +126,7 @@ def centroid(heatmap: Any) -> tuple[float, float]:
 
 @pytest.mark.parametrize(("cells", "sigma"), [((10, 6), 0.8), ((160, 96), 10.0)])
 @pytest.mark.parametrize("mode", ["stretch", "letterbox", "crop"])
-def test_flow_moves_the_map_with_the_picture(mode: Any, cells: tuple[int, int], sigma: float) -> None:
+def test_flow_moves_the_map_with_the_image(mode: Any, cells: tuple[int, int], sigma: float) -> None:
     """The image moves 8 source pixels a frame; the maps have the object's position at both ends only."""
     size = {"stretch": (160, 96), "letterbox": (160, 128), "crop": (128, 96)}[mode]
     geometry = fit_to_input(mode, (WIDTH, HEIGHT), size)

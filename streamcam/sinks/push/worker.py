@@ -54,7 +54,7 @@ class WorkerProcess:
         closing: set, before `wake`, when no more frames follow.
 
     Raises:
-        ChildError: it cannot be started.
+        WorkerError: it cannot be started.
     """
 
     def __init__(

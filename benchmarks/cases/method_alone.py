@@ -1,4 +1,4 @@
-"""streamcam's Grad-CAM by itself, on the images of the peers: python kernel_alone.py CLIP PRECISION."""
+"""streamcam's Grad-CAM by itself, on the images of the peers: python method_alone.py CLIP PRECISION."""
 
 from __future__ import annotations
 
