@@ -167,7 +167,7 @@ class CameraSession:
             "source": status.source,
             **self.counts,
             "latency_ms": {"p50": latency.p50, "p99": latency.p99, "max": latency.max},
-            "error": status.last_error or None,
+            "last_error": status.last_error or None,
         }
 
     @property

@@ -122,7 +122,7 @@ def test_a_camera_that_is_given_up_is_told_and_its_outputs_are_closed(clip, tmp_
         run.wait_until(lambda status: status.outputs[0].state == "ended")
         run.wait_until(lambda status: any(line.startswith("dead failed and is disabled: ") for line in run.messages))
         summary = run.stop()
-    assert "127.0.0.1:9" in summary.sources[2]["error"]
+    assert "127.0.0.1:9" in summary.sources[2]["last_error"]
     with av.open(str(out)) as container:
         assert sum(1 for _ in container.decode(video=0)) == summary.outputs[0]["frames"] > 0
 
