@@ -96,6 +96,13 @@ class CameraSession:
         """See `CameraHandle`."""
         self._renderer.paused = paused
 
+    def shown_jpeg(self) -> bytes:
+        """See `CameraHandle`."""
+        from ..media.image_bytes import encode_jpeg
+
+        last = self._renderer.last
+        return encode_jpeg(last[0]) if last else b""
+
     def snapshot(self) -> Snapshot | None:
         """See `CameraHandle`."""
         import numpy as np

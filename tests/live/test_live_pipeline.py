@@ -293,6 +293,9 @@ def test_a_paused_camera_shows_nothing_new():
         before = run.controller.status().cameras[0]
         run.wait_until(lambda status: status.cameras[0].frames_in >= before.frames_in + 20)
         assert run.controller.status().cameras[0].frames_shown <= before.frames_shown + 3
+        shown = (monitor.snapshot().png, monitor.shown_jpeg())
+        png, jpeg = (np.asarray(Image.open(io.BytesIO(content)), float) for content in shown)
+        assert np.abs(png - jpeg).mean() < 8
         monitor.pause(False)
         run.wait_for_explained(3)
         counts = run.stop().total
