@@ -64,7 +64,7 @@ class Explainer:
             None: the model takes RGB 0–255 as float32.
         labels: ``auto``, ``imagenet``, a text file, or the names of the classes.
         fit: how images are fitted into the model's input; ``auto`` shows the model the whole image.
-        precision: ``auto``, ``float32`` or ``bfloat16``.
+        precision: ``auto``, ``float32``, ``bfloat16`` (CPUs) or ``float16`` (GPUs).
         batch: images a run; 0 chooses.
         device: ``auto``, ``all``, ``cpu``, ``gpu:0``, or several with commas, which share the batches.
         image_input, extra_input: for models with several inputs, as ``--image-input`` and ``--extra-input``.

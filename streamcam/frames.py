@@ -130,8 +130,7 @@ class Frame:
         model_input: the image at the model's input size, ``uint8 (h, w, 3)`` RGB; None if the frame is not explained.
         passthrough_packets: packets of copied streams read since the previous frame.
         arrival_time: when the source delivered it, in seconds of `time.monotonic`; 0 until the pipeline takes it.
-        rgb_frame: the same image before its conversion to YUV, ``rgb24``, if the source is an RGB image; the model
-            input is made from it.
+        rgb_frame: the same image before its conversion to YUV, ``rgb24``, if the source is an RGB image.
     """
 
     index: int
@@ -141,6 +140,11 @@ class Frame:
     passthrough_packets: tuple[Packet[Any], ...] = ()
     arrival_time: float = 0.0
     rgb_frame: VideoFrame | None = None
+
+    @property
+    def model_source(self) -> VideoFrame:
+        """The image that the model input is made from: RGB if the source is, else YUV."""
+        return self.rgb_frame or self.video_frame
 
 
 Batch: TypeAlias = tuple[Frame, ...]

@@ -49,7 +49,7 @@ class Job:
 
     @classmethod
     def from_options(
-        cls, url: str | os.PathLike[str], path: str | os.PathLike[str], **options: Unpack[JobKeywords]
+        cls, url: str | os.PathLike[str], path: str | os.PathLike[str], /, **options: Unpack[JobKeywords]
     ) -> Self:
         """Build a job from flat options, named like the option objects' fields.
 
@@ -61,6 +61,9 @@ class Job:
         Raises:
             OptionError: unknown option, or a value that cannot be used.
         """
+        for name in ("url", "path"):
+            if name in options:
+                raise OptionError(f"unknown option {name!r}", hint="the input and the output are positional arguments")
         values = {**options, "url": os.fspath(url), "path": Path(path)}
         return cls(**_split_options(values, [one.name for one in option_fields(cls).values()], cls))
 
@@ -171,10 +174,7 @@ def _split_options(values: Mapping[str, Any], names: list[str], job: type[Any]) 
     for name in names:
         kind = job_fields[name].type
         part = {one: remaining.pop(one) for one in option_fields(kind) if one in remaining}
-        try:
-            parts[name] = kind(**part)
-        except TypeError as error:
-            raise OptionError(f"one of {', '.join(part)} has a value of the wrong type: {error}") from error
+        parts[name] = kind(**part)
     own = {name: one for name, one in job_fields.items() if one.help}
     parts |= {name: remaining.pop(name) for name in own if name in remaining}
     if remaining:
@@ -232,6 +232,8 @@ def _decode(kind: Any, value: Any) -> Any:
         return None
     if get_origin(kind) in (Union, types.UnionType):
         members = [one for one in get_args(kind) if one is not type(None)]
+        if Fraction in members and isinstance(value, str):
+            return Fraction(value)
         return _decode(members[0], value) if len(members) == 1 else value
     if get_origin(kind) is tuple:
         items = get_args(kind)

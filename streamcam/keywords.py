@@ -67,8 +67,8 @@ class DrawKeywords(TypedDict, total=False):
 class SourceKeywords(TypedDict, total=False):
     """Keywords of `streamcam.options.SourceOptions`."""
 
-    start: Fraction | None
-    end: Fraction | None
+    start: Fraction | float | None
+    end: Fraction | float | None
     timeout_seconds: float
     decoder: Decoder
 

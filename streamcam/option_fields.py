@@ -51,6 +51,9 @@ class Range:
     high: float
     expected: str = ""
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(self.low <= value <= self.high)
+
     def __str__(self) -> str:
         return self.expected or f"{self.low:g} to {self.high:g}"
 
@@ -97,17 +100,19 @@ class OptionField:
         """Check a value.
 
         Raises:
-            OptionError: unknown word, or a number out of range.
-            TypeError: a value that cannot be compared to the range.
+            OptionError: unknown word, a number out of range, or a value of another type.
         """
         if value is None and type(None) in self.members:
             return
         if self.choices and (self.has_only_choices or isinstance(value, str)):
             check_choice(self.option, value, self.choices, expected=str(self.range or ""))
         elif self.range:
-            is_whole = float in self.members or isinstance(value, Integral)
-            if not (is_whole and self.range.low <= value <= self.range.high):
-                raise OptionError(f"invalid {self.option} {_format_number(value)}", expected=str(self.range))
+            try:
+                is_valid = (float in self.members or isinstance(value, Integral)) and value in self.range
+            except TypeError:
+                is_valid = False
+            if not is_valid:
+                raise OptionError(f"invalid {self.option} {_format_value(value)}", expected=str(self.range))
 
 
 def option_fields(kind: type[Any]) -> dict[str, OptionField]:
@@ -164,5 +169,7 @@ def check_choice(option: str, value: Any, choices: Collection[str], *, expected:
         )
 
 
-def _format_number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _format_value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return repr(value) if isinstance(value, str) else str(value)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -52,25 +53,34 @@ class SourceOptions:
 
     Attributes:
         url: path or URL.
-        start, end: seconds from the beginning; frames with ``start <= time < end`` are read.
+        start, end: seconds from the beginning; frames with ``start <= time < end`` are read. A float becomes the
+            fraction of its decimal digits.
         timeout_seconds: seconds to wait for a network peer.
         decoder: ``nvdec`` decodes on an NVIDIA GPU, if one can.
     """
 
     url: str
-    start: Annotated[Fraction | None, Help("Begin at this time: 90, 1:30 or 0:01:30.5.", metavar="TIME")] = None
-    end: Annotated[Fraction | None, Help("End before this time.", metavar="TIME")] = None
+    start: Annotated[Fraction | float | None, Help("Begin at this time: 90, 1:30 or 0:01:30.5.", metavar="TIME")] = None
+    end: Annotated[Fraction | float | None, Help("End before this time.", metavar="TIME")] = None
     timeout_seconds: float = 10.0
     decoder: Annotated[Decoder, Help("nvdec decodes on an NVIDIA GPU, if there is one.")] = "cpu"
 
     def __post_init__(self) -> None:
         check_options(self)
+        for name in ("start", "end"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _to_fraction(f"--{name}", getattr(self, name)))
         if self.start is not None and self.start < 0:
             raise OptionError(f"invalid --start {float(self.start):g}", expected="0 or more seconds")
         if self.end is not None and self.end <= (self.start or 0):
             raise OptionError(
                 f"invalid --end {float(self.end):g}", expected=f"a time after --start {float(self.start or 0):g}"
             )
+
+    @property
+    def window(self) -> tuple[Fraction, Fraction | None]:
+        """Start, 0 if None, and end, as fractions."""
+        return Fraction(self.start or 0), None if self.end is None else Fraction(self.end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +349,15 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+def _to_fraction(option: str, seconds: Any) -> Fraction:
+    try:
+        if isinstance(seconds, Real):
+            return Fraction(str(seconds))
+    except ValueError:
+        pass
+    raise OptionError(f"invalid {option} {seconds!r}", expected="a number of seconds, such as 90 or 1.5")
 
 
 def normalize_targets(target: Any) -> tuple[Any, ...]:

@@ -120,7 +120,7 @@ def select_and_resize(
     """Add the model's input to selected frames; arrival times to all."""
     for frame in frames:
         arrival_time = time.monotonic()
-        model_input = resizer(frame.rgb_frame or frame.video_frame) if is_selected(frame) else None
+        model_input = resizer(frame.model_source) if is_selected(frame) else None
         yield replace(frame, model_input=model_input, arrival_time=arrival_time)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import streamcam
 from streamcam.errors import OptionError, StreamcamError, did_you_mean
 from streamcam.job import Job
 
@@ -24,6 +25,8 @@ def test_flat_options_find_their_place() -> None:
     [
         ({"fit": "squash"}, "unknown --fit 'squash'; expected one of auto, stretch, crop, letterbox, native"),
         ({"colormap": "viridi"}, "did you mean 'viridis'"),
+        ({"alpha": "2"}, "invalid --alpha '2'; expected 0 to 1"),
+        ({"alpha": None}, "invalid --alpha None; expected 0 to 1"),
         ({"alpha": 1.5}, "invalid --alpha 1.5; expected 0 to 1"),
         ({"every": 0}, "1 or more"),
         ({"every": 2.5}, "whole number"),
@@ -40,6 +43,9 @@ def test_flat_options_find_their_place() -> None:
         ({"codec": "h265"}, "hevc"),
         ({"start": Fraction(-1)}, "invalid --start -1; expected 0 or more seconds"),
         ({"start": Fraction(5), "end": Fraction(5)}, "invalid --end 5; expected a time after --start 5"),
+        ({"start": -0.5}, "invalid --start -0.5; expected 0 or more seconds"),
+        ({"start": "1:30"}, "invalid --start '1:30'; expected a number of seconds"),
+        ({"end": float("nan")}, "invalid --end nan; expected a number of seconds"),
         ({"decoder": "gpu"}, "unknown --decoder 'gpu'; expected one of cpu, nvdec"),
         ({"encoder": "gpu"}, "unknown --encoder 'gpu'; expected one of cpu, nvenc"),
         ({"batch": -1}, "invalid --batch -1; expected 0 to 1024"),
@@ -54,8 +60,19 @@ def test_wrong_values_say_what_is_right(options: dict[str, Any], says: str) -> N
 def test_python_values_are_taken_as_meant() -> None:
     job = Job.from_options("in.mp4", "out.mp4", target=3, model=Path("mine.keras"))
     assert (job.explain.target, job.model.model) == (("3",), "mine.keras")
-    with pytest.raises(OptionError, match="wrong type"):
-        Job.from_options("in.mp4", "out.mp4", alpha="2")
+
+
+@pytest.mark.parametrize("name", ["url", "path"])
+def test_positional_arguments_are_no_options(name: str) -> None:
+    with pytest.raises(OptionError, match=f"unknown option '{name}'"):
+        streamcam.process("in.mp4", "out.mp4", **{name: "x"})
+
+
+def test_seconds_are_exact() -> None:
+    job = Job.from_options("in.mp4", "out.mp4", start=0.1, end=2)
+    assert job.source.window == (Fraction(1, 10), Fraction(2))
+    assert Job.from_dict(job.to_dict()) == job
+    assert Job.from_options("in.mp4", "out.mp4", start=Fraction(1, 3)).source.start == Fraction(1, 3)
 
 
 def test_an_error_is_one_line() -> None:

@@ -35,7 +35,7 @@ def _decode(case: Case) -> dict[str, Any]:
         with open_source(job.source) as source:
             resizer = InputResizer(warm.geometry(source.info), source.info.color)
             for frame in source:
-                resizer(frame.video_frame)
+                resizer(frame.model_source)
 
     return _measure(case, work)
 
@@ -50,7 +50,7 @@ def _model(case: Case) -> dict[str, Any]:
         first, *others = read_frames(source, source.info)
         # All share the first video frame: the model reads only `model_input`, and memory is scarce.
         scaled = [
-            replace(frame, video_frame=first.video_frame, model_input=resizer(frame.video_frame))
+            replace(frame, video_frame=first.video_frame, rgb_frame=None, model_input=resizer(frame.model_source))
             for frame in (first, *others)
         ]
     frames = [scaled[n] for n in islice(ping_pong(len(scaled)), case.frames)]

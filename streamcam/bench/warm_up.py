@@ -82,7 +82,7 @@ def warm_up(case: Case) -> dict[str, Any]:
     prepared = explainer.prepare(info)
     load_seconds = time.perf_counter() - load_seconds
     resizer = InputResizer(prepared.geometry, info.color)
-    scaled = [replace(frame, model_input=resizer(frame.video_frame)) for frame in frames]
+    scaled = [replace(frame, model_input=resizer(frame.model_source)) for frame in frames]
     timer = StageTimer()
     batches = batched(scaled, prepared.executable.batch, max_length=prepared.executable.batch)
     items = list(_until_deadline(explain_batches(explainer, prepared, batches, timer)))

@@ -45,7 +45,6 @@ class FrameExplainer:
 
     Attributes:
         info: properties of the model.
-        notes: one-line announcements for the user; grows with each compilation.
         pool: its devices, shared with explainers made by `with_options` for the same ones.
         display: how the method's maps are drawn.
         targets: the explained targets.
@@ -94,7 +93,6 @@ class FrameExplainer:
         else:
             self._fit = model.fit
         self.targets = tuple(parse_target(self.info.labels, target) for target in explain.target)
-        self.notes: list[str] = list(self.info.notes)
         self._prepared: dict[tuple[Size, int], _LoadedReplicas] = {}
         self._lock = threading.Lock()
 
@@ -130,6 +128,12 @@ class FrameExplainer:
     def drop_executables(self) -> None:
         """Drop the compiled methods; those in use live on."""
         self._prepared.clear()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One-line announcements on the model and its prepared input sizes."""
+        prepared = [line for _, notes in list(self._prepared.values()) for line in notes]
+        return tuple(dict.fromkeys((*self.info.notes, *prepared)))
 
     @property
     def method(self) -> str:
@@ -199,7 +203,6 @@ class FrameExplainer:
         for device, cause in errors.items():
             self.pool.disable(device, cause)
         notes = tuple(line for line in (*self.info.notes, *tuned.notes, *method.notes, method.layer_summary) if line)
-        self.notes.extend(line for line in notes if line not in self.notes)
         while len(self._prepared) >= _MAX_PREPARED_SIZES:
             del self._prepared[next(iter(self._prepared))]
         self._prepared[size, batch] = tuple(loaded), notes

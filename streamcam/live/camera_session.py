@@ -96,6 +96,13 @@ class CameraSession:
         """See `CameraHandle`."""
         self._renderer.paused = paused
 
+    def shown_jpeg(self) -> bytes:
+        """See `CameraHandle`."""
+        from ..media.image_bytes import encode_jpeg
+
+        last = self._renderer.last
+        return encode_jpeg(last[0]) if last else b""
+
     def snapshot(self) -> Snapshot | None:
         """See `CameraHandle`."""
         import numpy as np
@@ -167,7 +174,7 @@ class CameraSession:
             "source": status.source,
             **self.counts,
             "latency_ms": {"p50": latency.p50, "p99": latency.p99, "max": latency.max},
-            "error": status.last_error or None,
+            "last_error": status.last_error or None,
         }
 
     @property

@@ -59,7 +59,7 @@ def _explain(
     explained = False
     try:
         frames = tuple(
-            replace(pending.frame, model_input=resizer_for(binding)(pending.frame.video_frame))
+            replace(pending.frame, model_input=resizer_for(binding)(pending.frame.model_source))
             for pending, binding in zip(batch, bindings, strict=True)
         )
         while not explained:

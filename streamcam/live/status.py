@@ -217,6 +217,10 @@ class CameraHandle(Protocol):
         """Freeze the shown frame, or continue; the camera is read either way."""
         ...
 
+    def shown_jpeg(self) -> bytes:
+        """Return the shown frame as JPEG, empty before the first; takes milliseconds, because it encodes."""
+        ...
+
     def snapshot(self) -> Snapshot | None:
         """Return the shown frame, or None before the first; takes milliseconds, because it encodes."""
         ...

@@ -8,13 +8,16 @@ from math import lcm
 from typing import Any
 
 from av.codec import Codec as Library
+from av.video.codeccontext import VideoCodecContext
 
 from ..errors import SinkError
 from ..frames import Chapter, SourceInfo
+from ..geometry import Size
 from ..options import Codec
 from .codecs import Encoder
 
 FRAGMENT_SECONDS = 2
+_KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 _MAX_TIMESCALE = 2**31 - 1
 _CHAPTER_TICKS_PER_SECOND = 1000
 _HDR_NAMES = {16: "PQ", 18: "HLG"}
@@ -63,6 +66,27 @@ def muxer_options(info: SourceInfo, *, fragmented: bool) -> dict[str, str]:
         "frag_duration": max_microseconds,
         "movie_timescale": str(scale),
     }
+
+
+def configure_video(context: VideoCodecContext, info: SourceInfo, size: Size, pixel_format: str, fps: Fraction) -> None:
+    """Set an encoder's size, pixel format, time base, color and keyframe interval.
+
+    Args:
+        context: of the encoder, not open yet.
+        info: the source, for time base, pixel aspect and color.
+        size: width and height of the frames.
+        pixel_format: as from `choose_pixel_format`.
+        fps: frames per second.
+    """
+    context.width, context.height = size
+    context.pix_fmt = pixel_format
+    context.time_base = info.time_base
+    context.sample_aspect_ratio = info.pixel_aspect
+    color = info.color
+    context.color_range, context.color_primaries = color.range, color.primaries
+    context.color_trc, context.colorspace = color.transfer, color.matrix
+    context.flags |= _KEEP_DURATIONS
+    context.gop_size = min(max(round(FRAGMENT_SECONDS * fps), 10), 250)
 
 
 def chapter_entries(chapters: Iterable[Chapter]) -> list[Any]:

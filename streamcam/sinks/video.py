@@ -23,7 +23,7 @@ from ..options import SinkOptions
 from .codecs import NVENC_ENCODERS, choose_encoder
 from .frame_times import PtsRounder
 from .mp4 import faststart, truncate_to_last_fragment
-from .muxing import FRAGMENT_SECONDS, chapter_entries, choose_pixel_format, muxer_options
+from .muxing import chapter_entries, choose_pixel_format, configure_video, muxer_options
 from .stream_copy import StreamCopier, clean_metadata, describe_stream, is_described_by_packets, muxable_streams
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _DEFAULT_FPS = Fraction(25)
 _DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-_KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 _MAX_UNTIMED_PACKETS = 2
 _MAX_HEADER_WAIT_SECONDS = 10
 """Seconds for which the header waits for a stream's first packet, if the header needs data from it."""
@@ -195,17 +194,9 @@ class VideoSink:
         fps = self._info.average_fps or _DEFAULT_FPS
         stream = output.add_stream(self._encoder.name, rate=fps, options=self._encoder_options)
         assert isinstance(stream, VideoStream)
-        context = stream.codec_context
-        context.width, context.height, context.pix_fmt = frame.width, frame.height, self._pixel_format
-        context.time_base = self._info.time_base
-        context.sample_aspect_ratio = self._info.pixel_aspect
-        color = self._info.color
-        context.color_range, context.color_primaries = color.range, color.primaries
-        context.color_trc, context.colorspace = color.transfer, color.matrix
-        context.flags |= _KEEP_DURATIONS
-        context.gop_size = min(max(round(FRAGMENT_SECONDS * fps), 10), 250)
+        configure_video(stream.codec_context, self._info, (frame.width, frame.height), self._pixel_format, fps)
         if self._encoder.codec_tag and self._fragmented:
-            context.codec_tag = self._encoder.codec_tag
+            stream.codec_context.codec_tag = self._encoder.codec_tag
         frame_seconds = Fraction(1) if self._info.is_image else 1 / fps
         self._frame_ticks = max(1, round(frame_seconds / self._info.time_base))
         return stream

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 from collections.abc import AsyncGenerator
 
 from anyio.to_thread import run_sync
-from PIL import Image
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -80,7 +78,7 @@ async def latest_jpegs(camera: CameraHandle) -> AsyncGenerator[bytes, None]:
     with camera.jpegs.subscribe(on_update):
         shown, repeat = 0, b""
         if not await wait_for_event(updated, _FIRST_TIMEOUT_SECONDS):
-            repeat = await run_sync(_current_jpeg, camera, abandon_on_cancel=True)
+            repeat = await run_sync(camera.shown_jpeg, abandon_on_cancel=True)
             if repeat:
                 yield repeat
         while True:
@@ -112,16 +110,6 @@ async def wait_for_event(event: asyncio.Event, timeout_seconds: float | None) ->
     except TimeoutError:
         return False
     return True
-
-
-def _current_jpeg(camera: CameraHandle) -> bytes:
-    """Return the shown frame as JPEG; empty before the first."""
-    snapshot = camera.snapshot()
-    if snapshot is None:
-        return b""
-    buffer = io.BytesIO()
-    Image.open(io.BytesIO(snapshot.png)).convert("RGB").save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

@@ -62,6 +62,14 @@ class FakeCamera:
     def pause(self, paused: bool) -> None:
         self.paused = paused
 
+    def shown_jpeg(self) -> bytes:
+        image = self._image
+        if image is None:
+            return b""
+        jpeg = io.BytesIO()
+        image.save(jpeg, "JPEG", quality=80)
+        return jpeg.getvalue()
+
     def snapshot(self) -> Snapshot | None:
         image = self._image
         if image is None:
@@ -83,9 +91,7 @@ class FakeCamera:
         self._image = image = _draw_image(self.size, number, self._controller.settings.alpha)
         self.shown += 1
         if self.jpegs.num_subscribers:
-            jpeg = io.BytesIO()
-            image.save(jpeg, "JPEG", quality=80)
-            self.jpegs.put(jpeg.getvalue())
+            self.jpegs.put(self.shown_jpeg())
         if self._controller.webrtc:
             shown = VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace=5, dst_color_range=1)
             self.frames.put((shown, round((time.monotonic() - self._controller.start_time) * 90_000)))

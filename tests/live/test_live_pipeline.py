@@ -122,7 +122,7 @@ def test_a_camera_that_is_given_up_is_reported_and_its_outputs_are_closed(clip, 
         run.wait_until(lambda status: status.outputs[0].state == "ended")
         run.wait_until(lambda status: any(line.startswith("dead failed and is disabled: ") for line in run.messages))
         summary = run.stop()
-    assert "127.0.0.1:9" in summary.sources[2]["error"]
+    assert "127.0.0.1:9" in summary.sources[2]["last_error"]
     with av.open(str(out)) as container:
         assert sum(1 for _ in container.decode(video=0)) == summary.outputs[0]["frames"] > 0
 
@@ -293,6 +293,9 @@ def test_a_paused_camera_shows_nothing_new():
         before = run.controller.status().cameras[0]
         run.wait_until(lambda status: status.cameras[0].frames_in >= before.frames_in + 20)
         assert run.controller.status().cameras[0].frames_shown <= before.frames_shown + 3
+        shown = (monitor.snapshot().png, monitor.shown_jpeg())
+        png, jpeg = (np.asarray(Image.open(io.BytesIO(content)), float) for content in shown)
+        assert np.abs(png - jpeg).mean() < 8
         monitor.pause(False)
         run.wait_for_explained(3)
         counts = run.stop().total

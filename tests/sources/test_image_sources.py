@@ -74,6 +74,7 @@ def test_an_rgb_still_keeps_its_pixels_for_the_model(tmp_path: Path, mode: str, 
     made.save(path, exif=made.getexif())
     ((frame,), expected) = read(path)[1], ImageOps.exif_transpose(made).convert("RGB")
     assert frame.rgb_frame.format.name == "rgb24"
+    assert frame.model_source is frame.rgb_frame
     np.testing.assert_array_equal(frame.rgb_frame.to_ndarray(), np.asarray(expected))
 
 
@@ -89,7 +90,9 @@ def test_a_transparent_still_lies_on_white_for_the_model(tmp_path: Path) -> None
 def test_yuv_stills_and_animations_have_no_rgb_frame(tmp_path: Path) -> None:
     noise().save(tmp_path / "a.jpg")
     noise().save(tmp_path / "b.png", save_all=True, append_images=[noise(seed=2)], duration=100)
-    assert [frame.rgb_frame for name in ("a.jpg", "b.png") for frame in read(tmp_path / name)[1]] == [None] * 3
+    frames = [frame for name in ("a.jpg", "b.png") for frame in read(tmp_path / name)[1]]
+    assert [frame.rgb_frame for frame in frames] == [None] * 3
+    assert all(frame.model_source is frame.video_frame for frame in frames)
 
 
 def jpeg(**options):

@@ -93,6 +93,9 @@ class ManualCamera:
     def pause(self, paused: bool) -> None:
         raise AssertionError
 
+    def shown_jpeg(self) -> bytes:
+        return b""
+
     def snapshot(self) -> None:
         return None
 

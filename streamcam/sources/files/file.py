@@ -101,8 +101,9 @@ class FileSource:
         time_base = video.time_base or Fraction(1, 90_000)
         fps = nominal_fps(video)
         step_ticks = max(1, round(1 / ((fps or _DEFAULT_FPS) * time_base)))
-        self._begin_seconds = origin_seconds + (self._options.start or 0)
-        self._end_seconds = None if self._options.end is None else origin_seconds + self._options.end
+        start, end = self._options.window
+        self._begin_seconds = origin_seconds + start
+        self._end_seconds = None if end is None else origin_seconds + end
         self._timeline = Timeline(
             time_base, step_ticks, self._begin_seconds, FORWARD_JUMP_SECONDS if is_streamed else None
         )

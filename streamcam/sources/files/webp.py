@@ -32,8 +32,9 @@ class WebpSource:
             SourceError: it cannot be decoded.
         """
         path = options.url.removeprefix("file://")
-        self._begin_ticks = (options.start or Fraction(0)) / _TIME_BASE
-        self._end_ticks = None if options.end is None else options.end / _TIME_BASE
+        start, end = options.window
+        self._begin_ticks = start / _TIME_BASE
+        self._end_ticks = None if end is None else end / _TIME_BASE
         self.skipped = 0
         self.decoder = "webp"
         self.notes: list[str] = []
