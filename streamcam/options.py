@@ -344,7 +344,7 @@ class ServerOptions:
     """
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Range(0, 65535)] = 8080
+    port: Annotated[int, Help("Port of the page.", option="--http port"), Range(0, 65535)] = 8080
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:

@@ -104,8 +104,6 @@ class _Server(uvicorn.Server):
 
 def _listen(options: ServerOptions) -> socket.socket:
     requested = f"{options.host}:{options.port}" if ":" not in options.host else f"[{options.host}]:{options.port}"
-    if not 0 <= options.port <= 65535:
-        raise SinkError(f"invalid --http port {options.port}", expected="0 to 65535")
     try:
         addresses = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
