@@ -133,6 +133,7 @@ def test_an_overlay_lies_where_the_evidence_is() -> None:
     np.testing.assert_array_equal(found.overlay()[:, :100], image[:, :100])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["native", "stretch", "crop", "letterbox"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1"])
 def test_an_image_gives_the_model_the_pixels_of_its_file(

@@ -77,6 +77,7 @@ def test_python_users_see_the_notes_of_a_summary_with_logging(
     )
 
 
+@pytest.mark.slow
 def test_a_library_prints_nothing_by_itself(clip: Path, tmp_path: Path) -> None:
     code = f"import streamcam; assert streamcam.process({str(clip)!r}, {str(tmp_path / 'o.mp4')!r}, **{SMALL!r}).notes"
     root = Path(__file__).parents[1]

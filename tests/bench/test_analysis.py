@@ -303,6 +303,7 @@ def test_a_process_without_a_report_is_a_row(tmp_path: Path, monkeypatch: pytest
     assert measure_case(case).error == "draw: its process ended without a report"
 
 
+@pytest.mark.slow
 def test_a_report_is_distinguished_from_other_output(clip: Path, tmp_path: Path) -> None:
     options = {"model": "tests.bench.bench_helpers:noisy_model", "preprocess": "none", "precision": "float32"}
     case = Case(stage="warm_up", clip=str(clip), frames=2, repeats=1, work_dir=str(tmp_path), batch=1, options=options)

@@ -22,6 +22,8 @@ from streamcam.cli.app import app
 from tests.media_helpers import gradient_frame
 from tests.rtsp_server import RtspServer, free_port, refusing
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["--model", "tests.pipeline.models:brightness", "--preprocess", "none", "--precision", "float32"]
 PATTERN = "lavfi:testsrc2=size=128x96:rate=25"

@@ -15,6 +15,8 @@ from tests.pipeline import clips
 
 from .runner import cli, one_line
 
+pytestmark = pytest.mark.slow
+
 FUNCTIONAL = ["--model", "tests.engine.models:functional", "--preprocess", "0..1", "--precision", "float32"]
 
 

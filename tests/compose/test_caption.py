@@ -15,6 +15,7 @@ def box(changed: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
 @pytest.mark.parametrize("label", ["Samoyed", LONG, "日本語", "हिन्दी", "two\nlines", ""])
 @pytest.mark.parametrize("size", [(64, 36), (320, 180), (853, 481), (360, 640), (3840, 2160)])

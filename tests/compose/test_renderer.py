@@ -139,6 +139,7 @@ def test_unspecified_matrix_is_guessed_by_size(stage_type, planes, size, matrix)
     assert [plane[5, 5] for plane in drawn] == pytest.approx(expected, abs=0.6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour_range", [1, 2])
 @pytest.mark.parametrize("matrix", [1, 5])
 @pytest.mark.parametrize("name", COLORMAPS)

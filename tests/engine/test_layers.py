@@ -18,6 +18,8 @@ from . import models
 from .executables import build_executable, load, outputs_of, random_images, scale
 from .models import CLASSES, HEIGHT, MAP_SIZE, WIDTH
 
+pytestmark = pytest.mark.slow
+
 L = keras.layers
 NUM_POSITIONS = MAP_SIZE[0] * MAP_SIZE[1]
 

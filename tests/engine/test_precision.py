@@ -39,6 +39,7 @@ def with_maps(executable: Any, change: Any) -> Any:
     return replace(executable, first=lambda images: [*executable.first(images)[:5], change(maps)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "chosen"),
     [

@@ -33,6 +33,8 @@ from tests.media_helpers import frame_times, gradient_frame, packets_of, write_c
 
 from .conftest import as_nv12
 
+pytestmark = pytest.mark.gpu
+
 MODEL = {"model": "tests.pipeline.models:brightness_of_fixed_size", "preprocess": "none", "precision": "float32"}
 BOTH = {"decoder": "nvdec", "encoder": "nvenc"}
 

@@ -29,6 +29,8 @@ from tests.media_helpers import COLORS, color_patches, gradient_frame, planes
 
 from .conftest import as_nv12, as_yuv420p
 
+pytestmark = pytest.mark.gpu
+
 SIZES = [(320, 180), (250, 142), (64, 500)]
 """The second one's lines are no multiple of TensorFlow's alignment."""
 

@@ -28,6 +28,8 @@ from streamcam.sinks.push.worker import WorkerError, WorkerProcess
 
 from .live_runs import PATTERN, job, run_in_thread
 
+pytestmark = pytest.mark.slow
+
 
 def test_everything_is_counted():
     with run_in_thread(job(PATTERN)) as run:

@@ -165,6 +165,7 @@ def test_what_is_no_method_or_parameter_says_so(name: str, params: Any, error: t
         load_method(name, params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "params", "says"),
     [

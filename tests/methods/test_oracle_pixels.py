@@ -19,6 +19,8 @@ from . import tiny_models as nets
 from .oracles import INDEX, close, maps_of, relu, upsample
 from .tiny_models import reference_gradients, weights_of
 
+pytestmark = pytest.mark.slow
+
 
 def linear_weights(model: Any) -> Any:
     return weights_of(model)[0][:, INDEX].reshape(HEIGHT, WIDTH, 3)

@@ -58,6 +58,7 @@ def golden_images() -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 def test_logits_are_those_of_the_original(model: Any) -> None:
     with np.load(GOLDEN) as golden:
         assert sorted(golden) == sorted(golden_images())

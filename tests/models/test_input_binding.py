@@ -14,6 +14,8 @@ from streamcam.tf import keras, tf
 
 from .error_message import message
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 IMAGES = np.random.default_rng(5).random((3, 8, 10, 3), np.float32)

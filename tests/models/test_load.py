@@ -197,6 +197,7 @@ def test_a_file_that_scales_its_input_itself(tmp_path: Path) -> None:
     assert loaded.notes[0] == "preprocess none: m.keras scales its input (layer front)"
 
 
+@pytest.mark.slow
 def test_a_saved_application_is_recognised_by_its_name(tmp_path: Path) -> None:
     model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3))
     loaded = load_model(ModelOptions(model=save_model(model, tmp_path / "m.keras")))

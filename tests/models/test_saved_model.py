@@ -14,6 +14,8 @@ from streamcam.models import load_model
 from streamcam.options import ModelOptions
 from streamcam.tf import keras, tf
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 Save = Callable[[Any, Path], Any]
 

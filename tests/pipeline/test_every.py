@@ -19,6 +19,8 @@ from streamcam.temporal.change_detection import MAX_HOLD_FRAMES
 
 from . import clips
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT = 128, 96
 SMALL = {"model": "tests.pipeline.models:brightness", "preprocess": "none", "target": "1", "precision": "float32"}
 CUT, COUNT = 21, 40

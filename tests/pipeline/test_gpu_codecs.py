@@ -11,6 +11,8 @@ import streamcam
 from streamcam.sinks import codecs
 from streamcam.sources.files import file
 
+pytestmark = pytest.mark.slow
+
 BUILD = {"model": "tests.pipeline.models:brightness_of_fixed_size", "preprocess": "none", "precision": "float32"}
 
 

@@ -18,6 +18,8 @@ from streamcam.pipeline import RunCallbacks, run
 from streamcam.prepare import prepare
 from streamcam.stages import batched, explain, frame_selector, make_resizer, read_frames, select_and_resize
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"model": "tests.pipeline.models:brightness", "preprocess": "none", "target": "1", "precision": "float32"}
 
 

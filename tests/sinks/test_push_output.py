@@ -31,6 +31,8 @@ from .output_helpers import (
     worker_pids,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def frames_of(path: Path | io.BytesIO, **options: Any) -> list[av.VideoFrame]:
     with av.open(path if isinstance(path, io.BytesIO) else str(path), **options) as container:

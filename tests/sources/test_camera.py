@@ -19,6 +19,8 @@ from streamcam.sources.cameras import camera
 from ..rtsp_server import RtspServer, free_port, refusing
 from .camera_reader import TIMEOUT_SECONDS, error_of, read_camera
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _short_retry_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,8 @@ from ..mjpeg_server import mjpeg_camera
 from .camera_reader import TIMEOUT_SECONDS, error_of, read_camera
 from .http_folder import serve_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Path:

@@ -28,6 +28,8 @@ from ..live.fake_controller import FakeController
 from ..live.http_client import open_stream, read_jpegs
 from ..waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_stream_is_jpegs_that_move(server: Page, controller: FakeController) -> None:
     with open_stream(server.url) as viewer:

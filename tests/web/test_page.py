@@ -22,6 +22,8 @@ from streamcam.web import serve
 from ..live.fake_controller import LABELS, LAYERS, METHODS, FakeController
 from ..waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def controller() -> Iterator[FakeController]:
