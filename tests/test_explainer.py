@@ -18,6 +18,7 @@ from streamcam.tf import keras, tf
 from tests.engine import models
 from tests.engine.executables import build_executable, random_images, scale
 from tests.engine.models import HEIGHT, MAP_SIZE, WIDTH
+from tests.marks import pairs
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
@@ -133,9 +134,15 @@ def test_an_overlay_lies_where_the_evidence_is() -> None:
     np.testing.assert_array_equal(found.overlay()[:, :100], image[:, :100])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fit", ["native", "stretch", "crop", "letterbox"])
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1"])
+@pytest.mark.parametrize(
+    ("mode", "fit"),
+    pairs(
+        ["RGB", "RGBA", "L", "P", "1"],
+        ["native", "stretch", "crop", "letterbox"],
+        fast=lambda *_: False,
+        kept=lambda mode, fit: mode == "RGB" or fit == "native",
+    ),
+)
 def test_an_image_gives_the_model_the_pixels_of_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, fit: Any
 ) -> None:
