@@ -33,6 +33,7 @@ def explainer(model: Any) -> streamcam.Explainer:
     return streamcam.Explainer(model, preprocess=scale, labels=list("abcde"), precision="float32")
 
 
+@pytest.mark.slow
 def test_images_of_the_models_size_are_explained_as_they_are(explainer: streamcam.Explainer, model: Any) -> None:
     images = random_images(11)  # more than a batch
     found = explainer.explain(images)
@@ -207,6 +208,7 @@ def test_progress_is_reported_for_methods_of_many_passes(model: Any) -> None:
     assert [done for done, _ in progress] == sorted({done for done, _ in progress})
 
 
+@pytest.mark.slow
 def test_what_progress_raises_ends_it(model: Any) -> None:
     explainer = streamcam.Explainer(model, "occlusion", params={"patch": 8}, preprocess=scale)
 

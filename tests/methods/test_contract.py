@@ -66,7 +66,7 @@ def is_kept_of_zero(build: str, method: str) -> bool:
 
 
 KINDS = ("gradcam", "guided-backprop", "eigencam", "scorecam", "smoothgrad")
-FAST = ("gradcam", "eigencam", "saliency", "occlusion")
+FAST = ("gradcam", "eigencam", "saliency")
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,7 @@ def test_channels_without_activation_are_a_zero_map_of_scorecam() -> None:
     assert (build_executable(model, "scorecam")(random_images(1)).maps == 0).all()
 
 
+@pytest.mark.slow
 def test_a_function_of_the_users_is_a_method() -> None:
     model = EVERY_BUILD["functional"]()
     plain = build_executable(model, f"{CUSTOM}:custom_method")(random_images(2)).maps
