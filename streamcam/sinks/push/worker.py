@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parents[2]
 _EXIT_TIMEOUT_SECONDS = 5.0
 _NEVER = float("inf")
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 class WorkerError(SinkError):
@@ -34,11 +36,14 @@ class WorkerError(SinkError):
     Attributes:
         lost: its peer could not be reached, closed the connection, or stalled.
         killed: by another process.
+        shortage: it was not started, for lack of descriptors, processes or memory.
     """
 
-    def __init__(self, problem: str, *, hint: str = "", lost: bool = False, killed: bool = False) -> None:
+    def __init__(
+        self, problem: str, *, hint: str = "", lost: bool = False, killed: bool = False, shortage: bool = False
+    ) -> None:
         super().__init__(problem, hint=hint)
-        self.lost, self.killed = lost, killed
+        self.lost, self.killed, self.shortage = lost, killed, shortage
 
 
 class WorkerProcess:
@@ -78,12 +83,18 @@ class WorkerProcess:
         self._progress_time = time.monotonic()
         self._exit_deadline = _NEVER
         self._reply_buffer, self._stray_output, self._error, self._overdue_reason = b"", "", "", ""
-        self._wake_r, self._wake_w = os.pipe()
+        wake_pipe: tuple[int, ...] = ()
         try:
+            wake_pipe = self._wake_r, self._wake_w = os.pipe()
             self._process = _start_process(destination)
         except OSError as error:
-            self._close_wake_pipe()
-            raise WorkerError(f"cannot start the process for {self._name}: {error.strerror}", lost=True) from error
+            for descriptor in wake_pipe:
+                os.close(descriptor)
+            raise WorkerError(
+                f"cannot start the process for {self._name}: {error.strerror}",
+                lost=True,
+                shortage=error.errno in _SHORTAGES,
+            ) from error
         assert self._process.stdin
         assert self._process.stderr
         self._stdin_fd, self._stderr_fd = self._process.stdin.fileno(), self._process.stderr.fileno()
