@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 CameraState: TypeAlias = Literal["opening", "live", "lost", "ended", "paused"]
+LatencySource: TypeAlias = Literal["capture", "arrival"]
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from a frame's arrival until it was shown: median, 99th percentile, maximum. 0 before the first."""
+    """Milliseconds until a frame was shown: median, 99th percentile, maximum. 0 before the first.
+
+    They count from the frame's capture or arrival: `CameraStatus.latency_source`.
+    """
 
     p50: float = 0.0
     p99: float = 0.0
@@ -71,9 +75,12 @@ class CameraStatus:
         source: URL without credentials, or path.
         state: ``opening``, ``live``, ``lost`` (reconnecting), ``ended``, or ``paused``.
         last_error: the last error in one line; empty after recovery.
+        stalled: True if no frame arrives for longer than is usual for the camera, or frames arrive and none is shown.
         width, height: frame size in pixels; 0 before the first frame.
         fps, explained_fps: frames shown and explained a second, over the last seconds.
         latency: of the frames shown in the last seconds.
+        latency_source: ``capture`` if the stream reports when its frames were captured; otherwise latencies count from
+            their ``arrival``.
         map_latency_ms: milliseconds since the frame arrived whose map is shown; None without a map.
         frames_in, frames_shown, frames_explained, frames_dropped, reconnects: counts since the start.
         top: the most probable classes of the last explained frame, best first.
@@ -85,11 +92,13 @@ class CameraStatus:
     source: str
     state: CameraState
     last_error: str = ""
+    stalled: bool = False
     width: int = 0
     height: int = 0
     fps: float = 0.0
     explained_fps: float = 0.0
     latency: Latency = Latency()
+    latency_source: LatencySource = "arrival"
     map_latency_ms: float | None = None
     frames_in: int = 0
     frames_shown: int = 0

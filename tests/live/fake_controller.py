@@ -23,6 +23,7 @@ from streamcam.live.status import (
     ClassScore,
     Latency,
     LatencyHistogram,
+    LatencySource,
     OutputStatus,
     Settings,
     Snapshot,
@@ -47,6 +48,8 @@ class FakeCamera:
         self.size = size
         self.shown = 0
         self.paused = False
+        self.stalled = False
+        self.latency_source: LatencySource = "arrival"
         self.drops = 0
         self.reconnects = 0
         self._controller = controller
@@ -112,11 +115,13 @@ class FakeCamera:
             source=f"rtsp://***@camera.example/{self.name}",
             state="paused" if self.paused and self.state == "live" else self.state,
             last_error=self.last_error,
+            stalled=self.stalled,
             width=self.size[0],
             height=self.size[1],
             fps=24.8 if live and seen else 0.0,
             explained_fps=8.1 if live and seen else 0.0,
             latency=Latency(42.0, 88.0, 131.0) if seen else Latency(),
+            latency_source=self.latency_source,
             map_latency_ms=124.0 if seen else None,
             frames_in=self.shown + self.drops,
             frames_shown=self.shown,
