@@ -139,7 +139,10 @@ class FrameStats:
 
     @property
     def stalled(self) -> bool:
-        """True if no frame arrives for longer than is usual for the camera, or frames arrive and none is shown."""
+        """True if no new frame is shown.
+
+        Either no frame arrives for longer than is usual for the camera, or frames arrive and are dropped.
+        """
         now = time.monotonic()
         with self._lock:
             arrivals, unshown_since = list(self._arrivals), self._unshown_since

@@ -1,4 +1,4 @@
-"""The classes of each camera over the last ten minutes, for the page's charts."""
+"""Keep the classes of each camera for ten minutes, for the charts."""
 
 from __future__ import annotations
 

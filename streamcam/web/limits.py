@@ -59,7 +59,7 @@ class LimitedProtocol(H11Protocol):
     _stall_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the time of the first request; make room for the connection."""
+        """Start the time of the first request; close another connection if needed."""
         super().connection_made(transport)
         self._watch()
         limit = self.config.limit_concurrency
@@ -179,7 +179,7 @@ async def _read_body(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body once, then waits for the client to leave."""
+    """Return a `receive` that gives the body once."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
@@ -196,7 +196,7 @@ async def _refuse(status: int, detail: str, scope: Scope, send: Send) -> None:
 
 
 class ErrorLog:
-    """Handles errors of the page's event loop: logs each kind once, in one line."""
+    """Logs each kind of event loop error once, in one line."""
 
     def __init__(self) -> None:
         self._logged: set[str] = set()

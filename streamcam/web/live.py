@@ -86,7 +86,7 @@ def camera(camera: CameraDep, controller: ControllerDep) -> CameraStatus:
 
 @router.get("/api/cameras/{name}/history", tags=["cameras"], responses=error_responses(404, 422))
 async def history(camera: CameraDep, recorder: HistoryDep) -> History:
-    """Return the most probable classes of a camera over the last ten minutes."""
+    """Return a camera's most probable classes over ten minutes."""
     return recorder.get(camera.name, time.monotonic())
 
 

@@ -20,7 +20,7 @@ _OUTPUT_STATES = ("starting", "running", "waiting", "ended")
 
 
 def make_registry(controller: Controller) -> CollectorRegistry:
-    """Make a registry that reads the run and its process at each scrape."""
+    """Make a registry that reads run and process at each scrape."""
     registry = CollectorRegistry()
     registry.register(_RunCollector(controller))
     ProcessCollector(registry=registry)
@@ -28,7 +28,7 @@ def make_registry(controller: Controller) -> CollectorRegistry:
 
 
 def _package_version(name: str) -> str:
-    """Return the version of a package; empty if it is installed under another name."""
+    """Return a package's version; empty if it has another name."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -15,7 +15,7 @@ _PREFIX = re.compile(r"(?:/[\w.~-]+)+", re.ASCII)
 
 
 class ForwardedPrefixMiddleware:
-    """Sets ``root_path`` of an application to the path that a proxy has removed."""
+    """Sets the ``root_path`` of an application from ``X-Forwarded-Prefix``."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -121,7 +121,7 @@ class HistorySample(BaseModel):
 
 
 class History(BaseModel):
-    """The classes of a camera over the last ten minutes, one sample a second.
+    """A camera's classes over ten minutes, one sample a second.
 
     Seconds without new frames have no sample.
 

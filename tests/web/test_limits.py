@@ -167,7 +167,7 @@ def test_busy_connections_are_limited(controller: FakeController, monkeypatch: p
 
 
 def test_200_slow_connections_cost_no_frame() -> None:
-    """For 60 s and with cameras of the usual size: ``benchmarks/slow_clients.py``."""
+    """For 60 s and with a camera of the usual size: ``benchmarks/latency.py --only slow-clients``."""
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(run_in_thread(job("lavfi:testsrc2=size=128x96:rate=25")))
         page = stack.enter_context(serve(run.controller, ServerOptions(port=0)))
