@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import errno
 import fcntl
 import io
 import os
@@ -14,7 +13,6 @@ import sys
 import termios
 import threading
 from pathlib import Path
-from typing import NoReturn
 
 import av
 import numpy as np
@@ -159,24 +157,6 @@ def test_process_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Monk
     with run_output("rtsp://127.0.0.1:1/x") as output:
         wait_until(lambda: output.restarts == 2)
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-@pytest.mark.parametrize("where", ["os.pipe", "_start_process"])
-def test_process_is_started_once_descriptors_are_back(
-    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*args: object) -> NoReturn:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    before = len(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr(f"streamcam.sinks.push.worker.{where}", fail)
-    with run_output(tmp_path / "o.m3u8") as output:
-        wait_until(lambda: output.restarts == 2)
-        assert len(os.listdir("/proc/self/fd")) == before
-        monkeypatch.undo()
-        push_frames(output, 5)
-    assert not output.failed
-    assert output.num_frames == 5
 
 
 def test_terminal_signals_do_not_reach_the_process(tmp_path: Path) -> None:

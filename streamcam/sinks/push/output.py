@@ -30,8 +30,8 @@ class PushOutput:
     """Pushes one camera's frames to one output, from a worker process.
 
     A failed worker is replaced without limit if its destination is on the network. For HLS and segmented files it is
-    replaced if it was killed, and writing goes on there. One that cannot be started for lack of descriptors, processes
-    or memory is tried again. Any other failure is final, and the files written so far are kept.
+    replaced if it was killed, and writing goes on there. Any other failure is final, and the files written so far are
+    kept.
 
     Args:
         options: of the output. HLS with ``overwrite`` continues an existing playlist.
@@ -150,10 +150,8 @@ class PushOutput:
     def _may_recover(self, error: BaseException) -> bool:
         if not isinstance(error, WorkerError) or self._closing.is_set():
             return False
-        return (
-            error.shortage
-            or (self._destination.restart_policy == "always" and error.lost)
-            or (self._destination.restart_policy == "killed" and error.killed)
+        return (self._destination.restart_policy == "always" and error.lost) or (
+            self._destination.restart_policy == "killed" and error.killed
         )
 
     def _before_retry(self, attempt: RetryCallState) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import select
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parents[2]
 _EXIT_TIMEOUT_SECONDS = 5.0
 _NEVER = float("inf")
-_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 class WorkerError(SinkError):
@@ -36,14 +34,11 @@ class WorkerError(SinkError):
     Attributes:
         lost: its peer could not be reached, closed the connection, or stalled.
         killed: by another process.
-        shortage: it was not started, for lack of descriptors, processes or memory.
     """
 
-    def __init__(
-        self, problem: str, *, hint: str = "", lost: bool = False, killed: bool = False, shortage: bool = False
-    ) -> None:
+    def __init__(self, problem: str, *, hint: str = "", lost: bool = False, killed: bool = False) -> None:
         super().__init__(problem, hint=hint)
-        self.lost, self.killed, self.shortage = lost, killed, shortage
+        self.lost, self.killed = lost, killed
 
 
 class WorkerProcess:
@@ -83,18 +78,12 @@ class WorkerProcess:
         self._progress_time = time.monotonic()
         self._exit_deadline = _NEVER
         self._reply_buffer, self._stray_output, self._error, self._overdue_reason = b"", "", "", ""
-        wake_pipe: tuple[int, ...] = ()
+        self._wake_r, self._wake_w = os.pipe()
         try:
-            wake_pipe = self._wake_r, self._wake_w = os.pipe()
             self._process = _start_process(destination)
         except OSError as error:
-            for descriptor in wake_pipe:
-                os.close(descriptor)
-            raise WorkerError(
-                f"cannot start the process for {self._name}: {error.strerror}",
-                lost=True,
-                shortage=error.errno in _SHORTAGES,
-            ) from error
+            self._close_wake_pipe()
+            raise WorkerError(f"cannot start the process for {self._name}: {error.strerror}", lost=True) from error
         assert self._process.stdin
         assert self._process.stderr
         self._stdin_fd, self._stderr_fd = self._process.stdin.fileno(), self._process.stderr.fileno()
