@@ -19,15 +19,11 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 CameraState: TypeAlias = Literal["opening", "live", "lost", "ended", "paused"]
-LatencySource: TypeAlias = Literal["capture", "arrival"]
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds until a frame was shown: median, 99th percentile, maximum. 0 before the first.
-
-    They count from the frame's capture or arrival: `CameraStatus.latency_source`.
-    """
+    """Milliseconds from a frame's arrival until it was shown: median, 99th percentile, maximum. 0 before the first."""
 
     p50: float = 0.0
     p99: float = 0.0
@@ -79,12 +75,12 @@ class CameraStatus:
         width, height: frame size in pixels; 0 before the first frame.
         fps, explained_fps: frames shown and explained a second, over the last seconds.
         latency: of the frames shown in the last seconds.
-        latency_source: ``capture`` if the stream reports when its frames were captured; otherwise latencies count from
-            their ``arrival``.
         map_latency_ms: milliseconds since the frame arrived whose map is shown; None without a map.
         frames_in, frames_shown, frames_explained, frames_dropped, reconnects: counts since the start.
         top: the most probable classes of the last explained frame, best first.
         targets: the explained targets of that frame.
+        latency_source: ``capture`` if latencies count from the capture, which RTCP sender reports tell; ``arrival`` if
+            they count from when the frame arrived, or should have arrived.
         viewers: open MJPEG and WebRTC streams.
     """
 
@@ -98,7 +94,6 @@ class CameraStatus:
     fps: float = 0.0
     explained_fps: float = 0.0
     latency: Latency = Latency()
-    latency_source: LatencySource = "arrival"
     map_latency_ms: float | None = None
     frames_in: int = 0
     frames_shown: int = 0
@@ -107,6 +102,7 @@ class CameraStatus:
     reconnects: int = 0
     top: tuple[ClassScore, ...] = ()
     targets: tuple[TargetScore, ...] = ()
+    latency_source: Literal["capture", "arrival"] = "arrival"
     viewers: int = 0
 
 

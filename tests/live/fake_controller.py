@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -23,7 +23,6 @@ from streamcam.live.status import (
     ClassScore,
     Latency,
     LatencyHistogram,
-    LatencySource,
     OutputStatus,
     Settings,
     Snapshot,
@@ -49,7 +48,7 @@ class FakeCamera:
         self.shown = 0
         self.paused = False
         self.stalled = False
-        self.latency_source: LatencySource = "arrival"
+        self.latency_source: Literal["capture", "arrival"] = "arrival"
         self.drops = 0
         self.reconnects = 0
         self._controller = controller
