@@ -248,6 +248,45 @@ def many_viewers(seconds: float) -> list[tuple[str, ...]]:
     return rows
 
 
+SLOW_CLIENTS = 200
+
+
+def slow_clients(seconds: float) -> list[tuple[str, ...]]:
+    """Clients that send a header a second and never end their request; one that is closed is opened again."""
+    name, rows = f"{SLOW_CLIENTS} slow connections", []
+    stop = threading.Event()
+    opened = [0] * SLOW_CLIENTS
+
+    def drip(number: int) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", run.port)) as client:
+                opened[number] += 1
+                client.sendall(b"GET / HTTP/1.1\r\n")
+                while not stop.wait(1):
+                    client.sendall(b"X-Slow: 1\r\n")
+
+    with cameras() as servers, live(servers, 2 * seconds + 180) as run:
+        run.wait_until_ready()
+        for part in ("before", "meanwhile"):
+            threads = [threading.Thread(target=drip, args=(n,)) for n in range(SLOW_CLIENTS)]
+            if part == "meanwhile":
+                for thread in threads:
+                    thread.start()
+            run.samples = []
+            run.sample(seconds)
+            dropped = run.values(0, "frames_dropped")
+            shown, explained = (_rates(run.samples, f"frames_{kind}")[0] for kind in ("shown", "explained"))
+            rows += [
+                (name, f"{part}: shown, explained fps", f"{shown:.1f}, {explained:.1f}", ""),
+                (name, f"{part}: frames dropped", f"{dropped[-1] - dropped[0]:.0f}", "0"),
+            ]
+        stop.set()
+        for thread in threads:
+            thread.join()
+    rows.append((name, "connections opened, most descriptors", f"{sum(opened)}, {max(s[3] for s in run.samples)}", ""))
+    return rows
+
+
 RECONNECTS = 200
 WARM_UP_RECONNECTS = 20
 """Reconnects after which the memory before is taken."""
@@ -291,9 +330,10 @@ SCENES: dict[str, Callable[[float], list[tuple[str, ...]]]] = {
     "one": one_camera,
     "four": four_cameras,
     "viewers": many_viewers,
+    "slow-clients": slow_clients,
     "reconnects": reconnects,
 }
-SECONDS = {"slow": 300, "one": 120, "four": 40, "viewers": 30, "reconnects": 600}
+SECONDS = {"slow": 300, "one": 120, "four": 40, "viewers": 30, "slow-clients": 60, "reconnects": 600}
 
 
 def main() -> None:

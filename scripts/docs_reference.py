@@ -177,7 +177,7 @@ def metrics_reference() -> str:
     lines = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
     for metric in collected_metrics():
         labels = sorted({label for sample in metric.samples for label in sample.labels} - {"le"})
-        name = metric.name + ("_total" if metric.type == "counter" else "")
+        name = metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
         shown = ", ".join(f"`{label}`" for label in labels) or "–"
         lines.append(f"| `{name}` | {metric.type} | {shown} | {_cell(metric.documentation)} |")
     return "\n".join(lines)

@@ -41,6 +41,9 @@ DEFAULT_CHANGE_THRESHOLD = 0.14
 """Measured on the sample clips (`make bench-every`): fewer than half of the frames of each are explained, and the maps
 keep a mean cosine of 0.97 or more to those of every frame."""
 
+MIN_TOKEN_LENGTH = 16
+"""Characters of a token: shorter ones can be guessed over a network."""
+
 POSITIVE = Range(sys.float_info.min, sys.float_info.max, "a positive number")
 SCALE_RANGE = Range(POSITIVE.low, POSITIVE.high, "running, frame, or a positive number")
 _CRF = Range(0, 63)
@@ -340,7 +343,8 @@ class ServerOptions:
 
     Attributes:
         host, port: address to listen on; port 0 takes a free one.
-        token: secret that a viewer must present; required on addresses that others can reach.
+        token: secret that a viewer must present, of at least 16 characters; required on addresses that others can
+            reach.
     """
 
     host: str = "127.0.0.1"
@@ -349,6 +353,12 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.token and len(self.token) < MIN_TOKEN_LENGTH:
+            raise OptionError(
+                f"--token has {len(self.token)} characters",
+                expected=f"at least {MIN_TOKEN_LENGTH}",
+                hint="--token auto generates one",
+            )
 
 
 def _to_fraction(option: str, seconds: Any) -> Fraction:

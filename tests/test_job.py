@@ -54,7 +54,7 @@ CAMERA = CameraOptions(
 OUTPUT = OutputOptions(
     url="out.mp4", segment_seconds=60.5, codec="hevc", crf=20, preset="slow", timeout_seconds=1.5, overwrite=True
 )
-SERVER = ServerOptions(host="0.0.0.0", port=81, token="secret")
+SERVER = ServerOptions(host="0.0.0.0", port=81, token="secret-of-16-chars")
 JOB = Job(source=SOURCE, sink=SINK, model=MODEL, explain=EXPLAIN, temporal=TEMPORAL, draw=DRAW)
 LIVE_JOB = LiveJob(
     cameras=(CAMERA, CameraOptions(url="-", name="b")),

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _CAMERA_PANEL, _OUTPUT_PANEL = "Cameras", "Outputs"
 _NAMED_SOURCE = re.compile(r"(\w[\w-]*)=(.+)", re.DOTALL)
+_GENERATE = "auto"
 _CAMERA_PLACEHOLDER = "{camera}"
 _CAMERA_FIELDS = ("max_latency_seconds", "reconnect", "timeout_seconds", "realtime")
 _OUTPUT_FIELDS = ("segment_seconds", "codec", "crf", "preset", "overwrite")
@@ -64,7 +66,9 @@ def live(
         typer.Option(
             envvar="STREAMCAM_TOKEN",
             show_envvar=True,
-            help="Token that viewers of the page must present; required on addresses that others can reach.",
+            metavar="TEXT|auto",
+            help="Token that viewers of the page must present, at least 16 characters; auto generates and prints one. "
+            "Required on addresses that others can reach.",
             rich_help_panel=_OUTPUT_PANEL,
         ),
     ] = "",
@@ -89,9 +93,9 @@ def live(
     """
     named_cameras = list(_name_cameras(sources))
     outputs = list(_resolve_outputs(to or [], [name for name, _ in named_cameras]))
-    job = LiveJob.from_options(
-        named_cameras, outputs, server=_server_options(http, token, no_page=no_page, needed=not outputs), **values
-    )
+    generated_token = secrets.token_urlsafe(24) if token == _GENERATE else ""
+    server = _server_options(http, generated_token or token, no_page=no_page, needed=not outputs)
+    job = LiveJob.from_options(named_cameras, outputs, server=server, **values)
     if values["segment_seconds"] is not None and not outputs:
         raise OptionError("--segment-time has no file to divide", expected="--to FILE with it")
     num_stdout = sum(url in ("-", "y4m:-") for _, url in outputs)
@@ -99,10 +103,10 @@ def live(
         raise OptionError("two outputs cannot share standard output", expected="one --to - at most")
     if as_json and num_stdout:
         raise OptionError("--json and --to - both need standard output", hint="use only one of them")
-    _run(job, as_json=as_json, quiet=quiet)
+    _run(job, page_query=generated_token and f"?token={generated_token}", as_json=as_json, quiet=quiet)
 
 
-def _run(job: LiveJob, *, as_json: bool, quiet: bool) -> None:
+def _run(job: LiveJob, *, page_query: str, as_json: bool, quiet: bool) -> None:
     from ..live.pipeline import run_live
 
     live_table = LiveTable(quiet=quiet)
@@ -114,7 +118,7 @@ def _run(job: LiveJob, *, as_json: bool, quiet: bool) -> None:
                 from ..web import serve
 
                 page = stack.enter_context(serve(controller, job.server))
-                live_table.print_line(f"page: {page.url}")
+                live_table.print_line(f"page: {page.url}{page_query}", always=bool(page_query))
             stack.enter_context(live_table.show(controller))
             yield
 

@@ -23,12 +23,12 @@ class LiveTable:
         self._console = Console(stderr=True)
         self._quiet = quiet
 
-    def print_line(self, line: str) -> None:
-        """Print a line above the table."""
-        if self._quiet:
+    def print_line(self, line: str, *, always: bool = False) -> None:
+        """Print a line above the table; ``always`` despite ``quiet``."""
+        if self._quiet and not always:
             return
         if self._console.is_terminal:
-            self._console.print(line, highlight=False, markup=False)
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             self._console.out(line, highlight=False)
 

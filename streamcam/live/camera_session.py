@@ -148,6 +148,7 @@ class CameraSession:
             source=self._camera.source,
             state=self._state,
             last_error=str(self.error or self._camera.last_error),
+            stalled=self._stats.stalled,
             width=self._size[0],
             height=self._size[1],
             fps=self._stats.fps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -22,6 +23,12 @@ _LATENCY_WINDOW_SECONDS = 10.0
 
 _FPS_WINDOW_SECONDS = 3.0
 """Window of `FrameStats.fps` and `FrameStats.explained_fps`."""
+
+_STALL_SECONDS = 3.0
+"""`FrameStats.stalled` after so long without a shown frame, unless the camera is slow."""
+
+_PACE_FRAMES = 8
+"""The longest interval between so many frames is the camera's pace."""
 
 
 class Histogram:
@@ -87,11 +94,17 @@ class FrameStats:
         self._lock = threading.Lock()
         self._recent_shown: deque[tuple[float, float]] = deque()
         self._recent_explained: deque[float] = deque()
+        self._arrivals: deque[float] = deque(maxlen=_PACE_FRAMES)
+        self._unshown_since: float | None = None
 
     def count_received(self) -> None:
         """Count a frame from the camera."""
+        now = time.monotonic()
         with self._lock:
             self.frames_in += 1
+            self._arrivals.append(now)
+            if self._unshown_since is None:
+                self._unshown_since = now
 
     def count_dropped(self) -> None:
         """Count a dropped frame."""
@@ -102,6 +115,7 @@ class FrameStats:
         """Count a frame that arrived during a pause."""
         with self._lock:
             self.frames_paused += 1
+            self._unshown_since = None
 
     def count_explained(self) -> None:
         """Count an explained frame."""
@@ -117,10 +131,27 @@ class FrameStats:
         now = time.monotonic()
         with self._lock:
             self.frames_shown += 1
+            self._unshown_since = None
             self.latencies.record(latency_seconds)
             self._recent_shown.append((now, latency_seconds))
             while self._recent_shown[0][0] < now - _LATENCY_WINDOW_SECONDS:
                 self._recent_shown.popleft()
+
+    @property
+    def stalled(self) -> bool:
+        """True if no new frame is shown.
+
+        Either no frame arrives for longer than is usual for the camera, or frames arrive and are dropped.
+        """
+        now = time.monotonic()
+        with self._lock:
+            arrivals, unshown_since = list(self._arrivals), self._unshown_since
+        if len(arrivals) < 2:
+            return False
+        pace = max(after - before for before, after in itertools.pairwise(arrivals))
+        return now - arrivals[-1] > max(_STALL_SECONDS, 2 * pace) or (
+            unshown_since is not None and now - unshown_since > _STALL_SECONDS
+        )
 
     @property
     def latency_histogram(self) -> LatencyHistogram:

@@ -71,6 +71,7 @@ class CameraStatus:
         source: URL without credentials, or path.
         state: ``opening``, ``live``, ``lost`` (reconnecting), ``ended``, or ``paused``.
         last_error: the last error in one line; empty after recovery.
+        stalled: True if no frame arrives for longer than is usual for the camera, or frames arrive and none is shown.
         width, height: frame size in pixels; 0 before the first frame.
         fps, explained_fps: frames shown and explained a second, over the last seconds.
         latency: of the frames shown in the last seconds.
@@ -78,6 +79,8 @@ class CameraStatus:
         frames_in, frames_shown, frames_explained, frames_dropped, reconnects: counts since the start.
         top: the most probable classes of the last explained frame, best first.
         targets: the explained targets of that frame.
+        latency_source: ``capture`` if latencies count from the capture, which RTCP sender reports tell; ``arrival`` if
+            they count from when the frame arrived, or should have arrived.
         viewers: open MJPEG and WebRTC streams.
     """
 
@@ -85,6 +88,7 @@ class CameraStatus:
     source: str
     state: CameraState
     last_error: str = ""
+    stalled: bool = False
     width: int = 0
     height: int = 0
     fps: float = 0.0
@@ -98,6 +102,7 @@ class CameraStatus:
     reconnects: int = 0
     top: tuple[ClassScore, ...] = ()
     targets: tuple[TargetScore, ...] = ()
+    latency_source: Literal["capture", "arrival"] = "arrival"
     viewers: int = 0
 
 

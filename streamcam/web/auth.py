@@ -74,8 +74,9 @@ class AuthMiddleware:
     def _redirect_with_cookie(self, scope: Scope, token: str) -> Response:
         if not hmac.compare_digest(token.encode(errors="replace"), self._token):
             return _refuse(401, "invalid token")
-        response = RedirectResponse("/", status_code=303)
-        response.set_cookie(_cookie_name(scope), self._cookie, httponly=True, samesite="strict")
+        # Relative, and a cookie without a path: a proxy may serve the page under a path.
+        response = RedirectResponse("./", status_code=303)
+        response.set_cookie(_cookie_name(scope), self._cookie, path=None, httponly=True, samesite="strict")
         return response
 
     def _has_bearer_token(self, headers: Headers) -> bool:

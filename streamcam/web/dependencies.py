@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Request
 
 from ..live.status import CameraHandle, Controller, Snapshot
+from .history import HistoryRecorder
 from .snapshots import SnapshotStore
 from .webrtc import WebRtcManager
 
@@ -47,6 +48,15 @@ def get_snapshot(id: str, store: SnapshotStoreDep) -> Snapshot:  # noqa: A002
 
 
 SnapshotDep = Annotated[Snapshot, Depends(get_snapshot)]
+
+
+def get_history(request: Request) -> HistoryRecorder:
+    """Return the history of this application's cameras."""
+    history: HistoryRecorder = request.app.state.history
+    return history
+
+
+HistoryDep = Annotated[HistoryRecorder, Depends(get_history)]
 
 
 def get_webrtc_manager(request: Request) -> WebRtcManager:

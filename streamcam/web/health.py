@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from ..live.status import Controller
-from .dependencies import ControllerDep
+from ..live.status import CameraStatus
+from .dependencies import ControllerDep, get_camera
 from .schemas import Health, Readiness, error_responses
 
 router = APIRouter(tags=["health"])
@@ -19,15 +21,29 @@ async def healthz() -> Health:
     return Health(alive=True)
 
 
-@router.get("/readyz", responses=error_responses(401, 403) | {503: {"model": Readiness}})
-def readyz(response: Response, controller: ControllerDep) -> Readiness:
-    """Return whether the run is ready.
+@router.get("/readyz", responses=error_responses(401, 403, 404, 422) | {503: {"model": Readiness}})
+def readyz(
+    response: Response,
+    controller: ControllerDep,
+    cameras: Annotated[Literal["any", "all"], Query(description="How many cameras must be ready.")] = "any",
+    camera: Annotated[str | None, Query(description="Name of the only camera that counts.")] = None,
+) -> Readiness:
+    """Return whether the run is ready: its model is compiled, and a camera is ready.
 
-    It is ready if the model is, and every camera that is not paused or ended shows frames.
+    A camera is ready while it shows new frames, or is paused. With ``cameras=all`` every camera must be ready, with
+    ``camera=NAME`` that one.
     """
-    reasons = _unready_reasons(controller)
-    response.status_code = 503 if reasons else 200
-    return Readiness(ready=not reasons, reasons=reasons)
+    if camera is not None:
+        get_camera(camera, controller)
+    status = controller.status()
+    counted = [one for one in status.cameras if camera in (None, one.name)]
+    reasons = [reason for one in counted if (reason := _unready_reason(one))]
+    enough = not reasons or (cameras == "any" and len(reasons) < len(counted))
+    if not status.ready:
+        reasons.insert(0, "the model is compiling")
+    ready = status.ready and enough
+    response.status_code = 200 if ready else 503
+    return Readiness(ready=ready, reasons=tuple(reasons))
 
 
 @router.get(
@@ -40,15 +56,13 @@ def metrics(request: Request) -> Response:
     return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _unready_reasons(controller: Controller) -> tuple[str, ...]:
-    """Return why the run is not ready, one line a reason."""
-    status = controller.status()
-    reasons = [] if status.ready else ["the model is compiling"]
-    for camera in status.cameras:
-        if camera.state in ("opening", "lost"):
-            reasons.append(
-                f"camera {camera.name!r} is {camera.state}" + (camera.last_error and f": {camera.last_error}")
-            )
-        elif camera.state == "live" and not camera.fps > 0:
-            reasons.append(f"camera {camera.name!r} shows no new frames")
-    return tuple(reasons)
+def _unready_reason(camera: CameraStatus) -> str:
+    """Return why a camera is not ready; empty if it is."""
+    error = camera.last_error and f": {camera.last_error}"
+    if camera.state in ("opening", "lost"):
+        return f"camera {camera.name!r} is {camera.state}{error}"
+    if camera.state == "ended":
+        return f"camera {camera.name!r} was given up{error}" if error else f"camera {camera.name!r} has ended"
+    if camera.state == "live" and (camera.stalled or not camera.frames_shown):
+        return f"camera {camera.name!r} shows no new frames"
+    return ""

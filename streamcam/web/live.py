@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Request
@@ -12,9 +13,9 @@ from ..errors import MethodError, StreamcamError, TargetError
 from ..imports import is_function_path
 from ..live.status import CameraHandle, CameraStatus, Controller, Settings, Status
 from ..options import COLORMAPS
-from .dependencies import CameraDep, ControllerDep, SnapshotDep, SnapshotStoreDep, WebRtcDep
+from .dependencies import CameraDep, ControllerDep, HistoryDep, SnapshotDep, SnapshotStoreDep, WebRtcDep
 from .mjpeg import MjpegResponse, next_jpeg
-from .schemas import Answer, Change, Offer, Pause, SnapshotCreated, error_responses
+from .schemas import Answer, Change, History, Offer, Pause, SnapshotCreated, error_responses
 from .snapshots import to_npy
 
 _FIRST_FRAME_TIMEOUT_SECONDS = 5.0
@@ -35,7 +36,7 @@ def settings(controller: ControllerDep) -> Settings:
     return controller.status().settings
 
 
-@router.patch("/api/settings", tags=["settings"], responses=error_responses(400, 409, 422))
+@router.patch("/api/settings", tags=["settings"], responses=error_responses(400, 408, 409, 413, 422))
 async def change(body: Change, controller: ControllerDep) -> Settings:
     """Change settings; answers once the change is visible, after seconds if it must be compiled."""
     requested = body.model_dump(exclude_none=True)
@@ -83,7 +84,13 @@ def camera(camera: CameraDep, controller: ControllerDep) -> CameraStatus:
     return _status_of(camera, controller)
 
 
-@router.patch("/api/cameras/{name}", tags=["cameras"], responses=error_responses(400, 404, 409, 422))
+@router.get("/api/cameras/{name}/history", tags=["cameras"], responses=error_responses(404, 422))
+async def history(camera: CameraDep, recorder: HistoryDep) -> History:
+    """Return a camera's most probable classes over ten minutes."""
+    return recorder.get(camera.name, time.monotonic())
+
+
+@router.patch("/api/cameras/{name}", tags=["cameras"], responses=error_responses(400, 404, 408, 409, 413, 422))
 def pause(camera: CameraDep, body: Pause, controller: ControllerDep) -> CameraStatus:
     """Freeze the shown frame of a camera, or continue."""
     camera.pause(body.paused)
@@ -93,20 +100,21 @@ def pause(camera: CameraDep, body: Pause, controller: ControllerDep) -> CameraSt
 @router.post(
     "/api/cameras/{name}/snapshots", tags=["cameras"], status_code=201, responses=error_responses(404, 409, 422, 503)
 )
-def snapshot(camera: CameraDep, store: SnapshotStoreDep) -> SnapshotCreated:
+def snapshot(camera: CameraDep, store: SnapshotStoreDep, request: Request) -> SnapshotCreated:
     """Keep the frame that a camera shows now."""
     if (taken := camera.snapshot()) is None:
         raise _no_frame(camera)
     name = store.add(taken)
+    path = f"{request.scope.get('root_path', '')}/api/snapshots/{name}"
     return SnapshotCreated(
         id=name,
-        image=f"/api/snapshots/{name}.png",
-        map=None if taken.maps is None else f"/api/snapshots/{name}.npy",
+        image=f"{path}.png",
+        map=None if taken.maps is None else f"{path}.npy",
         status=taken.status,
     )
 
 
-@router.post("/api/cameras/{name}/webrtc", tags=["cameras"], responses=error_responses(400, 404, 409, 422))
+@router.post("/api/cameras/{name}/webrtc", tags=["cameras"], responses=error_responses(400, 404, 408, 409, 413, 422))
 async def webrtc(camera: CameraDep, offer: Offer, controller: ControllerDep, webrtc_manager: WebRtcDep) -> Answer:
     """Send a camera's frames by WebRTC until the connection ends; at most eight sessions in total."""
     if not controller.status().webrtc:

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from .. import __version__
 from ..live.status import CameraHandle, CameraStatus, Controller, OutputStatus
 
+_REPORTED_PACKAGES = ("tensorflow", "keras", "av")
 _OUTPUT_STATES = ("starting", "running", "waiting", "ended")
 
 
 def make_registry(controller: Controller) -> CollectorRegistry:
-    """Make a registry that reads the run at each scrape."""
+    """Make a registry that reads run and process at each scrape."""
     registry = CollectorRegistry()
     registry.register(_RunCollector(controller))
+    ProcessCollector(registry=registry)
     return registry
+
+
+def _package_version(name: str) -> str:
+    """Return a package's version; empty if it has another name."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 class _RunCollector(Collector):
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
+        self._build = {
+            "version": __version__,
+            "python": platform.python_version(),
+            **{name: _package_version(name) for name in _REPORTED_PACKAGES},
+        }
 
     def collect(self) -> Iterator[Metric]:
         """Read the metrics of one moment."""
         status = self._controller.status()
+        yield InfoMetricFamily("streamcam_build", "Versions of streamcam and of packages it uses.", self._build)
         yield GaugeMetricFamily("streamcam_ready", "1 once the model is compiled.", status.ready)
         yield GaugeMetricFamily("streamcam_uptime_seconds", "Seconds since the start.", status.seconds)
         yield from _camera_metrics(status.cameras)
@@ -64,7 +83,9 @@ def _camera_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:
 
 def _latency_metric(cameras: Iterable[CameraHandle]) -> Metric:
     latency = HistogramMetricFamily(
-        "streamcam_latency_seconds", "Seconds from a frame's arrival until it was shown.", labels=["camera"]
+        "streamcam_latency_seconds",
+        "Seconds from a frame's capture, or else arrival, until it was shown.",
+        labels=["camera"],
     )
     for camera in cameras:
         histogram = camera.latency_histogram

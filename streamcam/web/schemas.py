@@ -15,7 +15,9 @@ _ERROR_DESCRIPTIONS = {
     401: "The token is missing or wrong.",
     403: "The Host or Origin header is not this page's.",
     404: "Not found.",
+    408: "The body did not arrive in time.",
     409: "The run cannot do this.",
+    413: "The body is too large.",
     422: "The request does not fit this schema.",
     503: "There is no frame yet.",
 }
@@ -39,9 +41,11 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether every camera shows explained frames, and if not, why.
+    """Whether the run is ready.
 
-    One line a reason.
+    Attributes:
+        ready: True if the model is compiled and enough cameras are ready.
+        reasons: one line for the model and each camera that is not ready, also if the others suffice.
     """
 
     ready: bool
@@ -91,7 +95,7 @@ class SnapshotCreated(BaseModel):
 
     Attributes:
         id: name of the snapshot; the last 16 are kept.
-        image: path of the annotated frame, PNG.
+        image: path of the annotated frame, PNG; with the path of a proxy that sends ``X-Forwarded-Prefix``.
         map: path of the raw attributions, NumPy, float32 ``(targets, h, w)``; null if the frame has none.
         status: of the camera at that moment.
     """
@@ -100,3 +104,31 @@ class SnapshotCreated(BaseModel):
     image: str
     map: str | None
     status: CameraStatus
+
+
+class HistorySample(BaseModel):
+    """The most probable classes at one moment.
+
+    Attributes:
+        seconds_ago: age of the sample.
+        classes: indices into the labels, the most probable one first.
+        probabilities: 0–1, one a class.
+    """
+
+    seconds_ago: float
+    classes: tuple[int, ...]
+    probabilities: tuple[float, ...]
+
+
+class History(BaseModel):
+    """A camera's classes over ten minutes, one sample a second.
+
+    Seconds without new frames have no sample.
+
+    Attributes:
+        labels: names of the classes.
+        samples: the oldest first.
+    """
+
+    labels: tuple[str, ...]
+    samples: tuple[HistorySample, ...]

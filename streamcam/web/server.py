@@ -17,13 +17,16 @@ from ..errors import SinkError
 from ..live.status import Controller
 from ..options import ServerOptions
 from .app import make_app
+from .limits import MAX_HEADER_BYTES, ErrorLog, LimitedProtocol, max_connections
 from .webrtc import WebRtcManager
 
 _SHUTDOWN_SECONDS = 1
 """Time for open requests at shutdown."""
 _SEND_BUFFER_BYTES = 128 * 1024
 """Socket buffer of one viewer: a large one would hold old frames for a slow viewer."""
-_BACKLOG = 128
+_BACKLOG = 64
+"""Connections that wait to be accepted, and accepted at once."""
+_KEEP_ALIVE_SECONDS = 5
 _HINTS = {
     errno.EADDRINUSE: "use another --http port, or 0 for a free one",
     errno.EADDRNOTAVAIL: "use an address of this machine, such as 127.0.0.1:8080, or 0.0.0.0 for all of them",
@@ -58,9 +61,13 @@ def serve_page(controller: Controller, options: ServerOptions) -> Iterator[Page]
         server = _Server(
             uvicorn.Config(
                 make_app(controller, options.token, stopping, webrtc_manager),
-                http="h11",
+                http=LimitedProtocol,
+                limit_concurrency=max_connections(),
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+                backlog=_BACKLOG,
                 ws="none",
-                lifespan="off",
+                lifespan="on",
                 log_config=None,
                 log_level="critical",
                 access_log=False,
@@ -89,6 +96,11 @@ class _Server(uvicorn.Server):
     def stop(self) -> None:
         """Make `run` return soon; callable from any thread."""
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections."""
+        asyncio.get_running_loop().set_exception_handler(ErrorLog())
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End all streams and close the remaining connections.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,13 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 import pytest
 from typer.testing import CliRunner, Result
 
 from streamcam.cli.app import app
+from streamcam.errors import StreamcamError
+from streamcam.job import LiveJob
+from tests.live.fake_controller import FakeController
 from tests.media_helpers import gradient_frame
 from tests.rtsp_server import RtspServer, free_port, refusing
 
@@ -99,6 +103,26 @@ def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert str(port) in assert_refused(cli(PATTERN, "--http", port))
+
+
+@pytest.mark.parametrize("more", [[], ["--quiet"]])
+def test_a_generated_token_is_printed(more: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = []
+
+    def run(job: LiveJob, serve: Any) -> NoReturn:
+        servers.append(job.server)
+        with serve(FakeController()):
+            raise StreamcamError("enough")
+
+    monkeypatch.setattr("streamcam.live.pipeline.run_live", run)
+    result = cli(PATTERN, "--http", f"0.0.0.0:{free_port()}", "--token", "auto", *more)
+    (found,) = re.findall(r"^page: http://\S+/\?token=(\S+)$", result.stderr, re.MULTILINE)
+    assert found == servers[0].token
+    assert len(found) >= 32
+
+
+def test_a_short_token() -> None:
+    assert "expected at least 16" in assert_refused(cli(PATTERN, "--token", "abc"), code=2)
 
 
 def test_a_missing_token() -> None:

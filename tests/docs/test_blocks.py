@@ -61,7 +61,7 @@ def folder(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("SECRET", "a token")
+    monkeypatch.setenv("SECRET", "a token of 16 characters")
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:

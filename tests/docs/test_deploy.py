@@ -97,7 +97,8 @@ def test_unit_and_environment_make_a_valid_command(monkeypatch: pytest.MonkeyPat
     assert result.exit_code == 0, result.output
     (job,) = seen
     assert [camera.name for camera in job.cameras] == ["door"]
-    assert job.server.token == environment["STREAMCAM_TOKEN"]
+    assert environment["STREAMCAM_TOKEN"] == "auto"
+    assert len(job.server.token) >= 32
 
 
 def test_proxies_pass_the_host_on_and_do_not_buffer() -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -47,6 +47,8 @@ class FakeCamera:
         self.size = size
         self.shown = 0
         self.paused = False
+        self.stalled = False
+        self.latency_source: Literal["capture", "arrival"] = "arrival"
         self.drops = 0
         self.reconnects = 0
         self._controller = controller
@@ -112,11 +114,13 @@ class FakeCamera:
             source=f"rtsp://***@camera.example/{self.name}",
             state="paused" if self.paused and self.state == "live" else self.state,
             last_error=self.last_error,
+            stalled=self.stalled,
             width=self.size[0],
             height=self.size[1],
             fps=24.8 if live and seen else 0.0,
             explained_fps=8.1 if live and seen else 0.0,
             latency=Latency(42.0, 88.0, 131.0) if seen else Latency(),
+            latency_source=self.latency_source,
             map_latency_ms=124.0 if seen else None,
             frames_in=self.shown + self.drops,
             frames_shown=self.shown,

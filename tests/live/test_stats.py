@@ -87,6 +87,33 @@ def test_a_young_rate_is_not_diluted(clock):
     assert stats.explained_fps == pytest.approx(10, rel=0.11)
 
 
+@pytest.mark.parametrize(("interval", "limit"), [(0.04, 3), (5, 10), (60, 120)])
+def test_a_silent_camera_is_stalled_after_its_own_pace(clock, interval, limit):
+    stats = FrameStats()
+    for _ in range(10):
+        clock.now += interval
+        assert not stats.stalled
+        stats.count_received()
+        stats.count_shown(0.02)
+    clock.now += 0.99 * limit
+    assert not stats.stalled
+    clock.now += 0.02 * limit
+    assert stats.stalled
+    stats.count_received()
+    assert not stats.stalled
+
+
+def test_a_camera_whose_frames_are_all_dropped_is_stalled(clock):
+    stats = FrameStats()
+    for _ in range(100):
+        clock.now += 0.04
+        stats.count_received()
+        stats.count_dropped()
+    assert stats.stalled
+    stats.count_paused()
+    assert not stats.stalled
+
+
 def test_a_model_that_keeps_up_is_waited_for_and_one_that_does_not_is_not():
     policy = SyncPolicy(0.15)
     assert policy.wait_seconds == 0.15

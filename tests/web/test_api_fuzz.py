@@ -48,4 +48,4 @@ def test_every_response_is_in_the_schema(case: schemathesis.Case) -> None:
 
 def test_every_route_is_in_the_schema() -> None:
     labels = {operation.ok().label for operation in schema.get_all_operations()}
-    assert len(labels) == 18
+    assert len(labels) == 19

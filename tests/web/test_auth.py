@@ -47,10 +47,11 @@ def test_everything_but_health_needs_the_token(guarded_server: httpx.Client) -> 
 def test_token_in_the_address_becomes_a_cookie(guarded_server: httpx.Client) -> None:
     assert guarded_server.get("/", params={"token": "wrong"}).status_code == 401
     answer = guarded_server.get("/", params={"token": TOKEN})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "./")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
+    assert "Path" not in cookie
     assert TOKEN not in cookie
     assert guarded_server.get("/").status_code == 200
     assert guarded_server.get("/api/status").status_code == 200
@@ -103,7 +104,7 @@ def test_a_port_in_use_is_an_error_in_one_line(server: Page, controller: FakeCon
     [
         (ServerOptions(host="0.0.0.0", port=0), "expected a --token"),
         (ServerOptions(host="::", port=0), "expected a --token"),
-        (ServerOptions(host="192.0.2.1", port=0, token="t"), "use an address of this machine"),
+        (ServerOptions(host="192.0.2.1", port=0, token=TOKEN), "use an address of this machine"),
         (ServerOptions(host="no.such.host.invalid", port=0), "unknown --http host"),
     ],
 )
@@ -118,11 +119,18 @@ def test_an_invalid_port() -> None:
         ServerOptions(port=70000)
 
 
+def test_a_short_token_is_refused_and_not_repeated() -> None:
+    with pytest.raises(OptionError, match=r"^--token has 15 characters; expected at least 16; --token auto") as caught:
+        ServerOptions(token="sesame-open-now")
+    assert "sesame" not in str(caught.value)
+    assert ServerOptions(token="x" * 16).token
+
+
 def test_a_public_address_with_a_token() -> None:
-    with serve(FakeController(), ServerOptions(host="0.0.0.0", port=0, token="t")) as server:
+    with serve(FakeController(), ServerOptions(host="0.0.0.0", port=0, token=TOKEN)) as server:
         assert "token" not in server.url
         local = f"http://127.0.0.1:{urlsplit(server.url).port}/api/methods"
-        assert httpx.get(local, headers={"Authorization": "Bearer t"}).json() == list(METHODS)
+        assert httpx.get(local, headers={"Authorization": f"Bearer {TOKEN}".encode()}).json() == list(METHODS)
 
 
 def test_the_port_is_free_again_at_once(controller: FakeController) -> None:

@@ -98,18 +98,67 @@ def test_compiling_is_shown_and_opacity_acts_meanwhile(
     assert browser.console_errors() == []
 
 
-def test_a_refused_target_is_shown_and_reset(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+def test_a_refused_target_stays_in_its_field_with_the_error(
+    browser: BrowserPage, server: Page, controller: FakeController
+) -> None:
     target = browser.find("#target")
     wait_until(lambda: target.get_property("value") == "top")
     target.send_keys(Keys.CONTROL, "a", Keys.NULL, "tabbi", Keys.ENTER)
-    wait_until(lambda: browser.find("#error").is_displayed())
-    assert browser.text("#error span") == ("unknown class 'tabbi'; list the names with streamcam models")
-    wait_until(lambda: target.get_property("value") == "top")
-    assert controller.settings.target == ("top",)
-    browser.find("#error button").click()
+    wait_until(lambda: browser.text("#target-error").startswith("unknown class 'tabbi'"))
+    assert "target-error" in target.get_attribute("aria-describedby")
+    assert target.get_attribute("aria-invalid") == "true"
     assert not browser.find("#error").is_displayed()
-    # Chromium logs each refused request.
-    assert all("409" in line for line in browser.console_errors())
+    shown = controller.cameras["cam1"].shown
+    browser.find("#caption").click()
+    wait_until(lambda: controller.settings.caption is False)
+    wait_until(lambda: controller.cameras["cam1"].shown > shown + 25)  # four polls of the status
+    assert target.get_property("value") == "tabbi"
+    assert controller.settings.target == ("top",)
+    target.send_keys(Keys.BACKSPACE, "y", Keys.ENTER)
+    wait_until(lambda: controller.settings.target == ("tabby",))
+    wait_until(lambda: browser.text("#target-error") == "")
+    assert target.get_attribute("aria-invalid") == "false"
+    target.send_keys(Keys.CONTROL, "a", Keys.NULL, "tabbi", Keys.ENTER)
+    wait_until(lambda: browser.text("#target-error") != "")
+    target.send_keys(Keys.ESCAPE)
+    wait_until(lambda: target.get_property("value") == "tabby")
+    assert browser.text("#target-error") == ""
+
+
+def test_the_chart_survives_a_reload(browser: BrowserPage, server: Page, controller: FakeController) -> None:
+    def oldest(compared_to: str) -> bool:
+        """Whether the oldest value of the chart is older than a time."""
+        return browser.driver.execute_script(
+            f"""const {{ charts }} = await import(new URL("static/chart.js", document.baseURI));
+            const [chart] = charts;
+            return chart?.values.length > 0 && chart.values[0].at < {compared_to};"""
+        )
+
+    wait_until(lambda: oldest("Date.now() - 2500"))
+    browser.driver.refresh()
+    wait_until(lambda: oldest("performance.timeOrigin"))
+    assert browser.text(".span") == "1 min"
+    browser.find(".span").click()
+    assert browser.text(".span") == "10 min"
+    assert browser.console_errors() == []
+
+
+def test_the_page_names_the_start_of_the_latency(
+    browser: BrowserPage, server: Page, controller: FakeController
+) -> None:
+    wait_until(lambda: browser.text("[data-metric=from]") == "arrival")
+    controller.cameras["cam1"].latency_source = "capture"
+    wait_until(lambda: browser.text("[data-metric=from]") == "capture")
+
+
+def test_the_frame_is_not_covered(browser: BrowserPage, server: Page) -> None:
+    wait_until(browser.shows_image)
+    covering = browser.driver.execute_script(
+        """const box = document.querySelector(".view img").getBoundingClientRect();
+        const points = [[1, 1], [box.width - 1, 1], [1, box.height - 1], [box.width - 1, box.height - 1]];
+        return points.map(([x, y]) => document.elementFromPoint(box.x + x, box.y + y).tagName);"""
+    )
+    assert covering == ["IMG"] * 4
 
 
 def test_changes_by_others_are_shown(browser: BrowserPage, server: Page, controller: FakeController) -> None:
@@ -256,8 +305,8 @@ def test_the_page_fits_a_phone(browser: BrowserPage) -> None:
 
 
 def test_with_a_token_the_page_works(browser: BrowserPage, controller: FakeController) -> None:
-    with serve(controller, ServerOptions(port=0, token="secret")) as server:
-        browser.driver.get(f"{server.url}?token=secret")
+    with serve(controller, ServerOptions(port=0, token="secret-of-the-page")) as server:
+        browser.driver.get(f"{server.url}?token=secret-of-the-page")
         wait_until(lambda: len(browser.driver.find_elements(By.CSS_SELECTOR, ".camera")) == 1)
         wait_until(browser.shows_image)
         assert "secret" not in browser.driver.current_url

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +17,12 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+import streamcam
 from streamcam import web as page
 from streamcam.live.status import OutputStatus
 from streamcam.options import ServerOptions
 from streamcam.web import serve
+from streamcam.web.history import HistoryRecorder
 
 from ..live.fake_controller import LABELS, LAYERS, METHODS, FakeController
 from ..waiting import wait_until
@@ -37,10 +42,32 @@ def test_page_and_its_files_are_served(client: httpx.Client) -> None:
     assert index.status_code == 200
     assert index.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in index.headers["content-security-policy"]
-    for file in ("style.css", "main.js", "camera.js", "settings.js", "chart.js", "api.js", "webrtc.js"):
+    assert client.get("/docs").headers["content-type"].startswith("text/html")
+    for file in (
+        "style.css",
+        "docs.css",
+        "docs.js",
+        "main.js",
+        "camera.js",
+        "settings.js",
+        "chart.js",
+        "api.js",
+        "webrtc.js",
+    ):
         assert client.get(f"/static/{file}").status_code == 200
     for outside in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/nothing.js"):
         assert client.get(outside).status_code == 404
+
+
+def test_the_api_lists_its_addresses(client: httpx.Client) -> None:
+    index = client.get("/api").json()
+    assert client.get(index["description"]).json()["info"]["title"] == "streamcam"
+    assert client.get(index["page"]).status_code == 200
+    assert index["operations"]["GET /api/status"] == "Return the state of the run."
+    assert len(index["operations"]) == 19
+    for path in ("/nothing", "/api/nothing"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()["detail"]) == (404, f"unknown path {path!r}; /api lists the paths")
 
 
 def test_page_loads_no_foreign_files() -> None:
@@ -180,21 +207,71 @@ def test_no_snapshot_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> 
         assert controller.cameras["cam1"].jpegs.num_subscribers == 0
 
 
-def test_ready_when_every_camera_shows_frames(client: httpx.Client, controller: FakeController) -> None:
+def readiness(client: httpx.Client, **parameters: str) -> tuple[bool, list[str]]:
+    answer = client.get("/readyz", params=parameters)
+    content = answer.json()
+    assert answer.status_code == (200 if content["ready"] else 503)
+    return content["ready"], content["reasons"]
+
+
+def test_history_of_a_camera(client: httpx.Client, controller: FakeController) -> None:
+    wait_until(lambda: len(client.get("/api/cameras/cam1/history").json()["samples"]) > 1)
+    history = client.get("/api/cameras/cam1/history").json()
+    ages = [sample["seconds_ago"] for sample in history["samples"]]
+    assert ages == sorted(ages, reverse=True)
+    for sample in history["samples"]:
+        assert len(sample["classes"]) == len(sample["probabilities"]) == 5
+        assert sample["probabilities"] == sorted(sample["probabilities"], reverse=True)
+        assert {history["labels"][one] for one in sample["classes"]} <= set(LABELS)
+    assert client.get("/api/cameras/cam3/history").status_code == 404
+
+
+def test_history_is_bounded_and_has_gaps() -> None:
+    controller = FakeController("cam1")
+    camera = controller.cameras["cam1"]
+    recorder = HistoryRecorder(controller)
+    recorder.record((camera.status(),), 0.0)
+    assert recorder.get("cam1", 0.0).samples == ()  # no frame yet
+    camera.shown = 1
+    for second in range(2000):
+        camera.state = "lost" if second == 1990 else "live"
+        recorder.record((camera.status(),), float(second))
+    samples = recorder.get("cam1", 1999.0).samples
+    ages = [sample.seconds_ago for sample in samples]
+    assert ages == [float(age) for age in range(600, -1, -1) if age != 9]
+    camera.state = "ended"
+    recorder.record((camera.status(),), 9999.0)
+    assert recorder.get("cam1", 9999.0).samples == ()
+
+
+def test_ready_while_the_model_and_a_camera_are(client: httpx.Client, controller: FakeController) -> None:
     wait_until(lambda: all(camera.shown for camera in controller.cameras.values()))
     assert client.get("/healthz").json() == {"alive": True}
-    assert client.get("/readyz").json() == {"ready": True, "reasons": []}
-    camera = controller.cameras["cam1"]
-    camera.state, camera.last_error = "lost", "no answer"
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json() == {"ready": False, "reasons": ["camera 'cam1' is lost: no answer"]}
-    camera.state = "ended"
-    controller.cameras["cam2"].paused = True
-    assert client.get("/readyz").status_code == 200
+    assert readiness(client) == (True, [])
+    first, second = controller.cameras.values()
+    first.state, first.last_error = "lost", "no answer"
+    lost = ["camera 'cam1' is lost: no answer"]
+    assert readiness(client) == (True, lost)
+    assert readiness(client, cameras="all") == (False, lost)
+    assert readiness(client, camera="cam1") == (False, lost)
+    assert readiness(client, camera="cam2", cameras="all") == (True, [])
+    first.state = "ended"
+    assert readiness(client, cameras="all") == (False, ["camera 'cam1' was given up: no answer"])
+    second.stalled = True
+    reasons = ["camera 'cam1' was given up: no answer", "camera 'cam2' shows no new frames"]
+    assert readiness(client) == (False, reasons)
+    second.paused = True
+    assert readiness(client) == (True, reasons[:1])
     controller.ready = False
-    assert client.get("/readyz").json()["reasons"] == ["the model is compiling"]
+    assert readiness(client, camera="cam2") == (False, ["the model is compiling"])
     assert client.get("/healthz").status_code == 200
+
+
+def test_readiness_of_what_is_not_there(client: httpx.Client) -> None:
+    answer = client.get("/readyz", params={"camera": "cam3"})
+    assert (answer.status_code, answer.json()) == (404, {"detail": "unknown camera 'cam3'; expected one of cam1, cam2"})
+    answer = client.get("/readyz", params={"cameras": "some"})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "cameras: Input should be 'any' or 'all'")
 
 
 def test_metrics_are_prometheus(client: httpx.Client, controller: FakeController) -> None:
@@ -224,6 +301,38 @@ def test_metrics_are_prometheus(client: httpx.Client, controller: FakeController
     assert found["streamcam_output_state", "cam1", "running", 'a "quoted" \\ place'] == 0
     assert found["streamcam_ready",] == 1
     assert found["streamcam_uptime_seconds",] > 0
+
+
+def test_metrics_follow_the_naming_rules(client: httpx.Client) -> None:
+    """The rules of ``promtool check metrics``, which runs too if it is installed."""
+    text = client.get("/metrics").text
+    families = list(text_string_to_metric_families(text))
+    series = [(s.name, *sorted(s.labels.items())) for family in families for s in family.samples]
+    assert len(set(series)) == len(series)
+    for family in families:
+        assert family.documentation, family.name
+        assert family.type in ("counter", "gauge", "histogram"), family.name
+        assert re.fullmatch(r"(streamcam|process)(_[a-z0-9]+)+", family.name)
+        words = set(family.name.split("_"))
+        assert not words & {"ms", "us", "s", "sec", "m", "h", "b", "kb", "mb", "gb", "counter", "gauge", "histogram"}
+        for sample in family.samples:
+            assert sample.name.endswith("_total") == (family.type == "counter"), sample.name
+            assert (family.type == "histogram") == sample.name.endswith(("_bucket", "_sum", "_count")), sample.name
+    if promtool := shutil.which("promtool"):
+        command = [promtool, "check", "metrics"]
+        checked = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_metrics_describe_process_and_build(client: httpx.Client) -> None:
+    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+    assert families["process_resident_memory_bytes"].samples[0].value > 1e6
+    assert families["process_cpu_seconds"].samples[0].value > 0
+    assert families["process_open_fds"].samples[0].value > 3
+    (build,) = families["streamcam_build_info"].samples
+    assert build.value == 1
+    assert build.labels["version"] == streamcam.__version__
+    assert build.labels["tensorflow"].startswith("2.")
 
 
 def test_latency_is_a_histogram(client: httpx.Client, controller: FakeController) -> None:

@@ -313,9 +313,9 @@ def test_with_a_token(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask(url: str) -> None:
         sent = await make_offer(("video", "recvonly"))
         assert (await post(url, sent)).status_code == 401
-        assert (await post(url, sent, authorization="Bearer secret")).status_code == 200
+        assert (await post(url, sent, authorization="Bearer secret-of-16-chars")).status_code == 200
 
-    with serve(FakeController("cam1", webrtc=True), ServerOptions(port=0, token="secret")) as server:
+    with serve(FakeController("cam1", webrtc=True), ServerOptions(port=0, token="secret-of-16-chars")) as server:
         asyncio.run(asyncio.wait_for(ask(server.url), 60))
 
 

@@ -1,6 +1,6 @@
 // A camera's panel: its frames, the model's classes, and metrics.
 
-import { sendJson, showError } from "./api.js";
+import { fetchJson, sendJson, showError } from "./api.js";
 import { Chart } from "./chart.js";
 import { WebRtcPlayer } from "./webrtc.js";
 
@@ -30,7 +30,7 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export class Camera {
   constructor(name, streamed, webrtc) {
     this.name = name;
-    this.path = `/api/cameras/${encodeURIComponent(name)}`;
+    this.path = `api/cameras/${encodeURIComponent(name)}`;
     this.streamed = streamed;
     this.webrtc = webrtc;
     this.state = "opening";
@@ -48,7 +48,7 @@ export class Camera {
     this.video = this.find("video");
     this.video.setAttribute("aria-label", this.image.alt);
     this.video.addEventListener("loadeddata", () => this.showVideo());
-    this.chart = new Chart(this.find("canvas"), this.find(".legend"), name);
+    this.chart = new Chart(this.find("canvas"), this.find(".legend"), this.find(".span"), name);
     this.find(".pause").addEventListener("click", () => this.pause());
     this.find(".snapshot").addEventListener("click", () => this.snapshot());
     const fullscreen = this.find(".fullscreen");
@@ -69,9 +69,19 @@ export class Camera {
   start() {
     this.stop();
     if (document.hidden) return;
+    this.loadHistory();
     // Show images until video plays, or if it never does.
     this.startImages();
     if (this.webrtc) this.startVideo();
+  }
+
+  /** Fill the chart with what happened before, or while the page was hidden or disconnected. */
+  async loadHistory() {
+    try {
+      this.chart.load(await fetchJson(`${this.path}/history`));
+    } catch {
+      // The chart starts now.
+    }
   }
 
   startVideo() {
@@ -79,7 +89,7 @@ export class Camera {
   }
 
   startImages() {
-    if (this.streamed) this.image.src = `/cameras/${encodeURIComponent(this.name)}/stream.mjpg?${this.session}`;
+    if (this.streamed) this.image.src = `cameras/${encodeURIComponent(this.name)}/stream.mjpg?${this.session}`;
     else this.pollFrames(this.session);
   }
 
@@ -141,7 +151,7 @@ export class Camera {
       await acquireSlot();
       try {
         this.fetching = new AbortController();
-        const path = `/cameras/${encodeURIComponent(this.name)}/frame.jpg`;
+        const path = `cameras/${encodeURIComponent(this.name)}/frame.jpg`;
         const response = session === this.session && (await fetch(path, { signal: this.fetching.signal }));
         if (response && response.ok) {
           const next = URL.createObjectURL(await response.blob());
@@ -168,9 +178,9 @@ export class Camera {
   }
 
   show(status) {
-    const state = status.state === "live" && status.frames_shown > 0 && status.fps === 0 ? "stalled" : status.state;
+    const state = status.state === "live" && status.stalled ? "stalled" : status.state;
     this.showState(state, status.last_error);
-    if (status.width && status.height) this.find(".view").style.aspectRatio = `${status.width} / ${status.height}`;
+    if (status.width && status.height) this.find(".frame").style.aspectRatio = `${status.width} / ${status.height}`;
     const [best] = status.top;
     this.find(".label").textContent = best ? best.label : "–";
     this.find(".share").textContent = best ? percent(best.probability) : "";
@@ -182,6 +192,7 @@ export class Camera {
       explained: `${status.explained_fps.toFixed(1)} fps`,
       p50: ms(status.latency.p50),
       p99: ms(status.latency.p99),
+      from: status.latency_source,
       map: status.map_latency_ms === null ? "–" : ms(status.map_latency_ms),
       dropped: status.frames_dropped.toLocaleString("en"),
       reconnects: status.reconnects.toLocaleString("en"),
@@ -227,14 +238,14 @@ export class Camera {
     await this.attempt(async () => {
       const snapshot = await sendJson("POST", `${this.path}/snapshots`);
       const dialog = document.getElementById("snapshot");
+      const path = `api/snapshots/${encodeURIComponent(snapshot.id)}`;
       dialog.querySelector("h2").textContent = `Camera ${this.name}`;
-      dialog.querySelector("img").src = snapshot.image;
-      for (const [kind, path] of [["image", snapshot.image], ["map", snapshot.map]]) {
+      dialog.querySelector("img").src = `${path}.png`;
+      for (const [kind, suffix] of [["image", "png"], ["map", "npy"]]) {
         const link = dialog.querySelector(`.${kind}`);
-        link.hidden = path === null;
-        if (path === null) continue;
-        link.href = path;
-        link.download = path.split("/").at(-1);
+        link.hidden = snapshot[kind] === null;
+        link.href = `${path}.${suffix}`;
+        link.download = `${snapshot.id}.${suffix}`;
       }
       dialog.showModal();
     });

@@ -1,9 +1,13 @@
-// Line chart of the most probable classes over the last minute.
+// Line chart of the most probable classes over the last minute or ten.
 
-const SECONDS = 60;
+const SPANS = [60, 600]; // s
 const LINES = 4;
 const COLORS = 8;
-const GAP = 1500; // ms without a value that interrupt a line
+const GAP = 2500; // ms without a value that interrupt a line
+const THIN_AFTER = 70_000; // ms; of older values, one a second is kept
+const THIN_EVERY = 10_000; // ms
+export const charts = new Set();
+let seconds = SPANS[0]; // span of all charts
 
 /** Color index of each class, the same on all charts. */
 const colors = new Map();
@@ -19,11 +23,43 @@ function colorOf(label, labels) {
 }
 
 export class Chart {
-  constructor(canvas, legend, name) {
+  constructor(canvas, legend, button, name) {
     this.canvas = canvas;
     this.legend = legend;
+    this.button = button;
     this.name = name;
     this.values = []; // {at, shares: Map of label to probability, or null for a gap}
+    this.thinnedAt = Date.now();
+    charts.add(this);
+    button.addEventListener("click", () => {
+      seconds = SPANS[(SPANS.indexOf(seconds) + 1) % SPANS.length];
+      for (const chart of charts) chart.draw();
+    });
+  }
+
+  /** Take the server's samples; values since the last one stay. */
+  load({ labels, samples }) {
+    const now = Date.now();
+    const loaded = samples.map(({ seconds_ago: age, classes, probabilities }) => ({
+      at: now - age * 1000,
+      shares: new Map(classes.map((one, n) => [labels[one], probabilities[n]])),
+    }));
+    const last = loaded.at(-1)?.at ?? -Infinity;
+    this.values = [...loaded, ...this.values.filter(({ at }) => at > last)];
+    this.draw();
+  }
+
+  /** Drop values that are too old or too many. */
+  thin(now) {
+    while (this.values.length && this.values[0].at < now - (SPANS.at(-1) + 1) * 1000) this.values.shift();
+    if (now < this.thinnedAt + THIN_EVERY) return;
+    this.thinnedAt = now;
+    let kept = -Infinity;
+    this.values = this.values.filter(({ at, shares }) => {
+      if (shares && at < now - THIN_AFTER && at < kept + 900) return false;
+      kept = at;
+      return true;
+    });
   }
 
   add(top) {
@@ -37,7 +73,9 @@ export class Chart {
   /** Return the labels with the largest sums, in descending order, and always the current best. */
   topLabels() {
     const sums = new Map();
-    for (const { shares } of this.values) {
+    const begin = Date.now() - seconds * 1000;
+    for (const { at, shares } of this.values) {
+      if (at < begin) continue;
       for (const [label, share] of shares ?? []) sums.set(label, (sums.get(label) ?? 0) + share);
     }
     const labels = [...sums].sort((a, b) => b[1] - a[1]).map(([label]) => label);
@@ -48,7 +86,10 @@ export class Chart {
 
   draw() {
     const now = Date.now();
-    while (this.values.length && this.values[0].at < now - (SECONDS + 1) * 1000) this.values.shift();
+    this.thin(now);
+    const span = `${seconds / 60} min`;
+    if (this.button.textContent !== span) this.button.textContent = span;
+    this.button.setAttribute("aria-label", `Span of the charts: ${span}; camera ${this.name}`);
     const labels = this.topLabels();
     this.updateLegend(labels);
     const { clientWidth: width, clientHeight: height } = this.canvas;
@@ -62,7 +103,7 @@ export class Chart {
     const style = getComputedStyle(this.canvas);
     const area = { left: 38, right: width - 4, top: 7, bottom: height - 18 };
     this.drawGrid(context, style, area);
-    const x = (at) => area.right - ((now - at) / 1000 / SECONDS) * (area.right - area.left);
+    const x = (at) => area.right - ((now - at) / 1000 / seconds) * (area.right - area.left);
     const y = (share) => area.bottom - share * (area.bottom - area.top);
     context.save();
     context.beginPath();
@@ -75,6 +116,7 @@ export class Chart {
       context.beginPath();
       let before;
       for (const { at, shares } of this.values) {
+        if (at < now - (seconds + 2) * 1000) continue;
         const share = shares?.get(label);
         if (share === undefined) {
           before = undefined;
@@ -106,7 +148,7 @@ export class Chart {
     }
     context.textBaseline = "alphabetic";
     context.textAlign = "left";
-    context.fillText(`${SECONDS} s ago`, area.left, area.bottom + 15);
+    context.fillText(`${seconds / 60} min ago`, area.left, area.bottom + 15);
     context.textAlign = "right";
     context.fillText("now", area.right, area.bottom + 15);
   }
@@ -127,6 +169,6 @@ export class Chart {
       share.textContent = last?.has(label) ? `${Math.round(last.get(label) * 100)} %` : "";
     });
     const texts = labels.map((label, at) => `${label} ${this.legend.children[at].lastElementChild.textContent}`);
-    this.canvas.setAttribute("aria-label", `Probabilities in the last minute, camera ${this.name}: ${texts.join(", ")}`);
+    this.canvas.setAttribute("aria-label", `Probabilities in the last ${seconds / 60} min, camera ${this.name}: ${texts.join(", ")}`);
   }
 }

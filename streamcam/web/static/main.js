@@ -77,7 +77,7 @@ async function run() {
     const requestedAt = performance.now();
     if (!document.hidden) {
       try {
-        const status = await fetchJson("/api/status", { signal: AbortSignal.timeout(4000) });
+        const status = await fetchJson("api/status", { signal: AbortSignal.timeout(4000) });
         showOnline();
         show(status, requestedAt);
       } catch (error) {

@@ -13,13 +13,39 @@ class Field {
     this.sending = false;
     this.dirty = false;
     this.pending = undefined;
+    this.error = document.createElement("p");
+    this.error.id = `${key}-error`;
+    this.error.className = "field-error";
+    this.error.setAttribute("role", "alert");
+    this.element.closest(".field").append(this.error);
     this.element.addEventListener("input", () => { this.dirty = true; });
     this.element.addEventListener(event, () => this.send());
     this.element.addEventListener("blur", () => { this.dirty = false; });
+    this.element.addEventListener("keydown", ({ key: pressed }) => { if (pressed === "Escape") this.reset(); });
   }
 
+  /** Show the run's value, unless another one is being entered, sent, or was refused. */
   show(value) {
-    if (!this.sending && !this.dirty) this.write(this.element, value);
+    this.current = value;
+    if (!this.sending && !this.dirty && !this.invalid) this.write(this.element, value);
+  }
+
+  /** Drop what was entered. */
+  reset() {
+    if (this.sending || this.current === undefined) return;
+    this.dirty = false;
+    this.showError("");
+    this.write(this.element, this.current);
+  }
+
+  /** Show why the value was refused; it stays, to be corrected. An empty line clears the error. */
+  showError(line) {
+    this.invalid = Boolean(line);
+    this.error.textContent = line;
+    this.element.setAttribute("aria-invalid", this.invalid);
+    const described = (this.element.getAttribute("aria-describedby") ?? "").split(" ");
+    const others = described.filter((id) => id && id !== this.error.id);
+    this.element.setAttribute("aria-describedby", [...others, ...(line ? [this.error.id] : [])].join(" "));
   }
 
   /** Send one request at a time; of later choices, only the last follows. */
@@ -29,16 +55,18 @@ class Field {
     if (this.sending) return;
     this.sending = true;
     showError("");
+    this.showError("");
     try {
       while (this.pending !== undefined) {
         const value = this.pending;
         this.pending = undefined;
         this.onSend(this.key, value);
-        this.onChanged(await sendJson("PATCH", "/api/settings", { [this.key]: value }));
+        this.onChanged(await sendJson("PATCH", "api/settings", { [this.key]: value }));
       }
     } catch (error) {
       this.pending = undefined;
-      showError(error.status ? error.message : "Not changed: no connection to the server.");
+      if (error.status) this.showError(error.message);
+      else showError("Not changed: no connection to the server.");
     }
     this.sending = false;
     this.onDone();
@@ -82,12 +110,6 @@ export class Settings {
     const target = document.getElementById("target");
     target.addEventListener("input", () => this.suggest(target.value));
     target.addEventListener("focus", () => this.suggest(target.value));
-    target.addEventListener("keydown", (event) => {
-      const field = this.fields.find((other) => other.key === "target");
-      if (event.key !== "Escape" || field.sending) return;
-      field.dirty = false;
-      field.show(this.current.target);
-    });
     document.getElementById("alpha").addEventListener("input", () => this.showAlpha());
     // Listing the layers takes seconds, so load them on demand.
     const layer = document.getElementById("layer");
@@ -120,7 +142,7 @@ export class Settings {
 
   async loadNames() {
     try {
-      for (const [key, path] of [["method", "/api/methods"], ["colormap", "/api/colormaps"]]) {
+      for (const [key, path] of [["method", "api/methods"], ["colormap", "api/colormaps"]]) {
         setOptions(document.getElementById(key), await fetchJson(path));
       }
       for (const field of this.fields) if (this.current) field.show(this.current[field.key]);
@@ -131,7 +153,7 @@ export class Settings {
 
   async loadLabels() {
     this.loadingLabels = true;
-    this.labels = await fetchJson("/api/labels").catch(() => []);
+    this.labels = await fetchJson("api/labels").catch(() => []);
     this.loadingLabels = false;
   }
 
@@ -139,7 +161,7 @@ export class Settings {
     if (this.layers || this.loadingLayers) return;
     this.loadingLayers = true;
     try {
-      this.layers = await fetchJson("/api/layers");
+      this.layers = await fetchJson("api/layers");
       setOptions(element, ["auto", ...this.layers]);
     } catch (error) {
       showError(error.status ? error.message : "No layers: no connection to the server.");
