@@ -7,7 +7,7 @@ on, so no later stage handles rotation, palettes or chroma layouts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -170,6 +170,23 @@ class Attribution:
     probability: float | None = None
     class_index: int | None = None
     vmax: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionFacts:
+    """What captions name besides the classes of a frame.
+
+    Attributes:
+        method: name of the method.
+        layer: path of the target layer; empty if the method has none.
+        targets: the targets as requested.
+        labels: names of the classes.
+    """
+
+    method: str = ""
+    layer: str = ""
+    targets: tuple[str, ...] = ()
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
