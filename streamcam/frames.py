@@ -174,7 +174,7 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class CaptionFacts:
-    """What captions name besides the classes of a frame.
+    """Names for captions, besides the classes of a frame.
 
     Attributes:
         method: name of the method.

@@ -45,7 +45,7 @@ CODECS: tuple[Codec, ...] = get_args(Codec)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 CAPTION_FIELDS = ("class", "probability", "score", "target", "method", "layer", "time")
-"""What a caption can show: the class, its probability and logit; the target as requested; method and layer; the time of
+"""Contents of a caption: the class, its probability and logit; the target as requested; method and layer; the time of
 the frame."""
 
 DEFAULT_MODEL = "efficientnet-lite0"

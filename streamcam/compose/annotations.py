@@ -1,4 +1,4 @@
-"""What stands on a panel besides the heatmap: the caption and the legend."""
+"""Annotations of a panel: the caption and the legend."""
 
 from __future__ import annotations
 

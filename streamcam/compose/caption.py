@@ -44,7 +44,10 @@ class CaptionBox:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """The words of a caption: its title, values beside it, further classes with theirs, and the last line."""
+    """The words of a caption.
+
+    Its title, the values beside it, further classes with theirs, and the last line.
+    """
 
     label: str
     values: tuple[str, ...]
@@ -219,7 +222,7 @@ def _one_line(text: str) -> str:
 
 
 def _format_probability(attribution: Attribution) -> str:
-    """Format the probability, or the score of a target that is no class."""
+    """Format the probability; the score if there is none."""
     if attribution.probability is None:
         return _format_score(attribution.score)
     return _percent(attribution.probability)

@@ -13,7 +13,7 @@ from ..media.planes import next_even
 from ..options import CaptionPosition, DrawOptions
 from .caption import MIN_TEXT_SIZE, CaptionBox, place_box
 from .overlay import opacity_and_color
-from .plate import add_picture, make_plate, rounded_rectangle
+from .plate import add_image, make_plate, rounded_rectangle
 
 _CACHED_PER_PANEL = 32
 _WEIGHT = 400
@@ -86,7 +86,7 @@ class LegendRenderer:
         columns = np.linspace(0, len(self._color) - 1, bar_width // 2).round().astype(int)
         rows = max(1, next_even(text_height) // 2)
         bar = np.broadcast_to(self._color[columns], (rows, len(columns), 3))
-        op = add_picture(plate, self._info, bar, (size[1] // 2 - rows) // 2, bar_left // 2)
+        op = add_image(plate, self._info, bar, (size[1] // 2 - rows) // 2, bar_left // 2)
         return place_box(op, self._position, self._image_size, self._margin)
 
     def _width(self, text: str) -> int:

@@ -34,7 +34,7 @@ def smoothstep(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def choose_colormap(options: DrawOptions, display: MapKind) -> Colormap | Literal["RdBu_r"]:
-    """Return the color map asked for, or for ``auto`` the one that the field uses for this kind of map."""
+    """Return the color map of the options; ``auto`` depends on the map."""
     if options.colormap != "auto":
         return options.colormap
     if display == "signed":

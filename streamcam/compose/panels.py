@@ -53,7 +53,7 @@ class Panels:
 
 
 def arrange_panels(options: DrawOptions, info: SourceInfo, targets: int) -> Panels:
-    """Return the panels for a number of targets, of the size that the options ask for."""
+    """Return the panels for a number of targets."""
     panel, num_plain = (next_even(info.width), next_even(info.height)), int(options.layout == "side-by-side")
     count = num_plain + targets
     columns = 2 if num_plain and targets == 1 else _choose_columns(panel, count)

@@ -38,14 +38,14 @@ def make_plate(info: SourceInfo, shape: Floats, ink: Floats) -> BlendOp:
     return BlendOp(luma_keep, luma_add, chroma_keep, chroma_add, chroma_add)
 
 
-def add_picture(op: BlendOp, info: SourceInfo, rgb: Floats, top: int, left: int) -> BlendOp:
-    """Return a plate with an opaque picture on it.
+def add_image(op: BlendOp, info: SourceInfo, rgb: Floats, top: int, left: int) -> BlendOp:
+    """Return a plate with an opaque image on it.
 
     Args:
         op: the plate, as from `make_plate`; not changed.
         info: the stream.
         rgb: sRGB colors of 2×2 blocks, ``(h, w, 3)``, 0–1.
-        top: the picture's upper edge, in blocks.
+        top: the image's upper edge, in blocks.
         left: its left edge, in blocks.
     """
     dtype = sample_dtype(info.pixel_format)

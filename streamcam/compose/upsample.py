@@ -158,7 +158,7 @@ def _cubic_weights(linear: Floats) -> NDArray[np.float64]:
 
 
 def _average_lines(lines: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the mean of each ``count`` lines, and of what remains at the end."""
+    """Return the mean of each ``count`` lines, and of the rest."""
     begins = np.arange(0, len(lines), count)
     means: NDArray[np.float64] = np.add.reduceat(lines, begins) / np.minimum(count, len(lines) - begins)[:, None]
     return means

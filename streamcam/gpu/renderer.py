@@ -130,7 +130,7 @@ class GpuRenderer:
         return pack_nv12(tf.cast(luma, tf.uint8), tf.cast(chroma, tf.uint8), panels.size)
 
     def _add_box(self, luma: Any, chroma: Any, box_luma: Any, box_chroma: Any, top: Any, left: Any) -> tuple[Any, Any]:
-        """Blend a box onto a panel at chroma sample ``(top, left)``."""
+        """Blend a box onto a panel at a chroma sample."""
         width, height = self._panels.panel
         keep, add = _pad_coefficients(box_luma, (height, width), 2 * top, 2 * left)
         blended_luma = _blend(tf.reshape(luma, (height, width)), keep, add[0])
@@ -140,7 +140,10 @@ class GpuRenderer:
 
 
 def _stack_coefficients(box: CaptionBox) -> _Coefficients:
-    """Return ``keep`` and ``add`` of a box, luma, float32 ``(2, 2h, 2w)``, Cb and Cr, ``(3, h, w)``; and its place."""
+    """Return ``keep`` and ``add`` of a box, and its place.
+
+    For luma float32 ``(2, 2h, 2w)``, for Cb and Cr ``(3, h, w)``; then its top and left, in chroma samples.
+    """
     blend = box.blend_op
     return (
         np.stack([blend.luma_keep, blend.luma_add]).astype(np.float32),

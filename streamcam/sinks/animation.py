@@ -88,8 +88,8 @@ _FORMATS = {
 class AnimationSink:
     """Writes a GIF or an animated WebP that loops; see `streamcam.sinks.Sink`.
 
-    Frames are encoded as they come, so that memory does not grow with their number. The file gets its name when it is
-    complete.
+    Frames are encoded as they come; memory holds a few of them, and for WebP the encoded ones. The file gets its name
+    when it is complete.
     """
 
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
@@ -235,7 +235,9 @@ class AnimationSink:
 
 
 def _end_webp(path: Path, end_milliseconds: int) -> None:
-    """Set the duration of the last frame, for which FFmpeg passes none and libwebp takes the mean of the others.
+    """Set the duration of the last frame.
+
+    FFmpeg passes none to libwebp, which takes the mean of the others.
 
     An animation is a RIFF file with a chunk ``ANMF`` a frame, whose duration stands at byte 12 in 24 bits.
     """
