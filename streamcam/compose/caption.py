@@ -167,13 +167,13 @@ class CaptionRenderer:
         if len(lines) == 1:
             height = min(height, max_size[1])
         widths = widths[: len(lines)] + [self._width(line.text, line.size, line.weight) for line in lines]
-        size = min(next_even(2 * self._padding + max(widths)), max_size[0]), next_even(height)
-        ink, baseline = np.zeros(size[::-1]), self._padding
+        box_size = min(next_even(2 * self._padding + max(widths)), max_size[0]), next_even(height)
+        ink, baseline = np.zeros(box_size[::-1]), self._padding
         for line in lines:
             baseline += line.ascent
-            ink = np.maximum(ink, line.white * self._draw_line(line, size, baseline))
+            ink = np.maximum(ink, line.white * self._draw_line(line, box_size, baseline))
             baseline += gap
-        op = make_plate(self._info, rounded_rectangle(size, self._padding), ink)
+        op = make_plate(self._info, rounded_rectangle(box_size, self._padding), ink)
         return place_box(op, self._position, self._image_size, self._margin)
 
     def _height(self, lines: Sequence[_Line], gap: int) -> int:
