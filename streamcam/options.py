@@ -280,8 +280,10 @@ class DrawOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
-        for name in self.caption_fields.split(","):
+        names = [name.strip() for name in str(self.caption_fields).split(",")]
+        for name in names:
             check_choice("--caption-fields", name, CAPTION_FIELDS)
+        object.__setattr__(self, "caption_fields", ",".join(names))
         if self.size:
             parse_size(self.size)
 
@@ -418,8 +420,8 @@ def parse_size(text: str) -> tuple[str, tuple[Fraction, ...]]:
     Raises:
         OptionError: another form, a side outside of 16 to 16384, or a scale over 400 %.
     """
-    match = _SIZE.fullmatch(text)
-    unit = next((one for one in "xp%" if one in text), "")
+    match = _SIZE.fullmatch(str(text))
+    unit = next((one for one in "xp%" if one in str(text)), "")
     numbers = tuple(Fraction(one) for one in match.groups() if one) if match else ()
     low, high = (1, 400) if unit == "%" else (16, 16384)
     if not (numbers and all(low <= number <= high for number in numbers)):

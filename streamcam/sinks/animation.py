@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -24,7 +24,6 @@ from ..media.color import scaler_color
 from ..media.rgb import RgbConverter
 from ..options import SinkOptions
 from .muxing import KEEP_DURATIONS
-from .paths import temp_path
 from .stream_copy import describe_stream
 
 if TYPE_CHECKING:
@@ -88,8 +87,8 @@ _FORMATS = {
 class AnimationSink:
     """Writes a GIF or an animated WebP that loops; see `streamcam.sinks.Sink`.
 
-    Frames are encoded as they come; memory holds a few of them, and for WebP the encoded ones. The file gets its name
-    when it is complete.
+    Frames are encoded as they come; memory holds a few of them, and for WebP the encoded ones. A WebP is written at
+    the end; the GIF of a killed process plays up to its last frame.
     """
 
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
@@ -101,6 +100,8 @@ class AnimationSink:
         """
         self.path = options.path
         self.num_frames = 0
+        self._overwrite = options.overwrite
+        self._lock = threading.Lock()
         self._suffix = options.path.suffix.lower()
         self._format = _FORMATS[self._suffix]
         self.encoder = self._format.encoder
@@ -133,39 +134,39 @@ class AnimationSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """See `streamcam.sinks.Sink`."""
-        if self._output is None:
-            return
-        output, self._output = self._output, None
-        try:
-            self._finish(output)
-            if self._suffix == ".webp":
-                _end_webp(self._part, self._last_tick + self._duration)
-            os.replace(self._part, self.path)
-        except (av.error.FFmpegError, OSError, ValueError) as caught:
-            if kind is None:
-                raise self._write_error(caught) from caught
-        finally:
-            self._part.unlink(missing_ok=True)
+        # After an interrupt another thread may still be writing a frame.
+        with self._lock:
+            if self._output is None:
+                return
+            try:
+                self._finish(self._output)
+            except (av.error.FFmpegError, OSError, ValueError) as caught:
+                if kind is None:
+                    raise self._write_error(caught) from caught
+            finally:
+                self._output = None
         if self._num_omitted:
             fps = 1 / (self._format.min_ticks * self._format.time_base)
             self.notes.append(f"{self._num_omitted} frames are omitted: {self._suffix} shows at most {fps} a second")
 
     def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
         """See `streamcam.sinks.Sink`; frames too close for the format are omitted and counted in the notes."""
-        try:
-            if self._output is None:
-                self._open(frame, pts)
-            self._encode(frame, pts)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise self._write_error(error) from error
-        self.num_frames += 1
+        with self._lock:
+            try:
+                if self._output is None:
+                    self._open(frame, pts)
+                self._encode(frame, pts)
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                raise self._write_error(error) from error
+            self.num_frames += 1
 
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
         """Ignore packets: an animation has no other streams."""
 
     def _open(self, frame: VideoFrame, pts: int) -> None:
         self._first_pts = pts
-        self._part = temp_path(self.path)
+        # A file that appeared since the first check is not replaced.
+        self.path.open("wb" if self._overwrite else "xb").close()
         # Neither format stores the shape of its pixels.
         self._size = max(1, round(frame.width * self._info.pixel_aspect)), frame.height
         self._graph = Graph()
@@ -175,7 +176,7 @@ class AnimationSink:
         sink = self._graph.add("buffersink")
         self._format.build_filters(self._graph, source, sink)
         self._graph.configure()
-        self._output = av.open(f"file:{self._part}", "w", format=self._format.name, options=self._format.muxer_options)
+        self._output = av.open(f"file:{self.path}", "w", format=self._format.name, options=self._format.muxer_options)
         self._stream: VideoStream | None = None
 
     def _encode(self, frame: VideoFrame, pts: int) -> None:
@@ -221,14 +222,14 @@ class AnimationSink:
 
     def _finish(self, output: OutputContainer) -> None:
         try:
-            self._output = output
             self._graph.push(None)
             self._mux_filtered()
             if self._stream is not None:
                 output.mux(self._stream.encode())
         finally:
-            self._output = None
             output.close()
+        if self._suffix == ".webp":
+            _end_webp(self.path, self._last_tick + self._duration)
 
     def _write_error(self, error: Exception) -> SinkError:
         return SinkError(f"{self.path} cannot be written: {getattr(error, 'strerror', None) or error}")

@@ -39,7 +39,7 @@ def test_the_output_has_the_size_asked_for(stage_type, size, source, layout, tar
 
 
 @pytest.mark.parametrize(
-    "size", ["720", "720P", "1280*720", "0x100", "8x8", "99999x20", "500%", "0%", "half", "x", "p"]
+    "size", ["720", "720P", "1280*720", "0x100", "8x8", "99999x20", "500%", "0%", "half", "x", "p", 720]
 )
 def test_another_size_is_refused(size):
     with pytest.raises(OptionError, match=r"invalid --size .*; expected WxH"):

@@ -94,6 +94,18 @@ def test_a_failure_keeps_the_frames_before_it(tmp_path: Path, suffix: str) -> No
     assert len(durations(path)) == 3
 
 
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "o.gif"
+    with open_test_sink(path) as sink:
+        path.write_bytes(b"mine")
+        with pytest.raises(SinkError, match="cannot be written: File exists"):
+            sink.write(gradient_frame(96, 64), 0)
+    assert path.read_bytes() == b"mine"
+    with open_test_sink(path, overwrite=True) as sink:
+        sink.write(gradient_frame(96, 64), 0)
+    assert path.read_bytes().startswith(b"GIF89a")
+
+
 def test_without_frames_there_is_no_file(tmp_path: Path) -> None:
     with open_test_sink(tmp_path / "o.gif"):
         pass
