@@ -28,9 +28,10 @@ RgbImage: TypeAlias = NDArray[np.uint8]
 Heatmap: TypeAlias = NDArray[np.float32]
 """``float32 (h, w)``, raw attribution on a grid that divides the model's input evenly, not normalised, never NaN."""
 
-MapKind: TypeAlias = Literal["heat", "pixels", "signed"]
+MapKind: TypeAlias = Literal["heat", "pixels", "signed", "relief"]
 """How maps are shown: ``heat``, positive attribution on a coarse grid; ``pixels``, the same by pixel, with a scale
-that ignores a few outliers; ``signed``, by pixel, positive and negative, around zero."""
+that ignores a few outliers; ``signed``, by pixel, positive and negative, around zero; ``relief``, by pixel, its size
+over a frame, and alone a relief around mid gray."""
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 
 

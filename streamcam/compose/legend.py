@@ -12,7 +12,7 @@ from ..geometry import Size
 from ..media.planes import next_even
 from ..options import CaptionPosition, DrawOptions
 from .caption import MIN_TEXT_SIZE, CaptionBox, place_box
-from .overlay import opacity_and_color
+from .overlay import level_kind, opacity_and_color
 from .plate import add_image, make_plate, rounded_rectangle
 
 _CACHED_PER_PANEL = 32
@@ -44,7 +44,7 @@ class LegendRenderer:
     ) -> None:
         self._position = _OPPOSITE[options.caption_position]
         self._info, self._image_size = info, image_size
-        self._is_signed = map_kind == "signed"
+        self._is_signed = level_kind(options, map_kind) == "signed"
         self._color = opacity_and_color(options, map_kind)[1]
         self._font = cv2.FontFace("sans")
         short = min(image_size)

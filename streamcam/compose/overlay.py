@@ -39,7 +39,12 @@ def choose_colormap(options: DrawOptions, display: MapKind) -> Colormap | Litera
         return options.colormap
     if display == "signed":
         return "RdBu_r"
-    return "gray" if display == "pixels" and options.layout == "heatmap" else "turbo"
+    return "gray" if display != "heat" and options.layout == "heatmap" else "turbo"
+
+
+def level_kind(options: DrawOptions, display: MapKind) -> MapKind:
+    """Return how a map becomes levels: a relief alone is signed."""
+    return "signed" if display == "relief" and options.layout == "heatmap" else display
 
 
 def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -50,7 +55,8 @@ def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[n
     Returns:
         Opacity ``(n,)``, 0–1, and color ``(n, 3)``, sRGB, 0–1.
     """
-    values = np.linspace(-1, 1, 2 * LEVELS - 1) if display == "signed" else np.linspace(0, 1, LEVELS)
+    is_signed = level_kind(options, display) == "signed"
+    values = np.linspace(-1, 1, 2 * LEVELS - 1) if is_signed else np.linspace(0, 1, LEVELS)
     color = colormap(choose_colormap(options, display), len(values))
     if options.layout == "heatmap":
         return np.ones(len(values)), color
@@ -58,7 +64,7 @@ def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[n
         return options.alpha * smoothstep(values), color
     # Pixel maps have neither rims nor plateaus, and are faint in large parts.
     size = np.abs(values)
-    if display == "pixels":
+    if not is_signed:
         return options.alpha * size, color
     # Next to the neutral middle of a diverging map a sign is hardly seen, so the outer half of each side is used.
     positions = (np.sign(values) * (1 + size) / 2 + 1) / 2 * (len(values) - 1)

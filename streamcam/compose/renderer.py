@@ -15,7 +15,7 @@ from ..media.color import rgb_to_ycbcr, set_color_tags
 from ..media.planes import Planes, copy_into, next_even, plane_arrays, sample_dtype
 from ..options import DrawOptions
 from .annotations import Annotations
-from .overlay import OverlayBlender
+from .overlay import OverlayBlender, level_kind
 from .panels import arrange_panels, drawn_info
 from .upsample import MapUpsampler
 from .yuv import PlaneBlender
@@ -57,7 +57,7 @@ class FrameRenderer:
         self._scaler = make_scaler(options, info, self._panels.panel)
         self._info = info = drawn_info(options, info, panels)
         self._geometry = replace(geometry, source=(info.width, info.height)) if options.size else geometry
-        self._display = display
+        self._level_kind = level_kind(options, display)
         self._blender = PlaneBlender(sample_dtype(info.pixel_format), self.size)
         self._overlay = OverlayBlender(options, info, display, self._blender)
         self._upsamplers: dict[Size, MapUpsampler] = {}
@@ -105,7 +105,7 @@ class FrameRenderer:
     def _upsampler(self, attribution: Attribution) -> MapUpsampler:
         height, width = attribution.heatmap.shape
         if (width, height) not in self._upsamplers:
-            self._upsamplers[width, height] = MapUpsampler(self._geometry, (width, height), self._display)
+            self._upsamplers[width, height] = MapUpsampler(self._geometry, (width, height), self._level_kind)
         return self._upsamplers[width, height]
 
 

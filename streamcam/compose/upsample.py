@@ -120,12 +120,12 @@ def block_weights(geometry: Geometry, map_size: Size) -> tuple[Floats, Floats]:
 def scale_to_levels(heatmap: Heatmap, vmax: float, map_kind: MapKind) -> Floats:
     """Scale a map to levels, not rounded: float32 ``(h, w)``, 0 (signed: ``1 - LEVELS``) to ``LEVELS - 1``.
 
-    Maps of pixels are smoothed first.
+    Maps of pixels are smoothed first; of a relief only the size counts.
     """
     if vmax <= 0:
         return np.zeros(heatmap.shape, np.float32)
     if map_kind != "heat":
-        heatmap = smooth_pixels(heatmap)
+        heatmap = smooth_pixels(np.abs(heatmap) if map_kind == "relief" else heatmap)
     normalized = np.clip(heatmap, -vmax if map_kind == "signed" else 0, vmax) / np.float32(vmax)
     scaled: Floats = normalized * np.float32(LEVELS - 1)
     return scaled

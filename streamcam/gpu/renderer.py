@@ -9,7 +9,7 @@ from av.video.frame import VideoFrame
 
 from ..compose.annotations import Annotations
 from ..compose.caption import CaptionBox
-from ..compose.overlay import make_blend_table
+from ..compose.overlay import level_kind, make_blend_table
 from ..compose.panels import arrange_panels
 from ..compose.renderer import copy_color_tags
 from ..compose.upsample import block_weights, scale_to_levels
@@ -53,7 +53,7 @@ class GpuRenderer:
         self._device = device
         self._cuda = cuda_context(device)
         self._info, self._geometry = info, geometry
-        self._display: MapKind = display
+        self._level_kind = level_kind(options, display)
         self._panels = arrange_panels(options, info, panels)
         table, self._min_level = make_blend_table(options, info, display)
         self._table = table.astype(np.float32)
@@ -74,7 +74,7 @@ class GpuRenderer:
         Returns:
             A new video frame of this renderer's `size` on the device, completely drawn, with its time and colour tags.
         """
-        level_maps = [scale_to_levels(one.heatmap, one.vmax, self._display) for one in item.attributions]
+        level_maps = [scale_to_levels(one.heatmap, one.vmax, self._level_kind) for one in item.attributions]
         boxes = [self._annotations.render(item, panel) for panel in range(len(item.attributions))]
         with on_device(self._device):
             luma, chroma = to_tensors(item.frame.video_frame)

@@ -28,7 +28,7 @@ def peak(heatmap: Heatmap, display: MapKind) -> float:
     """
     if display == "heat":
         return max(0.0, float(heatmap.max(initial=0.0)))
-    size = np.abs(smooth_pixels(heatmap))
+    size = smooth_pixels(np.abs(heatmap)) if display == "relief" else np.abs(smooth_pixels(heatmap))
     return float(np.percentile(size, PERCENTILE)) or float(size.max(initial=0.0))
 
 

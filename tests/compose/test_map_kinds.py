@@ -164,3 +164,20 @@ def test_single_pixels_of_a_map_make_no_confetti(stage_type, size):
     else:  # a block shows the mean of its 36 pixels
         pixels = np.minimum(noise / noise.max(), 1) * (LEVELS - 1)
         assert levels.std() < pixels.std() / 36**0.5 * 1.2
+
+
+def test_a_relief_is_grey_alone_and_its_size_over_a_frame(stage_type, planes):
+    stage = stage_type()
+    frame = stage.noise_frame()
+    alone = {
+        value: int(planes(stage.draw(frame, np.full((20, 20), value), layout="heatmap", display="relief"))[0][50, 50])
+        for value in (-1.0, 0.0, 1.0)
+    }
+    assert alone == {-1.0: 16, 0.0: pytest.approx(16 + 219 / 2, abs=1), 1.0: 235}
+    checks = np.where(np.indices((60, 60)).sum(axis=0) % 2, 1.0, -1.0)
+    for one, other in zip(
+        planes(stage.draw(frame, checks, display="relief")),
+        planes(stage.draw(frame, np.ones((60, 60)), display="pixels")),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)

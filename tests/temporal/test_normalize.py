@@ -33,7 +33,7 @@ def test_each_target_has_a_scale_of_its_own() -> None:
     assert [[one.vmax for one in e.attributions] for e in out] == [[1, 7], [3, 7]]
 
 
-@pytest.mark.parametrize("display", ["pixels", "signed"])
+@pytest.mark.parametrize("display", ["pixels", "signed", "relief"])
 def test_outliers_among_pixels_set_no_scale(display: Any) -> None:
     heatmap = np.linspace(-1, 1, 10_000, dtype=np.float32).reshape(100, 100)
     expected = np.sort(np.abs(heatmap).ravel())[int(0.99 * 9_999)]
@@ -43,7 +43,7 @@ def test_outliers_among_pixels_set_no_scale(display: Any) -> None:
     assert peak(heatmap, "heat") == 1e6
 
 
-@pytest.mark.parametrize("display", ["heat", "pixels", "signed"])
+@pytest.mark.parametrize("display", ["heat", "pixels", "signed", "relief"])
 def test_no_evidence_has_no_scale_and_a_single_pixel_has_one(display: Any) -> None:
     heatmap = np.zeros((50, 50), np.float32)
     assert peak(heatmap, display) == 0
