@@ -65,7 +65,7 @@ class Explanation:
         target: int = 0,
         scale: float | Literal["frame"] = "frame",
         alpha: float = 0.6,
-        colormap: Colormap = "turbo",
+        colormap: Colormap = "auto",
         layout: Layout = "overlay",
     ) -> Any:
         """Draw the heatmaps over the images, registered to the pixel.
@@ -76,7 +76,7 @@ class Explanation:
             scale: attribution drawn at full strength; ``frame`` takes each map's own largest (99th percentile of
                 pixels).
             alpha: opacity of full attribution, 0–1.
-            colormap: ``turbo``, ``jet``, ``viridis``, ``inferno`` or ``magma``; signed maps have their own.
+            colormap: a name of Matplotlib, such as ``viridis`` or ``gray_r``; ``auto`` suits the method.
             layout: ``overlay``, ``heatmap`` or ``side-by-side``.
 
         Returns:

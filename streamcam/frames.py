@@ -7,7 +7,7 @@ on, so no later stage handles rotation, palettes or chroma layouts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -28,9 +28,10 @@ RgbImage: TypeAlias = NDArray[np.uint8]
 Heatmap: TypeAlias = NDArray[np.float32]
 """``float32 (h, w)``, raw attribution on a grid that divides the model's input evenly, not normalised, never NaN."""
 
-MapKind: TypeAlias = Literal["heat", "pixels", "signed"]
+MapKind: TypeAlias = Literal["heat", "pixels", "signed", "relief"]
 """How maps are shown: ``heat``, positive attribution on a coarse grid; ``pixels``, the same by pixel, with a scale
-that ignores a few outliers; ``signed``, by pixel, positive and negative, around zero."""
+that ignores a few outliers; ``signed``, by pixel, positive and negative, around zero; ``relief``, by pixel, its size
+over a frame, and alone a relief around mid gray."""
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 
 
@@ -170,6 +171,23 @@ class Attribution:
     probability: float | None = None
     class_index: int | None = None
     vmax: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionFacts:
+    """Names for captions, besides the classes of a frame.
+
+    Attributes:
+        method: name of the method.
+        layer: path of the target layer; empty if the method has none.
+        targets: the targets as requested.
+        labels: names of the classes.
+    """
+
+    method: str = ""
+    layer: str = ""
+    targets: tuple[str, ...] = ()
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

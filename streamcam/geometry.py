@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from .errors import OptionError
 from .option_fields import check_choice
-from .options import FITS, Fit
+from .options import FITS, Fit, parse_size
 
 Size: TypeAlias = tuple[int, int]
 """``(width, height)`` in pixels."""
 
 _MAX_ASPECT_RATIO = 4
 """Aspect ratio beyond which ``native`` squeezes and ``crop`` is refused: too little of the image would remain."""
+
+
+_GAUSSIAN = np.exp(-(np.arange(-3, 4) ** 2) / 2.0).astype(np.float32)
+_GAUSSIAN /= _GAUSSIAN.sum()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,54 @@ def letterbox_size(
     if (aspect > Fraction(width, height)) == cover:
         return _round_to_multiple(height * aspect, multiple), _round_to_multiple(height, multiple)
     return _round_to_multiple(width, multiple), _round_to_multiple(width / aspect, multiple)
+
+
+def scale_panel(size: str, panel: Size, columns: int, rows: int) -> Size:
+    """Return the size of the panels of an output.
+
+    Args:
+        size: of the whole output, as in `streamcam.options.DrawOptions`; empty for the panels' own.
+        panel: ``(width, height)`` of each in the source's pixels.
+        columns: panels in a line.
+        rows: lines of panels.
+
+    Returns:
+        ``(width, height)``, both even, of the same aspect ratio.
+    """
+    if not size:
+        return panel
+    whole = panel[0] * columns, panel[1] * rows
+    unit, numbers = parse_size(size)
+    if unit == "x":
+        scale = min(numbers[0] / whole[0], numbers[1] / whole[1])
+        limits = int(numbers[0] // (2 * columns)) * 2, int(numbers[1] // (2 * rows)) * 2
+    else:
+        scale = numbers[0] / min(whole) if unit == "p" else numbers[0] / 100
+        limits = None
+    scaled = _round_to_multiple(panel[0] * scale, 2), _round_to_multiple(panel[1] * scale, 2)
+    if limits is None:
+        return scaled
+    return max(2, min(scaled[0], limits[0])), max(2, min(scaled[1], limits[1]))
+
+
+def smooth_pixels(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Blur a map of pixels by a Gaussian of one pixel.
+
+    Gradients alternate from pixel to pixel. On a frame of many more pixels each of them would be a blob of its own.
+
+    Args:
+        heatmap: float32 ``(h, w)``; only read. Beyond its edges it is constant.
+    """
+    radius = len(_GAUSSIAN) // 2
+    for axis in (0, 1):
+        padding = [(0, 0), (0, 0)]
+        padding[axis] = radius, radius
+        padded, length = np.pad(heatmap, padding, mode="edge"), heatmap.shape[axis]
+        parts = (padded[n : n + length] if axis == 0 else padded[:, n : n + length] for n in range(len(_GAUSSIAN)))
+        heatmap = np.zeros_like(heatmap)
+        for weight, part in zip(_GAUSSIAN, parts, strict=True):
+            heatmap += weight * part
+    return heatmap
 
 
 def _round_to_multiple(length: float | Fraction, stride: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Literal, TypedDict
 
-from .options import Codec, Colormap, Decoder, Encoder, Fit, Interpolation, Layout, Precision, Scale
+from .options import CaptionPosition, Codec, Colormap, Decoder, Encoder, Fit, Interpolation, Layout, Precision, Scale
 
 __all__ = [
     "DrawKeywords",
@@ -62,6 +62,12 @@ class DrawKeywords(TypedDict, total=False):
     colormap: Colormap
     alpha: float
     caption: bool
+    caption_position: CaptionPosition
+    caption_size: float | None
+    caption_fields: str
+    top_k: int
+    legend: bool
+    size: str
 
 
 class SourceKeywords(TypedDict, total=False):

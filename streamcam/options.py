@@ -9,6 +9,7 @@ Over 300 lines: the single place for the help text and documentation of every op
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,11 +19,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from .errors import OptionError
-from .option_fields import Help, Range, check_options
+from .option_fields import Help, Range, check_choice, check_options
 
 Fit: TypeAlias = Literal["stretch", "crop", "letterbox", "native"]
 Layout: TypeAlias = Literal["overlay", "side-by-side", "heatmap"]
-Colormap: TypeAlias = Literal["turbo", "jet", "viridis", "inferno", "magma"]
+CaptionPosition: TypeAlias = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
+Colormap: TypeAlias = Literal[
+    "auto",
+    "turbo", "viridis", "plasma", "inferno", "magma", "cividis", "jet", "hot", "gray",
+    "bone", "pink", "cool", "spring", "summer", "autumn", "winter", "hsv",
+    "turbo_r", "viridis_r", "plasma_r", "inferno_r", "magma_r", "cividis_r", "jet_r", "hot_r", "gray_r",
+    "bone_r", "pink_r", "cool_r", "spring_r", "summer_r", "autumn_r", "winter_r", "hsv_r",
+]  # fmt: skip
+"""Names of Matplotlib; ``_r`` reverses. ``auto`` suits the kind of map."""
 Codec: TypeAlias = Literal["h264", "hevc", "av1", "vp9", "ffv1"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 Decoder: TypeAlias = Literal["cpu", "nvdec"]
@@ -34,6 +43,10 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 COLORMAPS: tuple[Colormap, ...] = get_args(Colormap)
 CODECS: tuple[Codec, ...] = get_args(Codec)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+CAPTION_FIELDS = ("class", "probability", "score", "target", "method", "layer", "time")
+"""Contents of a caption: the class, its probability and logit; the target as requested; method and layer; the time of
+the frame."""
 
 DEFAULT_MODEL = "efficientnet-lite0"
 
@@ -47,6 +60,7 @@ MIN_TOKEN_LENGTH = 16
 POSITIVE = Range(sys.float_info.min, sys.float_info.max, "a positive number")
 SCALE_RANGE = Range(POSITIVE.low, POSITIVE.high, "running, frame, or a positive number")
 _CRF = Range(0, 63)
+_SIZE = re.compile(r"(\d+)x(\d+)|(\d+)p|(\d+(?:\.\d+)?)%", re.ASCII)
 _TIMEOUT = Range(0.1, 3600)
 
 
@@ -222,18 +236,64 @@ class DrawOptions:
 
     Attributes:
         layout: heatmap over the frame, beside it, or alone.
-        colormap: colors of the attribution.
+        colormap: colors of the attribution, by Matplotlib's names; ``_r`` reverses. ``auto`` is ``turbo``, but
+            ``RdBu_r`` for signed maps, and ``gray`` for maps of pixels alone.
         alpha: opacity of the strongest attribution, 0–1.
-        caption: class, probability, method and layer in a corner.
+        caption: text in a corner, as `caption_fields` lists.
+        caption_position: the corner.
+        caption_size: height of the text, relative to the usual (4.4 % of the frame's shorter side); None is 1, and 1.4
+            for live cameras, whose frames are often shown small.
+        caption_fields: names of `CAPTION_FIELDS`, joined by commas.
+        top_k: how many of the most probable classes the caption lists.
+        legend: a color bar with the attributions of its ends, opposite the caption.
+        size: of the output, panels included, with the aspect ratio kept and both sides even: ``1280x720`` fits within,
+            ``720p`` sets the shorter side, ``50%`` scales. Empty keeps the source's size.
     """
 
     layout: Annotated[Layout, Help("Heatmap over the frame, beside it, or alone.")] = "overlay"
-    colormap: Annotated[Colormap, Help("Colors of the heatmap.")] = "turbo"
+    colormap: Annotated[
+        Colormap,
+        Help(
+            "Colors of the heatmap: a Matplotlib name, such as viridis or gray_r; auto suits the method.",
+            metavar="NAME",
+        ),
+    ] = "auto"
     alpha: Annotated[float, Help("Opacity of the strongest attribution, 0 to 1."), Range(0, 1)] = 0.6
     caption: Annotated[bool, Help("Class, probability, method and layer in a corner.")] = True
+    caption_position: Annotated[CaptionPosition, Help("Corner of the caption.")] = "top-left"
+    caption_size: Annotated[
+        float | None,
+        Help("Size of the caption's text, relative to the usual.", metavar="FACTOR", default="1, live 1.4"),
+        Range(0.5, 4),
+    ] = None
+    caption_fields: Annotated[
+        str,
+        Help(f"What the caption shows, joined by commas: {', '.join(CAPTION_FIELDS)}.", metavar="FIELD,..."),
+    ] = "class,probability,method,layer"
+    top_k: Annotated[int, Help("How many of the most probable classes the caption lists."), Range(1, 5)] = 1
+    legend: Annotated[bool, Help("Color bar with its values, opposite the caption.")] = False
+    size: Annotated[
+        str,
+        Help(
+            "Output size: WxH (fits within), 720p (shorter side) or 50%.",
+            metavar="WxH|720p|50%",
+            default="the source's",
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         check_options(self)
+        names = [name.strip() for name in str(self.caption_fields).split(",")]
+        for name in names:
+            check_choice("--caption-fields", name, CAPTION_FIELDS)
+        object.__setattr__(self, "caption_fields", ",".join(names))
+        if self.size:
+            parse_size(self.size)
+
+    @property
+    def caption_parts(self) -> frozenset[str]:
+        """The names in `caption_fields`."""
+        return frozenset(self.caption_fields.split(","))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,6 +419,26 @@ class ServerOptions:
                 expected=f"at least {MIN_TOKEN_LENGTH}",
                 hint="--token auto generates one",
             )
+
+
+def parse_size(text: str) -> tuple[str, tuple[Fraction, ...]]:
+    """Parse a size of an output.
+
+    Returns:
+        ``x``, ``p`` or ``%``, and its one or two numbers: sides or lines in pixels, or per cent.
+
+    Raises:
+        OptionError: another form, a side outside of 16 to 16384, or a scale over 400 %.
+    """
+    match = _SIZE.fullmatch(str(text))
+    unit = next((one for one in "xp%" if one in str(text)), "")
+    numbers = tuple(Fraction(one) for one in match.groups() if one) if match else ()
+    low, high = (1, 400) if unit == "%" else (16, 16384)
+    if not (numbers and all(low <= number <= high for number in numbers)):
+        raise OptionError(
+            f"invalid --size {text!r}", expected="WxH, such as 1280x720, 720p or 50%; sides of 16 to 16384, 1% to 400%"
+        )
+    return unit, numbers
 
 
 def _to_fraction(option: str, seconds: Any) -> Fraction:

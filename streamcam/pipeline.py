@@ -171,7 +171,7 @@ def _start(
         info,
         prepared.geometry,
         prepared.device,
-        detail=compiled.caption_detail(explainer.method),
+        facts=compiled.caption_facts(explainer.method, explainer.targets, explainer.info.labels),
         panels=len(explainer.targets),
         display=explainer.display,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .compose import drawn_info
 from .concurrency.group import BackgroundOpen, StageTimer
 from .engine import load_explainer
 from .frames import SourceInfo
@@ -150,7 +151,8 @@ def prepare(
 
         def open_both() -> tuple[Source, Sink]:
             source = opening.result()
-            sink = stack.enter_context(open_sink(job.sink, source.info))
+            info = drawn_info(job.draw, source.info, len(job.explain.target))
+            sink = stack.enter_context(open_sink(job.sink, info))
             if on_open is not None:
                 on_open(source.info)
             return source, sink

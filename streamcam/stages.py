@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .concurrency.group import StageGroup, StageTimer
 from .errors import StreamcamError
-from .frames import Batch, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
+from .frames import Batch, CaptionFacts, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
 from .geometry import Geometry
 from .job import Job
 from .options import DrawOptions
@@ -87,7 +87,7 @@ def make_renderer(
     geometry: Geometry,
     device: str,
     *,
-    detail: str,
+    facts: CaptionFacts,
     panels: int = 1,
     display: MapKind = "heat",
 ) -> Renderer:
@@ -95,10 +95,10 @@ def make_renderer(
     if info.on_gpu:
         from .gpu.renderer import GpuRenderer
 
-        return GpuRenderer(options, info, geometry, detail=detail, device=device, panels=panels, display=display)
+        return GpuRenderer(options, info, geometry, facts=facts, device=device, panels=panels, display=display)
     from .compose import FrameRenderer
 
-    return FrameRenderer(options, info, geometry, detail=detail, panels=panels, display=display)
+    return FrameRenderer(options, info, geometry, facts=facts, panels=panels, display=display)
 
 
 def gpu_unavailable_reason(job: Job) -> str:

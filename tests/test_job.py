@@ -46,7 +46,18 @@ EXPLAIN = ExplainOptions(
     device="gpu:0,gpu:1",
 )
 TEMPORAL = TemporalOptions(every="auto", change_threshold=0.5, interpolation="flow", scale=2.5)
-DRAW = DrawOptions(layout="side-by-side", colormap="viridis", alpha=0.25, caption=False)
+DRAW = DrawOptions(
+    layout="side-by-side",
+    colormap="viridis",
+    alpha=0.25,
+    caption=False,
+    caption_position="bottom-right",
+    caption_size=2.0,
+    caption_fields="class,time",
+    top_k=3,
+    legend=True,
+    size="50%",
+)
 SINK = SinkOptions(path=Path("out/a.mkv"), codec="av1", crf=30, preset="fast", overwrite=True, encoder="nvenc")
 CAMERA = CameraOptions(
     url="webcam:1", name="yard", timeout_seconds=1.5, reconnect=3, max_latency_seconds=0.25, realtime=False

@@ -9,6 +9,7 @@ import pytest
 import streamcam
 from streamcam.errors import OptionError, StreamcamError, did_you_mean
 from streamcam.job import Job
+from streamcam.options import DrawOptions
 
 
 def test_flat_options_find_their_place() -> None:
@@ -83,3 +84,12 @@ def test_an_error_is_one_line() -> None:
 def test_nearest_names() -> None:
     assert did_you_mean("samoyd", ["Samoyed", "tench"]) == "did you mean 'Samoyed'?"
     assert did_you_mean("zzz", ["Samoyed"]) == ""
+
+
+def test_fields_of_the_caption_are_checked_by_name() -> None:
+    assert DrawOptions(caption_fields="class, time").caption_fields == "class,time"
+    assert DrawOptions(caption_fields="class, time").caption_parts == {"class", "time"}
+    with pytest.raises(OptionError, match=r"unknown --caption-fields 'clas'.*did you mean 'class'"):
+        DrawOptions(caption_fields="clas")
+    with pytest.raises(OptionError, match="unknown --caption-fields"):
+        DrawOptions(caption_fields=["class"])  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from ..compose import FrameRenderer
 from ..compose.renderer import pad_to_even
 from ..concurrency.group import StageTimer
 from ..engine import load_explainer
-from ..frames import ExplainedFrame, SourceInfo
+from ..frames import CaptionFacts, ExplainedFrame, SourceInfo
 from ..pipeline import RunCallbacks, run
 from ..sinks import open_sink
 from ..sources import open_source
@@ -209,5 +209,5 @@ def _load_renderer(case: Case) -> tuple[FrameRenderer, list[ExplainedFrame]]:
     with open_source(job.source) as source:
         info, frames = source.info, read_frames(source, source.info)
     geometry = warm.geometry(info)
-    renderer = FrameRenderer(job.draw, info, geometry, detail=warm.caption_detail, display=warm.map_kind)
+    renderer = FrameRenderer(job.draw, info, geometry, facts=CaptionFacts(*warm.caption_facts), display=warm.map_kind)
     return renderer, warm.attach_maps(frames, maps)

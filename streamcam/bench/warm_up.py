@@ -47,7 +47,7 @@ class WarmUpResult:
     input: tuple[int, int]
     scaled: tuple[int, int]
     offset: tuple[int, int]
-    caption_detail: str
+    caption_facts: tuple[str, str]
     map_kind: MapKind
     labels: list[str]
     probabilities: list[float | None]
@@ -86,11 +86,12 @@ def warm_up(case: Case) -> dict[str, Any]:
     timer = StageTimer()
     batches = batched(scaled, prepared.executable.batch, max_length=prepared.executable.batch)
     items = list(_until_deadline(explain_batches(explainer, prepared, batches, timer)))
+    facts = prepared.caption_facts(explainer.method, explainer.targets, explainer.info.labels)
     result = WarmUpResult(
         input=prepared.geometry.input,
         scaled=prepared.geometry.scaled,
         offset=prepared.geometry.offset,
-        caption_detail=prepared.caption_detail(explainer.method),
+        caption_facts=(facts.method, facts.layer),
         map_kind=explainer.display,
         labels=[item.attributions[0].label for item in items],
         probabilities=[item.attributions[0].probability for item in items],

@@ -13,12 +13,21 @@ if TYPE_CHECKING:
     from .contact_sheet import write_contact_sheet, write_titled_sheet
     from .image_overlay import overlay_image
     from .native import report_environment
+    from .panels import drawn_info
     from .renderer import FrameRenderer
 
-__all__ = ["FrameRenderer", "overlay_image", "report_environment", "write_contact_sheet", "write_titled_sheet"]
+__all__ = [
+    "FrameRenderer",
+    "drawn_info",
+    "overlay_image",
+    "report_environment",
+    "write_contact_sheet",
+    "write_titled_sheet",
+]
 
 _LAZY_IMPORTS = {
     "FrameRenderer": ".renderer",
+    "drawn_info": ".panels",
     "overlay_image": ".image_overlay",
     "report_environment": ".native",
     "write_contact_sheet": ".contact_sheet",

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import bisect
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Attribution, SourceInfo
+from ..frames import Attribution, CaptionFacts, ExplainedFrame, SourceInfo
 from ..geometry import Size
-from ..media.color import rgb_to_ycbcr
-from ..media.planes import next_even, sample_dtype
-from .yuv import BlendOp, blend_coefficients
+from ..media.planes import next_even
+from ..options import CaptionPosition, DrawOptions
+from .plate import make_plate, rounded_rectangle
+from .yuv import BlendOp
 
 _CACHED_PER_PANEL = 32
 """Plates cached for each panel: in a steady scene only the percentage changes, back and forth."""
 
 _TITLE_WEIGHT, _DETAIL_WEIGHT = 600, 400
-_BOX_OPACITY = 0.62
-_BOX_GRAY = 0.05
+_TITLE_WHITE, _CLASS_WHITE, _DETAIL_WHITE = 1.0, 0.9, 0.8
 _MAX_HEIGHT_RATIO = 0.45
-"""A plate that would take more than this of the height omits its second line."""
+"""A plate that would take more than this of the height omits lines, that of method and layer first."""
 
 MIN_IMAGE_SIDE = 32
 """Images with a shorter side, in pixels, get no caption."""
 
-_MIN_TEXT_SIZE = 9
+MIN_TEXT_SIZE = 9
 """Text below this height, in pixels, cannot be read."""
 
 
@@ -40,6 +40,19 @@ class CaptionBox:
     blend_op: BlendOp
     top: int
     left: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The words of a caption.
+
+    Its title, the values beside it, further classes with theirs, and the last line.
+    """
+
+    label: str
+    values: tuple[str, ...]
+    others: tuple[tuple[str, str], ...]
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,74 +79,106 @@ class CaptionRenderer:
     Not thread-safe: it caches the last ones.
 
     Args:
+        options: position, size and fields.
         info: the stream they are for.
         image_size: ``(width, height)``, both even and at least `MIN_IMAGE_SIDE`.
-        detail: second line, or its beginning.
+        facts: method, layer, targets and names of classes.
         panels: how many captions a frame has.
     """
 
-    def __init__(self, info: SourceInfo, image_size: Size, detail: str, panels: int = 1) -> None:
+    def __init__(
+        self, options: DrawOptions, info: SourceInfo, image_size: Size, facts: CaptionFacts, panels: int = 1
+    ) -> None:
         self._cache_size = _CACHED_PER_PANEL * panels
+        self._position, self._top_k, self._fields = options.caption_position, options.top_k, options.caption_parts
         self._info = info
         self._image_size = image_size
-        self._detail = detail
+        self._facts = facts
         self._font = cv2.FontFace("sans")
-        self._cache: OrderedDict[str, CaptionBox] = OrderedDict()
-        short = min(image_size)
-        self._title_size = max(_MIN_TEXT_SIZE + 2, round(short * 0.044))
-        self._detail_size = max(_MIN_TEXT_SIZE, round(short * 0.03))
-        self._margin = 2 * max(1, round(short * 0.0125))
+        self._cache: OrderedDict[_Text, CaptionBox] = OrderedDict()
+        unit = min(image_size) * (options.caption_size or 1.0)
+        self._title_size = max(MIN_TEXT_SIZE + 2, round(unit * 0.044))
+        self._detail_size = max(MIN_TEXT_SIZE, round(unit * 0.03))
+        self._margin = 2 * max(1, round(min(image_size) * 0.0125))
         self._padding = max(3, round(self._title_size * 0.45))
 
-    def render(self, attribution: Attribution, caption_note: str = "") -> CaptionBox:
+    def render(self, item: ExplainedFrame, panel: int = 0) -> CaptionBox:
         """Render the caption of a target.
 
         It shows the name, and the probability or else the score in logits.
 
         Args:
-            attribution: of the target.
-            caption_note: the rest of the second line.
+            item: the frame.
+            panel: number of the target.
         """
-        if attribution.probability is not None:
-            value, placeholder = f"{attribution.probability:.0%}".replace("%", " %"), "00 %"
-        else:
-            value, placeholder = f"{attribution.score:+.2f}".replace("-", "−"), "+00.00"
-        key = f"{attribution.label}\n{value}\n{caption_note}"
-        if key not in self._cache:
-            self._cache[key] = self._render_box(" ".join(attribution.label.split()), value, placeholder, caption_note)
+        text = self._text(item, panel)
+        if text not in self._cache:
+            self._cache[text] = self._render_box(text)
             if len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)
-        self._cache.move_to_end(key)
-        return self._cache[key]
+        self._cache.move_to_end(text)
+        return self._cache[text]
 
-    def _render_box(self, label: str, value: str, placeholder: str, caption_note: str) -> CaptionBox:
+    def _text(self, item: ExplainedFrame, panel: int) -> _Text:
+        """Return the words of a caption."""
+        attribution, fields, facts = item.attributions[panel], self._fields, self._facts
+        values = []
+        if "probability" in fields:
+            values.append(_format_probability(attribution))
+        if "score" in fields and not (values and attribution.probability is None):
+            values.append(_format_score(attribution.score))
+        others = [
+            (_one_line(facts.labels[index]), _percent(probability))
+            for index, probability in item.top[: self._top_k]
+            if self._top_k > 1 and index != attribution.class_index and index < len(facts.labels)
+        ]
+        details = [getattr(facts, name) for name in ("method", "layer") if name in fields]
+        if "target" in fields and panel < len(facts.targets):
+            details.insert(0, f"target {facts.targets[panel]}")
+        if "time" in fields:
+            details.append(_format_time(float(item.frame.pts * self._info.time_base)))
+        return _Text(
+            _one_line(attribution.label) if "class" in fields else "",
+            tuple(values),
+            tuple(others),
+            " · ".join(part for part in (*details, item.caption_note) if part),
+        )
+
+    def _render_box(self, text: _Text) -> CaptionBox:
         max_size = self._image_size[0] - 2 * self._margin, self._image_size[1] - 2 * self._margin
         max_width = max_size[0] - 2 * self._padding
         # A minimum width for the usual digits keeps the plate still while they change.
-        name = self._truncate(label, f"  {placeholder}", self._title_size, _TITLE_WEIGHT, max_width)
-        title = _Line(f"{name}  {value}".strip(), self._title_size, _TITLE_WEIGHT, 1.0)
-        second_line = f"{self._detail} · {caption_note}" if caption_note else self._detail
-        detail = _Line(
-            self._truncate(second_line, "", self._detail_size, _DETAIL_WEIGHT, max_width),
-            self._detail_size,
-            _DETAIL_WEIGHT,
-            0.8,
-        )
+        rows = [(text.label, text.values, self._title_size, _TITLE_WEIGHT, _TITLE_WHITE)]
+        rows += [(name, (value,), self._detail_size, _DETAIL_WEIGHT, _CLASS_WHITE) for name, value in text.others]
+        lines, widths = [], []
+        for name, values, size, weight, white in rows:
+            if not (name or values):
+                continue
+            placeholder = "  ".join("00 %" if value.endswith("%") else "+00.00" for value in values)
+            shown = self._truncate(name, f"  {placeholder}", size, weight, max_width)
+            lines.append(_Line("  ".join([shown, *values]).strip(), size, weight, white))
+            widths.append(self._width(f"{shown}  {placeholder}", size, weight))
+        if text.detail or not lines:
+            detail = self._truncate(text.detail, "", self._detail_size, _DETAIL_WEIGHT, max_width)
+            lines.append(_Line(detail, self._detail_size, _DETAIL_WEIGHT, _DETAIL_WHITE))
         gap = round(self._title_size * 0.4)
-        lines, height = [title, detail], 2 * self._padding + title.ascent + gap + detail.ascent + detail.descent
-        if height > self._image_size[1] * _MAX_HEIGHT_RATIO:
-            lines, height = [title], min(2 * self._padding + title.ascent, max_size[1])
-        widths = [self._width(f"{name}  {placeholder}", title.size, title.weight)]
-        widths += [self._width(line.text, line.size, line.weight) for line in lines]
-        size = min(next_even(2 * self._padding + max(widths)), max_size[0]), next_even(height)
-        ink, baseline = np.zeros(size[::-1]), self._padding
+        while (height := self._height(lines, gap)) > self._image_size[1] * _MAX_HEIGHT_RATIO and len(lines) > 1:
+            lines.pop()
+        if len(lines) == 1:
+            height = min(height, max_size[1])
+        widths = widths[: len(lines)] + [self._width(line.text, line.size, line.weight) for line in lines]
+        box_size = min(next_even(2 * self._padding + max(widths)), max_size[0]), next_even(height)
+        ink, baseline = np.zeros(box_size[::-1]), self._padding
         for line in lines:
             baseline += line.ascent
-            ink = np.maximum(ink, line.white * self._draw_line(line, size, baseline))
+            ink = np.maximum(ink, line.white * self._draw_line(line, box_size, baseline))
             baseline += gap
-        return CaptionBox(
-            self._make_blend_op(_rounded_rectangle(size, self._padding), ink), self._margin // 2, self._margin // 2
-        )
+        op = make_plate(self._info, rounded_rectangle(box_size, self._padding), ink)
+        return place_box(op, self._position, self._image_size, self._margin)
+
+    def _height(self, lines: Sequence[_Line], gap: int) -> int:
+        height = 2 * self._padding + sum(line.ascent for line in lines) + gap * (len(lines) - 1)
+        return height + (lines[-1].descent if len(lines) > 1 else 0)
 
     def _width(self, text: str, size: int, weight: int) -> int:
         return int(cv2.getTextSize((0, 0), text, (0, 0), self._font, size, weight)[2])
@@ -152,30 +197,48 @@ class CaptionRenderer:
         cv2.putText(mask, line.text, (self._padding, baseline), 255, self._font, line.size, line.weight)
         return mask / 255.0
 
-    def _make_blend_op(self, shape: NDArray[np.float64], ink: NDArray[np.float64]) -> BlendOp:
-        """Return text over plate over image, in code values."""
-        (dark, neutral, _), (white, _, _) = rgb_to_ycbcr(np.array([[_BOX_GRAY] * 3, [1.0] * 3]), self._info)
-        box_opacity = _BOX_OPACITY * shape * (1 - ink)
-        opacity = box_opacity + ink
-        color = np.divide(box_opacity * dark + ink * white, opacity, out=np.zeros_like(opacity), where=opacity > 0)
-        row_opacity = opacity[0::2] + opacity[1::2]
-        block_opacity = (row_opacity[:, 0::2] + row_opacity[:, 1::2]) / 4
-        dtype = sample_dtype(self._info.pixel_format)
-        luma_keep, luma_add = blend_coefficients(dtype, opacity, color)
-        chroma_keep, chroma_add = blend_coefficients(dtype, block_opacity, np.full_like(block_opacity, neutral))
-        return BlendOp(luma_keep, luma_add, chroma_keep, chroma_add, chroma_add)
+
+def place_box(blend_op: BlendOp, position: CaptionPosition, image_size: Size, margin: int) -> CaptionBox:
+    """Put a box into a corner of an image.
+
+    Args:
+        blend_op: the box.
+        position: the corner.
+        image_size: ``(width, height)`` of the image, both even.
+        margin: pixels between the box and the edges, even.
+    """
+    height, width = blend_op.chroma_keep.shape
+    top = margin // 2 if position.startswith("top") else (image_size[1] - margin) // 2 - height
+    left = margin // 2 if position.endswith("left") else (image_size[0] - margin) // 2 - width
+    return CaptionBox(blend_op, top, left)
 
 
 def _cut(text: str, length: int) -> str:
     return f"{text[:length].rstrip()}…"
 
 
-@lru_cache(maxsize=4)
-def _rounded_rectangle(size: Size, radius: float) -> NDArray[np.float64]:
-    """Return a rectangle with round corners, 0–1, anti-aliased."""
-    width, height = size
-    across = np.abs(np.arange(width) + 0.5 - width / 2)[None, :] - (width / 2 - radius)
-    down = np.abs(np.arange(height) + 0.5 - height / 2)[:, None] - (height / 2 - radius)
-    outside = np.hypot(np.maximum(across, 0), np.maximum(down, 0)) - radius
-    inside: NDArray[np.float64] = np.clip(0.5 - outside, 0, 1)
-    return inside
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _format_probability(attribution: Attribution) -> str:
+    """Format the probability; the score if there is none."""
+    if attribution.probability is None:
+        return _format_score(attribution.score)
+    return _percent(attribution.probability)
+
+
+def _percent(probability: float) -> str:
+    return f"{probability:.0%}".replace("%", " %")
+
+
+def _format_score(score: float) -> str:
+    return f"{score:+.2f}".replace("-", "−")
+
+
+def _format_time(seconds: float) -> str:
+    """Format a time as ``1:02.50`` or ``1:00:02.50``."""
+    hundredths = round(seconds * 100)
+    minutes, rest = divmod(hundredths, 6000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest / 100:05.2f}" if hours else f"{minutes}:{rest / 100:05.2f}"

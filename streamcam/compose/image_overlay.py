@@ -9,7 +9,7 @@ import numpy as np
 from ..frames import Heatmap, MapKind, RgbImage
 from ..geometry import Geometry
 from ..options import DrawOptions
-from .overlay import opacity_and_color
+from .overlay import level_kind, opacity_and_color
 from .upsample import LEVELS, MapUpsampler
 
 
@@ -38,7 +38,7 @@ def overlay_image(
     height, width = image.shape[:2]
     # A level covers 2×2 pixels, so a level of the doubled image covers one pixel of this one.
     doubled = replace(geometry, source=(2 * width, 2 * height))
-    upsampler = MapUpsampler(doubled, (heatmap.shape[1], heatmap.shape[0]), signed=display == "signed")
+    upsampler = MapUpsampler(doubled, (heatmap.shape[1], heatmap.shape[0]), level_kind(options, display))
     opacity, color = opacity_and_color(options, display)
     lowest_level = LEVELS - len(opacity)
     levels = upsampler(heatmap, vmax, 0).values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +11,9 @@ from numpy.typing import NDArray
 from ..frames import MapKind, SourceInfo
 from ..media.color import rgb_to_ycbcr
 from ..media.planes import Plane, Planes, next_even, sample_dtype
-from ..options import DrawOptions
+from ..options import Colormap, DrawOptions
 from . import native as compiled
-from .colormaps import colormap, rdbu_colormap
+from .colormaps import colormap
 from .upsample import LEVELS, QuantizedMap
 from .yuv import BlendOp, PlaneBlender, blend_coefficients, blend_dtype, padded_rows
 
@@ -31,6 +33,20 @@ def smoothstep(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values**2 * (3 - 2 * values)
 
 
+def choose_colormap(options: DrawOptions, display: MapKind) -> Colormap | Literal["RdBu_r"]:
+    """Return the color map of the options; ``auto`` depends on the map."""
+    if options.colormap != "auto":
+        return options.colormap
+    if display == "signed":
+        return "RdBu_r"
+    return "gray" if display != "heat" and options.layout == "heatmap" else "turbo"
+
+
+def level_kind(options: DrawOptions, display: MapKind) -> MapKind:
+    """Return how a map becomes levels: a relief alone is signed."""
+    return "signed" if display == "relief" and options.layout == "heatmap" else display
+
+
 def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return color and opacity of each level.
 
@@ -39,12 +55,20 @@ def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[n
     Returns:
         Opacity ``(n,)``, 0–1, and color ``(n, 3)``, sRGB, 0–1.
     """
-    values = np.linspace(-1, 1, 2 * LEVELS - 1) if display == "signed" else np.linspace(0, 1, LEVELS)
-    opacity = np.ones(len(values))
-    if options.layout != "heatmap":
-        # Pixel maps have neither rims nor plateaus, and are faint in large parts.
-        opacity = options.alpha * (smoothstep(values) if display == "heat" else np.abs(values))
-    return opacity, rdbu_colormap(len(values)) if display == "signed" else colormap(options.colormap, LEVELS)
+    is_signed = level_kind(options, display) == "signed"
+    values = np.linspace(-1, 1, 2 * LEVELS - 1) if is_signed else np.linspace(0, 1, LEVELS)
+    color = colormap(choose_colormap(options, display), len(values))
+    if options.layout == "heatmap":
+        return np.ones(len(values)), color
+    if display == "heat":
+        return options.alpha * smoothstep(values), color
+    # Pixel maps have neither rims nor plateaus, and are faint in large parts.
+    size = np.abs(values)
+    if not is_signed:
+        return options.alpha * size, color
+    # Next to the neutral middle of a diverging map a sign is hardly seen, so the outer half of each side is used.
+    positions = (np.sign(values) * (1 + size) / 2 + 1) / 2 * (len(values) - 1)
+    return options.alpha * (1 - (1 - size) ** 2), color[np.rint(positions).astype(int)]
 
 
 def make_blend_table(options: DrawOptions, info: SourceInfo, display: MapKind) -> tuple[Plane, int]:

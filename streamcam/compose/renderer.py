@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
 
-from ..frames import Attribution, ExplainedFrame, Frame, MapKind, SourceInfo
+from ..frames import Attribution, CaptionFacts, ExplainedFrame, Frame, MapKind, SourceInfo
 from ..geometry import Geometry, Size
 from ..media.color import rgb_to_ycbcr, set_color_tags
 from ..media.planes import Planes, copy_into, next_even, plane_arrays, sample_dtype
 from ..options import DrawOptions
-from .caption import MIN_IMAGE_SIDE, CaptionRenderer
-from .overlay import OverlayBlender
-from .panels import arrange_panels
+from .annotations import Annotations
+from .overlay import OverlayBlender, level_kind
+from .panels import arrange_panels, drawn_info
 from .upsample import MapUpsampler
 from .yuv import PlaneBlender
 
@@ -26,13 +30,14 @@ class FrameRenderer:
 
     Not thread-safe: one renderer serves one thread, since it reuses its arrays.
 
-    Several targets are drawn in a panel each, side by side and then below one another.
+    Several targets are drawn in a panel each, side by side and then below one another. If the output has a size of its
+    own, frames are scaled to it first, so that heatmap and text are drawn in its pixels.
 
     Args:
-        options: colors, opacity and layout.
+        options: colors, opacity, layout, caption and size.
         info: the source.
         geometry: position and scale of the source's frames in the model's input.
-        detail: method and layer, for the caption's second line.
+        facts: for the caption.
         panels: how many targets there are.
         display: how the maps are shown.
     """
@@ -43,21 +48,20 @@ class FrameRenderer:
         info: SourceInfo,
         geometry: Geometry,
         *,
-        detail: str,
+        facts: CaptionFacts,
         panels: int = 1,
         display: MapKind = "heat",
     ) -> None:
         self._options = options
-        self._info = info
-        self._geometry = geometry
-        self._display = display
         self._panels = arrange_panels(options, info, panels)
+        self._scaler = make_scaler(options, info, self._panels.panel)
+        self._info = info = drawn_info(options, info, panels)
+        self._geometry = replace(geometry, source=(info.width, info.height)) if options.size else geometry
+        self._level_kind = level_kind(options, display)
         self._blender = PlaneBlender(sample_dtype(info.pixel_format), self.size)
         self._overlay = OverlayBlender(options, info, display, self._blender)
         self._upsamplers: dict[Size, MapUpsampler] = {}
-        self._captions: CaptionRenderer | None = None
-        if options.caption and min(info.width, info.height) >= MIN_IMAGE_SIDE:
-            self._captions = CaptionRenderer(info, self._panels.panel, detail, panels)
+        self._annotations = Annotations(options, info, self._panels.panel, facts, display, panels)
 
     @property
     def size(self) -> Size:
@@ -75,24 +79,22 @@ class FrameRenderer:
         """
         video_frame = VideoFrame(*self.size, self._info.pixel_format)
         planes = plane_arrays(video_frame)
-        source = plane_arrays(item.frame.video_frame)
+        source = plane_arrays(self._scaler(item.frame.video_frame))
         origins, used = self._panels.origins, self._panels.num_plain + self._panels.num_targets
         for top, left in origins[:used]:
             copy_into(planes, source, top, left)
         for top, left in origins[used:]:
             self._blacken(planes, top, left)
-        for attribution, (top, left) in zip(
-            item.attributions, origins[used - len(item.attributions) : used], strict=True
-        ):
-            self._draw_target(attribution, item.caption_note, planes, top // 2, left // 2)
+        for number, (top, left) in enumerate(origins[used - len(item.attributions) : used]):
+            self._draw_target(item, number, planes, top // 2, left // 2)
         return copy_color_tags(video_frame, item.frame, self._info)
 
-    def _draw_target(self, attribution: Attribution, caption_note: str, planes: Planes, top: int, left: int) -> None:
+    def _draw_target(self, item: ExplainedFrame, number: int, planes: Planes, top: int, left: int) -> None:
         """Draw one target on the panel at a chroma sample."""
+        attribution = item.attributions[number]
         levels = self._upsampler(attribution)(attribution.heatmap, attribution.vmax, self._overlay.min_visible_level)
         self._overlay(levels, planes, top, left)
-        if self._captions is not None:
-            box = self._captions.render(attribution, caption_note)
+        for box in self._annotations.render(item, number):
             self._blender.apply(box.blend_op, planes, top + box.top, left + box.left)
 
     def _blacken(self, planes: Planes, top: int, left: int) -> None:
@@ -103,9 +105,19 @@ class FrameRenderer:
     def _upsampler(self, attribution: Attribution) -> MapUpsampler:
         height, width = attribution.heatmap.shape
         if (width, height) not in self._upsamplers:
-            signed = self._display == "signed"
-            self._upsamplers[width, height] = MapUpsampler(self._geometry, (width, height), signed=signed)
+            self._upsamplers[width, height] = MapUpsampler(self._geometry, (width, height), self._level_kind)
         return self._upsamplers[width, height]
+
+
+def make_scaler(options: DrawOptions, info: SourceInfo, panel: Size) -> Callable[[VideoFrame], VideoFrame]:
+    """Return a function that scales the source's frames to a panel; they pass unchanged without a size."""
+    if not options.size or panel == (info.width, info.height):
+        return lambda video_frame: video_frame
+    reformatter = VideoReformatter()
+    interpolation = Interpolation.AREA if panel[0] < info.width else Interpolation.BICUBIC
+    return lambda video_frame: reformatter.reformat(
+        video_frame, width=panel[0], height=panel[1], format=info.pixel_format, interpolation=interpolation, threads=1
+    )
 
 
 def pad_to_even(frame: Frame, info: SourceInfo) -> VideoFrame:

@@ -12,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Heatmap
-from ..geometry import Geometry, Size
+from ..frames import Heatmap, MapKind
+from ..geometry import Geometry, Size, smooth_pixels
 
 LEVELS = 4096
 """Attribution is drawn in this many steps: fine enough that a 10-bit gradient shows none of them."""
@@ -109,17 +109,24 @@ def block_weights(geometry: Geometry, map_size: Size) -> tuple[Floats, Floats]:
     Returns:
         float32 ``(blocks down, h)`` and ``(blocks across, w)``.
     """
-    rows, columns = (
-        _average_row_pairs(_cubic_weights(linear)).astype(np.float32) for linear in geometry.upsample_matrices(map_size)
-    )
+    width, height = geometry.source
+    # Of a map with more cells than blocks each block gets the mean, from finer lines.
+    finer = max(1, *(-(-cells // -(-side // 2)) for cells, side in zip(map_size, geometry.source, strict=True)))
+    matrices = geometry.upsample_matrices(map_size, (width * finer, height * finer))
+    rows, columns = (_average_lines(_cubic_weights(linear), 2 * finer).astype(np.float32) for linear in matrices)
     return rows, columns
 
 
-def scale_to_levels(heatmap: Heatmap, vmax: float, *, signed: bool) -> Floats:
-    """Scale a map to levels, not rounded: float32 ``(h, w)``, 0 (signed: ``1 - LEVELS``) to ``LEVELS - 1``."""
+def scale_to_levels(heatmap: Heatmap, vmax: float, map_kind: MapKind) -> Floats:
+    """Scale a map to levels, not rounded: float32 ``(h, w)``, 0 (signed: ``1 - LEVELS``) to ``LEVELS - 1``.
+
+    Maps of pixels are smoothed first; of a relief only the size counts.
+    """
     if vmax <= 0:
         return np.zeros(heatmap.shape, np.float32)
-    normalized = np.clip(heatmap, -vmax if signed else 0, vmax) / np.float32(vmax)
+    if map_kind != "heat":
+        heatmap = smooth_pixels(np.abs(heatmap) if map_kind == "relief" else heatmap)
+    normalized = np.clip(heatmap, -vmax if map_kind == "signed" else 0, vmax) / np.float32(vmax)
     scaled: Floats = normalized * np.float32(LEVELS - 1)
     return scaled
 
@@ -150,13 +157,11 @@ def _cubic_weights(linear: Floats) -> NDArray[np.float64]:
     return smooth
 
 
-def _average_row_pairs(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of each two lines.
-
-    A last line without a partner stays as it is.
-    """
-    upper = np.arange(0, len(pixels), 2)
-    return (pixels[upper] + pixels[np.minimum(upper + 1, len(pixels) - 1)]) / 2
+def _average_lines(lines: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the mean of each ``count`` lines, and of the rest."""
+    begins = np.arange(0, len(lines), count)
+    means: NDArray[np.float64] = np.add.reduceat(lines, begins) / np.minimum(count, len(lines) - begins)[:, None]
+    return means
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,11 +188,11 @@ class MapUpsampler:
     Args:
         geometry: position and scale of the image in the model's input.
         map_size: ``(w, h)`` of the maps.
-        signed: True to give negative attribution levels below zero, instead of none.
+        map_kind: how they are shown; negative attribution of signed maps gets levels below zero, of others none.
     """
 
-    def __init__(self, geometry: Geometry, map_size: Size, *, signed: bool = False) -> None:
-        self._signed = signed
+    def __init__(self, geometry: Geometry, map_size: Size, map_kind: MapKind = "heat") -> None:
+        self._map_kind = map_kind
         rows, columns = block_weights(geometry, map_size)
         self._columns = _Axis(columns, map_size[1])
         self._rows = _Axis(rows, len(self._columns))
@@ -201,7 +206,7 @@ class MapUpsampler:
             vmax: attribution of the highest level, which larger values share. With 0 all levels are 0.
             min_level: the lowest level of interest, on either side of zero; 0 returns the whole image.
         """
-        scaled = scale_to_levels(heatmap, vmax, signed=self._signed)
+        scaled = scale_to_levels(heatmap, vmax, self._map_kind)
         of_interest = np.abs(scaled) * _OVERSHOOT >= min_level
         rows = self._rows.line_span(np.logical_or.reduce(of_interest, axis=1))
         columns = self._columns.line_span(np.logical_or.reduce(of_interest, axis=0))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..frames import CaptionFacts
 from ..geometry import Geometry
+from ..models.targets import Target
 from .compiled_method import INPUT_LAYER, Executable
 from .runtime.frozen_graph import CONCURRENT_BATCHES
 from .runtime.replica import DevicePool, DeviceReplica
@@ -46,6 +49,8 @@ class PreparedSource:
         """The devices in use, as ``--device`` takes them."""
         return ",".join(replica.device for replica in self.replicas)
 
-    def caption_detail(self, method: str) -> str:
-        """Return the caption's second line: the method, and the layer if it has one."""
-        return method if self.executable.layer == INPUT_LAYER else f"{method} · {self.executable.layer}"
+    def caption_facts(self, method: str, targets: Iterable[Target], labels: Sequence[str]) -> CaptionFacts:
+        """Return what captions name: the method, the layer if it has one, the targets and the classes."""
+        layer = self.executable.layer
+        names = tuple(target.label or target.kind for target in targets)
+        return CaptionFacts(method, "" if layer == INPUT_LAYER else layer, names, labels)

@@ -27,6 +27,8 @@ def unavailable_reason(job: Job) -> str:
 
     Runs the self-test if there is no result yet, which takes seconds, and logs that.
     """
+    if job.draw.size:
+        return "--size scales frames on the CPU"
     suffix = job.sink.path.suffix.lower()
     if job.temporal.every == "auto":
         return "--every auto compares whole frames"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ..compose.caption import MIN_IMAGE_SIDE, CaptionBox, CaptionRenderer
-from ..compose.overlay import make_blend_table
+from ..compose.annotations import Annotations
+from ..compose.caption import CaptionBox
+from ..compose.overlay import level_kind, make_blend_table
 from ..compose.panels import arrange_panels
 from ..compose.renderer import copy_color_tags
 from ..compose.upsample import block_weights, scale_to_levels
-from ..frames import ExplainedFrame, MapKind, SourceInfo
+from ..frames import CaptionFacts, ExplainedFrame, MapKind, SourceInfo
 from ..geometry import Geometry, Size
 from ..media.color import rgb_to_ycbcr
 from ..options import DrawOptions
@@ -24,6 +25,9 @@ _FIXED_POINT_ONE = 256
 products exactly: TensorFlow computes 32-bit integers on the CPU."""
 
 
+_Coefficients: TypeAlias = tuple[Any, Any, Any, Any]
+
+
 class GpuRenderer:
     """Draws on NV12 frames on a device.
 
@@ -31,7 +35,7 @@ class GpuRenderer:
     4096 in places, and by up to four on GPUs that multiply in TF32 (Ampere and later).
 
     Args:
-        options, info, geometry, detail, panels, display: as in `streamcam.compose.FrameRenderer`.
+        options, info, geometry, facts, panels, display: as in `streamcam.compose.FrameRenderer`.
         device: where the frames are, as from `resolve_devices`.
     """
 
@@ -41,7 +45,7 @@ class GpuRenderer:
         info: SourceInfo,
         geometry: Geometry,
         *,
-        detail: str,
+        facts: CaptionFacts,
         device: str,
         panels: int = 1,
         display: MapKind = "heat",
@@ -49,13 +53,11 @@ class GpuRenderer:
         self._device = device
         self._cuda = cuda_context(device)
         self._info, self._geometry = info, geometry
-        self._signed = display == "signed"
+        self._level_kind = level_kind(options, display)
         self._panels = arrange_panels(options, info, panels)
         table, self._min_level = make_blend_table(options, info, display)
         self._table = table.astype(np.float32)
-        self._captions: CaptionRenderer | None = None
-        if options.caption and min(info.width, info.height) >= MIN_IMAGE_SIDE:
-            self._captions = CaptionRenderer(info, self._panels.panel, detail, panels)
+        self._annotations = Annotations(options, info, self._panels.panel, facts, display, panels)
         self._graphs: dict[Size, Any] = {}
 
     @property
@@ -72,18 +74,13 @@ class GpuRenderer:
         Returns:
             A new video frame of this renderer's `size` on the device, completely drawn, with its time and colour tags.
         """
-        level_maps = [scale_to_levels(one.heatmap, one.vmax, signed=self._signed) for one in item.attributions]
-        caption_boxes = (
-            []
-            if self._captions is None
-            else [self._captions.render(one, item.caption_note) for one in item.attributions]
-        )
-        position = (caption_boxes[0].top, caption_boxes[0].left) if caption_boxes else (0, 0)
+        level_maps = [scale_to_levels(one.heatmap, one.vmax, self._level_kind) for one in item.attributions]
+        boxes = [self._annotations.render(item, panel) for panel in range(len(item.attributions))]
         with on_device(self._device):
             luma, chroma = to_tensors(item.frame.video_frame)
             render = self._graph_for(level_maps[0].shape)
             nv12 = render(
-                luma, chroma, np.stack(level_maps), [_stack_coefficients(one) for one in caption_boxes], position
+                luma, chroma, np.stack(level_maps), [[_stack_coefficients(box) for box in one] for one in boxes]
             )
             video_frame = to_video_frame(nv12, self.size[0], self._cuda)
         return copy_color_tags(video_frame, item.frame, self._info)
@@ -93,24 +90,19 @@ class GpuRenderer:
         if size not in self._graphs:
             rows, columns = block_weights(self._geometry, size)
             self._graphs[size] = tf.function(
-                lambda luma, chroma, levels, captions, position: self._render(
-                    luma, chroma, rows @ levels @ columns.T, captions, position
-                ),
+                lambda luma, chroma, levels, boxes: self._render(luma, chroma, rows @ levels @ columns.T, boxes),
                 reduce_retracing=True,
             )
         return self._graphs[size]
 
-    def _render(
-        self, luma: Any, chroma: Any, levels: Any, captions: list[tuple[Any, Any]], position: tuple[int, int]
-    ) -> Any:
+    def _render(self, luma: Any, chroma: Any, levels: Any, boxes: list[list[_Coefficients]]) -> Any:
         """Draw all panels into one tensor, as from `pack_nv12`.
 
         Args:
             luma: the source's luma, as from `to_tensors`.
             chroma: the source's chroma, likewise.
             levels: float32 ``(targets, blocks down, blocks across)``, not rounded.
-            captions: as from `_stack_coefficients`, one for each target, or none.
-            position: ``(top, left)`` of each caption box in its panel, in chroma samples.
+            boxes: as from `_stack_coefficients`, those of each target.
         """
         panels, (width, height) = self._panels, self._panels.panel
         # Luma as blocks of 2×2: the overlay of a block blends with its four samples.
@@ -126,11 +118,9 @@ class GpuRenderer:
             keep, add, blue, red = tf.unstack(coefficients[n], axis=-1)
             blended_luma = _blend(luma, keep[:, None, :, None], add[:, None, :, None])
             blended_chroma = _blend(chroma, keep[..., None], tf.stack([blue, red], axis=-1))
-            tiles.append(
-                self._add_caption(blended_luma, blended_chroma, *captions[n], position)
-                if captions
-                else (blended_luma, blended_chroma)
-            )
+            for box in boxes[n]:
+                blended_luma, blended_chroma = self._add_box(blended_luma, blended_chroma, *box)
+            tiles.append((blended_luma, blended_chroma))
         black = [float(round(code)) for code in rgb_to_ycbcr(np.zeros((1, 3)), self._info)[0]]
         empty = tf.fill(luma.shape, black[0]), tf.zeros_like(chroma) + black[1:]
         tiles += [empty] * (len(panels.origins) - len(tiles))
@@ -139,29 +129,31 @@ class GpuRenderer:
         chroma = tf.concat([tf.concat([one for _, one in line], 1) for line in lines], 0)
         return pack_nv12(tf.cast(luma, tf.uint8), tf.cast(chroma, tf.uint8), panels.size)
 
-    def _add_caption(
-        self, luma: Any, chroma: Any, caption_luma: Any, caption_chroma: Any, position: tuple[int, int]
-    ) -> tuple[Any, Any]:
-        """Blend a caption box onto a panel."""
+    def _add_box(self, luma: Any, chroma: Any, box_luma: Any, box_chroma: Any, top: Any, left: Any) -> tuple[Any, Any]:
+        """Blend a box onto a panel at a chroma sample."""
         width, height = self._panels.panel
-        top, left = position
-        keep, add = _pad_coefficients(caption_luma, (height, width), 2 * top, 2 * left)
+        keep, add = _pad_coefficients(box_luma, (height, width), 2 * top, 2 * left)
         blended_luma = _blend(tf.reshape(luma, (height, width)), keep, add[0])
-        keep, add = _pad_coefficients(caption_chroma, (height // 2, width // 2), top, left)
+        keep, add = _pad_coefficients(box_chroma, (height // 2, width // 2), top, left)
         blended_chroma = _blend(chroma, keep[..., None], tf.transpose(add, (1, 2, 0)))
         return tf.reshape(blended_luma, (height // 2, 2, width // 2, 2)), blended_chroma
 
 
-def _stack_coefficients(caption_box: CaptionBox) -> tuple[Any, Any]:
-    """Return ``keep`` and ``add`` of a caption box: luma, float32 ``(2, 2h, 2w)``, Cb and Cr, ``(3, h, w)``."""
-    blend = caption_box.blend_op
+def _stack_coefficients(box: CaptionBox) -> _Coefficients:
+    """Return ``keep`` and ``add`` of a box, and its place.
+
+    For luma float32 ``(2, 2h, 2w)``, for Cb and Cr ``(3, h, w)``; then its top and left, in chroma samples.
+    """
+    blend = box.blend_op
     return (
         np.stack([blend.luma_keep, blend.luma_add]).astype(np.float32),
         np.stack([blend.chroma_keep, blend.blue_add, blend.red_add]).astype(np.float32),
+        np.array(box.top, np.int32),
+        np.array(box.left, np.int32),
     )
 
 
-def _pad_coefficients(coefficients: Any, size: tuple[int, int], top: int, left: int) -> tuple[Any, Any]:
+def _pad_coefficients(coefficients: Any, size: tuple[int, int], top: Any, left: Any) -> tuple[Any, Any]:
     """Return ``keep`` and ``add`` for a whole plane.
 
     They do not change the plane outside the caption box.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..compose import FrameRenderer
 from ..errors import DeviceError
-from ..frames import Attribution, ColorSpec, ExplainedFrame, Frame, SourceInfo
+from ..frames import Attribution, CaptionFacts, ColorSpec, ExplainedFrame, Frame, SourceInfo
 from ..geometry import fit_to_input
 from ..media.cuda import driver_version
 from ..media.planes import plane_arrays
@@ -118,8 +118,10 @@ def _render_on_gpu(clip_path: Path, output_path: Path, device: str) -> Iterator[
             InputResizer(geometry, cpu_source.info.color),
             GpuResizer(geometry, gpu_source.info.color, device),
         )
-        renderer = FrameRenderer(DrawOptions(), cpu_source.info, geometry, detail="self-test")
-        gpu_renderer = GpuRenderer(DrawOptions(), gpu_source.info, geometry, detail="self-test", device=device)
+        renderer = FrameRenderer(DrawOptions(), cpu_source.info, geometry, facts=CaptionFacts("self-test"))
+        gpu_renderer = GpuRenderer(
+            DrawOptions(), gpu_source.info, geometry, facts=CaptionFacts("self-test"), device=device
+        )
         with open_sink(SinkOptions(path=output_path, encoder="nvenc"), gpu_source.info) as sink:
             # Copy all frames first, so that the decoder overwrites a surface that was not copied in time.
             for gpu_frame, cpu_frame in zip(list(SurfaceCopier(device)(gpu_source)), cpu_source, strict=True):

@@ -217,7 +217,9 @@ class InferenceService:
             batch_sizes=state.batch_sizes[size],
             geometry=prepared.geometry,
             color=info.color,
-            caption_detail=prepared.caption_detail(state.explainer.method),
+            caption_facts=prepared.caption_facts(
+                state.explainer.method, state.explainer.targets, state.explainer.info.labels
+            ),
             map_kind=state.explainer.display,
             num_targets=len(state.explainer.targets),
         )

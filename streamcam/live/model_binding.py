@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import DeviceError
-from ..frames import ColorSpec, MapKind
+from ..frames import CaptionFacts, ColorSpec, MapKind
 from ..geometry import Geometry, Size
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class ModelBinding:
         batch_sizes: the compiled method.
         geometry: how frames are fitted into the model's input.
         color: how the frames' samples encode colour.
-        caption_detail: the caption's second line.
+        caption_facts: what captions name.
         map_kind: how the method's maps are drawn.
         num_targets: number of maps a frame has.
     """
@@ -81,6 +81,6 @@ class ModelBinding:
     batch_sizes: BatchSizes
     geometry: Geometry
     color: ColorSpec
-    caption_detail: str
+    caption_facts: CaptionFacts
     map_kind: MapKind
     num_targets: int

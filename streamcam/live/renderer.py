@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..compose import FrameRenderer
 from ..concurrency.group import Cancelled
-from ..frames import ExplainedFrame, SourceInfo
+from ..frames import CaptionFacts, ExplainedFrame, SourceInfo
 from ..geometry import fit_to_input
 from ..options import DrawOptions
 from ..temporal import Normalizer
@@ -31,6 +31,10 @@ MAX_MAP_WAIT_SECONDS = 0.15
 _HALF_LIFE_SECONDS = 60.0
 _STALE_MAP_SECONDS = 0.15
 """The caption shows the lag of the map from here on."""
+
+_CAPTION_SIZE = 1.4
+"""Size of captions by default: in a tile of the page or on a phone a frame is about 220 pixels high, and text of the
+usual size is only 7 to 10."""
 
 _IDLE_SECONDS = 0.5
 """A new viewer gets the last frame after so long without a new one."""
@@ -256,15 +260,16 @@ class CameraRenderer:
     def _make_frame_renderer(self, info: SourceInfo) -> FrameRenderer:
         size = info.width, info.height
         binding = self._binding
+        draw = replace(self._draw, caption_size=self._draw.caption_size or _CAPTION_SIZE)
         if binding is None or self._current is None:
             return FrameRenderer(
-                self._draw, info, fit_to_input("stretch", size, size), detail="", panels=self._num_targets
+                draw, info, fit_to_input("stretch", size, size), facts=CaptionFacts(), panels=self._num_targets
             )
         return FrameRenderer(
-            self._draw,
+            draw,
             info,
             binding.geometry,
-            detail=binding.caption_detail,
+            facts=binding.caption_facts,
             panels=binding.num_targets,
             display=binding.map_kind,
         )

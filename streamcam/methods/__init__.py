@@ -112,7 +112,7 @@ METHODS: dict[str, MethodInfo] = {
         "fine structure with positive gradients",
         "about 3",
         "Springenberg et al. 2015, arXiv:1412.6806",
-        "pixels",
+        "relief",
     ),
     "guided-gradcam": MethodInfo(
         "streamcam.methods.guided_gradcam:guided_gradcam",

@@ -2,7 +2,7 @@
 
 Selvaraju et al., section 3.2 of the paper of `gradcam`.
 
-L = guided backpropagation ⊙ up(Grad-CAM)          up: half-pixel bilinear
+L = |guided backpropagation| ⊙ up(Grad-CAM)        up: half-pixel bilinear
 """
 
 from __future__ import annotations
@@ -23,4 +23,4 @@ def guided_gradcam(context: MethodContext) -> Tensor:
     coarse = gradcam(context)
     size = (context.input.shape[2], context.input.shape[1])
     rows, columns = Geometry(size, size, size).upsample_matrices((coarse.shape[2], coarse.shape[1]))
-    return guided_backprop(context) * tf.einsum("yh,nhw,xw->nyx", rows, coarse, columns)
+    return tf.abs(guided_backprop(context)) * tf.einsum("yh,nhw,xw->nyx", rows, coarse, columns)

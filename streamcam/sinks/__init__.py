@@ -29,6 +29,8 @@ SINKS: dict[str, str] = {
     ".png": "streamcam.sinks.image_file:ImageSink",
     ".jpg": "streamcam.sinks.image_file:ImageSink",
     ".jpeg": "streamcam.sinks.image_file:ImageSink",
+    ".gif": "streamcam.sinks.animation:AnimationSink",
+    ".webp": "streamcam.sinks.animation:AnimationSink",
 }
 """Suffix of the output -> ``module:class``."""
 

@@ -17,7 +17,7 @@ from ..options import Codec
 from .codecs import Encoder
 
 FRAGMENT_SECONDS = 2
-_KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
+KEEP_DURATIONS = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 _MAX_TIMESCALE = 2**31 - 1
 _CHAPTER_TICKS_PER_SECOND = 1000
 _HDR_NAMES = {16: "PQ", 18: "HLG"}
@@ -85,7 +85,7 @@ def configure_video(context: VideoCodecContext, info: SourceInfo, size: Size, pi
     color = info.color
     context.color_range, context.color_primaries = color.range, color.primaries
     context.color_trc, context.colorspace = color.transfer, color.matrix
-    context.flags |= _KEEP_DURATIONS
+    context.flags |= KEEP_DURATIONS
     context.gop_size = min(max(round(FRAGMENT_SECONDS * fps), 10), 250)
 
 

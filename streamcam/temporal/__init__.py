@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..frames import Attribution, ExplainedFrame, Heatmap, MapKind
+from ..geometry import smooth_pixels
 from ..options import TemporalOptions
 from .change_detection import frame_selector
 from .interpolate import interpolate_maps
@@ -21,12 +22,13 @@ PERCENTILE = 99.0
 def peak(heatmap: Heatmap, display: MapKind) -> float:
     """Return the attribution to draw at full strength, ≥ 0.
 
-    For a coarse map (``heat``) it is the largest value: negative attribution is not drawn. For a map of pixels it is
-    the 99th percentile of the absolute values, or the largest if all but a few pixels are zero.
+    For a coarse map (``heat``) it is the largest value: negative attribution is not drawn. For a map of pixels, which
+    is drawn smoothed, it is the 99th percentile of the smoothed absolute values, or the largest if all but a few
+    pixels are zero.
     """
     if display == "heat":
         return max(0.0, float(heatmap.max(initial=0.0)))
-    size = np.abs(heatmap)
+    size = smooth_pixels(np.abs(heatmap)) if display == "relief" else np.abs(smooth_pixels(heatmap))
     return float(np.percentile(size, PERCENTILE)) or float(size.max(initial=0.0))
 
 

@@ -11,10 +11,11 @@ from av.video.frame import VideoFrame
 
 from streamcam.compose import FrameRenderer
 from streamcam.compose import native as compiled
-from streamcam.frames import Attribution, ColorSpec, ExplainedFrame, Frame, SourceInfo
+from streamcam.frames import Attribution, CaptionFacts, ColorSpec, ExplainedFrame, Frame, SourceInfo
 from streamcam.geometry import fit_to_input
 from streamcam.options import DrawOptions
 
+FACTS = CaptionFacts("gradcam", "top_activation", ("top",), [f"class {n}" for n in range(5)])
 BT709 = ColorSpec(range=1, primaries=1, transfer=1, matrix=1)
 
 
@@ -56,8 +57,7 @@ class DrawStage:
     def renderer(self, **options: Any) -> FrameRenderer:
         options = {"caption": False} | options
         renderer_options = {key: options.pop(key) for key in ("panels", "display") if key in options}
-        detail = "gradcam · top_activation"
-        return FrameRenderer(DrawOptions(**options), self.info, self.geometry, detail=detail, **renderer_options)
+        return FrameRenderer(DrawOptions(**options), self.info, self.geometry, facts=FACTS, **renderer_options)
 
     def item(self, video_frame: VideoFrame, heatmap: Any, vmax: float = 1.0, **more: Any) -> ExplainedFrame:
         frame = Frame(7, 12345, video_frame)

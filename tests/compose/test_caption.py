@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamcam.compose.caption import CaptionRenderer
-from streamcam.frames import Attribution
+from streamcam.compose.caption import CaptionBox, CaptionRenderer
+from streamcam.frames import Attribution, CaptionFacts, ExplainedFrame, Frame
+from streamcam.options import CAPTION_FIELDS, DrawOptions
+from tests.compose.conftest import FACTS
 
 ZEROS = np.zeros((7, 7))
 LONG = "sulphur-crested cockatoo, Kakatoe galerita, Cacatua galerita " * 3
@@ -66,12 +68,17 @@ def test_beside_the_original_the_caption_is_on_the_drawn_image(stage_type, plane
     assert (luma[:, 320:] != 120).any()
 
 
-def class_line(label: str, probability: float | None, score: float = 1.0) -> Attribution:
-    return Attribution(np.zeros((1, 1), np.float32), label, score, probability)
+def class_line(label: str, probability: float | None, score: float = 1.0, **more) -> ExplainedFrame:
+    attribution = Attribution(np.zeros((1, 1), np.float32), label, score, probability, more.pop("class_index", 1))
+    return ExplainedFrame(Frame(0, more.pop("pts", 0), None), (attribution,), **more)
+
+
+def make_captions(info, size, facts=FACTS, **options) -> CaptionRenderer:
+    return CaptionRenderer(DrawOptions(**options), info, size, facts)
 
 
 def test_a_target_that_is_no_class_shows_its_score(stage_type):
-    captions = CaptionRenderer(stage_type().info, (640, 360), "gradcam")
+    captions = make_captions(stage_type().info, (640, 360))
     plates = [
         captions.render(class_line("tabby − tiger cat", None, score)).blend_op.luma_keep
         for score in (2.31, -2.31, -0.5)
@@ -83,7 +90,7 @@ def test_a_target_that_is_no_class_shows_its_score(stage_type):
 
 def test_the_plate_keeps_its_width_while_the_percentage_changes(stage_type):
     stage = stage_type((1280, 720))
-    captions = CaptionRenderer(stage.info, (1280, 720), "gradcam · top_activation")
+    captions = make_captions(stage.info, (1280, 720))
     widths = {
         captions.render(class_line("Egyptian cat, a cat of Egypt", p)).blend_op.luma_keep.shape
         for p in (0, 0.07, 0.5, 0.99)
@@ -92,7 +99,7 @@ def test_the_plate_keeps_its_width_while_the_percentage_changes(stage_type):
 
 
 def test_different_words_are_different_plates(stage_type):
-    captions = CaptionRenderer(stage_type().info, (320, 180), "gradcam · top_activation")
+    captions = make_captions(stage_type().info, (320, 180))
     plates = [
         captions.render(class_line(*words)).blend_op.luma_keep for words in (("cat", 0.5), ("cat", 0.6), ("dog", 0.5))
     ]
@@ -101,7 +108,7 @@ def test_different_words_are_different_plates(stage_type):
 
 
 def test_a_plate_is_made_once_and_forgotten_in_the_end(stage_type):
-    captions = CaptionRenderer(stage_type().info, (320, 180), "gradcam")
+    captions = make_captions(stage_type().info, (320, 180))
     first = captions.render(class_line("cat", 0.501))
     assert captions.render(class_line("cat", 0.499)) is first
     for number in range(200):
@@ -110,5 +117,104 @@ def test_a_plate_is_made_once_and_forgotten_in_the_end(stage_type):
 
 
 def test_a_long_method_or_layer_fits(stage_type):
-    captions = CaptionRenderer(stage_type().info, (320, 180), "gradcam · " + "block_7/expand_" * 20)
+    captions = make_captions(stage_type().info, (320, 180), CaptionFacts("gradcam", "block_7/expand_" * 20))
     assert captions.render(class_line("cat", 0.5)).blend_op.luma_keep.shape[1] <= 320
+
+
+@pytest.mark.parametrize("legend", [False, True])
+@pytest.mark.parametrize("position", ["top-left", "top-right", "bottom-left", "bottom-right"])
+def test_the_caption_stands_in_its_corner_and_the_legend_opposite(stage_type, planes, position, legend):
+    stage = stage_type((640, 360))
+    grey = stage.make_frame(lambda k, _: 120 if k == 0 else 128)
+    item = stage.item(grey, ZEROS, 2.0)
+    options = {"caption": True, "caption_position": position}
+    luma = planes(stage.renderer(**options, legend=legend).draw(item))[0]
+    corners = {"top-left": luma[:180, :320], "top-right": luma[:180, 320:]}
+    corners |= {"bottom-left": luma[180:, :320], "bottom-right": luma[180:, 320:]}
+    opposite = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}
+    used = {position} | ({"-".join(opposite[part] for part in position.split("-"))} if legend else set())
+    assert {name for name, corner in corners.items() if (corner != 120).any()} == used
+    left, top, right, bottom = box(corners[position] != 120)
+    margins = {"left": left, "right": 320 - right, "top": top, "bottom": 180 - bottom}
+    assert all(0 < margins[side] <= 10 for side in position.split("-"))
+
+
+def drawn_words(monkeypatch, item: ExplainedFrame, info, **options) -> list[str]:
+    """The lines that a caption draws, from top to bottom."""
+    lines: list[str] = []
+    draw_line = CaptionRenderer._draw_line
+    monkeypatch.setattr(
+        CaptionRenderer, "_draw_line", lambda self, line, *rest: lines.append(line.text) or draw_line(self, line, *rest)
+    )
+    box = make_captions(info, (1280, 720), **options).render(item)
+    assert isinstance(box, CaptionBox)
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ({}, ["class 1  50 %", "gradcam · top_activation · 31 ms"]),
+        ({"caption_fields": "class"}, ["class 1", "31 ms"]),
+        ({"caption_fields": "probability,score"}, ["50 %  −1.50", "31 ms"]),
+        ({"caption_fields": "time"}, ["1:01.50 · 31 ms"]),
+        (
+            {"caption_fields": ",".join(CAPTION_FIELDS)},
+            ["class 1  50 %  −1.50", "target top · gradcam · top_activation · 1:01.50 · 31 ms"],
+        ),
+        ({"top_k": 3}, ["class 1  50 %", "class 2  30 %", "class 0  10 %", "gradcam · top_activation · 31 ms"]),
+        ({"top_k": 2, "caption_fields": "class"}, ["class 1", "class 2  30 %", "31 ms"]),
+    ],
+)
+def test_the_caption_shows_the_fields_asked_for(stage_type, monkeypatch, options, lines):
+    item = class_line(
+        "class 1", 0.5, -1.5, top=((1, 0.5), (2, 0.3), (0, 0.1)), caption_note="31 ms", pts=round(61.5 * 90000)
+    )
+    assert drawn_words(monkeypatch, item, stage_type().info, **options) == lines
+
+
+def test_further_classes_are_those_of_the_model_also_beside_another_target(stage_type, monkeypatch):
+    item = class_line("class 4", 0.01, class_index=4, top=((1, 0.5), (2, 0.3)))
+    lines = drawn_words(monkeypatch, item, stage_type().info, top_k=2, caption_fields="class,probability")
+    assert lines == ["class 4  1 %", "class 1  50 %", "class 2  30 %"]
+
+
+def test_a_low_frame_keeps_classes_before_method_and_layer(stage_type, monkeypatch):
+    item = class_line("class 1", 0.5, top=((1, 0.5), (2, 0.3), (3, 0.1)))
+    lines: list[str] = []
+    draw_line = CaptionRenderer._draw_line
+    monkeypatch.setattr(
+        CaptionRenderer, "_draw_line", lambda self, line, *rest: lines.append(line.text) or draw_line(self, line, *rest)
+    )
+    make_captions(stage_type().info, (320, 80), top_k=3).render(item)
+    assert lines == ["class 1  50 %", "class 2  30 %"]
+
+
+def test_the_size_of_the_text(stage_type):
+    heights = [
+        make_captions(stage_type().info, (1280, 720), caption_size=size).render(class_line("cat", 0.5))
+        for size in (None, 1.0, 2.0)
+    ]
+    usual, same, double = (one.blend_op.luma_keep.shape[0] for one in heights)
+    assert usual == same
+    assert double == pytest.approx(2 * usual, rel=0.05)
+
+
+@pytest.mark.parametrize("display", ["heat", "signed"])
+def test_the_legend_shows_the_colours_from_end_to_end(stage_type, planes, display):
+    stage = stage_type((640, 360))
+    grey = stage.make_frame(lambda k, _: 120 if k == 0 else 128)
+    item = stage.item(grey, ZEROS, 2.0)
+    drawn = planes(stage.renderer(legend=True, display=display, colormap="viridis").draw(item))
+    ends = [
+        planes(
+            stage.renderer(layout="heatmap", display=display, colormap="viridis").draw(
+                stage.item(grey, np.full((7, 7), value))
+            )
+        )
+        for value in (-1.0 if display == "signed" else 0.0, 1.0)
+    ]
+    line = np.stack([drawn[1][-12 // 2 - 3], drawn[2][-12 // 2 - 3]])
+    coloured = np.flatnonzero((line != 128).any(axis=0))
+    for column, end in zip((coloured[0], coloured[-1]), ends, strict=True):
+        assert np.abs(line[:, column] - [end[1][0, 0], end[2][0, 0]]).max() <= 2

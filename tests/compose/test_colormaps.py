@@ -8,6 +8,7 @@ import pytest
 from streamcam.compose.colormaps import colormap
 from streamcam.frames import ColorSpec, SourceInfo
 from streamcam.media.color import rgb_to_ycbcr
+from streamcam.options import COLORMAPS
 
 
 def stream(transfer: int) -> SourceInfo:
@@ -35,3 +36,12 @@ def test_sdr_red_of_bt709_in_pq_is_less_than_the_red_of_bt2020():
 def test_colours_run_from_the_first_to_the_last_entry():
     ends = colormap("viridis", 4096)[[0, -1]] * 255
     np.testing.assert_allclose(ends, [[68, 1, 84], [253, 231, 37]], atol=1)
+
+
+@pytest.mark.parametrize("name", [name for name in COLORMAPS if name != "auto"])
+def test_a_name_of_matplotlib_means_its_colours(name):
+    """OpenCV's tables of four old maps are built otherwise, by less than a fifth of a channel's range."""
+    matplotlib = pytest.importorskip("matplotlib")
+    expected = matplotlib.colormaps[name](np.arange(256))[:, :3]
+    tolerance = {"hot": 0.21, "jet": 0.14, "pink": 0.12, "hsv": 0.1}.get(name.removesuffix("_r"), 0.01)
+    np.testing.assert_allclose(colormap(name, 256), expected, atol=tolerance)

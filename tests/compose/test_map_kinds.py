@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from streamcam.compose import overlay_image
+from streamcam.compose.upsample import LEVELS, MapUpsampler
 from streamcam.frames import Attribution, ExplainedFrame, Frame
 from streamcam.geometry import fit_to_input
 from streamcam.options import DrawOptions
 
 SIGNS = np.zeros((6, 8), np.float32)
 SIGNS[1, 1], SIGNS[4, 6] = 1.0, -1.0
+SIGNS = SIGNS.repeat(8, axis=0).repeat(8, axis=1)
 
 
 def at(plane: np.ndarray, row: float, column: float) -> int:
@@ -43,9 +45,10 @@ def test_signed_evidence_is_drawn_alike_on_both_sides(stage_type, planes):
     changed = [np.abs(p[0] - 126) > 0 for p in (one, other)]
     # Rounding towards zero costs the negative side one level of 4095 at the rim.
     assert (changed[0] != changed[1]).mean() < 0.01
-    full = planes(stage.draw(frame, np.sign(SIGNS) * 9, display="signed"))
-    for plane, clipped in zip(planes(stage.draw(frame, SIGNS, display="signed")), full, strict=True):
-        np.testing.assert_array_equal(plane, clipped)
+    for sign in (-1, 1):
+        full, beyond = (planes(stage.draw(frame, np.full((6, 8), sign * n), display="signed")) for n in (1, 9))
+        for plane, clipped in zip(full, beyond, strict=True):
+            np.testing.assert_array_equal(plane, clipped)
 
 
 def test_the_neutral_colour_stands_for_nothing_where_the_map_is_alone(stage_type, planes):
@@ -126,3 +129,55 @@ def test_a_still_and_a_video_agree_where_the_evidence_is(stage_type, planes, mod
         centres.append(((rows * weight).sum() / weight.sum(), (columns * weight).sum() / weight.sum()))
     np.testing.assert_allclose(*centres, atol=0.5)
     assert fit_to_input(mode, (320, 180), (224, 224)) == stage.geometry
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_sign_of_a_small_share_of_attribution_is_seen(stage_type, planes, sign):
+    """Most pixels of integrated gradients have a tenth of the largest attribution: near white would hide them."""
+    stage = stage_type()
+    grey = stage.make_frame(lambda plane, _: 128 if plane else 126)
+    _, blue, red = planes(stage.draw(grey, np.full((20, 20), 0.1 * sign), display="signed"))
+    assert sign * (int(red[50, 50]) - int(blue[50, 50])) >= 5
+
+
+def test_maps_of_pixels_alone_are_grey_as_in_the_literature(stage_type, planes):
+    stage = stage_type()
+    heatmap = np.full((20, 20), 0.5)
+    luma, blue, red = planes(stage.draw(stage.noise_frame(), heatmap, layout="heatmap", display="pixels"))
+    assert int(luma[50, 50]) == pytest.approx(16 + 219 / 2, abs=1)
+    assert (blue == 128).all()
+    assert (red == 128).all()
+    coloured = planes(stage.draw(stage.noise_frame(), heatmap, layout="heatmap", display="pixels", colormap="turbo"))
+    assert (coloured[1] != 128).any()
+
+
+@pytest.mark.parametrize("size", [(3840, 2160), (640, 360), (96, 54)])
+def test_single_pixels_of_a_map_make_no_confetti(stage_type, size):
+    """Noise of single pixels is smoothed, or averaged, to what the frame can show: neighbours differ little."""
+    noise = np.abs(np.random.default_rng(0).standard_normal((160, 288))).astype(np.float32)
+    geometry = fit_to_input("stretch", size, (288, 160))
+    levels = MapUpsampler(geometry, (288, 160), "pixels")(noise, float(noise.max()), 0).values.astype(float)
+    raw = MapUpsampler(geometry, (288, 160), "heat")(noise, float(noise.max()), 0).values.astype(float)
+    assert levels.mean() == pytest.approx(raw.mean(), rel=0.02)
+    if size[0] > 2 * 96:
+        assert levels.std() < raw.std() * 0.7
+    else:  # a block shows the mean of its 36 pixels
+        pixels = np.minimum(noise / noise.max(), 1) * (LEVELS - 1)
+        assert levels.std() < pixels.std() / 36**0.5 * 1.2
+
+
+def test_a_relief_is_grey_alone_and_its_size_over_a_frame(stage_type, planes):
+    stage = stage_type()
+    frame = stage.noise_frame()
+    alone = {
+        value: int(planes(stage.draw(frame, np.full((20, 20), value), layout="heatmap", display="relief"))[0][50, 50])
+        for value in (-1.0, 0.0, 1.0)
+    }
+    assert alone == {-1.0: 16, 0.0: pytest.approx(16 + 219 / 2, abs=1), 1.0: 235}
+    checks = np.where(np.indices((60, 60)).sum(axis=0) % 2, 1.0, -1.0)
+    for one, other in zip(
+        planes(stage.draw(frame, checks, display="relief")),
+        planes(stage.draw(frame, np.ones((60, 60)), display="pixels")),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamcam.compose import FrameRenderer
 from streamcam.errors import DeviceError, OutOfMemoryError
-from streamcam.frames import MAP_KINDS, Attribution, ColorSpec, ExplainedFrame, Frame, SourceInfo
+from streamcam.frames import MAP_KINDS, Attribution, CaptionFacts, ColorSpec, ExplainedFrame, Frame, SourceInfo
 from streamcam.geometry import FITS, Geometry, fit_to_input
 from streamcam.gpu import dlpack as memory
 from streamcam.gpu.dlpack import cuda_context, pack_nv12, to_tensors, to_video_frame
@@ -169,7 +169,7 @@ def test_the_gpu_draws_what_the_cpu_draws(
     geometry = fit_to_input(mode, size, (224, 224))
     frame = Frame(0, 7, noise(*size))
     options = DrawOptions(layout=layout)
-    how: dict[str, Any] = {"detail": "gradcam · conv", "panels": targets, "display": display}
+    how: dict[str, Any] = {"facts": CaptionFacts("gradcam", "conv"), "panels": targets, "display": display}
     here, there = (
         FrameRenderer(options, info, geometry, **how),
         GpuRenderer(options, info, geometry, device="cpu", **how),
@@ -197,7 +197,11 @@ def test_the_gpu_draws_what_the_cpu_draws(
 def test_where_there_is_no_evidence_nothing_changes(emulated_gpu: None) -> None:
     info = SourceInfo("clip", 320, 180, "yuv420p", Fraction(1, 25), color=BT709)
     renderer = GpuRenderer(
-        DrawOptions(caption=False), info, fit_to_input("stretch", (320, 180), (224, 224)), detail="", device="cpu"
+        DrawOptions(caption=False),
+        info,
+        fit_to_input("stretch", (320, 180), (224, 224)),
+        facts=CaptionFacts(),
+        device="cpu",
     )
     before = as_nv12(noise(320, 180))
     heatmap = np.zeros((7, 7), np.float32)
@@ -226,7 +230,7 @@ def test_each_operation_has_a_kernel_on_gpus(emulated_gpu: None) -> None:
     info = SourceInfo("clip", 320, 180, "yuv420p", Fraction(1, 25), color=BT709)
     geometry = fit_to_input("letterbox", (320, 180), (224, 224))
     options = DrawOptions(layout="side-by-side")
-    renderer = GpuRenderer(options, info, geometry, detail="x", device="cpu", panels=2, display="signed")
+    renderer = GpuRenderer(options, info, geometry, facts=CaptionFacts("x"), device="cpu", panels=2, display="signed")
     scaler, copier = GpuResizer(geometry, BT709, "cpu"), SurfaceCopier("cpu")
     attribution = Attribution(np.ones((7, 7), np.float32), "x", 1.0, 0.5, 0, 1.0)
     (frame,) = copier([Frame(0, 0, as_nv12(noise(320, 180)))])

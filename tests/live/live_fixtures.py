@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from av.video.frame import VideoFrame
 
-from streamcam.frames import Attribution, ExplainedFrame, Frame, SourceInfo
+from streamcam.frames import Attribution, CaptionFacts, ExplainedFrame, Frame, SourceInfo
 from streamcam.geometry import fit_to_input
 from streamcam.live.model_binding import BatchSizes, ModelBinding
 from streamcam.live.pending_frame import PendingFrame
@@ -33,9 +33,8 @@ def batch_sizes(*batches: int, explainer: Any = None) -> BatchSizes:
 
 
 def model_binding(of: BatchSizes | None = None) -> ModelBinding:
-    return ModelBinding(
-        of or batch_sizes(1), fit_to_input("stretch", SIZE, (32, 32)), info().color, "gradcam · top", "heat", 1
-    )
+    facts = CaptionFacts("gradcam", "top")
+    return ModelBinding(of or batch_sizes(1), fit_to_input("stretch", SIZE, (32, 32)), info().color, facts, "heat", 1)
 
 
 def frame(index: int, *, ago: float = 0.0, source: SourceInfo | None = None, luma: int = 100) -> Frame:

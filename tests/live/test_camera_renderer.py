@@ -3,11 +3,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from streamcam.compose import FrameRenderer
 from streamcam.concurrency.group import StageGroup
+from streamcam.geometry import fit_to_input
 from streamcam.live.pending_frame import PendingFrame
 from streamcam.live.renderer import CameraRenderer
 from streamcam.live.stats import FrameStats
@@ -214,3 +217,25 @@ def test_it_ends_soon():
         RendererStage(group)
     assert time.monotonic() - began < 4
     assert group.abandoned_threads == ()
+
+
+@pytest.mark.parametrize(("caption_size", "factor"), [(None, 1.4), (2.0, 2.0)])
+def test_live_captions_are_large_enough_for_a_tile_and_stand_where_asked(caption_size, factor):
+    """A phone shows a frame with about 220 lines: the usual second line would have 7 of them."""
+    source = info(1280, 720)
+    draw = DrawOptions(caption_position="bottom-right", caption_size=caption_size)
+    renderer = CameraRenderer(
+        draw, "frame", num_targets=1, max_latency_seconds=60, stats=FrameStats(), encode_jpeg=lambda frame: b""
+    )
+    binding = replace(model_binding(), geometry=fit_to_input("stretch", (1280, 720), (32, 32)))
+    pending = PendingFrame("a", source, frame(0, source=source), binding, renderer)
+    pending.resolve(explain_frame(pending.frame))
+    renderer.on_resolved(pending)
+    renderer._show(pending)
+    drawn, item = renderer.last
+    options = replace(draw, caption_size=factor)
+    expected = FrameRenderer(options, source, binding.geometry, facts=binding.caption_facts).draw(item)
+    for one, other in zip(plane_arrays(drawn), plane_arrays(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+    corner = plane_arrays(drawn)[0][-100:, -400:]
+    assert corner.min() < 60  # the plate
