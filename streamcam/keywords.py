@@ -15,6 +15,7 @@ from .options import Codec, Colormap, Decoder, Encoder, Fit, Interpolation, Layo
 __all__ = [
     "DrawKeywords",
     "ExplainKeywords",
+    "FramesKeywords",
     "JobKeywords",
     "ModelKeywords",
     "SinkKeywords",
@@ -81,6 +82,10 @@ class SinkKeywords(TypedDict, total=False):
     preset: str | None
     overwrite: bool
     encoder: Encoder
+
+
+class FramesKeywords(ModelKeywords, ExplainKeywords, TemporalKeywords, SourceKeywords, total=False):
+    """Keywords of `streamcam.frames`."""
 
 
 class JobKeywords(
