@@ -18,6 +18,7 @@ from .frames import ColorSpec, RgbImage, SourceInfo
 from .geometry import Geometry
 from .notes import collect_notes
 from .options import DEFAULT_MODEL, ExplainOptions, Fit, ModelOptions, Precision, normalize_targets
+from .temporal import is_zero, zero_map_note
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -39,6 +40,7 @@ class _ImageResult:
     probabilities: NDArray[np.float32]
     top: tuple[tuple[str, float], ...]
     quality_metrics: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    has_zero_map: bool = False
 
 
 class Explainer:
@@ -174,6 +176,9 @@ class Explainer:
                 own_targets = None if image_targets is None else image_targets.targets[len(results) :]
                 results.extend(self._split_batch(batch_result, own_targets))
 
+        num_zero = sum(one.has_zero_map for one in results) - len(error_notes)
+        zero_note = zero_map_note(self._engine.method, num_zero, len(results), "image")
+
         def unwrap(values: Any) -> Any:
             return values if self._is_multi_target and targets is None else values[0]
 
@@ -191,7 +196,7 @@ class Explainer:
                 name: np.array([unwrap(s.quality_metrics[name]) for s in results])
                 for name in results[0].quality_metrics
             },
-            notes=(*prepared.notes, *notes, *error_notes),
+            notes=(*prepared.notes, *notes, *filter(None, [zero_note]), *error_notes),
             images=tuple(_freeze(image.view()) for image in rgb_images),
             geometries=geometries,
             is_single=is_single,
@@ -254,6 +259,7 @@ class Explainer:
                         for c, p in zip(batch_result.top_classes[n], batch_result.top_probabilities[n], strict=True)
                     ),
                     quality_metrics={name: values[n] for name, values in batch_result.quality_metrics.items()},
+                    has_zero_map=any(is_zero(one, self._engine.display) for one in attributions),
                 )
             )
         return results
