@@ -2,6 +2,8 @@
 
     import streamcam
     summary = streamcam.process("input.mp4", "output.mp4", method="gradcam")
+    for frame in streamcam.frames("input.mp4"):
+        print(frame.classes[0], frame.attributions[0].heatmap.shape)
 
 Importing this package loads nothing heavy; the first call does.
 """
@@ -9,10 +11,13 @@ Importing this package loads nothing heavy; the first call does.
 from __future__ import annotations
 
 import logging
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .api import frames as frames
     from .api import process as process
     from .errors import DeviceError as DeviceError
     from .errors import LayerError as LayerError
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from .errors import TargetError as TargetError
     from .explainer import Explainer as Explainer
     from .explanation import Explanation as Explanation
+    from .frame_iterator import FrameExplanation as FrameExplanation
     from .pipeline import Summary as Summary
 
 __version__ = "0.1.0"
@@ -39,6 +45,7 @@ _LAZY_IMPORTS = {
     "DeviceError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",
+    "FrameExplanation": "frame_iterator",
     "LayerError": "errors",
     "MethodError": "errors",
     "ModelError": "errors",
@@ -48,6 +55,7 @@ _LAZY_IMPORTS = {
     "StreamcamError": "errors",
     "Summary": "pipeline",
     "TargetError": "errors",
+    "frames": "api",
     "process": "api",
 }
 
@@ -62,3 +70,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+class _Package(ModuleType):
+    """Keep `streamcam.frames` the function: the import of the module of that name would replace it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _LAZY_IMPORTS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,13 +1,15 @@
-"""Process a video from Python: typed keyword options → a `Job` → one call."""
+"""Process a video from Python: typed keyword options → a job → one call."""
 
 from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable, Generator
 from typing import Any, Unpack, get_type_hints
 
-from .job import Job
-from .keywords import JobKeywords
+from .frame_iterator import FrameExplanation, iterate_frames
+from .job import FramesJob, Job
+from .keywords import FramesKeywords, JobKeywords
 from .option_fields import option_fields
 from .pipeline import Summary, run
 
@@ -35,17 +37,44 @@ def process(
     return run(Job.from_options(input, output, **options))
 
 
-def _explicit_signature() -> inspect.Signature:
-    """Return the signature of `process` with all keywords, for ``help()``."""
+def frames(
+    input: str | os.PathLike[str],  # noqa: A002
+    **options: Unpack[FramesKeywords],
+) -> Generator[FrameExplanation, None, None]:
+    """Explain a video or camera, and yield its frames one by one.
+
+        for frame in streamcam.frames("clip.mp4", method="gradcam"):
+            print(frame.seconds, frame.classes[0], frame.attributions[0].heatmap.shape)
+
+    A few frames are decoded and explained ahead of the loop. A camera yields its newest frame each time and drops the
+    frames between, so that a slow loop does not fall behind. Leaving the loop closes the source; if the generator is
+    kept elsewhere, call its ``close()``.
+
+    Args:
+        input: path or URL of a video, animation or image; or a camera: ``rtsp://``, ``rtmp://``, ``webcam``,
+            ``/dev/video0``, ``lavfi:GRAPH``.
+        **options: fields of the option objects in `streamcam.options`, as for `process`;
+            `streamcam.keywords.FramesKeywords` lists them.
+
+    Raises:
+        OptionError: unknown option, or a value that cannot be used; raised by the call itself.
+        StreamcamError: the source cannot be read, or the model cannot be explained; raised by the loop.
+    """
+    return iterate_frames(FramesJob.from_options(input, **options))
+
+
+def _explicit_signature(function: Callable[..., Any], keywords: type, num_positional: int) -> inspect.Signature:
+    """Return the signature of a function with all its keywords, for ``help()``."""
     fields: dict[str, Any] = {}
     for part in option_fields(Job).values():
         fields |= option_fields(part.type)
-    keywords = [
+    parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=fields[name].default, annotation=kind)
-        for name, kind in get_type_hints(JobKeywords).items()
+        for name, kind in get_type_hints(keywords).items()
     ]
-    signature = inspect.signature(process)
-    return signature.replace(parameters=[*list(signature.parameters.values())[:2], *keywords])
+    signature = inspect.signature(function)
+    return signature.replace(parameters=[*list(signature.parameters.values())[:num_positional], *parameters])
 
 
-process.__signature__ = _explicit_signature()  # type: ignore[attr-defined]
+process.__signature__ = _explicit_signature(process, JobKeywords, 2)  # type: ignore[attr-defined]
+frames.__signature__ = _explicit_signature(frames, FramesKeywords, 1)  # type: ignore[attr-defined]

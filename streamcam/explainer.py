@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .concurrency.group import StageGroup
-from .errors import OptionError, StreamcamError
+from .errors import OptionError, StreamcamError, TargetError
 from .explanation import Explanation
 from .frames import ColorSpec, RgbImage, SourceInfo
 from .geometry import Geometry
 from .notes import collect_notes
 from .options import DEFAULT_MODEL, ExplainOptions, Fit, ModelOptions, Precision, normalize_targets
+from .temporal import is_zero, zero_map_note
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
     from .engine.runtime.replica import DeviceReplica
     from .methods import Method
+    from .models.targets import Target, TargetSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class _ImageResult:
     probabilities: NDArray[np.float32]
     top: tuple[tuple[str, float], ...]
     quality_metrics: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    has_zero_map: bool = False
 
 
 class Explainer:
@@ -63,11 +66,13 @@ class Explainer:
         preprocess: ``auto``; a name as for ``--preprocess``; a function of float32 ``(N, H, W, 3)`` RGB 0–255; or
             None: the model takes RGB 0–255 as float32.
         labels: ``auto``, ``imagenet``, a text file, or the names of the classes.
-        fit: how images are fitted into the model's input; ``auto`` shows the model the whole image.
+        fit: how images are fitted into the model's input: ``native``, ``stretch``, ``crop`` or ``letterbox``; ``auto``
+            shows the model the whole image.
         precision: ``auto``, ``float32``, ``bfloat16`` (CPUs) or ``float16`` (GPUs).
         batch: images a run; 0 chooses.
         device: ``auto``, ``all``, ``cpu``, ``gpu:0``, or several with commas, which share the batches.
-        image_input, extra_input: for models with several inputs, as ``--image-input`` and ``--extra-input``.
+        image_input: name of the input that takes the images, for models with several.
+        extra_input: constant values of the other inputs by name, such as ``{"temperature": 1.0}``.
 
     Raises:
         StreamcamError: an argument is invalid, or the model cannot be loaded or explained.
@@ -112,29 +117,39 @@ class Explainer:
         )
         self._engine: FrameExplainer = load_explainer(self._model_options, self._explain_options)
 
-    def explain(self, images: Any, *, progress: Callable[[int, int], None] | None = None) -> Explanation:
+    def explain(
+        self,
+        images: Any,
+        *,
+        targets: str | int | Sequence[str | int] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Explanation:
         """Explain images.
 
         Args:
-            images: ``uint8`` RGB of any size, NumPy or tensors: ``(H, W, 3)``, ``(N, H, W, 3)``, or a list of the
-                former. Images of several shapes are stretched to one input, unless ``fit`` is set. If the model's
-                output is not finite, the map is zero and a note names the image.
+            images: RGB of any size: arrays or tensors ``(H, W, 3)``, ``(N, H, W, 3)``, Pillow images, paths, or a list
+                of these. ``uint8``, or numbers in 0–1 or 0–255. An alpha channel is blended over white. Images of
+                several shapes are stretched to one input, unless ``fit`` is set. If the model's output is not finite,
+                the map is zero and a note names the image.
+            targets: a class, contrast or ``top`` for each image, or one for all, instead of the explainer's own.
+                Compiles nothing.
             progress: called with passes done and passes in all of each batch, for methods of many passes.
 
         Raises:
-            OptionError: invalid images.
+            OptionError: invalid images, or another number of targets than images.
+            TargetError: a target is unknown, or a function.
+            SourceError: a file cannot be read.
             StreamcamError: the model cannot be explained with these options.
         """
         from .engine.results import non_finite_reason
         from .media.image_arrays import as_images
 
         rgb_images, is_single = as_images(images)
+        engine, image_targets = self._image_targets(targets, len(rgb_images))
         geometries = self._geometries(rgb_images)
         notes: list[str] = []
         with collect_notes(notes.append):
-            prepared = self._engine.prepare(
-                _source_info(rgb_images[0], len(rgb_images)), fit=self._choose_fit(rgb_images)
-            )
+            prepared = engine.prepare(_source_info(rgb_images[0], len(rgb_images)), fit=self._choose_fit(rgb_images))
         results: list[_ImageResult] = []
         error_notes: list[str] = []
         batch_size = prepared.executable.batch
@@ -142,7 +157,8 @@ class Explainer:
 
         def run_batch(replica: DeviceReplica, indices: slice) -> BatchResult:
             inputs = _model_inputs(rgb_images[indices], geometries[indices])
-            return replica(inputs, progress)
+            codes = engine.target_set.codes if image_targets is None else image_targets.codes[indices, None]
+            return replica(inputs, codes, progress)
 
         def disable_replica(worker: int, error: StreamcamError) -> None:
             prepared.pool.disable(replicas[worker].device, error)
@@ -157,10 +173,14 @@ class Explainer:
                     (len(results) + n, non_finite_reason(batch_result, n)) for n in range(len(batch_result.maps))
                 ]
                 error_notes += [f"image {number}: {error}" for number, error in batch_errors if error]
-                results.extend(self._split_batch(batch_result, len(batch_result.maps)))
+                own_targets = None if image_targets is None else image_targets.targets[len(results) :]
+                results.extend(self._split_batch(batch_result, own_targets))
+
+        num_zero = sum(one.has_zero_map for one in results) - len(error_notes)
+        zero_note = zero_map_note(self._engine.method, num_zero, len(results), "image")
 
         def unwrap(values: Any) -> Any:
-            return values if self._is_multi_target else values[0]
+            return values if self._is_multi_target and targets is None else values[0]
 
         return Explanation(
             maps=_freeze(np.stack([unwrap(s.maps) for s in results])),
@@ -176,7 +196,7 @@ class Explainer:
                 name: np.array([unwrap(s.quality_metrics[name]) for s in results])
                 for name in results[0].quality_metrics
             },
-            notes=(*prepared.notes, *notes, *error_notes),
+            notes=(*prepared.notes, *notes, *filter(None, [zero_note]), *error_notes),
             images=tuple(_freeze(image.view()) for image in rgb_images),
             geometries=geometries,
             is_single=is_single,
@@ -201,12 +221,33 @@ class Explainer:
         fit = self._choose_fit(images)
         return tuple(self._engine.geometry(_source_info(image), fit=fit) for image in images)
 
-    def _split_batch(self, batch_result: Any, count: int) -> list[_ImageResult]:
+    def _image_targets(self, targets: Any, num_images: int) -> tuple[FrameExplainer, TargetSet | None]:
+        """Return the engine for targets of images, and these targets; None for the explainer's own."""
+        from .models.targets import TargetSet
+
+        if targets is None:
+            return self._engine, None
+        given = normalize_targets(targets)
+        if isinstance(targets, (list, tuple)) and len(given) != num_images:
+            raise OptionError(f"{len(given)} targets for {num_images} images", expected="one for each image")
+        found = TargetSet(self._engine.info.labels, given if len(given) == num_images else given * num_images)
+        if found.functions:
+            raise TargetError(
+                f"target {found.functions[0].label} is a function",
+                expected="classes or contrasts, one for each image",
+                hint="give functions to Explainer(target=...)",
+            )
+        engine = self._engine if self._engine.target_set.by_code else self._engine.with_options(target=("top",))
+        return engine, found
+
+    def _split_batch(self, batch_result: BatchResult, image_targets: Sequence[Target] | None) -> list[_ImageResult]:
+        """Return the results of each image; ``image_targets`` has one for each, None takes the explainer's own."""
         from .engine.results import make_attributions
 
         results = []
-        for n in range(count):
-            attributions = make_attributions(batch_result, n, self._engine.targets, self._engine.info.labels)
+        for n in range(len(batch_result.maps)):
+            targets = self._engine.targets if image_targets is None else image_targets[n : n + 1]
+            attributions = make_attributions(batch_result, n, targets, self._engine.info.labels)
             results.append(
                 _ImageResult(
                     maps=np.stack([one.heatmap for one in attributions]),
@@ -218,6 +259,7 @@ class Explainer:
                         for c, p in zip(batch_result.top_classes[n], batch_result.top_probabilities[n], strict=True)
                     ),
                     quality_metrics={name: values[n] for name, values in batch_result.quality_metrics.items()},
+                    has_zero_map=any(is_zero(one, self._engine.display) for one in attributions),
                 )
             )
         return results

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from .errors import OptionError
 from .frames import MapKind, RgbImage
 from .geometry import Geometry
-from .options import Colormap, Layout
+from .options import Colormap, DrawOptions, Layout, TemporalOptions
 from .temporal import peak
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Explanation:
         alpha: float = 0.6,
         colormap: Colormap = "auto",
         layout: Layout = "overlay",
+        caption: bool = False,
     ) -> Any:
         """Draw the heatmaps over the images, registered to the pixel.
 
@@ -78,6 +81,7 @@ class Explanation:
             alpha: opacity of full attribution, 0–1.
             colormap: a name of Matplotlib, such as ``viridis`` or ``gray_r``; ``auto`` suits the method.
             layout: ``overlay``, ``heatmap`` or ``side-by-side``.
+            caption: write class, probability, method and layer on each image.
 
         Returns:
             ``uint8 (H, W, 3)`` for a single image; ``(N, H, W, 3)`` for several; a list if their sizes differ.
@@ -85,48 +89,132 @@ class Explanation:
         Raises:
             OptionError: images of other sizes, or an invalid value.
         """
-        from .compose import overlay_image
-        from .media.image_arrays import as_images
-        from .options import DrawOptions, TemporalOptions
+        rendered = self.draw(
+            range(len(self)),
+            target,
+            images=images,
+            scale=scale,
+            alpha=alpha,
+            colormap=colormap,
+            layout=layout,
+            caption=caption,
+        )
+        if self.is_single:
+            return rendered[0]
+        return np.stack(rendered) if len({image.shape for image in rendered}) == 1 else rendered
 
-        options = DrawOptions(layout=layout, colormap=colormap, alpha=alpha)
+    def draw(
+        self,
+        numbers: Iterable[int],
+        target: int,
+        *,
+        images: Any = None,
+        scale: float | Literal["frame"] = "frame",
+        caption: bool = False,
+        **options: Any,
+    ) -> list[RgbImage]:
+        """Return the overlays of some images as a list; arguments as for `overlay`."""
+        from .compose import overlay_image
+        from .compose.image_caption import caption_image
+        from .media.image_arrays import as_images
+
+        draw_options = DrawOptions(**options)
         base_images = list(self.images) if images is None else as_images(images)[0]
         if [image.shape for image in base_images] != [image.shape for image in self.images]:
             raise OptionError("the images to draw on differ in number or size from those explained")
-        target_maps = self.maps[:, None] if self.maps.ndim == 3 else self.maps
-        if not -target_maps.shape[1] <= target < target_maps.shape[1]:
-            raise OptionError(f"there is no target {target}", expected=f"0 to {target_maps.shape[1] - 1}")
+        if not -self.num_targets <= target < self.num_targets:
+            raise OptionError(f"there is no target {target}", expected=f"0 to {self.num_targets - 1}")
         if scale != "frame":
             if isinstance(scale, str):
                 raise OptionError(f"unknown scale {scale!r}", expected="frame or a number")
             TemporalOptions(scale=scale)
-        maps = target_maps[:, target]
-        rendered = [
-            overlay_image(
-                image,
-                heatmap,
-                geometry,
-                options,
-                vmax=peak(heatmap, self.display) if scale == "frame" else float(scale),
-                display=self.display,
+        rendered = []
+        for n in numbers:
+            heatmap = self.target_maps[n, target]
+            vmax = peak(heatmap, self.display) if scale == "frame" else float(scale)
+            image = overlay_image(
+                base_images[n], heatmap, self.geometries[n], draw_options, vmax=vmax, display=self.display
             )
-            for image, heatmap, geometry in zip(base_images, maps, self.geometries, strict=True)
-        ]
-        if self.is_single:
-            return rendered[0]
-        return np.stack(rendered) if len({image.shape for image in rendered}) == 1 else rendered
+            rendered.append(
+                caption_image(image, ["  ".join(self.describe(n, target)), self.origin]) if caption else image
+            )
+        return rendered
+
+    def plot(self, **options: Any) -> Any:
+        """Return a `matplotlib.figure.Figure` with overlays, titles and color bars.
+
+        It has a row for each image and a column for each target.
+
+        Args:
+            **options: as for `overlay`, except ``images`` and ``target``.
+
+        Raises:
+            StreamcamError: Matplotlib is not installed; the message has the command.
+        """
+        from .notebook import figure_of
+
+        return figure_of(self, options)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False, **options: Any) -> tuple[Path, ...]:
+        """Write the overlays as PNG or JPEG at full size; several get numbers before the suffix.
+
+        Args:
+            path: of the file; ``.png``, ``.jpg`` or ``.jpeg``.
+            overwrite: replace existing files.
+            **options: as for `overlay`.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            OptionError: another suffix, or an invalid option.
+            SinkError: a file exists, or cannot be written.
+        """
+        from .notebook import save_images
+
+        images = self.overlay(**options)
+        return save_images([images] if self.is_single else list(images), Path(path), overwrite=overwrite)
+
+    @property
+    def num_targets(self) -> int:
+        """Number of targets of each image."""
+        return 1 if self.maps.ndim == 3 else int(self.maps.shape[1])
+
+    @property
+    def target_maps(self) -> NDArray[np.float32]:
+        """The maps with an axis for targets, ``(N, targets, h, w)``, also if there is one."""
+        return self.maps[:, None] if self.maps.ndim == 3 else self.maps
+
+    @property
+    def origin(self) -> str:
+        """The method, and the layer if it has one."""
+        return self.method if self.layer == "input" else f"{self.method} at {self.layer}"
+
+    def describe(self, n: int, target: int = 0) -> tuple[str, str]:
+        """Return the name of a target of an image, and its probability or else its score in logits, as text."""
+        names = self.targets[n] if isinstance(self.targets[n], tuple) else (self.targets[n],)
+        probability, score = np.atleast_1d(self.probabilities[n])[target], np.atleast_1d(self.scores[n])[target]
+        return names[target], f"{probability:.0%}" if np.isfinite(probability) else f"{score:+.2f}"
+
+    def _repr_html_(self) -> str:
+        """Return the overlays with color bars and classes, for notebooks."""
+        from .notebook import html_of
+
+        return html_of(self)
+
+    def _repr_png_(self) -> bytes:
+        """Return the captioned overlays with color bars, for consoles that show images."""
+        from .notebook import png_of
+
+        return png_of(self)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __repr__(self) -> str:
-        where = "" if self.layer == "input" else f" at {self.layer}"
-        summaries = [self._format_targets(n) for n in range(min(len(self), 3))]
+        summaries = [
+            " + ".join(" ".join(self.describe(n, target)) for target in range(self.num_targets))
+            for n in range(min(len(self), 3))
+        ]
         more = f", and {len(self) - 3} more" if len(self) > 3 else ""
-        parts = f"{self.method}{where}, {self.precision}; maps {self.maps.shape}; {', '.join(summaries)}{more}"
-        return f"<Explanation: {parts}>"
-
-    def _format_targets(self, n: int) -> str:
-        names = self.targets[n] if isinstance(self.targets[n], tuple) else (self.targets[n],)
-        values = zip(names, np.atleast_1d(self.probabilities[n]), np.atleast_1d(self.scores[n]), strict=True)
-        return " + ".join(f"{name} {p:.0%}" if np.isfinite(p) else f"{name} {score:+.2f}" for name, p, score in values)
+        return f"<Explanation: {self.origin}, {self.precision}; maps {self.maps.shape}; {', '.join(summaries)}{more}>"

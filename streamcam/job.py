@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar, Union, Unpack, get_args, get_origin
 
 from .errors import OptionError, did_you_mean
-from .keywords import JobKeywords
+from .keywords import FramesKeywords, JobKeywords
 from .option_fields import Help, check_options, option_fields
 from .options import (
     POSITIVE,
@@ -75,6 +75,26 @@ class Job:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build the job that `to_dict` described."""
         return options_from_dict(cls, values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramesJob:
+    """One input whose explained frames go to Python."""
+
+    source: SourceOptions
+    model: ModelOptions = field(default_factory=ModelOptions)
+    explain: ExplainOptions = field(default_factory=ExplainOptions)
+    temporal: TemporalOptions = field(default_factory=TemporalOptions)
+
+    @classmethod
+    def from_options(cls, url: str | os.PathLike[str], /, **options: Unpack[FramesKeywords]) -> Self:
+        """Build a job from flat options, as `Job.from_options`.
+
+        Raises:
+            OptionError: unknown option, or a value that cannot be used.
+        """
+        values = {**options, "url": os.fspath(url)}
+        return cls(**_split_options(values, [one.name for one in option_fields(cls).values()], cls))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from .options import CaptionPosition, Codec, Colormap, Decoder, Encoder, Fit, In
 __all__ = [
     "DrawKeywords",
     "ExplainKeywords",
+    "FramesKeywords",
     "JobKeywords",
     "ModelKeywords",
     "SinkKeywords",
@@ -87,6 +88,10 @@ class SinkKeywords(TypedDict, total=False):
     preset: str | None
     overwrite: bool
     encoder: Encoder
+
+
+class FramesKeywords(ModelKeywords, ExplainKeywords, TemporalKeywords, SourceKeywords, total=False):
+    """Keywords of `streamcam.frames`."""
 
 
 class JobKeywords(

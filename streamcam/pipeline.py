@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import stages
 from .concurrency.group import StageGroup, StageTimer
-from .frames import ExplainedFrame, Frame, SourceInfo
+from .frames import ExplainedFrame, Frame, MapKind, SourceInfo
 from .job import Job
 from .notes import collect_notes
 from .prepare import PreparedRun, prepare
+from .temporal import is_zero, zero_map_note
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
@@ -41,6 +42,7 @@ class Summary:
         frames_out: frames written.
         frames_skipped: frames the source could not decode.
         frames_explained: frames written that were explained.
+        frames_zero_map: frames explained whose map is zero for a target, so that nothing is drawn.
         frames_held: frames written that were not explained; their maps come from those before and after them.
         wall_seconds: from opening the input to closing the output, without loading the model.
         startup_seconds: loading and compiling the model.
@@ -61,6 +63,7 @@ class Summary:
     frames_out: int
     frames_skipped: int
     frames_explained: int
+    frames_zero_map: int
     frames_held: int
     wall_seconds: float
     startup_seconds: float
@@ -190,7 +193,7 @@ def _start(
     interpolated = stages.interpolate_maps(explained, prepared.interpolation, prepared.geometry, timer)
     normalized = stages.normalize_maps(interpolated, job.temporal, explainer.display)
     rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=RENDER_QUEUE_DEPTH, name="draw")
-    written = totals.count_written(stages.encode(rendered, prepared.sink, timer))
+    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), explainer.display)
     return group.prefetch(written, depth=1, name="encode")
 
 
@@ -200,6 +203,7 @@ class _Totals:
 
     frames_in: int = 0
     frames_explained: int = 0
+    frames_zero_map: int = 0
     errors: list[str] = field(default_factory=list)
     quality_metrics: dict[str, float] = field(default_factory=dict)
 
@@ -214,10 +218,12 @@ class _Totals:
             self.frames_in += 1
             yield frame
 
-    def count_written(self, items: Iterable[ExplainedFrame]) -> Iterator[ExplainedFrame]:
+    def count_written(self, items: Iterable[ExplainedFrame], display: MapKind) -> Iterator[ExplainedFrame]:
         """Fold in the attributions and errors of each written frame."""
         for item in items:
             self.frames_explained += not item.held
+            if not (item.held or item.errors):
+                self.frames_zero_map += any(is_zero(one, display) for one in item.attributions)
             if len(self.errors) < MAX_REPORTED_ERRORS:
                 self.errors += [f"frame {item.frame.index}: {error}; no map is drawn" for error in item.errors]
             for name, values in item.quality_metrics.items():
@@ -230,6 +236,8 @@ def _log_findings(prepared: PreparedRun, totals: _Totals) -> None:
     """Log the findings of the whole run."""
     for error in totals.errors:
         logger.warning("%s", error)
+    if note := zero_map_note(prepared.explainer.method, totals.frames_zero_map, totals.frames_explained):
+        logger.warning("%s", note)
     for name, value in totals.rounded_metrics.items():
         logger.info("%s: %s at most %s", prepared.explainer.method, name, f"{value:.1%}")
     for note in (*prepared.source.notes, *prepared.sink.notes):
@@ -270,6 +278,7 @@ def _summarize(
         frames_out=num_frames,
         frames_skipped=prepared.source.skipped,
         frames_explained=totals.frames_explained,
+        frames_zero_map=totals.frames_zero_map,
         frames_held=num_frames - totals.frames_explained,
         wall_seconds=round(wall_seconds, 3),
         startup_seconds=round(timer.seconds["load"], 3),

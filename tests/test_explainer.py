@@ -112,7 +112,7 @@ def test_it_is_a_frozen_value_that_tells_what_it_is(explainer: streamcam.Explain
     [
         (np.zeros((4, 4), np.uint8), r"shape \(4, 4\)"),
         (np.zeros((4, 4, 1), np.uint8), r"shape \(4, 4, 1\)"),
-        (np.zeros((4, 4, 3), np.float32), "float32.*astype"),
+        (np.full((4, 4, 3), 300.0), "300.*expected 0 to 1"),
         ([], "empty"),
         (np.zeros((0, 4, 4, 3), np.uint8), "shape|empty"),
     ],

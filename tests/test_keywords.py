@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pydoc
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from streamcam.cli.app import app
 from streamcam.cli.errors import handle_errors
 from streamcam.cli.options import select, with_options
 from streamcam.explainer import Explainer
-from streamcam.job import Job
+from streamcam.job import FramesJob, Job
 from streamcam.option_fields import Help, Range, check_options, option_fields
 
 KEYWORDS = {
@@ -61,6 +63,26 @@ def test_help_of_process_shows_every_keyword() -> None:
     for name in get_type_hints(keywords.JobKeywords):
         assert f"{name}: " in text
     assert "alpha: float = 0.6" in text
+
+
+def test_help_of_frames_shows_every_keyword() -> None:
+    text = pydoc.render_doc(streamcam.frames, renderer=pydoc.plaintext)
+    hints = get_type_hints(keywords.FramesKeywords)
+    assert set(hints) == set(get_type_hints(keywords.JobKeywords)) - {
+        *get_type_hints(keywords.DrawKeywords),
+        *get_type_hints(keywords.SinkKeywords),
+    }
+    for name in hints:
+        assert f"{name}: " in text
+    assert FramesJob.from_options("a.mp4", every=2).temporal.every == 2
+
+
+@pytest.mark.parametrize("documented", [Explainer, Explainer.explain, streamcam.Explanation.overlay])
+def test_help_describes_every_argument_on_a_line_of_its_own(documented: Any) -> None:
+    """`help(Explainer)` is all that a notebook shows."""
+    text = pydoc.render_doc(documented, renderer=pydoc.plaintext)
+    for name in inspect.signature(documented).parameters:
+        assert name == "self" or re.search(rf"^[ |]+{name}: \w|^[ |]+{name}: `", text, re.MULTILINE), name
 
 
 def test_every_option_has_help() -> None:

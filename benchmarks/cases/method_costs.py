@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from streamcam.engine.compiled_method import Executable, compile_method
+from streamcam.engine.compile import compile_method
+from streamcam.engine.compiled_method import Executable
 from streamcam.engine.compiler.freeze import freeze
 from streamcam.engine.graph.logits import find_logits
 from streamcam.engine.runtime.devices import limit_intra_op_threads
 from streamcam.methods import load_method
-from streamcam.models import load_model, parse_target
+from streamcam.models import load_model
 from streamcam.options import ModelOptions
 from streamcam.tf import tf
 
@@ -58,7 +59,6 @@ def main() -> None:
             loaded,
             load_method(name, PARAMS.get(name)),
             layer="auto",
-            targets=(parse_target(loaded.labels, "top"),),
             size=(SIDE, SIDE),
             batch=BATCH,
         ).load("cpu", precision)

@@ -44,7 +44,7 @@ def list_layers(model: ModelOptions) -> tuple[Size, tuple[LayerInfo, ...]]:
         ModelError: the model cannot be loaded or run.
     """
     from ..models import load_model
-    from .compiled_method import survey_model
+    from .compile import survey_model
 
     loaded = load_model(model)
     return loaded.input_size, survey_model(loaded, loaded.input_size)

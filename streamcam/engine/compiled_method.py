@@ -1,33 +1,29 @@
-"""Compile model + method into frozen graphs.
-
-A graph has a fixed input shape and computes maps and scores from uint8 images.
-"""
+"""A compiled method: frozen graphs that compute maps and scores from uint8 images of a fixed shape."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import RgbImage
 from ..geometry import Size
-from ..methods import Method, MultiPass
-from ..models.load import LoadedModel
-from ..models.targets import Target
-from ..tf import tf
-from .compiler.freeze import freeze
-from .forward_pass import ExplainRequest, ForwardPass, preprocess
-from .graph.layer_info import LayerInfo
-from .graph.layers import survey_layers
-from .graph.tracing import quality_metric_names, stack_targets, trace
-from .multi_pass import FrozenMultiPass, MultiPassExecutor, Progress, freeze_multi_pass
+from ..models.targets import FUNCTION, NO_CLASS, TOP, TargetCodes
+from .multi_pass import FrozenMultiPass, MultiPassExecutor, Progress
 from .runtime.frozen_graph import FrozenGraph
+from .runtime.target_graph import TargetGraph
 
 TOP_K = 5
 """Number of most probable classes kept for each frame."""
+
+NUM_TOP_OUTPUTS = 2
+"""Outputs of the first pass with the most probable classes."""
+
+_NUM_SUMMARY_OUTPUTS = 3
+"""Outputs of the first pass with class, score and probability of each target."""
 
 INPUT_LAYER = "input"
 """Stands for the layer of methods that explain the pixels themselves."""
@@ -60,15 +56,15 @@ class Executable:
     """A compiled method, loaded on a device. Callable from several threads at a time.
 
     Attributes:
-        first: images → classes, scores, probabilities, top classes and their probabilities, then the maps (and
-            metrics) or the state that the further passes start from.
+        first: codes and images → top classes, their probabilities and the state that further passes share; and for each
+            target class, score, probability, then the maps (and metrics) or its own state. See `TargetGraph`.
         method: the frozen method.
         precision: precision of the arithmetic; the maps are float32.
         device: name of the device.
         passes: the further passes of methods that need many.
     """
 
-    first: Callable[..., list[Any]]
+    first: Callable[..., tuple[list[Any], list[list[Any]]]]
     method: FrozenMethod
     precision: str
     device: str
@@ -89,25 +85,43 @@ class Executable:
         """Path of the target layer, or `INPUT_LAYER`."""
         return self.method.layer
 
-    def __call__(self, images: RgbImage, progress: Progress | None = None) -> BatchResult:
+    def __call__(
+        self, images: RgbImage, codes: TargetCodes | None = None, progress: Progress | None = None
+    ) -> BatchResult:
         """Explain up to ``batch`` images, ``uint8 (n, height, width, 3)`` RGB.
 
         Args:
             images: the images.
+            codes: the targets, ``(targets, 2)``, or those of each image, ``(n, targets, 2)``; None takes those of the
+                compiled method.
             progress: called with passes done and passes in all, if there are many; may raise to stop.
 
         Raises:
             DeviceError: the device's memory is too small for the batch.
             ModelError: the model failed.
         """
-        return self._run(self._pad(images), len(images), progress)
+        count = len(images)
+        batch_codes = self._batch_codes(codes)
+        shared, per_target = self.first(batch_codes, self._pad(images))
+        summaries = [outputs[:_NUM_SUMMARY_OUTPUTS] for outputs in per_target]
+        results = [outputs[_NUM_SUMMARY_OUTPUTS:] for outputs in per_target]
+        if self.passes is not None:
+            results = self.passes(
+                _resolve_top(batch_codes, summaries), shared[NUM_TOP_OUTPUTS:], results, count, progress
+            )
+        classes, scores, probabilities = (_stack(arrays, count) for arrays in zip(*summaries, strict=True))
+        maps, *metrics = (_stack(arrays, count) for arrays in zip(*results, strict=True))
+        quality_metrics = dict(zip(self.method.metric_names, metrics, strict=True))
+        best, values = (array[:count] for array in shared[:NUM_TOP_OUTPUTS])
+        return BatchResult(maps, classes, scores, probabilities, best, values, quality_metrics)
 
     def sample(self, images: RgbImage) -> NDArray[np.float32]:
         """Return a cheap output to compare precisions, float32 ``(n, …)``: the maps, or a few of many passes."""
-        outputs = self.first(self._pad(images))
+        codes = self._batch_codes(None)
+        shared, per_target = self.first(codes, self._pad(images))
         if self.passes is None:
-            return np.asarray(outputs[5][: len(images)])
-        return self.passes.sample(outputs, len(images))
+            return _stack([outputs[_NUM_SUMMARY_OUTPUTS] for outputs in per_target], len(images))
+        return self.passes.sample(_resolve_top(codes, per_target), shared[NUM_TOP_OUTPUTS:], len(images))
 
     def warm_up(self) -> None:
         """Run each graph once on black images: the first run optimises and allocates.
@@ -116,9 +130,10 @@ class Executable:
             DeviceError, ModelError: as for any run.
         """
         black = np.zeros((self.batch, self.size[1], self.size[0], 3), np.uint8)
-        outputs = self.first(black)
+        codes = self._batch_codes(None)
+        shared, per_target = self.first(codes, black)
         if self.passes is not None:
-            self.passes.warm_up(outputs)
+            self.passes.warm_up(_resolve_top(codes, per_target), shared[NUM_TOP_OUTPUTS:])
 
     def _pad(self, images: RgbImage) -> RgbImage:
         missing = self.batch - len(images)
@@ -126,13 +141,23 @@ class Executable:
             return images
         return np.concatenate([images, np.broadcast_to(images[-1:], (missing, *images.shape[1:]))])
 
-    def _run(self, images: RgbImage, count: int, progress: Progress | None) -> BatchResult:
-        outputs = self.first(images)
-        map_outputs = outputs[5:] if self.passes is None else self.passes(outputs, count, progress)
-        maps, *metrics = (array[:count] for array in map_outputs)
-        classes, scores, probabilities, best, values = (array[:count] for array in outputs[:5])
-        quality_metrics = dict(zip(self.method.metric_names, metrics, strict=True))
-        return BatchResult(maps, classes, scores, probabilities, best, values, quality_metrics)
+    def _batch_codes(self, codes: TargetCodes | None) -> TargetCodes:
+        """Return codes for each image of a whole batch, ``(batch, targets, 2)``."""
+        given = self.method.codes if codes is None else codes
+        if given.ndim == 2:
+            return np.broadcast_to(given, (self.batch, *given.shape))
+        return np.pad(given, ((0, self.batch - len(given)), (0, 0), (0, 0)), mode="edge")
+
+
+def _resolve_top(codes: TargetCodes, summaries: list[list[Any]]) -> TargetCodes:
+    """Return codes with the class in place of `TOP`: further passes explain the class of the first one."""
+    classes = np.stack([summary[0] for summary in summaries], axis=1)
+    return np.stack([np.where(codes[..., 0] == TOP, classes, codes[..., 0]), codes[..., 1]], axis=2).astype(np.int32)
+
+
+def _stack(arrays: Sequence[NDArray[Any]], count: int) -> NDArray[Any]:
+    """Stack the first rows of arrays along a second axis, without a copy if there is one array."""
+    return arrays[0][:count, None] if len(arrays) == 1 else np.stack([array[:count] for array in arrays], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +168,7 @@ class FrozenMethod:
         first, passes, size, batch, layer: as in `Executable`.
         layer_summary: one line about the target layer; empty if there is none.
         native_precision: the model's own precision, which its layers keep; empty if all is float32 and can be changed.
+        num_functions: number of targets that are functions, which are compiled in; such a method is not cached.
         metric_names: names of the quality metrics.
         needs_input_gradient: True if gradients go all the way back to the input.
         notes: one-line announcements for the user.
@@ -154,10 +180,22 @@ class FrozenMethod:
     layer: str
     layer_summary: str
     native_precision: str
+    num_functions: int = 0
     passes: FrozenMultiPass | None = None
     metric_names: tuple[str, ...] = ()
     needs_input_gradient: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def by_code(self) -> bool:
+        """True if it explains targets that are known at run time only."""
+        return len(self.first.inputs) > 1
+
+    @property
+    def codes(self) -> TargetCodes:
+        """Codes of the targets if a run names none: the most probable class and each function, ``(targets, 2)``."""
+        targets = [TOP] * self.by_code + [FUNCTION - n for n in range(self.num_functions)]
+        return np.array([(target, NO_CLASS) for target in targets], np.int32)
 
     @property
     def is_score_difference(self) -> bool:
@@ -186,107 +224,16 @@ class FrozenMethod:
             xla: compile it with XLA, on a GPU.
         """
         effective = self.effective_precision(precision)
+        targets: Any = {"num_functions": self.num_functions, "by_code": self.by_code}
+        num_shared = NUM_TOP_OUTPUTS + (self.passes.num_state_tensors if self.passes else 0)
         return Executable(
-            first=self.first.load(device, effective, xla=xla),
+            first=TargetGraph(self.first, device, effective, num_shared=num_shared, xla=xla, **targets),
             method=self,
             precision=self.native_precision or precision,
             device=device,
-            passes=None if self.passes is None else self.passes.load(device, effective),
+            passes=None if self.passes is None else self.passes.load(device, effective, **targets),
         )
 
     def effective_precision(self, precision: str) -> str:
         """Return the precision to rewrite graphs to: ``float32`` leaves each operation as it is."""
         return "float32" if self.native_precision else precision
-
-
-def compile_method(
-    loaded: LoadedModel,
-    method: Method,
-    *,
-    layer: str,
-    targets: tuple[Target, ...],
-    size: Size,
-    batch: int,
-    passes_per_run: int = 0,
-) -> FrozenMethod:
-    """Trace, freeze and fold; takes seconds. The model is unchanged and is not needed afterwards.
-
-    Args:
-        loaded: a classifier.
-        method: what to compute.
-        layer: path of the target layer, or ``auto``.
-        targets: what to explain, all from one forward pass.
-        size: ``(width, height)`` of the images.
-        batch: images a run.
-        passes_per_run: passes a run, for methods of many; 0 is ``batch``.
-
-    Raises:
-        LayerError: the layer does not exist or cannot be explained.
-        MethodError: the method cannot be used on this model.
-        TargetError: a target's function fails.
-        ModelError: the model cannot be run on such images.
-    """
-    request = ExplainRequest(loaded, method, layer, targets, size)
-    traces: list[tuple[ForwardPass, list[Any]]] = []
-
-    def run_model(images: Any) -> list[Any]:
-        forward_pass = ForwardPass(request, preprocess(request, images))
-        probabilities = forward_pass.head.probabilities
-        best = tf.math.top_k(probabilities, k=min(TOP_K, probabilities.shape[1]))
-        summary = [forward_pass.classes, forward_pass.scores, forward_pass.probabilities(), best.indices, best.values]
-        results = forward_pass.results()
-        traces.append((forward_pass, results))
-        if isinstance(results[0], MultiPass):
-            multi_passes = cast(list[MultiPass], results)
-            return [
-                *summary,
-                *multi_passes[0].shared_state,
-                *(tensor for steps in multi_passes for tensor in steps.per_target_state),
-            ]
-        return [*summary, *stack_targets(results)]
-
-    traced = trace(run_model, size, tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8))
-    forward_pass, results = traces[-1]
-    findings = forward_pass.findings
-    passes, metric_names = None, quality_metric_names(results)
-    if isinstance(results[0], MultiPass):
-        passes, metric_names, later = freeze_multi_pass(request, results, traced, batch, passes_per_run or batch)
-        findings = findings.merge(later)
-    return FrozenMethod(
-        first=freeze(traced),
-        size=size,
-        batch=batch,
-        layer=findings.layer_path or INPUT_LAYER,
-        layer_summary=_summarize_layer(findings.layer_path, findings.survey.rows),
-        native_precision=findings.survey.native_precision,
-        passes=passes,
-        metric_names=metric_names,
-        needs_input_gradient=findings.needs_input_gradient,
-        notes=findings.notes,
-    )
-
-
-def _summarize_layer(layer: str, rows: tuple[LayerInfo, ...]) -> str:
-    if not layer:
-        return ""
-    row = next(row for row in rows if row.path == layer)
-    why = f" ({row.reason.removeprefix('auto: ')})" if row.chosen else ""
-    positions = f": {row.spatial_shape[1]}x{row.spatial_shape[0]} positions" if row.spatial_shape else ""
-    return f"target layer {layer}{positions}{why}"
-
-
-def survey_model(loaded: LoadedModel, size: Size) -> tuple[LayerInfo, ...]:
-    """Return a row for each of the model's layers, without compiling anything.
-
-    Raises:
-        ModelError: the model cannot be run on images of that size.
-    """
-    rows: list[tuple[LayerInfo, ...]] = []
-
-    def run_survey(images: Any) -> Any:
-        model_survey = survey_layers(loaded.model, loaded.call, loaded.preprocess(tf.cast(images, tf.float32)))
-        rows.append(model_survey.rows)
-        return model_survey.head.logits
-
-    trace(run_survey, size, tf.TensorSpec((1, size[1], size[0], 3), tf.uint8))
-    return rows[-1]

@@ -15,9 +15,10 @@ from ..errors import DeviceError, ModelError, OptionError
 from ..frames import Batch, MapKind, SourceInfo
 from ..geometry import Geometry, Size, fit_to_input
 from ..methods import load_method, method_display, method_name
-from ..models import LoadedModel, ModelInfo, load_model, parse_target
+from ..models import LoadedModel, ModelInfo, TargetSet, load_model
 from ..options import ExplainOptions, Fit, ModelOptions
-from .compiled_method import Executable, FrozenMethod, compile_method, survey_model
+from .compile import compile_method, survey_model
+from .compiled_method import Executable, FrozenMethod
 from .multi_pass import Progress
 from .prepared_source import PreparedSource
 from .results import ExplainedBatch, make_explained_frames
@@ -31,7 +32,6 @@ MIN_FRAMES_TO_TUNE_BATCH = 1000
 
 _MAX_PREPARED_SIZES = 2
 """Compiled sizes kept: each holds a copy of the weights and its working memory on each device."""
-
 
 _LoadedReplicas: TypeAlias = tuple[tuple[DeviceReplica, ...], tuple[str, ...]]
 
@@ -47,7 +47,7 @@ class FrameExplainer:
         info: properties of the model.
         pool: its devices, shared with explainers made by `with_options` for the same ones.
         display: how the method's maps are drawn.
-        targets: the explained targets.
+        target_set, targets: the explained targets.
     """
 
     def __init__(
@@ -92,9 +92,14 @@ class FrameExplainer:
             self._fit = "native" if self.info.accepts_any_size else "stretch"
         else:
             self._fit = model.fit
-        self.targets = tuple(parse_target(self.info.labels, target) for target in explain.target)
+        self.target_set = TargetSet(self.info.labels, explain.target)
+        self.targets = self.target_set.targets
         self._prepared: dict[tuple[Size, int], _LoadedReplicas] = {}
         self._lock = threading.Lock()
+        # Classes and contrasts are known at run time only.
+        self._compile_options = replace(explain, target=("top",)), self.target_set.compiled_in
+        if share_model_with and share_model_with._compile_options == self._compile_options:
+            self._prepared, self._lock = share_model_with._prepared, share_model_with._lock
 
     @functools.cached_property
     def loaded(self) -> LoadedModel:
@@ -116,7 +121,7 @@ class FrameExplainer:
         """Return an explainer of the same model with other options; the model is not loaded again.
 
         Args:
-            **explain: fields of `ExplainOptions`.
+            **explain: fields of `ExplainOptions`; other classes or contrasts compile nothing.
 
         Raises:
             MethodError, TargetError, DeviceError, OptionError: an option cannot be used.
@@ -125,9 +130,13 @@ class FrameExplainer:
             self._model_options, replace(self._options, **explain), self._cache, share_model_with=self
         )
 
+    def shares_executables(self, other: FrameExplainer) -> bool:
+        """Return True if this explainer uses the compiled methods of another one."""
+        return self._prepared is other._prepared
+
     def drop_executables(self) -> None:
-        """Drop the compiled methods; those in use live on."""
-        self._prepared.clear()
+        """Drop the compiled methods; those in use, and those of an explainer that shares them, live on."""
+        self._prepared = {}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -224,7 +233,7 @@ class FrameExplainer:
 
     def _method_key(self, size: Size, batch: int) -> str:
         return (
-            self._cache.cache_key("plan", self._model_key, self._options, self.pool.devices, size, batch)
+            self._cache.cache_key("plan", self._model_key, self._compile_options, self.pool.devices, size, batch)
             if self._model_key
             else ""
         )
@@ -253,7 +262,8 @@ class FrameExplainer:
             self.loaded,
             self._method,
             layer=self._options.layer,
-            targets=self.targets,
+            functions=self.target_set.functions,
+            by_code=self.target_set.by_code,
             size=size,
             batch=batch,
             passes_per_run=self._options.batch or DEFAULT_BATCH,
@@ -282,7 +292,7 @@ class FrameExplainer:
                 if not frames:
                     return batch, ()
                 with timer("model"):
-                    result = replica(np.stack(pixels), progress)
+                    result = replica(np.stack(pixels), self.target_set.codes, progress)
                 return batch, make_explained_frames(frames, result, self.targets, self.info.labels)
 
             return explain_batch

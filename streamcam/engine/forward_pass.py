@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LayerError, MethodError, StreamcamError, describe_error
 from ..methods import Maps, Method, MethodContext, MultiPass
 from ..models.load import LoadedModel
-from ..models.targets import Target
+from ..models.targets import Target, choose_classes, score_classes
 from ..tf import tf
 from .graph.guided_relu import guided_gradient
 from .graph.layer_choice import choose_layer
@@ -25,14 +26,16 @@ class ExplainRequest:
         loaded: the model.
         method: the method with its parameters bound.
         layer: name of the target layer, or ``auto``.
-        targets: at least one.
+        functions: targets that are compiled in.
+        by_code: True to explain one more target that is known at run time only, before the functions.
         size: ``(width, height)`` of the images.
     """
 
     loaded: LoadedModel
     method: Method
     layer: str
-    targets: tuple[Target, ...]
+    functions: tuple[Target, ...]
+    by_code: bool
     size: tuple[int, int]
 
 
@@ -68,35 +71,44 @@ class ForwardPass:
     Args:
         request: the model, method and targets.
         images: the model's input, float32 ``(n, H, W, 3)``.
-        classes: explained class of each row and target, int64 ``(n, targets)``; None lets the targets choose.
+        codes: the target of each row, int32 ``(n, 2)``, see `streamcam.models.targets.TargetCodes`; None if the
+            request asks for functions only.
 
     Attributes:
-        classes: explained classes, int64 ``(n, targets)``.
-        scores: float32 ``(n, targets)``.
+        scores: of each target, float32 ``(n,)``.
         findings: findings of the trace so far; complete once the method's results are traced.
     """
 
-    def __init__(self, request: ExplainRequest, images: Any, classes: Any = None) -> None:
+    def __init__(self, request: ExplainRequest, images: Any, codes: Any = None) -> None:
         self._request = request
         self._images = images
         survey = survey_layers(request.loaded.model, request.loaded.call, images)
         self.head = survey.head
         self.findings = TraceFindings(survey, notes=tuple(filter(None, [self.head.note])))
         logits = self.head.logits
-        if classes is None:
-            classes = tf.stack([target.choose(logits) for target in request.targets], axis=1)
-        self.classes = classes
-        self.scores = tf.stack([t.score(logits, classes[:, n]) for n, t in enumerate(request.targets)], axis=1)
+        self._classes = None if codes is None else choose_classes(logits, codes)
+        self._score_functions: list[Callable[[Any], Any]] = [one.call_function for one in request.functions]
+        if self._classes is not None:
+            self._score_functions.insert(0, lambda logits: score_classes(logits, self._classes))
+        self.scores = [score(logits) for score in self._score_functions]
 
-    def probabilities(self) -> Any:
-        """Return the explained classes' probabilities, float32 ``(n, targets)``; NaN if a target is no class."""
-        classes = self.classes
-        probabilities = tf.gather(self.head.probabilities, tf.maximum(classes, 0), axis=1, batch_dims=1)
-        return tf.where(classes >= 0, probabilities, float("nan"))
+    def summaries(self) -> list[list[Any]]:
+        """Return class, score and probability of each target, ``(n,)`` each.
+
+        The class is int64, −1 for a target that is no class, whose probability is NaN.
+        """
+        rows = tf.shape(self.head.logits)[0]
+        no_class, no_probability = tf.fill([rows], tf.constant(-1, tf.int64)), tf.fill([rows], float("nan"))
+        summaries = [[no_class, score, no_probability] for score in self.scores]
+        if self._classes is not None:
+            classes = tf.where(self._classes[:, 1] < 0, self._classes[:, 0], -1)
+            probabilities = tf.gather(self.head.probabilities, tf.maximum(classes, 0), batch_dims=1)
+            summaries[0] = [classes, self.scores[0], tf.where(classes >= 0, probabilities, float("nan"))]
+        return summaries
 
     def contexts(self) -> list[MethodContext]:
         """Return the method's input for each target."""
-        return [self._make_context(number) for number in range(len(self._request.targets))]
+        return [self._make_context(number) for number in range(len(self.scores))]
 
     def results(self) -> list[Any | Maps | MultiPass]:
         """Call the method for each target.
@@ -112,7 +124,7 @@ class ForwardPass:
             raise MethodError(f"the method failed: {describe_error(error)}") from error
 
     def _make_context(self, number: int) -> MethodContext:
-        score = self.scores[:, number]
+        score = self.scores[number]
 
         def input_gradient() -> Any:
             self._add_finding(needs_input_gradient=True)
@@ -167,8 +179,8 @@ class ForwardPass:
     def _score_of(self, other: Any, number: int) -> Any:
         loaded = self._request.loaded
         logits = find_logits(loaded.call(other), lambda: probe_output(loaded.model, loaded.call, other)).logits
-        rows = tf.repeat(logits, tf.shape(self.classes)[0], axis=0)
-        return self._request.targets[number].score(rows, self.classes[:, number])
+        rows = tf.repeat(logits, tf.shape(self.scores[number])[0], axis=0)
+        return self._score_functions[number](rows)
 
 
 def _check_gradient(gradient: Any) -> Any:

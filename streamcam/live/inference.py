@@ -40,6 +40,15 @@ class _LoadedModel:
     layer: str = ""
     precision: str = ""
 
+    def with_targets(self, explainer: FrameExplainer) -> _LoadedModel:
+        """Return what was compiled, for an explainer that shares it and has other targets."""
+        batch_sizes = {size: one.with_explainer(explainer) for size, one in self.batch_sizes.items()}
+        bindings = {
+            key: replace(one, batch_sizes=batch_sizes[one.batch_sizes.size], num_targets=len(explainer.targets))
+            for key, one in self.bindings.items()
+        }
+        return _LoadedModel(explainer, batch_sizes, bindings, self.layer, self.precision)
+
 
 class InferenceService:
     """Loads and compiles in its own thread (`work_loop`).
@@ -250,9 +259,15 @@ class InferenceService:
         previous = self._loaded
         assert previous is not None
         self.activity = f"compiling {explain.get('method', previous.explainer.method)}"
-        state = _LoadedModel(previous.explainer.with_options(**explain))
-        for info in list(self._requested.values()):
-            self._bind(state, info)
+        explainer = previous.explainer.with_options(**explain)
+        shared = explainer.shares_executables(previous.explainer)
+        state = previous.with_targets(explainer) if shared else _LoadedModel(explainer)
+        for key, info in list(self._requested.items()):
+            if key not in state.bindings:
+                self._bind(state, info)
+            elif missing := set(self._larger_batches(state)) - set(state.bindings[key].batch_sizes.known):
+                with self._condition:
+                    self._tasks.extend(functools.partial(self._add_batch, state, info, n) for n in sorted(missing))
         self._explain, self._loaded = replace(self._explain, **explain), state
         previous.explainer.drop_executables()
 

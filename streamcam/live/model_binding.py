@@ -31,6 +31,17 @@ class BatchSizes:
         self._replicas: dict[int, tuple[DeviceReplica, ...]] = {}
         self._call_seconds: dict[int, float] = {}
 
+    def with_explainer(self, explainer: FrameExplainer) -> BatchSizes:
+        """Return the same replicas for an explainer that shares them."""
+        other = BatchSizes(explainer, self.size)
+        other._replicas, other._call_seconds = self._replicas, self._call_seconds
+        return other
+
+    @property
+    def known(self) -> tuple[int, ...]:
+        """The batch sizes, ascending."""
+        return tuple(sorted(self._replicas))
+
     def add(self, batch: int, replicas: tuple[DeviceReplica, ...]) -> None:
         """Add the replicas for batches of one size."""
         self._replicas = {**self._replicas, batch: replicas}

@@ -1,33 +1,44 @@
-"""Images that a caller passes as arrays."""
+"""Images that a caller passes from Python: arrays, Pillow images and files."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..errors import OptionError
+from ..errors import OptionError, SourceError, describe_error
 from ..frames import RgbImage
 
-_EXPECTED = "uint8 RGB, (H, W, 3) for one image, (N, H, W, 3) or a list for many"
+_EXPECTED = (
+    "(H, W, 3) RGB or (H, W, 4) RGBA for one image, (N, H, W, 3 or 4) or a list for many; or Pillow images; paths"
+)
+_WIDE_MODES = ("I;16", "I;16L", "I;16B", "I")
+"""Modes of Pillow with 16 bits a sample."""
 
 
 def as_images(images: Any) -> tuple[list[RgbImage], bool]:
     """Return images as a list, and whether it was one image.
 
-    Each is ``uint8 (H, W, 3)``.
+    Each is ``uint8 (H, W, 3)``. Floats count as 0–1 if no value of any of the images exceeds 1, else as 0–255. An alpha
+    channel is blended over white, as in files.
 
     Args:
-        images: array or tensor ``(H, W, 3)`` or ``(N, H, W, 3)``, or a list of the former.
+        images: array or tensor ``(H, W, 3)``, ``(H, W, 4)`` or with a first axis for many; a Pillow image; a path; or a
+            list of these.
 
     Raises:
-        OptionError: no images, or of another shape or type.
+        OptionError: no images, or of another shape, type or range.
+        SourceError: a file cannot be read.
     """
     if isinstance(images, (list, tuple)):
-        arrays = [np.asarray(image) for image in images]
+        arrays = [_as_array(image) for image in images]
         is_single = False
     else:
-        array = np.asarray(images)
+        array = _as_array(images)
         is_single = array.ndim == 3
         arrays = [array] if is_single else list(array) if array.ndim == 4 else []
         if not arrays:
@@ -35,12 +46,60 @@ def as_images(images: Any) -> tuple[list[RgbImage], bool]:
     if not arrays:
         raise OptionError("an empty list of images", expected=_EXPECTED)
     for image in arrays:
-        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        if image.ndim != 3 or image.shape[2] not in (3, 4) or 0 in image.shape:
             raise OptionError(f"an image of shape {image.shape}", expected=_EXPECTED)
-        if image.dtype != np.uint8:
-            raise OptionError(
-                f"an image of {image.dtype}",
-                expected=_EXPECTED,
-                hint="scale it to 0-255 and convert it with astype('uint8')",
-            )
-    return arrays, is_single
+    floats = [image for image in arrays if image.dtype.kind == "f"]
+    unit = 255.0 if floats and max(float(image.max()) for image in floats) <= 1 else 1.0
+    return [_blend_over_white(_to_uint8(image, unit)) for image in arrays], is_single
+
+
+def _as_array(image: Any) -> NDArray[Any]:
+    if isinstance(image, (str, os.PathLike)):
+        return _read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return _from_pillow(image)
+    return np.asarray(image)
+
+
+def _read_image(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            return _from_pillow(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise SourceError(f"no such file: {path}", expected="the path of an image") from None
+    except UnidentifiedImageError:
+        raise SourceError(
+            f"{path} is no image that Pillow reads", hint="use streamcam.process or streamcam.frames for videos"
+        ) from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SourceError(f"{path} cannot be read: {describe_error(error)}") from error
+
+
+def _from_pillow(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode in _WIDE_MODES:
+        samples = np.rint(np.clip(np.asarray(image, np.float64) / 257, 0, 255)).astype(np.uint8)
+        return np.repeat(samples[..., None], 3, axis=2)
+    return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+
+
+def _to_uint8(image: NDArray[Any], unit: float) -> NDArray[np.uint8]:
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind not in "fiu":
+        raise OptionError(f"an image of {image.dtype}", expected="uint8, or numbers from 0 to 1 or from 0 to 255")
+    low, high = float(image.min()), float(image.max())
+    if not (low >= 0 and high <= 255):
+        raise OptionError(
+            f"an image with values from {low:g} to {high:g}",
+            expected="0 to 1 or 0 to 255",
+            hint="pass the image before the model's preprocessing, and scale 16-bit samples down",
+        )
+    scaled: NDArray[np.uint8] = np.rint(image * unit if image.dtype.kind == "f" else image).astype(np.uint8)
+    return scaled
+
+
+def _blend_over_white(image: NDArray[np.uint8]) -> RgbImage:
+    if image.shape[2] == 3:
+        return image
+    color, alpha = image[..., :3].astype(np.uint16), image[..., 3:].astype(np.uint16)
+    return ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from .load import LoadedModel, ModelInfo, load_model
 from .registry import MODELS, ModelEntry
-from .targets import Target, parse_target
+from .targets import Target, TargetSet, parse_target
 
-__all__ = ["MODELS", "LoadedModel", "ModelEntry", "ModelInfo", "Target", "load_model", "parse_target"]
+__all__ = ["MODELS", "LoadedModel", "ModelEntry", "ModelInfo", "Target", "TargetSet", "load_model", "parse_target"]

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import StreamcamError, TargetError, describe_error, did_you_mean
 from ..imports import import_function, is_function_path
+
+TargetCodes: TypeAlias = NDArray[np.int32]
+"""Targets as numbers that a compiled method takes at run time, int32 ``(..., 2)``.
+
+The first is the class, `TOP` for the most probable one, or ``FUNCTION - n`` for the n-th compiled function. The second
+is the class to subtract, or `NO_CLASS`.
+"""
+
+TOP = NO_CLASS = -1
+FUNCTION = -2
 
 _MAX_LISTED = 5
 _MINUS = " - "
@@ -32,50 +45,21 @@ class Target:
     pair: tuple[int, int] | None = None
     function: Callable[[Any], Any] | None = None
 
-    def choose(self, logits: Any) -> Any:
-        """Return the class explained in each row.
+    def call_function(self, logits: Any) -> Any:
+        """Return the score of each row by the user's function, float32 ``(N,)``; differentiable.
 
         Args:
             logits: float tensor ``(N, classes)``.
-
-        Returns:
-            int64 tensor ``(N,)``; -1 for a contrast or a function.
-        """
-        from ..tf import tf
-
-        if self.kind == "top":
-            return tf.argmax(logits, axis=1, output_type=tf.int64)
-        rows = logits.shape[0] if logits.shape[0] is not None else tf.shape(logits)[0]
-        return tf.fill([rows], tf.constant(-1 if self.index is None else self.index, tf.int64))
-
-    def score(self, logits: Any, class_index: Any) -> Any:
-        """Return the explained number of each row; differentiable.
-
-        Args:
-            logits: float tensor ``(N, classes)``.
-            class_index: as from `choose`; used if the target is a class.
-
-        Returns:
-            float32 tensor ``(N,)``.
 
         Raises:
-            TargetError: the user's function failed, or returned another shape or dtype.
+            TargetError: the function failed, or returned another shape or dtype.
         """
         from ..tf import tf
 
+        assert self.function is not None
         logits = tf.cast(logits, tf.float32)
-        if self.pair is not None:
-            positive, negative = self.pair
-            return logits[:, positive] - logits[:, negative]
-        if self.function is not None:
-            return self._call_function(self.function, logits)
-        return tf.gather(logits, class_index, batch_dims=1)
-
-    def _call_function(self, function: Callable[[Any], Any], logits: Any) -> Any:
-        from ..tf import tf
-
         try:
-            score = tf.convert_to_tensor(function(logits))
+            score = tf.convert_to_tensor(self.function(logits))
         except StreamcamError:
             raise
         except Exception as error:
@@ -85,6 +69,73 @@ class Target:
             actual = score.shape if score.dtype.is_floating else f"{score.dtype.name} {score.shape}"
             raise TargetError(f"target function {self.label} returned {actual}", expected=expected)
         return tf.cast(score, tf.float32)
+
+
+class TargetSet:
+    """The targets of an explanation, and how a compiled method takes them.
+
+    Args:
+        labels: one name per class.
+        given: values of ``--target``, as for `parse_target`.
+
+    Attributes:
+        targets: the targets, in order.
+        functions: those that are functions, each function once: these are compiled in.
+        by_code: True if there are others, which are known at run time only.
+        codes: the codes of all, ``(targets, 2)``.
+    """
+
+    def __init__(self, labels: tuple[str, ...], given: Sequence[Any]) -> None:
+        self.targets = tuple(parse_target(labels, one) for one in given)
+        by_function = {id(one.function): one for one in self.targets if one.function is not None}
+        self.functions = tuple(by_function.values())
+        self.by_code = any(one.function is None for one in self.targets)
+        numbers = {function: n for n, function in enumerate(by_function)}
+        self.codes: TargetCodes = np.array([_encode(one, numbers) for one in self.targets], np.int32)
+        self._compiled_in = tuple(one for one, target in zip(given, self.targets, strict=True) if target.function)
+
+    @property
+    def compiled_in(self) -> tuple[bool, tuple[Any, ...]]:
+        """What a compiled method depends on; equal for sets that differ in classes and contrasts only."""
+        return self.by_code, self._compiled_in
+
+
+def _encode(target: Target, functions: dict[int, int]) -> tuple[int, int]:
+    if target.function is not None:
+        return FUNCTION - functions[id(target.function)], NO_CLASS
+    return target.pair or (TOP if target.index is None else target.index, NO_CLASS)
+
+
+def choose_classes(logits: Any, codes: Any) -> Any:
+    """Return the class explained in each row, and the class to subtract from it.
+
+    Args:
+        logits: float tensor ``(N, classes)``.
+        codes: int32 tensor ``(N, 2)``, see `TargetCodes`; no functions.
+
+    Returns:
+        int64 tensor ``(N, 2)``; `NO_CLASS` if no class is subtracted.
+    """
+    from ..tf import tf
+
+    codes = tf.cast(codes, tf.int64)
+    top = tf.argmax(logits, axis=1, output_type=tf.int64)
+    return tf.stack([tf.where(codes[:, 0] < 0, top, codes[:, 0]), codes[:, 1]], axis=1)
+
+
+def score_classes(logits: Any, classes: Any) -> Any:
+    """Return the logit of each row's class, less that of the class to subtract; float32 ``(N,)``, differentiable.
+
+    Args:
+        logits: float tensor ``(N, classes)``.
+        classes: as from `choose_classes`.
+    """
+    from ..tf import tf
+
+    logits = tf.cast(logits, tf.float32)
+    positive, negative = classes[:, 0], classes[:, 1]
+    subtracted = tf.gather(logits, tf.maximum(negative, 0), batch_dims=1)
+    return tf.gather(logits, positive, batch_dims=1) - tf.where(negative >= 0, subtracted, 0.0)
 
 
 def parse_target(labels: tuple[str, ...], text: str | Callable[[Any], Any]) -> Target:

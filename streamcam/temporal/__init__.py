@@ -12,8 +12,17 @@ from ..geometry import smooth_pixels
 from ..options import TemporalOptions
 from .change_detection import frame_selector
 from .interpolate import interpolate_maps
+from .zero_maps import is_zero, zero_map_note
 
-__all__ = ["Normalizer", "frame_selector", "interpolate_maps", "normalize_maps", "peak"]
+__all__ = [
+    "Normalizer",
+    "frame_selector",
+    "interpolate_maps",
+    "is_zero",
+    "normalize_maps",
+    "peak",
+    "zero_map_note",
+]
 
 PERCENTILE = 99.0
 """Percentage of a map's pixels drawn within the scale, so that a few outliers do not make the others pale."""

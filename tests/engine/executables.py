@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from streamcam.engine.compiled_method import BatchResult, Executable, compile_method
+from streamcam.engine.compile import compile_method
+from streamcam.engine.compiled_method import BatchResult, Executable
 from streamcam.methods import load_method
-from streamcam.models import LoadedModel, load_model, parse_target
+from streamcam.models import LoadedModel, load_model
+from streamcam.models.targets import TargetSet
 from streamcam.options import ModelOptions, normalize_targets
 from streamcam.tf import keras
 
@@ -31,17 +33,32 @@ def load(model: Any) -> LoadedModel:
     return replace(load_model(ModelOptions(model=model, extra_input=feed)), preprocess=scale)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BoundExecutable(Executable):
+    """An executable that explains its own targets if a call names none."""
+
+    targets: TargetSet
+
+    def __call__(self, images: Any, codes: Any = None, progress: Any = None) -> BatchResult:
+        return super().__call__(images, self.targets.codes if codes is None else codes, progress)
+
+
 def build_executable(model: Any, method: str = "gradcam", target: Any = "top", **options: Any) -> Executable:
     known = load(model)
+    targets = TargetSet(known.labels, normalize_targets(target))
     settings: dict[str, Any] = {
         "layer": "auto",
-        "targets": tuple(parse_target(known.labels, one) for one in normalize_targets(target)),
+        "functions": targets.functions,
+        "by_code": targets.by_code,
         "size": (WIDTH, HEIGHT),
         "batch": 4,
     }
     params = options.pop("params", {})
     precision = options.pop("precision", "float32")
-    return compile_method(known, load_method(method, params), **(settings | options)).load("cpu", precision)
+    executable = compile_method(known, load_method(method, params), **(settings | options)).load("cpu", precision)
+    return BoundExecutable(
+        **{field.name: getattr(executable, field.name) for field in fields(Executable)}, targets=targets
+    )
 
 
 def first_target(result: BatchResult) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.engine.compiled_method import Executable, survey_model
+from streamcam.engine.compile import survey_model
+from streamcam.engine.compiled_method import Executable
 from streamcam.errors import LayerError, ModelError
 from streamcam.tf import keras, tf
 from tests.marks import slow_except

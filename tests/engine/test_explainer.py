@@ -123,10 +123,11 @@ def test_pixels_that_are_not_square_are_seen_as_shown() -> None:
 def test_an_output_that_is_not_finite_draws_nothing_and_is_noted(explainer: FrameExplainer) -> None:
     prepared = explainer.prepare(info())
 
-    def return_nan(images: Any) -> list[Any]:
-        classes, scores, *rest, maps = (output.copy() for output in prepared.executable.first(images))
+    def return_nan(codes: Any, images: Any) -> Any:
+        shared, (outputs,) = prepared.executable.first(codes, images)
+        classes, scores, probability, maps = (output.copy() for output in outputs)
         maps[1], scores[2] = np.nan, np.inf
-        return [classes, scores, *rest, maps]
+        return shared, [[classes, scores, probability, maps]]
 
     (replica,) = prepared.replicas
     ill = replace(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.engine.compiled_method import survey_model
+from streamcam.engine.compile import survey_model
 from streamcam.errors import LayerError, ModelError
 from streamcam.models import load_model
 from streamcam.options import ModelOptions

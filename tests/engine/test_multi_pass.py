@@ -45,5 +45,5 @@ def test_progress_counts_every_pass() -> None:
     params = {"patch": 16, "stride": 16}
     executable = build_executable(models.functional(), "occlusion", params=params, passes_per_run=5)
     progress: list[tuple[int, int]] = []
-    executable(random_images(3), lambda done, total: progress.append((done, total)))
+    executable(random_images(3), progress=lambda done, total: progress.append((done, total)))
     assert progress == [(5, 21), (10, 21), (15, 21), (20, 21), (21, 21)]

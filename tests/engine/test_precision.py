@@ -35,8 +35,13 @@ def executable() -> Any:
 
 def with_maps(executable: Any, change: Any) -> Any:
     """The same executable with the maps that another arithmetic would give."""
-    maps = np.random.default_rng(0).random((executable.batch, 1, 4, 6), np.float32)
-    return replace(executable, first=lambda images: [*executable.first(images)[:5], change(maps)])
+    maps = np.random.default_rng(0).random((executable.batch, 4, 6), np.float32)
+
+    def first(codes: Any, images: Any) -> Any:
+        shared, ((*summary, _),) = executable.first(codes, images)
+        return shared, [[*summary, change(maps)]]
+
+    return replace(executable, first=first)
 
 
 @pytest.mark.slow

@@ -186,7 +186,7 @@ def test_errors_of_tensorflow_are_translated(raised: Exception, expected: type[E
     def raise_error(*given: Any) -> Any:
         raise raised
 
-    executable.first._call = raise_error  # type: ignore[attr-defined]
+    executable.first.loaded._call = raise_error  # type: ignore[attr-defined]
     with pytest.raises(expected, match=message):
         executable(random_images(1))
 
@@ -222,10 +222,10 @@ def maps_of(job: Any, explainer: FrameExplainer) -> tuple[Any, streamcam.Summary
 def limit_batch(limit: int, executable: Any) -> Any:
     """An executable whose device has memory for ``limit`` images."""
 
-    def first(images: Any) -> Any:
+    def first(codes: Any, images: Any) -> Any:
         if len(images) > limit:
             raise OutOfMemoryError("too many at once")
-        return executable.first(images)
+        return executable.first(codes, images)
 
     return replace(executable, first=first)
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.engine.compiled_method import compile_method
+from streamcam.engine.compile import compile_method
 from streamcam.methods import load_method
-from streamcam.models import load_model, parse_target
+from streamcam.models import load_model
+from streamcam.models.targets import TargetSet
 from streamcam.options import ModelOptions
 from tests.engine.executables import build_executable, random_images, scale
 from tests.engine.models import HEIGHT, WIDTH
@@ -95,11 +96,11 @@ def test_scorecam_of_a_saved_model_that_takes_images_as_they_are(tmp_path: Path)
         known,
         load_method("scorecam", {}),
         layer="auto",
-        targets=(parse_target(known.labels, str(INDEX)),),
         size=(WIDTH, HEIGHT),
         batch=2,
     )
-    got = plan.load("cpu", "float32")(images).maps[:, 0].astype(np.float64)
+    codes = TargetSet(known.labels, [str(INDEX)]).codes
+    got = plan.load("cpu", "float32")(images, codes).maps[:, 0].astype(np.float64)
     close(got, scorecam(model, images.astype(np.float64), channels=0))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.engine.compiled_method import compile_method
+from streamcam.engine.compile import compile_method
 from streamcam.methods import load_method
-from streamcam.models import load_model, parse_target
+from streamcam.models import load_model
+from streamcam.models.targets import TargetSet
 from streamcam.options import ModelOptions
 from tests.engine.executables import build_executable, random_images, scale
 from tests.engine.models import HEIGHT, WIDTH
@@ -134,11 +135,11 @@ def test_a_blank_image_is_prepared_like_the_others(method: str) -> None:
     known = replace(load_model(ModelOptions(model=model)), preprocess=lambda images: scale(images[:, ::2, ::2]))
     large = np.random.default_rng(3).integers(0, 256, (2, 2 * HEIGHT, 2 * WIDTH, 3), np.uint8)
     params = {"patch": 8, "stride": 8} if method == "occlusion" else {"steps": 2}
-    target = (parse_target(known.labels, str(INDEX)),)
+    codes = TargetSet(known.labels, [str(INDEX)]).codes
     size = (2 * WIDTH, 2 * HEIGHT)
-    plan = compile_method(known, load_method(method, params), layer="auto", targets=target, size=size, batch=2)
+    plan = compile_method(known, load_method(method, params), layer="auto", size=size, batch=2)
     blank = scale(127.5 if method == "occlusion" else 0.0)
     expected = ((scale(large[:, ::2, ::2].astype(np.float64)) - blank) * linear_weights(model)).sum(3)
     if method == "occlusion":
         expected = expected.reshape(2, HEIGHT // 8, 8, WIDTH // 8, 8).sum((2, 4))
-    close(plan.load("cpu", "float32")(large).maps[:, 0], expected)
+    close(plan.load("cpu", "float32")(large, codes).maps[:, 0], expected)

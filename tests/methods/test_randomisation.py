@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from streamcam.engine.compiled_method import compile_method
+from streamcam.engine.compile import compile_method
 from streamcam.methods import load_method
-from streamcam.models import load_model, parse_target
+from streamcam.models import load_model
 from streamcam.options import ModelOptions
 
 pytestmark = pytest.mark.slow
@@ -64,9 +64,8 @@ def test_gradcam_forgets_what_the_model_forgets() -> None:
     rgb_images = np.stack([np.asarray(image.resize((224, 224))) for image in images])
 
     def maps() -> Any:
-        targets = (parse_target(loaded.labels, "top"),)
         executable = compile_method(
-            loaded, load_method("gradcam"), layer="auto", targets=targets, size=(224, 224), batch=2
+            loaded, load_method("gradcam"), layer="auto", size=(224, 224), batch=2
         ).load("cpu", "float32")  # fmt: skip
         return executable(rgb_images)
 

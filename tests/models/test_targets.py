@@ -9,6 +9,7 @@ import pytest
 from streamcam.errors import ModelError, TargetError
 from streamcam.models import Target, parse_target
 from streamcam.models.labels import imagenet_labels
+from streamcam.models.targets import NO_CLASS, TargetSet, _encode, choose_classes, score_classes
 from streamcam.tf import tf
 
 IMAGENET = imagenet_labels()
@@ -123,10 +124,15 @@ def scores_of(target: Target, *, rows: int | None = 4) -> tuple[np.ndarray, np.n
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((rows, 5), tf.float32)])
     def forward(logits: Any) -> Any:
-        chosen = target.choose(logits)
-        score = target.score(logits, chosen)
-        assert (chosen.dtype, score.dtype) == (tf.int64, tf.float32)
-        return chosen, score, tf.gradients(score, logits)[0]
+        if target.function is not None:
+            score = target.call_function(logits)
+            return tf.fill([4, 2], tf.constant(NO_CLASS, tf.int64)), score, tf.gradients(score, logits)[0]
+        classes = choose_classes(
+            logits, tf.repeat(np.array([_encode(target, {})], np.int32), tf.shape(logits)[0], axis=0)
+        )
+        score = score_classes(logits, classes)
+        assert (classes.dtype, score.dtype) == (tf.int64, tf.float32)
+        return classes, score, tf.gradients(score, logits)[0]
 
     chosen, score, gradient = forward(tf.constant(LOGITS))
     return chosen.numpy(), score.numpy(), tf.convert_to_tensor(gradient).numpy()
@@ -137,7 +143,7 @@ def test_top_and_a_class(rows: int | None) -> None:
     best = LOGITS.argmax(axis=1)
     for text, classes in [("top", best), ("tiger cat", np.full(4, 1)), ("3", np.full(4, 3))]:
         chosen, score, gradient = scores_of(parse_target(ANIMALS, text), rows=rows)
-        np.testing.assert_array_equal(chosen, classes)
+        np.testing.assert_array_equal(chosen, np.stack([classes, np.full(4, NO_CLASS)], axis=1))
         np.testing.assert_array_equal(score, LOGITS[range(4), classes])
         np.testing.assert_array_equal(gradient, np.eye(5)[classes])
 
@@ -145,7 +151,7 @@ def test_top_and_a_class(rows: int | None) -> None:
 @pytest.mark.parametrize("rows", [4, None])
 def test_a_contrast_is_the_difference_of_two_logits(rows: int | None) -> None:
     chosen, score, gradient = scores_of(parse_target(ANIMALS, "3 - tiger"), rows=rows)
-    np.testing.assert_array_equal(chosen, [-1] * 4)
+    np.testing.assert_array_equal(chosen, [[3, 1]] * 4)
     np.testing.assert_array_equal(score, LOGITS[:, 3] - LOGITS[:, 1])
     np.testing.assert_array_equal(gradient, [[0, -1, 0, 1, 0]] * 4)
 
@@ -173,8 +179,7 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_function_of_the_logits() -> None:
     target = parse_target(ANIMALS, " my_targets:cats ")
     assert (target.kind, target.index, target.label) == ("function", None, "cats")
-    chosen, score, gradient = scores_of(target)
-    np.testing.assert_array_equal(chosen, [-1] * 4)
+    _, score, gradient = scores_of(target)
     np.testing.assert_allclose(score, LOGITS[:, :2].sum(axis=1), rtol=1e-6)
     np.testing.assert_array_equal(gradient, [[1, 1, 0, 0, 0]] * 4)
     np.testing.assert_allclose(scores_of(parse_target(ANIMALS, "my_targets:double"))[1], 2 * LOGITS[:, 0])
@@ -208,3 +213,15 @@ def test_functions_that_are_not_there() -> None:
     with pytest.raises(ModelError, match="no module nowhere"):
         parse_target(ANIMALS, "nowhere:f")
     assert parse_target(("nowhere:f", "b"), "nowhere:f").index == 0
+
+
+@pytest.mark.usefixtures("workdir")
+def test_codes_of_a_set_number_its_functions_once() -> None:
+    given = ["top", "my_targets:cats", "3 - tiger", "my_targets:double", "my_targets:cats", "2"]
+    found = TargetSet(ANIMALS, given)
+    assert found.codes.tolist() == [[-1, -1], [-2, -1], [3, 1], [-3, -1], [-2, -1], [2, -1]]
+    assert [one.label for one in found.functions] == ["cats", "double"]
+    assert found.compiled_in == TargetSet(ANIMALS, [given[n] for n in (0, 1, 3, 4)]).compiled_in
+    assert found.compiled_in != TargetSet(ANIMALS, given[:3]).compiled_in
+    assert TargetSet(ANIMALS, ["1"]).compiled_in == TargetSet(ANIMALS, ["0 - 2", "top"]).compiled_in
+    assert not TargetSet(ANIMALS, [given[1]]).by_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ...errors import MethodError, ModelError, error_summary
@@ -38,30 +38,25 @@ def trace(function: Callable[..., Any], size: Size, *specifications: Any) -> Any
         ) from error
 
 
-def stack_targets(results: Sequence[Any]) -> list[Any]:
-    """Stack the results of a method over the targets.
+def map_outputs(result: Any) -> list[Any]:
+    """Return the outputs for the result of a method for one target.
 
     Args:
-        results: return value of the method for each target: `Maps`, or maps float32 ``(N, h, w)``.
+        result: `Maps`, or maps float32 ``(N, h, w)``.
 
     Returns:
-        Maps float32 ``(N, targets, h, w)``, then one tensor ``(N, targets)`` per quality metric.
+        Maps float32 ``(N, h, w)``, then one tensor ``(N,)`` per quality metric.
 
     Raises:
         MethodError: the method did not return maps ``(N, h, w)``.
     """
-    whole = [result if isinstance(result, Maps) else Maps(result) for result in results]
-    for result in whole:
-        if not tf.is_tensor(result.maps) or result.maps.shape.rank != 3:
-            received = result.maps.shape if tf.is_tensor(result.maps) else type(result.maps).__name__
-            raise MethodError(f"the method returned {received}", expected="maps, a tensor (N, h, w)")
-    maps = tf.stack([tf.cast(result.maps, tf.float32) for result in whole], axis=1)
-    return [
-        maps,
-        *(tf.stack([result.quality_metrics[name] for result in whole], axis=1) for name in quality_metric_names(whole)),
-    ]
+    whole = result if isinstance(result, Maps) else Maps(result)
+    if not tf.is_tensor(whole.maps) or whole.maps.shape.rank != 3:
+        received = whole.maps.shape if tf.is_tensor(whole.maps) else type(whole.maps).__name__
+        raise MethodError(f"the method returned {received}", expected="maps, a tensor (N, h, w)")
+    return [tf.cast(whole.maps, tf.float32), *whole.quality_metrics.values()]
 
 
-def quality_metric_names(results: Sequence[Any]) -> tuple[str, ...]:
+def quality_metric_names(result: Any) -> tuple[str, ...]:
     """Return the names of the quality metrics that come with the maps."""
-    return tuple(results[0].quality_metrics) if isinstance(results[0], Maps) else ()
+    return tuple(result.quality_metrics) if isinstance(result, Maps) else ()

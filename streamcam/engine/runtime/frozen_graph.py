@@ -8,9 +8,11 @@ rewriter): no global option of the user's TensorFlow changes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,6 +139,10 @@ class LoadedGraph:
         self._session = _make_cpu_session(self.graph) if on_cpu else _make_gpu_session(self.graph, precision, xla=xla)
         self._call = self._session.make_callable(list(frozen.outputs), feed_list=list(frozen.inputs))
 
+    def part(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable[..., list[NDArray[Any]]]:
+        """Return a function that runs the operations between some tensors of `graph`; called and raises as this one."""
+        return functools.partial(self._run, self._session.make_callable(list(outputs), feed_list=list(inputs)))
+
     def __call__(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
         """Run the graph once.
 
@@ -151,8 +157,11 @@ class LoadedGraph:
             ModelError: an operation failed.
             DeviceError: the session failed.
         """
+        return self._run(self._call, *inputs)
+
+    def _run(self, call: Callable[..., list[Any]], *inputs: NDArray[Any]) -> list[NDArray[Any]]:
         try:
-            return [np.asarray(output) for output in self._call(*inputs)]
+            return [np.asarray(output) for output in call(*inputs)]
         except tf.errors.ResourceExhaustedError as error:
             raise OutOfMemoryError(
                 f"{self._device} has too little memory for a batch of {len(inputs[0])}",

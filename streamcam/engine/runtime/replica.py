@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import OutOfMemoryError
 from ...frames import RgbImage
+from ...models.targets import TargetCodes
 from ..compiled_method import BatchResult, Executable
 from ..multi_pass import Progress
 
@@ -76,11 +77,14 @@ class DeviceReplica:
         """Name of the device."""
         return self.executable.device
 
-    def __call__(self, images: RgbImage, progress: Progress | None = None) -> BatchResult:
+    def __call__(
+        self, images: RgbImage, codes: TargetCodes | None = None, progress: Progress | None = None
+    ) -> BatchResult:
         """Explain images, ``uint8 (n, height, width, 3)`` RGB.
 
         Args:
             images: the images.
+            codes: as in `Executable`, or of each image, ``(n, targets, 2)``.
             progress: as in `Executable`.
 
         Raises:
@@ -92,8 +96,9 @@ class DeviceReplica:
         while done < len(images) or not results:
             executable = self.executable
             part = images[done : done + executable.batch]
+            part_codes = codes[done : done + executable.batch] if codes is not None and codes.ndim == 3 else codes
             try:
-                results.append(executable(part, progress))
+                results.append(executable(part, part_codes, progress))
             except OutOfMemoryError:
                 self._halve_batch(executable)
                 continue

@@ -1,0 +1,202 @@
+"""How an `Explanation` shows itself: HTML and PNG for notebooks, a Matplotlib figure, and files."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import OptionError, SinkError, StreamcamError
+from .frames import MapKind, RgbImage
+from .temporal import peak
+
+_MAX_SHOWN = 12
+"""Images shown at most: a notebook stores each of them."""
+
+_MAX_SHOWN_SIDE = 640
+"""Longest side of a shown image, in pixels; files and `Explanation.overlay` keep the full size."""
+
+_BAR_WIDTH, _GAP = 12, 8
+_STYLE = (
+    "display:inline-block;vertical-align:top;margin:0 16px 16px 0;"
+    "font:13px/1.4 system-ui,sans-serif;color:inherit;max-width:100%"
+)
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+class Explained(Protocol):
+    """The part of an `Explanation` that is shown, see there."""
+
+    @property
+    def top(self) -> tuple[tuple[tuple[str, float], ...], ...]:
+        """The most probable classes of each image."""
+
+    @property
+    def display(self) -> MapKind:
+        """How the maps are drawn."""
+
+    @property
+    def num_targets(self) -> int:
+        """Number of targets of each image."""
+
+    @property
+    def target_maps(self) -> NDArray[np.float32]:
+        """Maps, ``(N, targets, h, w)``."""
+
+    @property
+    def origin(self) -> str:
+        """Method and layer."""
+
+    def describe(self, n: int, target: int = 0) -> tuple[str, str]:
+        """Return name and probability or score of a target."""
+
+    def draw(self, numbers: Iterable[int], target: int, *, caption: bool = False, **options: Any) -> list[RgbImage]:
+        """Return the overlays of some images."""
+
+    def __len__(self) -> int: ...
+
+
+def html_of(explanation: Explained) -> str:
+    """Return HTML with a figure for each image and target: overlay, color bar, class, probability, top classes."""
+    figures = []
+    for n, target in _shown(explanation):
+        overlay, bar = _thumbnail(explanation.draw([n], target)[0]), _vertical_bar(explanation, 100)
+        low, high = _value_range(explanation, n, target)
+        name, value = explanation.describe(n, target)
+        rows = "".join(
+            f'<tr><td style="padding:0 12px 0 0;text-align:left">{html.escape(label)}</td>'
+            f'<td style="text-align:right">{probability:.1%}</td></tr>'
+            for label, probability in explanation.top[n]
+        )
+        figures.append(
+            f'<figure style="{_STYLE}"><div style="display:flex">'
+            f'<img alt="heatmap of {html.escape(name)}" src="{_data_url(overlay)}" style="max-width:100%;height:auto">'
+            f'<img alt="color bar" src="{_data_url(bar)}" style="width:{_BAR_WIDTH}px;margin:0 4px 0 {_GAP}px">'
+            '<span style="display:flex;flex-direction:column;justify-content:space-between">'
+            f"<span>{high:.3g}</span><span>{low:.3g}</span></span></div>"
+            f"<figcaption><b>{html.escape(name)}</b> {value}<br>{html.escape(explanation.origin)}"
+            f'<table style="margin:4px 0 0">{rows}</table></figcaption></figure>'
+        )
+    omitted = _num_omitted(explanation)
+    note = f"<p>{omitted} more are not shown</p>" if omitted else ""
+    return f"<div>{''.join(figures)}{note}</div>"
+
+
+def png_of(explanation: Explained) -> bytes:
+    """Return a PNG with the captioned overlays in a row, each with its color bar."""
+    from .media.image_bytes import encode_rgb
+
+    tiles = []
+    for n, target in _shown(explanation):
+        overlay = _thumbnail(explanation.draw([n], target, caption=True)[0])
+        gap = np.full((len(overlay), _GAP, 3), 255, np.uint8)
+        tiles += [overlay, gap, np.repeat(_vertical_bar(explanation, len(overlay)), _BAR_WIDTH, axis=1), gap]
+    height = max(len(tile) for tile in tiles)
+    padded = [np.pad(tile, ((0, height - len(tile)), (0, 0), (0, 0)), constant_values=255) for tile in tiles]
+    return encode_rgb(np.concatenate(padded[:-1], axis=1), ".png", quality=0)
+
+
+def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
+    """Return a Matplotlib figure: a row for each image, a column for each target, each with a color bar.
+
+    Raises:
+        StreamcamError: Matplotlib is not installed.
+    """
+    try:
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import ListedColormap, Normalize
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise StreamcamError("plot() needs Matplotlib", hint="pip install 'streamcam[plot]'") from None
+    images, targets = len(explanation), explanation.num_targets
+    figure = Figure(figsize=(4.8 * targets, 3.6 * images), layout="constrained")
+    axes = figure.subplots(images, targets, squeeze=False)
+    table = ListedColormap(_color_bar(explanation, 256) / 255.0)
+    for target in range(targets):
+        for n, overlay in enumerate(explanation.draw(range(images), target, **overlay_options)):
+            axis = axes[n, target]
+            axis.imshow(overlay)
+            axis.set_axis_off()
+            name, value = explanation.describe(n, target)
+            axis.set_title(f"{name}  {value}\n{explanation.origin}", fontsize="medium")
+            norm = Normalize(*_value_range(explanation, n, target))
+            figure.colorbar(ScalarMappable(norm, table), ax=axis, label="attribution")
+    return figure
+
+
+def save_images(images: Sequence[RgbImage], path: Path, *, overwrite: bool) -> tuple[Path, ...]:
+    """Write images; several get numbers before the suffix.
+
+    Args:
+        images: ``uint8 (H, W, 3)`` each.
+        path: of the file; ``.png``, ``.jpg`` or ``.jpeg``.
+        overwrite: replace existing files.
+
+    Raises:
+        OptionError: another suffix.
+        SinkError: a file exists, or cannot be written.
+    """
+    from .media.image_bytes import encode_rgb
+
+    if path.suffix.lower() not in _IMAGE_SUFFIXES:
+        raise OptionError(f"unsupported suffix {path.suffix!r}", expected=f"one of {', '.join(_IMAGE_SUFFIXES)}")
+    digits = len(str(len(images) - 1))
+    paths = [path] if len(images) == 1 else [path.with_stem(f"{path.stem}-{n:0{digits}}") for n in range(len(images))]
+    for image, file in zip(images, paths, strict=True):
+        data = encode_rgb(image, file.suffix, quality=95, subsampling="4:4:4")
+        try:
+            with file.open("wb" if overwrite else "xb") as opened:
+                opened.write(data)
+        except FileExistsError:
+            raise SinkError(f"{file} exists", hint="use another name, or overwrite=True") from None
+        except OSError as error:
+            raise SinkError(f"{file} cannot be written: {error.strerror or error}") from error
+    return tuple(paths)
+
+
+def _shown(explanation: Explained) -> list[tuple[int, int]]:
+    """Return the images and targets to show."""
+    every = [(n, target) for n in range(len(explanation)) for target in range(explanation.num_targets)]
+    return every[:_MAX_SHOWN]
+
+
+def _num_omitted(explanation: Explained) -> int:
+    return max(0, len(explanation) * explanation.num_targets - _MAX_SHOWN)
+
+
+def _value_range(explanation: Explained, n: int, target: int) -> tuple[float, float]:
+    """Return the attribution at both ends of the color bar."""
+    high = peak(explanation.target_maps[n, target], explanation.display)
+    return (-high if explanation.display == "signed" else 0.0), high
+
+
+def _color_bar(explanation: Explained, length: int) -> RgbImage:
+    from .compose.image_caption import color_bar
+    from .options import DrawOptions
+
+    return color_bar(DrawOptions(), explanation.display, length)
+
+
+def _vertical_bar(explanation: Explained, height: int) -> RgbImage:
+    return _color_bar(explanation, height)[::-1, None]
+
+
+def _thumbnail(image: RgbImage) -> RgbImage:
+    from PIL import Image
+
+    if max(image.shape[:2]) <= _MAX_SHOWN_SIDE:
+        return image
+    small = Image.fromarray(image)
+    small.thumbnail((_MAX_SHOWN_SIDE, _MAX_SHOWN_SIDE))
+    return np.asarray(small)
+
+
+def _data_url(image: RgbImage) -> str:
+    from .media.image_bytes import encode_rgb
+
+    return "data:image/png;base64," + base64.b64encode(encode_rgb(image, ".png", quality=0)).decode()

@@ -1,0 +1,121 @@
+"""`streamcam.frames`: explained frames of a video or camera in a Python loop."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import itertools
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import streamcam
+from streamcam import engine
+from streamcam.engine.explainer import FrameExplainer
+from streamcam.frames import Frame
+from streamcam.job import FramesJob, Job
+from streamcam.media.rgb import to_rgb
+from streamcam.options import ExplainOptions, ModelOptions, SourceOptions
+from streamcam.pipeline import RunCallbacks, run
+from streamcam.sources import open_source
+
+MODEL: dict[str, Any] = {"model": "tests.pipeline.models:brightness", "preprocess": "none", "precision": "float32"}
+
+
+@pytest.fixture(autouse=True)
+def _one_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile the model once for all tests of this module."""
+    monkeypatch.setattr(engine, "load_explainer", load_once)
+
+
+@functools.cache
+def _explainer(targets: tuple[str, ...]) -> Any:
+    job = FramesJob.from_options("", **MODEL, target=targets)
+    first = None if targets == ("top",) else _explainer(("top",))
+    return first.with_options(target=targets) if first else FrameExplainer(job.model, job.explain)
+
+
+def load_once(model: ModelOptions, explain: ExplainOptions, **options: Any) -> Any:
+    return _explainer(explain.target)
+
+
+def new_threads(before: set[threading.Thread]) -> set[str]:
+    return {thread.name for thread in set(threading.enumerate()) - before}
+
+
+def test_frames_are_those_of_process_with_their_maps(clip: Path, tmp_path: Path) -> None:
+    items: list[Any] = []
+    job = Job.from_options(clip, tmp_path / "o.mp4", **MODEL, target=["top", 1])
+    run(job, explainer=_explainer(("top", "1")), callbacks=RunCallbacks(on_frame=items.append))
+    found = list(streamcam.frames(clip, **MODEL, target=["top", 1]))
+    assert [one.index for one in found] == list(range(len(items)))
+    with open_source(SourceOptions(url=str(clip))) as source:
+        for one, item, frame in zip(found, items, source, strict=True):
+            assert one.seconds == frame.pts * source.info.time_base
+            assert isinstance(one.seconds, Fraction)
+            np.testing.assert_array_equal(one.image, to_rgb(frame.video_frame))
+            assert len(one.attributions) == 2
+            for own, expected in zip(one.attributions, item.attributions, strict=True):
+                np.testing.assert_array_equal(own.heatmap, expected.heatmap)
+                assert (own.label, own.vmax) == (expected.label, expected.vmax)
+            assert one.classes[0][1] == item.top[0][1]
+    drawn = found[0].overlay(target=1, alpha=1.0)
+    assert drawn.shape == found[0].image.shape
+    assert (drawn != found[0].image).any()
+    assert found[0].overlay(layout="side-by-side").shape[1] == 2 * drawn.shape[1]
+    with pytest.raises(streamcam.OptionError, match="no target 2"):
+        found[0].overlay(target=2)
+
+
+def test_frames_between_hold_a_map(clip: Path) -> None:
+    found = list(itertools.islice(streamcam.frames(clip, **MODEL, every=2), 4))
+    assert [one.held for one in found] == [False, True, False, True]
+
+
+def test_leaving_the_loop_ends_every_thread(clip: Path) -> None:
+    before = set(threading.enumerate())
+    kept = streamcam.frames(clip, **MODEL)
+    assert next(kept).index == 0
+    assert new_threads(before)
+    kept.close()
+    assert not new_threads(before)
+    for frame in streamcam.frames(clip, **MODEL):
+        assert frame.index == 0
+        break
+    gc.collect()
+    assert not new_threads(before)
+    with pytest.raises(StopIteration):
+        next(kept)
+
+
+def test_a_camera_gives_its_newest_frame_and_ends_with_the_loop() -> None:
+    camera, before = "lavfi:testsrc2=size=64x64:rate=25", set(threading.enumerate())
+    found = list(itertools.islice(streamcam.frames(camera, **MODEL), 3))
+    assert [one.index for one in found] == [0, 1, 2]
+    assert found[0].image.shape == (64, 64, 3)
+    assert found[0].seconds < found[1].seconds < found[2].seconds
+    gc.collect()
+    assert not new_threads(before)
+    with pytest.raises(streamcam.OptionError, match="not for cameras"):
+        next(streamcam.frames(camera, **MODEL, start=3))
+
+
+def test_options_are_checked_by_the_call_itself(tmp_path: Path) -> None:
+    with pytest.raises(streamcam.OptionError, match="unknown option 'alpa'"):
+        streamcam.frames("a.mp4", alpa=1)  # type: ignore[call-arg]
+    with pytest.raises(streamcam.OptionError, match="every"):
+        streamcam.frames("a.mp4", every=0)
+    frames = streamcam.frames(tmp_path / "missing.mp4")
+    with pytest.raises(streamcam.SourceError, match=r"missing\.mp4"):
+        next(frames)
+
+
+def test_the_function_and_the_module_of_that_name_live_together() -> None:
+    import streamcam.frames
+
+    assert callable(streamcam.frames)
+    assert Frame.__module__ == "streamcam.frames"
