@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
-from ..errors import SinkError
+from ..errors import UnknownFormatError
 from ..frames import SourceInfo
 from ..options import Codec, SinkOptions
 from .paths import check_output_path
@@ -102,7 +102,7 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
     path = options.path
     target = SINKS.get(path.suffix.lower())
     if target is None:
-        raise SinkError(
+        raise UnknownFormatError(
             f"{path} has the suffix {path.suffix!r}"
             if path.suffix
             else f"{path} has no suffix to choose the format by",
