@@ -18,6 +18,7 @@ from ..options import CameraOptions, OutputOptions, ServerOptions
 from . import options
 from .errors import print_note
 from .live_table import LiveTable
+from .signals import ReportedInterrupt
 
 if TYPE_CHECKING:
     from ..live.status import Controller
@@ -131,7 +132,7 @@ def _run(job: LiveJob, *, as_json: bool, quiet: bool) -> None:
                 f"99 % below {source['latency_ms']['p99']:.0f} ms"
             )
     if summary.interrupted:
-        raise KeyboardInterrupt
+        raise ReportedInterrupt
 
 
 def _name_cameras(sources: list[str]) -> Iterator[tuple[str, str]]:

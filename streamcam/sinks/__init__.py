@@ -95,7 +95,8 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
         info: the source of the frames.
 
     Raises:
-        SinkError: unknown suffix, existing output, the input itself, a folder that is missing or cannot
+        UnknownFormatError: unknown suffix.
+        SinkError: existing output, the input itself, a folder that is missing or cannot
             be written to, a codec that does not fit the container or the frames.
         OptionError: ``--crf`` or ``--preset`` that the codec does not have.
     """

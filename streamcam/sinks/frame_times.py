@@ -104,13 +104,13 @@ class PtsRounder:
 
 
 def set_decoding_times(packets: Sequence[Packet[Any]]) -> None:
-    """Set decoding times that an encoder left unset, of packets that are in order."""
+    """Set decoding times that an encoder left unset; packets are in order."""
     for packet in packets:
         packet.dts = packet.pts
 
 
 def extend_last_packet(packets: Sequence[Packet[Any]], end_pts: int, delay_ticks: int | None) -> None:
-    """Extend the very last packet of an MP4 until the end of the last frame.
+    """Extend an MP4's last packet until the end of the last frame.
 
     FFmpeg ends an MP4 where its last fragment ends. That fragment may hold an earlier frame alone, which is decoded
     last, and players would skip later frames. For the length of the track FFmpeg counts decoding times, the last of

@@ -23,7 +23,7 @@ class OutputFile:
     """Own the name of an output while it is written.
 
     A new file is created exclusively: a file that appeared after the first check is never replaced. A lock on the file
-    tells other runs that it is being written; it ends with the process, however that ends.
+    refuses other runs while it is written; it ends with the process, however that ends.
 
     Args:
         path: of the output.

@@ -1,4 +1,4 @@
-"""What a failed write leaves of a video file, and the error that tells it."""
+"""The playable part of a video file after a failed write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def salvage(file: OutputFile, *, fragmented: bool) -> int:
-    """Cut a closed, incomplete file to the part that plays; return its number of frames.
+    """Cut an incomplete file to the part that plays; count its frames.
 
     A file without a frame is removed.
 
@@ -39,7 +39,7 @@ def salvage(file: OutputFile, *, fragmented: bool) -> int:
 
 
 def count_frames(path: Path) -> int:
-    """Return the number of video frames that a player finds in a file."""
+    """Return the number of video frames that a file holds."""
     num_frames = 0
     with av.open(f"file:{path}") as container, contextlib.suppress(*WRITE_ERRORS):
         for packet in container.demux(video=0):

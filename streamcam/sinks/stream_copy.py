@@ -121,6 +121,7 @@ class StreamCopier:
 
     Attributes:
         num_corrected: packets whose time stamp was missing or did not increase.
+        notes: a line for each stream that ends early.
     """
 
     def __init__(
@@ -129,7 +130,6 @@ class StreamCopier:
         self._output = output
         self._shift_seconds = shift_seconds
         self._fragmented = output.format.name in ("mp4", "mov")
-        self._ended: list[str] = []
         self._streams = {template.index: add_stream(output, template) for template in templates}
         self._adts_filters = {
             t.index: BitStreamFilterContext("aac_adtstoasc", t) for t in templates if self._is_adts(t)
@@ -137,12 +137,7 @@ class StreamCopier:
         # In seconds: packets of one stream may count in different ticks.
         self._last_dts_seconds: dict[int, Fraction] = {}
         self.num_corrected = 0
-
-    @property
-    def notes(self) -> list[str]:
-        """What was changed, for the user."""
-        corrected = f"{self.num_corrected} packets of copied streams had timestamps that did not increase, moved"
-        return [*self._ended, *([corrected] if self.num_corrected else [])]
+        self.notes: list[str] = []
 
     def _is_adts(self, template: Stream) -> bool:
         """Return True for broadcast AAC, with a header before each packet.
@@ -197,7 +192,7 @@ class StreamCopier:
         max_seconds, time_base = MAX_FRAME_TICKS * Fraction(stream.time_base), Fraction(packet.time_base)
         pause_seconds = packet.dts * time_base - (last_seconds or 0)
         if last_seconds is not None and pause_seconds > max_seconds:
-            self._ended.append(
+            self.notes.append(
                 f"{describe_stream(packet.stream)} ends at {float(last_seconds):.1f} s: a pause of "
                 f"{float(pause_seconds) / 3600:.1f} hours follows, which .mkv can hold"
             )

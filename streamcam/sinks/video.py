@@ -265,7 +265,11 @@ class VideoSink:
             self._output.close()
         if self._pts_rounder.shift_seconds:
             self.notes.append("frames began before time 0: all streams are moved to begin at 0")
-        self.notes += self._copier.notes if self._copier is not None else ()
+        self.notes += self._copier.notes if self._copier is not None else []
+        if self._copier is not None and self._copier.num_corrected:
+            self.notes.append(
+                f"{self._copier.num_corrected} packets of copied streams had timestamps that did not increase, moved"
+            )
         if self._fragmented:
             try:
                 faststart(self._file.path, self._file.replace)
