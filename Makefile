@@ -18,6 +18,10 @@ test: .venv/installed-dev  ## Run the tests
 test-fast: .venv/installed-dev  ## Run the fast tests: no slow, browser or GPU ones; under 90 s on 2 cores
 	$(BIN)/python -m pytest -m "not slow and not browser and not gpu" -p no:schemathesis --ignore tests/web/test_api_fuzz.py
 
+.PHONY: faults
+faults: .venv/installed-dev  ## Run all kills, signals, disk and cache faults; the tests run a part
+	STREAMCAM_FAULTS=all $(BIN)/python -m pytest tests/faults
+
 ##@ Develop
 
 .PHONY: check format wheels hooks clean
