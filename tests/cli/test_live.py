@@ -142,7 +142,7 @@ def test_names_and_places() -> None:
     assert "{camera}" in assert_refused(cli(PATTERN, PATTERN, "--to", "out.mp4"), code=2)
     assert "same name" in assert_refused(cli("a=" + PATTERN, "a=" + PATTERN), code=2)
     assert "a/b" in assert_refused(cli(PATTERN, "--to", "a/b/out.mp4"))
-    assert ".xyz" in assert_refused(cli(PATTERN, "--to", "out.xyz"))
+    assert ".xyz" in assert_refused(cli(PATTERN, "--to", "out.xyz"), code=2)
 
 
 def test_two_outputs_behind_one_link_are_one(tmp_path: Path) -> None:
