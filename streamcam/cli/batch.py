@@ -5,6 +5,7 @@ A defect in a codec or a device driver can end a process; then the process is st
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -163,5 +164,5 @@ def _read_events(stdout: IO[bytes]) -> Iterator[dict[str, Any]]:
 
     threading.Thread(target=read, name="batch-events", daemon=True).start()
     while line := lines.get():
-        if line.endswith(b"\n"):  # else it was cut off by the end of the process
+        with contextlib.suppress(ValueError):  # a line that was cut off by the end of the process
             yield json.loads(line)

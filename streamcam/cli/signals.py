@@ -39,7 +39,7 @@ class StopSignals:
 
     def __init__(self, *, is_service: bool = False, prints: bool = True) -> None:
         self._is_service, self._prints = is_service, prints
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self.received: int | None = None
         self.early_message: Callable[[], str] = lambda: self.description
         self.early_output: Callable[[], str] = str
@@ -85,7 +85,8 @@ class StopSignals:
     def restore(self) -> None:
         """Install the handlers from before again."""
         for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            if handler is not None:  # None: installed by another language
+                signal.signal(number, handler)
 
     def raise_if_received(self) -> None:
         """Raise the interrupt that a library has swallowed.
