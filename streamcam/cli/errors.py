@@ -104,7 +104,7 @@ def handle_errors(command: Callable[P, R], *, is_service: bool = False) -> Calla
 
         signals.early_message = lambda: running.interrupt_message
         signals.early_output = lambda: (
-            _error_json(running, running.interrupt_message, interrupted=True) if as_json else ""
+            f"{_error_json(running, running.interrupt_message, interrupted=True)}\n" if as_json else ""
         )
         token = _current.set(running)
         stack = contextlib.ExitStack()

@@ -109,7 +109,7 @@ def test_a_signal_during_an_import_is_one_line(clip: Path, tmp_path: Path, modul
     assert run.stderr == f"streamcam: {WORDS[number]}{done}\n"
     assert bool(run.stdout) == is_known
     if is_known:
-        assert json.loads(run.stdout)["interrupted"]
+        assert json.loads(one_line(run.stdout))["interrupted"]
     assert list(tmp_path.iterdir()) == []
 
 
