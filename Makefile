@@ -21,6 +21,10 @@ test-fast: .venv/installed-dev  ## Run the fast tests: no slow, browser or GPU o
 test-all: .venv/installed-dev  ## Run all tests, with every combination of parameters
 	$(BIN)/python -m pytest -m ""
 
+.PHONY: faults
+faults: .venv/installed-dev  ## Run all kills, signals, disk and cache faults; the tests run a part
+	STREAMCAM_FAULTS=all $(BIN)/python -m pytest tests/faults
+
 ##@ Develop
 
 .PHONY: check format wheels hooks clean

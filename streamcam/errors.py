@@ -6,10 +6,12 @@
     ├── ModelError              the model cannot be loaded or run
     │   ├── LayerError          unknown layer, or one that cannot be explained
     │   └── TargetError         unknown class
-    ├── MethodError             unknown explanation method, or it cannot be used with this model
+    ├── MethodError             an explanation method that cannot be used with this model
+    │   └── UnknownMethodError  unknown explanation method; also an OptionError
     ├── DeviceError             unknown device, or it failed
     │   └── OutOfMemoryError    device memory exhausted
     └── SinkError               the output cannot be created or written
+        └── UnknownFormatError  the suffix of the output is not supported; also an OptionError
 
 Errors of PyAV, Keras, TensorFlow and the operating system are translated into these once, where the library is called;
 no code above that place handles a foreign exception. `describe_error` and `error_summary` shorten foreign messages.
@@ -73,6 +75,10 @@ class MethodError(StreamcamError):
     """Unknown explanation method, or one that cannot be used with this model."""
 
 
+class UnknownMethodError(MethodError, OptionError):
+    """Unknown explanation method."""
+
+
 class DeviceError(StreamcamError):
     """Unknown device, or it failed."""
 
@@ -83,6 +89,10 @@ class OutOfMemoryError(DeviceError):
 
 class SinkError(StreamcamError):
     """The output cannot be created or written."""
+
+
+class UnknownFormatError(SinkError, OptionError):
+    """The suffix of the output is not supported."""
 
 
 def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:

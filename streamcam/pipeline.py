@@ -138,19 +138,23 @@ def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCall
     timer, totals, notes = StageTimer(), _Totals(), list[str]()
     start_time = time.perf_counter()
     interrupted = False
+    prepared: PreparedRun | None = None
     with collect_notes(notes.append):
-        with prepare(job, explainer=explainer, timer=timer, on_open=callbacks.on_open) as prepared:
-            startup_seconds = timer.seconds["load"]
-            callbacks.on_ready()
-            try:
-                with StageGroup() as group:
-                    for item in _start(prepared, group, timer, totals, callbacks.on_pass):
-                        callbacks.on_frame(item)
-                prepared.sink.write_packets(prepared.source.trailing_packets)
-            except KeyboardInterrupt:
-                interrupted = True
-                if not prepared.sink.num_frames:
-                    raise
+        try:
+            with prepare(job, explainer=explainer, timer=timer, on_open=callbacks.on_open) as prepared:
+                startup_seconds = timer.seconds["load"]
+                callbacks.on_ready()
+                try:
+                    with StageGroup() as group:
+                        for item in _start(prepared, group, timer, totals, callbacks.on_pass):
+                            callbacks.on_frame(item)
+                    prepared.sink.write_packets(prepared.source.trailing_packets)
+                except KeyboardInterrupt:
+                    interrupted = True  # the block's end completes the output
+        except KeyboardInterrupt:
+            interrupted = True  # while the output was completed
+        if prepared is None or (interrupted and not prepared.sink.num_frames):
+            raise KeyboardInterrupt
         _log_findings(prepared, totals)
     wall_seconds = time.perf_counter() - start_time - startup_seconds
     summary = _summarize(prepared, timer, totals, notes, wall_seconds, interrupted=interrupted)

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 __all__ = ["main"]
 
+SERVICES = ("live",)
+"""Commands that run until they are stopped: SIGTERM and SIGHUP are their usual end, with exit code 0."""
+
 
 def main() -> None:
     """Run the command line.
 
-    Exits with 0, 1 (failed), 2 (usage) or 130 (interrupted).
+    Exits with 0, 1 (failed), 2 (usage), 130 (Ctrl-C) or 143 (SIGTERM, SIGHUP; 0 for services).
     """
+    import sys
+
+    from .signals import StopSignals
+
+    StopSignals(is_service=sys.argv[1:2] in [[name] for name in SERVICES]).exit_at_once()
     try:
         from .app import app
 
         app(prog_name="streamcam")
-    except KeyboardInterrupt:  # before a command handles it
-        _exit(130)
     except SystemExit as end:
         _exit(end.code)
 

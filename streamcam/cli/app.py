@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import bench, doctor, layers, live, methods, models, process
+from . import SERVICES, bench, doctor, layers, live, methods, models, process
 from .errors import handle_errors
 
 app = typer.Typer(
@@ -34,4 +34,4 @@ def _root(
 
 
 for command in (process.process, live.live, bench.bench, models.models, layers.layers, methods.methods, doctor.doctor):
-    app.command()(handle_errors(command))
+    app.command()(handle_errors(command, is_service=command.__name__ in SERVICES))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from contextvars import ContextVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from ..errors import OptionError, StreamcamError
+from ..errors import OptionError, SinkError, StreamcamError
+from .signals import ReportedInterrupt, StopSignals
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,41 +43,107 @@ def to_streamcam_error(error: Exception) -> StreamcamError:
     )
 
 
-def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
+def exit_code(error: Exception) -> int:
+    """Return the exit code of an error: 2 for a wrong command line, else 1."""
+    return 2 if isinstance(error, OptionError) else 1
+
+
+class Command:
+    """A command that is running.
+
+    Attributes:
+        signals: the signals that end it.
+        facts: what ``--json`` prints beside the error if the command fails.
+        done: what is done so far, for the message of an interrupt.
+    """
+
+    def __init__(self, signals: StopSignals) -> None:
+        self.signals = signals
+        self.facts: dict[str, object] = {}
+        self.done = ""
+
+    @property
+    def interrupt_message(self) -> str:
+        """The message of an interrupt."""
+        return "; ".join(filter(None, (self.signals.description, self.done)))
+
+
+_current: ContextVar[Command | None] = ContextVar("streamcam_command", default=None)
+
+
+def current_command() -> Command:
+    """Return the command that `handle_errors` runs; outside of one, a new one."""
+    return _current.get() or Command(StopSignals())
+
+
+def handle_errors(command: Callable[P, R], *, is_service: bool = False) -> Callable[P, R]:
     """Turn errors into a line on stderr and an exit code.
 
-    SIGTERM and SIGHUP act like Ctrl-C.
+    With ``--json`` a failed command prints an object with ``error`` on stdout. SIGTERM and SIGHUP act like Ctrl-C, with
+    an exit code of their own.
+
+    Args:
+        command: function of the command line; its keyword ``as_json`` is ``--json``.
+        is_service: SIGTERM and SIGHUP are the usual end of the command, with exit code 0.
     """
 
     @functools.wraps(command)
     def run_command(*args: P.args, **kwargs: P.kwargs) -> R:
-        previous_handlers = {number: signal.signal(number, _interrupt) for number in _stop_signals()}
+        signals = StopSignals(is_service=is_service)
+        running = Command(signals)
+        as_json = bool(kwargs.get("as_json"))
+
+        def fail(problem: str, code: int, **facts: object) -> NoReturn:
+            print_error(problem)
+            try:
+                if as_json:
+                    typer.echo(_error_json(running, problem, **facts))
+            except OSError:
+                _drop_stdout()
+            raise typer.Exit(code)
+
+        signals.early_message = lambda: running.interrupt_message
+        signals.early_output = lambda: (
+            f"{_error_json(running, running.interrupt_message, interrupted=True)}\n" if as_json else ""
+        )
+        token = _current.set(running)
         stack = contextlib.ExitStack()
         try:
+            signals.interrupt()
             stack.enter_context(_separate_stderr())
             return command(*args, **kwargs)
         except (typer.Exit, typer.Abort):
             raise
-        except StreamcamError as error:
-            print_error(error)
-            raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
+        except ReportedInterrupt:
+            raise typer.Exit(signals.exit_code) from None
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            fail(running.interrupt_message, signals.exit_code, interrupted=True)
         except BrokenPipeError:
-            # The reader of stdout is gone; Python must not flush it again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_stdout()
             raise typer.Exit(1) from None
         except Exception as error:
-            if os.environ.get("STREAMCAM_DEBUG"):
+            if signals.received is not None and not isinstance(error, SinkError):
+                # A library has turned the interrupt into an error of its own.
+                fail(running.interrupt_message, signals.exit_code, interrupted=True)
+            if os.environ.get("STREAMCAM_DEBUG") and not isinstance(error, StreamcamError):
                 raise
-            print_error(to_streamcam_error(error))
-            raise typer.Exit(1) from None
+            fail(str(to_streamcam_error(error)), exit_code(error))
         finally:
             stack.close()
-            for number, handler in previous_handlers.items():
-                signal.signal(number, handler)
+            _current.reset(token)
+            signals.restore()
 
     return run_command
+
+
+def _drop_stdout() -> None:
+    """Stop writing to stdout: its reader is gone, and Python must not flush it again at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _error_json(running: Command, problem: str, **facts: object) -> str:
+    return json.dumps({**running.facts, "error": problem, **facts})
 
 
 @contextlib.contextmanager
@@ -91,26 +159,3 @@ def _separate_stderr() -> Iterator[None]:
             yield
         finally:
             sys.stderr = shared
-
-
-def _stop_signals() -> list[int]:
-    """Return the signals that end a command in order; SIGHUP only if nohup does not ignore it."""
-    signals: list[int] = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
-    return signals
-
-
-def _interrupt(number: int, frame: Any) -> NoReturn:
-    # The first signal ends the run in order and closes the output; only a second one may cut that short.
-    for signum in _stop_signals():
-        signal.signal(signum, _interrupt_again)
-    raise KeyboardInterrupt
-
-
-def _interrupt_again(number: int, frame: Any) -> None:
-    for signum in _stop_signals():
-        signal.signal(signum, signal.SIG_DFL)
-    # If the terminal is gone, printing fails, and closing the output must go on.
-    with contextlib.suppress(OSError):
-        print_note("finishing the file; press Ctrl-C again to stop now")

@@ -19,6 +19,7 @@ from ..options import CameraOptions, OutputOptions, ServerOptions
 from . import options
 from .errors import print_note
 from .live_table import LiveTable
+from .signals import ReportedInterrupt
 
 if TYPE_CHECKING:
     from ..live.status import Controller
@@ -135,7 +136,7 @@ def _run(job: LiveJob, *, page_query: str, as_json: bool, quiet: bool) -> None:
                 f"99 % below {source['latency_ms']['p99']:.0f} ms"
             )
     if summary.interrupted:
-        raise KeyboardInterrupt
+        raise ReportedInterrupt
 
 
 def _name_cameras(sources: list[str]) -> Iterator[tuple[str, str]]:

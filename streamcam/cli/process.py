@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +10,12 @@ import typer
 
 from ..notes import collect_notes
 from . import options
-from .errors import print_error, print_note, to_streamcam_error
+from .errors import current_command, print_error, print_note
 from .inputs import expand_inputs, is_url, output_paths
+from .signals import ReportedInterrupt
 
 if TYPE_CHECKING:
+    from ..frames import ExplainedFrame
     from ..job import Job
     from ..pipeline import Summary
 
@@ -48,9 +49,10 @@ def process(
     never replaced without --overwrite.
     """
     from ..job import Job
-    from ..methods import METHODS, method_name
+    from ..methods import METHODS, check_method_name, method_name
     from ..sinks.paths import check_not_input
 
+    check_method_name(values["method"])
     method = method_name(values["method"])
     sources = expand_inputs(inputs, [*METHODS, method])
     results = output_paths(sources, output, method)
@@ -61,70 +63,68 @@ def process(
             check_not_input(path, input_paths, "-o")
     if output is not None and output.endswith("/"):
         Path(output).mkdir(parents=True, exist_ok=True)
-    _run(jobs, as_json=as_json, quiet=quiet)
+    if len(jobs) == 1:
+        _run(jobs[0], as_json=as_json, quiet=quiet)
+    else:
+        _run_batch(jobs, as_json=as_json, quiet=quiet)
 
 
-def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
-    """Run the jobs one after another with one loaded model; a failed one does not stop the others."""
-    from ..engine import load_explainer
+def _run(job: Job, *, as_json: bool, quiet: bool) -> None:
     from ..pipeline import Interrupted, RunCallbacks, run
     from .progress import ProgressBar
 
-    done: list[Summary] = []
-    failed: list[dict[str, str]] = []
+    command = current_command()
+    command.facts = {"input": short_name(job.source.url), "output": str(job.sink.path)}
+    command.done = "no frame was written"
     interrupted = False
-    explainer = load_explainer(jobs[0].model, jobs[0].explain, limit_threads=True) if len(jobs) > 1 else None
-    printed: set[str] = set()
+    with (
+        ProgressBar(short_name(job.source.url), quiet=quiet) as progress_bar,
+        collect_notes(lambda line: None if quiet else progress_bar.print_line(line)),
+    ):
 
-    def print_once(progress_bar: ProgressBar, line: str) -> None:
-        """Print a note; notes on the model only once."""
-        is_model_note = explainer is not None and line in explainer.notes
-        if not quiet and not (is_model_note and line in printed):
-            printed.add(line)
-            progress_bar.print_line(line)
+        def on_frame(item: ExplainedFrame) -> None:
+            command.signals.raise_if_received()
+            progress_bar.frame(item)
 
-    for job in jobs:
-        name = _short_name(job.source.url)
+        callbacks = RunCallbacks(
+            on_open=progress_bar.on_open, on_ready=progress_bar.ready, on_frame=on_frame, on_pass=progress_bar.passes
+        )
         try:
-            with (
-                ProgressBar(name, quiet=quiet) as progress_bar,
-                collect_notes(functools.partial(print_once, progress_bar)),
-            ):
-                callbacks = RunCallbacks(
-                    on_open=progress_bar.on_open,
-                    on_ready=progress_bar.ready,
-                    on_frame=progress_bar.frame,
-                    on_pass=progress_bar.passes,
-                )
-                done.append(run(job, explainer=explainer, callbacks=callbacks))
+            summary = run(job, callbacks=callbacks)
         except Interrupted as stop:
-            done.append(stop.summary)
-            interrupted = True
-        except Exception as error:
-            if len(jobs) == 1:
-                raise
-            line = str(to_streamcam_error(error))
-            print_error(f"{name}: {line}")
-            failed.append({"input": name, "error": line})
-            continue
-        if not quiet:
-            print_note(_format_summary(done[-1]))
-        if interrupted:
-            break
+            summary, interrupted = stop.summary, True
+    if not quiet:
+        print_note(format_summary(summary))
     if as_json:
-        results = [summary.as_dict() for summary in done]
-        typer.echo(json.dumps(results[0] if len(jobs) == 1 else {"results": results, "failed": failed}))
+        typer.echo(json.dumps(summary.as_dict()))
     if interrupted:
-        raise KeyboardInterrupt
-    if failed:
+        raise ReportedInterrupt
+
+
+def _run_batch(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
+    """Run the jobs one after another with one loaded model; a failed one does not stop the others."""
+    from .batch import Batch
+
+    batch = Batch([(short_name(job.source.url), job) for job in jobs], quiet=quiet)
+    batch.run()
+    if as_json:
+        report = {"results": batch.results, "failed": batch.failed, "interrupted": batch.interrupted}
+        typer.echo(json.dumps(report))
+    if batch.interrupted:
+        if not any(result["interrupted"] for result in batch.results):
+            print_error(current_command().signals.description)
+        raise ReportedInterrupt
+    if batch.failed:
         raise typer.Exit(1)
 
 
-def _format_summary(summary: Summary) -> str:
+def format_summary(summary: Summary) -> str:
+    """Return the line that is printed when an input is done."""
     skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
     stopped = ", interrupted" if summary.interrupted else ""
     return f"{summary.output}: {summary.frames_out} frames at {summary.fps:.1f} fps{skipped}{stopped}"
 
 
-def _short_name(url: str) -> str:
+def short_name(url: str) -> str:
+    """Return the name of an input for messages: a file's name, or a URL without its login."""
     return url.rpartition("@")[2] if is_url(url) else Path(url).name

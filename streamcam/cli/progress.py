@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -64,6 +65,21 @@ class ProgressBar:
         """Show the progress of a multi-pass method on the current frames."""
         more = f": pass {done:,} of {total:,}" if done < total else ""
         self._progress.update(self._task, description=f"{self._name}{more}")
+
+    def update(self, num_frames: int, total: int | None, passes: Sequence[int] | None, *, is_ready: bool) -> None:
+        """Show the progress that another process reports.
+
+        Args:
+            num_frames: frames done.
+            total: expected frames, if known.
+            passes: passes done and in all, of a multi-pass method.
+            is_ready: the model is loaded.
+        """
+        if is_ready and not self._progress.tasks[0].started:
+            self.ready()
+        self._progress.update(self._task, completed=num_frames, total=total)
+        if passes is not None:
+            self.passes(*passes)
 
     def print_line(self, line: str) -> None:
         """Print a line above the bar."""

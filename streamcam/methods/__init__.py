@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import MethodError, ModelError, OptionError, did_you_mean
+from ..errors import MethodError, ModelError, OptionError, UnknownMethodError, did_you_mean
 from ..frames import MAP_KINDS, MapKind
 from ..imports import import_function, is_function_path
 from .context import Maps, Method, MethodContext, MultiPass, Tensor
@@ -225,7 +225,21 @@ def _resolve_function(name: str | Callable[..., Any]) -> Callable[..., Any]:
             return import_function(name)
         except ModelError as error:
             raise MethodError(str(error)) from error
-    raise MethodError(
+    raise _unknown_method(name)
+
+
+def check_method_name(name: str) -> None:
+    """Check that a name is one in `METHODS` or ``package.module:function``; import nothing.
+
+    Raises:
+        UnknownMethodError: it is neither.
+    """
+    if name not in METHODS and not is_function_path(name):
+        raise _unknown_method(name)
+
+
+def _unknown_method(name: str) -> UnknownMethodError:
+    return UnknownMethodError(
         f"unknown --method {name!r}",
         expected=f"one of {', '.join(METHODS)}, or package.module:function",
         hint=did_you_mean(name, METHODS),

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
-from ..errors import SinkError
+from ..errors import UnknownFormatError
 from ..frames import SourceInfo
 from ..options import Codec, SinkOptions
 from .paths import check_output_path
@@ -97,14 +97,15 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
         info: the source of the frames.
 
     Raises:
-        SinkError: unknown suffix, existing output, the input itself, a folder that is missing or cannot
+        UnknownFormatError: unknown suffix.
+        SinkError: existing output, the input itself, a folder that is missing or cannot
             be written to, a codec that does not fit the container or the frames.
         OptionError: ``--crf`` or ``--preset`` that the codec does not have.
     """
     path = options.path
     target = SINKS.get(path.suffix.lower())
     if target is None:
-        raise SinkError(
+        raise UnknownFormatError(
             f"{path} has the suffix {path.suffix!r}"
             if path.suffix
             else f"{path} has no suffix to choose the format by",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +16,7 @@ from ..media.color import scaler_color
 from ..media.image_bytes import encode_rgb
 from ..media.rgb import RgbConverter
 from ..options import SinkOptions
+from .output_file import OutputFile
 from .paths import temp_path
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class ImageSink:
         self.num_frames = 0
         self.notes: list[str] = []
         self._suffix = options.path.suffix.lower()
+        self._file = OutputFile(options.path, overwrite=options.overwrite)
         self._odd_sides = info.width % 2 == 1, info.height % 2 == 1
         # A drawn frame is padded to even sides, so the source's size decides which matrix applies.
         matrix, color_range = scaler_color(info.color, info.width, info.height)
@@ -65,20 +67,29 @@ class ImageSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Do nothing: the file was completed when it was written."""
+        """Check that the file is still there; it was completed when it was written."""
+        try:
+            if kind is None:
+                self._file.check_in_place()
+        finally:
+            self._file.close()
 
     def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
         """Write the frame; a second one is an error. See `streamcam.sinks.Sink`."""
         if self.num_frames:
             raise self._single_image_error("there is a second frame to write")
-        part = temp_path(self.path)
+        data = self._encode(frame)
+        part: Path | None = None
         try:
-            part.write_bytes(self._encode(frame))
-            os.replace(part, self.path)
+            target = self._file.reserve()
+            part = temp_path(target)
+            part.write_bytes(data)
+            self._file.replace(part, target)
         except OSError as error:
             raise SinkError(f"{self.path} cannot be written: {error.strerror or error}") from error
         finally:
-            part.unlink(missing_ok=True)
+            if part is not None:
+                part.unlink(missing_ok=True)
         self.num_frames = 1
 
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:

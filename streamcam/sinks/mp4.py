@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,11 +22,12 @@ _CONTAINER_BOXES = (b"trak", b"mdia", b"minf", b"stbl")
 _CHUNK_BYTES = 1 << 20
 
 
-def faststart(path: Path) -> None:
+def faststart(path: Path, replace: Callable[[Path, Path], None] = os.replace) -> None:
     """Rewrites ``path`` in place, as a whole or not at all.
 
     Args:
         path: a file with a ``moov`` box after its ``mdat``; one that has it before is left alone.
+        replace: puts the copy into the place of ``path``.
 
     Raises:
         OSError: the disk has no space for the copy beside it.
@@ -51,7 +53,7 @@ def faststart(path: Path) -> None:
                 _copy(file, target, start - head)
                 file.seek(start + length)
                 shutil.copyfileobj(file, target, _CHUNK_BYTES)
-            os.replace(copy, path)
+            replace(copy, path)
         finally:
             copy.unlink(missing_ok=True)
 

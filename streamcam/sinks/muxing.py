@@ -89,13 +89,13 @@ def configure_video(context: VideoCodecContext, info: SourceInfo, size: Size, pi
     context.gop_size = min(max(round(FRAGMENT_SECONDS * fps), 10), 250)
 
 
-def chapter_entries(chapters: Iterable[Chapter]) -> list[Any]:
-    """Return chapters as PyAV takes them."""
+def chapter_entries(chapters: Iterable[Chapter], shift_seconds: Fraction = Fraction(0)) -> list[Any]:
+    """Return chapters, moved later by ``shift_seconds``, as PyAV takes them."""
     return [
         {
             "id": number,
-            "start": round(chapter.start_seconds * _CHAPTER_TICKS_PER_SECOND),
-            "end": round(chapter.end_seconds * _CHAPTER_TICKS_PER_SECOND),
+            "start": round((chapter.start_seconds + shift_seconds) * _CHAPTER_TICKS_PER_SECOND),
+            "end": round((chapter.end_seconds + shift_seconds) * _CHAPTER_TICKS_PER_SECOND),
             "time_base": Fraction(1, _CHAPTER_TICKS_PER_SECOND),
             "metadata": chapter.metadata,
         }

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import SinkError
+from .output_file import check_replaceable, exists_error
 
 
 def check_not_input(path: Path, inputs: Iterable[str], option: str) -> None:
@@ -32,7 +33,8 @@ def check_output_path(path: Path, *, overwrite: bool, option: str = "-o", inputs
     """Check that a file can be created and is no input.
 
     Raises:
-        SinkError: it is an input, a folder, exists already, or its folder is missing or cannot be written to.
+        SinkError: it is an input, a folder, a device, exists already, is being written by another run, or its folder is
+            missing or cannot be written to.
     """
     check_not_input(path, inputs, option)
     try:
@@ -45,10 +47,10 @@ def check_output_path(path: Path, *, overwrite: bool, option: str = "-o", inputs
         ) from error
     if path.is_dir():
         raise SinkError(f"{path} is a folder", expected="a file name")
-    if path.exists() and not overwrite:
-        raise SinkError(
-            f"{path} exists already", hint=f"use --overwrite to replace it, or choose another name with {option}"
-        )
+    if path.exists():
+        if not overwrite:
+            raise exists_error(path, option)
+        check_replaceable(path)
     check_directory(path.parent, option)
 
 

@@ -17,6 +17,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from .frame_times import MAX_FRAME_TICKS
+
 _STALE_TAGS = {"DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "encoder", "vendor_id"}
 """Tags about the old file, not its content."""
 
@@ -112,12 +114,22 @@ def add_stream(output: OutputContainer, template: Stream) -> Stream:
 class StreamCopier:
     """Passes copied packets to a muxer with strictly increasing time stamps.
 
+    Args:
+        output: the muxer, its header not written yet.
+        templates: the streams to copy.
+        shift_seconds: seconds that all packets are moved later.
+
     Attributes:
         num_corrected: packets whose time stamp was missing or did not increase.
+        notes: a line for each stream that ends early.
     """
 
-    def __init__(self, output: OutputContainer, templates: Sequence[Stream]) -> None:
+    def __init__(
+        self, output: OutputContainer, templates: Sequence[Stream], shift_seconds: Fraction = Fraction(0)
+    ) -> None:
         self._output = output
+        self._shift_seconds = shift_seconds
+        self._fragmented = output.format.name in ("mp4", "mov")
         self._streams = {template.index: add_stream(output, template) for template in templates}
         self._adts_filters = {
             t.index: BitStreamFilterContext("aac_adtstoasc", t) for t in templates if self._is_adts(t)
@@ -125,6 +137,7 @@ class StreamCopier:
         # In seconds: packets of one stream may count in different ticks.
         self._last_dts_seconds: dict[int, Fraction] = {}
         self.num_corrected = 0
+        self.notes: list[str] = []
 
     def _is_adts(self, template: Stream) -> bool:
         """Return True for broadcast AAC, with a header before each packet.
@@ -132,7 +145,7 @@ class StreamCopier:
         MP4 stores one for the stream.
         """
         context = template.codec_context
-        if context is None or self._output.format.name not in ("mp4", "mov"):
+        if context is None or not self._fragmented:
             return False
         return context.name == "aac" and not context.extradata
 
@@ -147,6 +160,7 @@ class StreamCopier:
             index = packet.stream.index
             if index not in self._streams or self._is_gap(packet):
                 continue
+            self._shift(packet)
             time_base, min_step = Fraction(packet.time_base or 1), _min_step_ticks(self._streams[index], packet)
             last = ceil(self._last_dts_seconds[index] / time_base) if index in self._last_dts_seconds else None
             if packet.dts is None or (last is not None and packet.dts < last + min_step):
@@ -154,10 +168,39 @@ class StreamCopier:
                 self.num_corrected += 1
             if packet.pts is not None:
                 packet.pts = max(packet.pts, packet.dts)
+            if self._ends_before(packet):
+                continue
             self._last_dts_seconds[index] = packet.dts * time_base
             for ready in self._adts_filters[index].filter(packet) if index in self._adts_filters else [packet]:
                 ready.stream = self._streams[index]
                 self._output.mux_one(ready)
+
+    def _shift(self, packet: Packet[Any]) -> None:
+        """Move a packet later, with all streams."""
+        if not (self._shift_seconds and packet.time_base):
+            return
+        shift_ticks = round(self._shift_seconds / Fraction(packet.time_base))
+        packet.dts = None if packet.dts is None else packet.dts + shift_ticks
+        packet.pts = None if packet.pts is None else packet.pts + shift_ticks
+
+    def _ends_before(self, packet: Packet[Any]) -> bool:
+        """Return True if an MP4 cannot hold the pause before a packet; its stream ends there."""
+        index = packet.stream.index
+        stream, last_seconds = self._streams[index], self._last_dts_seconds.get(index)
+        if not self._fragmented or stream.time_base is None or packet.time_base is None or packet.dts is None:
+            return False
+        max_seconds, time_base = MAX_FRAME_TICKS * Fraction(stream.time_base), Fraction(packet.time_base)
+        pause_seconds = packet.dts * time_base - (last_seconds or 0)
+        if last_seconds is not None and pause_seconds > max_seconds:
+            self.notes.append(
+                f"{describe_stream(packet.stream)} ends at {float(last_seconds):.1f} s: a pause of "
+                f"{float(pause_seconds) / 3600:.1f} hours follows, which .mkv can hold"
+            )
+            del self._streams[index]
+            return True
+        if packet.duration and packet.duration * time_base > max_seconds:
+            packet.duration = 0
+        return False
 
 
 def _min_step_ticks(stream: Stream, packet: Packet[Any]) -> int:

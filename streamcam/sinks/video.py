@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import threading
 from collections.abc import Iterable
 from fractions import Fraction
@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import av
-import av.error
 from av.container import OutputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -21,9 +20,11 @@ from ..frames import SourceInfo
 from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
 from .codecs import NVENC_ENCODERS, choose_encoder
-from .frame_times import PtsRounder
-from .mp4 import faststart, truncate_to_last_fragment
+from .frame_times import PtsRounder, extend_last_packet, set_decoding_times
+from .mp4 import faststart
 from .muxing import chapter_entries, choose_pixel_format, configure_video, muxer_options
+from .output_file import OutputFile
+from .salvage import WRITE_ERRORS, error_reason, salvage, write_error
 from .stream_copy import StreamCopier, clean_metadata, describe_stream, is_described_by_packets, muxable_streams
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _DEFAULT_FPS = Fraction(25)
-_DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _MAX_UNTIMED_PACKETS = 2
+"""If there are no more frames, x265 leaves their decoding times unset."""
 _MAX_HEADER_WAIT_SECONDS = 10
 """Seconds for which the header waits for a stream's first packet, if the header needs data from it."""
 
@@ -67,8 +68,9 @@ class VideoSink:
             _FORMATS[self._suffix], self._muxer_options, info.passthrough_streams
         )
         self.notes.extend(f"{stream} is dropped: {self._suffix} cannot hold it" for stream in rejected)
+        self._file = OutputFile(options.path, overwrite=options.overwrite)
         self._output: OutputContainer | None = None
-        self._failed = False
+        self._failure: SinkError | None = None
         self._first_packets: list[Packet[VideoStream]] | None = None
         self._copier: StreamCopier | None = None
         self._awaited_streams: set[int] = set()
@@ -84,12 +86,14 @@ class VideoSink:
     def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
         """See `streamcam.sinks.Sink`."""
         with self._lock:
+            if self._failure is not None:
+                raise self._failure
             try:
                 if self._output is None:
                     self._open(frame, pts)
                 self._copy_packets(packets)
                 self._encode(frame, pts)
-            except (av.error.FFmpegError, OSError, ValueError) as error:
+            except WRITE_ERRORS as error:
                 self._fail(error)
             self.num_frames += 1
 
@@ -99,7 +103,7 @@ class VideoSink:
             return
         try:
             self._copy_packets(packets)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
+        except WRITE_ERRORS as error:
             self._fail(error)
 
     def __exit__(
@@ -108,28 +112,32 @@ class VideoSink:
         """See `streamcam.sinks.Sink`."""
         # After an interrupt another thread may still be writing a frame.
         with self._lock:
-            self._close(kind)
+            try:
+                if self._output is not None:
+                    self._close(kind)
+            finally:
+                self._file.close()
 
     def _close(self, kind: type[BaseException] | None) -> None:
-        if self._output is None:
-            return
-        failure: Exception | None = None
-        try:
-            self._finish()
-        except (av.error.FFmpegError, OSError, ValueError) as caught:
-            failure = caught
-        finally:
-            self._output = None
-        if (failure or self._failed) and self._fragmented and not truncate_to_last_fragment(self.path):
-            self.path.unlink(missing_ok=True)
-        if failure and kind is None:
-            self._fail(failure)
+        # If the block failed, its error is the one to report.
+        with contextlib.nullcontext() if kind is None else contextlib.suppress(SinkError):
+            try:
+                self._finish()
+                self._file.check_in_place()
+            except WRITE_ERRORS as failure:
+                self._fail(failure)
+            except KeyboardInterrupt:
+                # The file is closed, perhaps without the frames that were still in the encoder.
+                self.num_frames = salvage(self._file, fragmented=self._fragmented)
+                raise
+            finally:
+                self._output = None
 
     def _open(self, frame: VideoFrame, pts: int) -> None:
         if self._encoder.needs_even_size and (frame.width % 2 or frame.height % 2):
             raise SinkError(f"{self._codec} cannot hold frames of {frame.width}x{frame.height}", expected="even sides")
         output = av.open(
-            f"file:{self.path}",
+            f"file:{self._file.reserve()}",
             "w",
             format=_FORMATS[self._suffix],
             container_options=self._muxer_options,
@@ -138,7 +146,8 @@ class VideoSink:
         if frame.format.name == CUDA_FORMAT and self._encoder in NVENC_ENCODERS.values():
             self._pixel_format = CUDA_FORMAT
         output.metadata.update(clean_metadata(self._info.metadata))
-        output.set_chapters(chapter_entries(self._info.chapters))
+        self._pts_rounder.start(pts)
+        output.set_chapters(chapter_entries(self._info.chapters, self._pts_rounder.shift_seconds))
         self._start_seconds = pts * self._info.time_base
         self._stream = self._add_video(output, frame)
         try:
@@ -147,9 +156,9 @@ class VideoSink:
                 self._first_packets = self._stream.encode(self._prepare_frame(frame, pts))
             else:
                 self._stream.codec_context.open()
-        except (av.error.FFmpegError, ValueError) as error:
+        except WRITE_ERRORS as error:
             size = f"{frame.width}x{frame.height}"
-            raise SinkError(f"{self._codec} cannot encode frames of {size}: {_reason(error)}") from error
+            raise SinkError(f"{self._codec} cannot encode frames of {size}: {error_reason(error)}") from error
         self._output = output
         if self._fragmented:
             self._awaited_streams = {t.index for t in self._templates if is_described_by_packets(t)}
@@ -169,7 +178,7 @@ class VideoSink:
             for template in self._templates
             if template not in templates
         )
-        self._copier = StreamCopier(self._output, templates)
+        self._copier = StreamCopier(self._output, templates, self._pts_rounder.shift_seconds)
         self._output.start_encoding()
         if self._stream.time_base:
             self._pts_rounder.set_muxer(Fraction(self._stream.time_base), fragmented=self._fragmented)
@@ -226,30 +235,6 @@ class VideoSink:
         frame.pict_type = PictureType.NONE
         return frame
 
-    def _extend_last_packet(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
-        """Return the encoder's last packets; extend the very last one.
-
-        It lasts until the end of the last frame.
-
-        If there are one or two frames only, x265 leaves their decoding times unset; they are in order.
-
-        FFmpeg ends an MP4 where its last fragment ends. That fragment may hold an earlier frame alone, which is decoded
-        last, and players would skip later frames. For the length of the track FFmpeg counts decoding times, the last
-        of which may lie long before the last frame.
-        """
-        if max(len(packets), self.num_frames) <= _MAX_UNTIMED_PACKETS:
-            for packet in packets:
-                packet.dts = packet.pts
-        last = packets[-1] if packets else None
-        if self._fragmented and last and last.pts is not None and last.dts is not None:
-            delay_ticks = (
-                self._decode_delay_ticks
-                if self._decode_delay_ticks is not None
-                else (packets[0].pts or 0) - (packets[0].dts or 0)
-            )
-            last.duration = max(last.duration or 0, self._end_pts - last.pts, self._end_pts - last.dts - delay_ticks)
-        return packets
-
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         assert self._output is not None
         if self._copier is None:
@@ -258,6 +243,7 @@ class VideoSink:
         for packet in packets:
             if self._decode_delay_ticks is None and packet.pts is not None and packet.dts is not None:
                 self._decode_delay_ticks = packet.pts - packet.dts
+            self._pts_rounder.check_reordering(packet)
             self._output.mux_one(packet)
 
     def _finish(self) -> None:
@@ -267,30 +253,36 @@ class VideoSink:
         """
         assert self._output is not None
         try:
-            if not self._failed:
-                if self._copier is None:
-                    self._write_header()
-                self._mux(self._extend_last_packet(self._stream.encode()))
+            if self._copier is None:
+                self._write_header()
+            packets = self._stream.encode()
+            if max(len(packets), self.num_frames) <= _MAX_UNTIMED_PACKETS:
+                set_decoding_times(packets)
+            if self._fragmented:
+                extend_last_packet(packets, self._end_pts, self._decode_delay_ticks)
+            self._mux(packets)
         finally:
             self._output.close()
+        if self._pts_rounder.shift_seconds:
+            self.notes.append("frames began before time 0: all streams are moved to begin at 0")
+        self.notes += self._copier.notes if self._copier is not None else []
         if self._copier is not None and self._copier.num_corrected:
             self.notes.append(
                 f"{self._copier.num_corrected} packets of copied streams had timestamps that did not increase, moved"
             )
-        if self._fragmented and not self._failed:
+        if self._fragmented:
             try:
-                faststart(self.path)
+                faststart(self._file.path, self._file.replace)
             except (OSError, ValueError) as error:
-                self.notes.append(f"{self.path} keeps its index at the end: {_reason(error)}")
+                self.notes.append(f"{self.path} keeps its index at the end: {error_reason(error)}")
 
     def _fail(self, error: Exception) -> NoReturn:
-        self._failed = True
-        if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRORS:
-            raise SinkError(
-                f"no space left for {self.path}; the part written so far is kept", hint="free some space"
-            ) from error
-        raise SinkError(f"{self.path} cannot be written: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+        """Close the file, keep the part that plays, and raise."""
+        output, self._output = self._output, None
+        if output is not None:
+            with contextlib.suppress(*WRITE_ERRORS):
+                output.close()
+        # Before the header, the file is empty, or still the one to overwrite.
+        self.num_frames = salvage(self._file, fragmented=self._fragmented) if self._copier is not None else 0
+        self._failure = write_error(self.path, error, self.num_frames)
+        raise self._failure from error

@@ -166,7 +166,7 @@ def test_names_and_places() -> None:
     assert "{camera}" in assert_refused(cli(PATTERN, PATTERN, "--to", "out.mp4"), code=2)
     assert "same name" in assert_refused(cli("a=" + PATTERN, "a=" + PATTERN), code=2)
     assert "a/b" in assert_refused(cli(PATTERN, "--to", "a/b/out.mp4"))
-    assert ".xyz" in assert_refused(cli(PATTERN, "--to", "out.xyz"))
+    assert ".xyz" in assert_refused(cli(PATTERN, "--to", "out.xyz"), code=2)
 
 
 def test_two_outputs_behind_one_link_are_one(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_an_interrupted_run_closes_its_outputs(start: Any, tmp_path: Path, numbe
     assert len(children) == 2
     run.process.send_signal(number)
     report, errors = run.process.communicate(timeout=60)
-    assert run.process.returncode == 130, errors
+    assert run.process.returncode == (130 if number == signal.SIGINT else 0), errors
     summary = json.loads(report)
     assert summary["interrupted"] is True
     assert "Traceback" not in errors

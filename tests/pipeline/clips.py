@@ -34,6 +34,13 @@ def write_clip(path: Path, images: Iterable[NDArray[np.uint8]], *, rotation: int
     return path
 
 
+def write_long_clip(path: Path, count: int) -> Path:
+    """Encode noise of 96×64, which makes large files quickly."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (64, 96, 3), np.uint8) for _ in range(8)]
+    return write_clip(path, (noise[n % 8] for n in range(count)))
+
+
 def read_rgb(path: Path) -> list[NDArray[np.uint8]]:
     """All frames as RGB."""
     with av.open(str(path)) as container:

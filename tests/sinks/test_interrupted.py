@@ -7,7 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -104,15 +104,18 @@ def test_file_that_may_not_grow_further_is_one_line_and_what_was_written_plays(
     writer.write(5000)
     _, errors = writer.process.communicate(timeout=60)
     assert writer.process.returncode == 1
-    assert errors == f"SinkError: no space left for {target}; the part written so far is kept; free some space\n"
-    assert len(frame_times(target)) >= 50
+    num_frames = len(frame_times(target))
+    assert num_frames >= 50
+    kept = f"its first {num_frames} frames are kept"
+    assert errors == f"SinkError: no space left for {target}; {kept}; free some space\n"
 
 
 @pytest.fixture
-def tiny_disk(tmp_path: Path) -> Path:
+def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True)
+    size = f"size={getattr(request, 'param', '64k')}"
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", disk], check=False, capture_output=True)
     if made.returncode:
         pytest.skip("a small_clip file system cannot be mounted here")
     yield disk
@@ -127,5 +130,24 @@ def test_full_disk_is_one_line_and_what_was_written_plays(small_clip: Path, tiny
     writer.write(5000)
     _, errors = writer.process.communicate(timeout=60)
     assert writer.process.returncode == 1
-    assert errors == f"SinkError: no space left for {target}; the part written so far is kept; free some space\n"
-    assert len(frame_times(target)) >= 50
+    num_frames = len(frame_times(target))
+    assert num_frames >= 50
+    kept = f"its first {num_frames} frames are kept"
+    assert errors == f"SinkError: no space left for {target}; {kept}; free some space\n"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize("tiny_disk", ["4k"], indirect=True)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_disk_too_small_for_a_fragment_is_told_and_leaves_no_file(
+    small_clip: Path, tiny_disk: Path, suffix: str
+) -> None:
+    target = tiny_disk / f"o{suffix}"
+    writer = Writer(small_clip, target)
+    writer.write(5000)
+    _, errors = writer.process.communicate(timeout=60)
+    assert writer.process.returncode == 1
+    left = len(frame_times(target)) if target.exists() else 0
+    kept = f"its first {left} frames are kept" if left > 1 else "one frame is kept" if left else "no frame is kept"
+    assert errors == f"SinkError: no space left for {target}; {kept}; free some space\n"
+    assert left or list(tiny_disk.iterdir()) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ...errors import OptionError, SinkError
+from ...errors import OptionError, SinkError, UnknownFormatError
 from ...options import OutputOptions, SinkOptions
 from ..codecs import CONTAINERS, choose_encoder, choose_live_encoder
 from ..paths import check_directory, check_not_input, check_output_path
@@ -71,7 +71,7 @@ def resolve_destination(options: OutputOptions) -> Destination:
     if suffix in CONTAINERS:
         return _FILE if options.segment_seconds is None else _SEGMENTS
     problem = f"{url} has the suffix {suffix!r}" if suffix else f"{url} has no suffix to choose the format by"
-    raise SinkError(problem, expected=f"one of .m3u8, {', '.join(CONTAINERS)}, or rtsp://, rtmp:// or -")
+    raise UnknownFormatError(problem, expected=f"one of .m3u8, {', '.join(CONTAINERS)}, or rtsp://, rtmp:// or -")
 
 
 def _host(url: str) -> str | None:
