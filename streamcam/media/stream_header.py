@@ -1,4 +1,7 @@
-"""A stream's description as bytes, for another process: the header of a Matroska file without packets."""
+"""A stream's description as bytes, for another process: a NUT file, which holds every codec.
+
+FFmpeg opens it only with a packet in it, which holds nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import io
 import av
 import av.error
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Stream
 
 
@@ -15,14 +19,16 @@ def pack_stream(stream: Stream) -> bytes:
     """Return the description of a stream: codec, sample rate, layout and the codec's own header.
 
     Raises:
-        ValueError: Matroska cannot hold it.
+        ValueError: NUT cannot hold it.
     """
     file = io.BytesIO()
     # Otherwise it would hold random numbers, and equal streams would differ.
-    output = av.open(file, "w", format="matroska", options={"fflags": "bitexact"})
+    output = av.open(file, "w", format="nut", options={"fflags": "bitexact"})
     try:
-        output.add_stream_from_template(stream)
-        output.start_encoding()
+        packet: Packet[Stream] = Packet(b"\0")
+        packet.stream = output.add_stream_from_template(stream)
+        packet.pts = packet.dts = 0
+        output.mux_one(packet)
     except (av.error.FFmpegError, OSError) as error:
         raise ValueError(f"{stream.type} stream cannot be described: {error}") from error
     finally:
@@ -36,5 +42,5 @@ def unpack_stream(header: bytes) -> tuple[InputContainer, Stream]:
 
     It is valid as long as its container.
     """
-    container = av.open(io.BytesIO(header), "r", format="matroska")
+    container = av.open(io.BytesIO(header), "r", format="nut")
     return container, container.streams[0]

@@ -77,6 +77,7 @@ class FileWriter:
     def close(self) -> None:
         """Complete the file; see `streamcam.sinks.Sink.__exit__`."""
         if self._sink is not None:
+            self._sink.write_packets(self._audio.take(self._first_pts))
             self._sink.__exit__(None, None, None)
 
 
@@ -149,6 +150,8 @@ def _fill_segments(
         _pass_notes(sink, warn)
         on_frame_written()
     if sink is not None:
+        if not audio_changed:
+            sink.write_packets(audio.take(first_pts))
         yield sink
 
 
