@@ -17,9 +17,9 @@ _POLL_SECONDS = 0.25
 
 @contextlib.contextmanager
 def notify_while_running(controller: Controller) -> Iterator[None]:
-    """Send ``READY=1`` once the cameras are open, and ``STOPPING=1`` once they are closed; nothing without systemd.
+    """Notify systemd once the cameras are open, and once they are closed.
 
-    They are open when each was opened or tried, and one of them delivers frames.
+    Sends ``READY=1`` and ``STOPPING=1``. Cameras are open when each was opened or tried, and one delivers frames.
     """
     if not os.environ.get("NOTIFY_SOCKET"):
         yield

@@ -1,4 +1,4 @@
-"""A frame that says why there is no picture."""
+"""A frame that stands in for a missing one and states the reason."""
 
 from __future__ import annotations
 

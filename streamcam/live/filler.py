@@ -1,4 +1,7 @@
-"""Frames for the outputs while a camera is silent, so that players and servers go on."""
+"""Frames for the outputs while a camera is silent.
+
+Players and servers go on with them.
+"""
 
 from __future__ import annotations
 

@@ -234,9 +234,9 @@ def choose_live_encoder(
 
 
 def playable_size(codec: Codec, requested_codec: Codec | None, size: Size) -> tuple[Size, list[str]]:
-    """Return the size to encode, so that common players can show it, and a note if it is smaller.
+    """Return the size to encode, and a note if it is smaller.
 
-    Only H.264 that nobody asked for is limited.
+    Common players can show it. Only H.264 by default is limited.
 
     Args:
         codec: that is used.

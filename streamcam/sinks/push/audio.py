@@ -22,7 +22,7 @@ _MAX_PENDING = 1000
 
 
 class AudioFeed:
-    """The audio stream of a camera, as a template for muxers, and its packets.
+    """The audio stream of a camera, for muxers.
 
     Args:
         warn: called with a line for the user.
@@ -57,7 +57,9 @@ class AudioFeed:
             self._pending.append(item)
 
     def take(self, first_pts: int, *, before_pts: float = math.inf) -> tuple[Packet[Any], ...]:
-        """Return the kept packets as those of the template, without those before the output's first frame.
+        """Return the kept packets as those of the template.
+
+        Packets before the output's first frame are dropped.
 
         Args:
             first_pts: pts of that frame, which is the output's time 0.

@@ -144,7 +144,10 @@ def create_folder(folder: Path) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Check that files can be created in a folder, or in the nearest parent that exists."""
+    """Check that files can be created in a folder.
+
+    If it is missing, check its nearest parent.
+    """
     existing = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
     if not existing.is_dir():
         raise SinkError(f"{existing} is a file", expected="a folder", hint="choose another name with --to")

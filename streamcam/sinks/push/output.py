@@ -244,7 +244,10 @@ class PushOutput:
         return self._make_filler(last[0], time.monotonic() - last[2]), pts
 
     def _next_filler_pts(self) -> int | None:
-        """Return the pts of a frame that is due because the camera is silent; None if none is."""
+        """Return the pts of the filler that is due.
+
+        None if none is.
+        """
         if self._make_filler is None or self._last is None or self._closing.is_set():
             return None
         _, pts, submit_time = self._last

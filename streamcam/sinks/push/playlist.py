@@ -90,7 +90,10 @@ class Playlist:
         return is_own_playlist(self._path)
 
     def muxer_options(self) -> dict[str, str]:
-        """Return FFmpeg's options: begin a segment at each keyframe, and continue an existing list."""
+        """Return FFmpeg's options.
+
+        A segment begins at each keyframe; an existing list is continued.
+        """
         # The first new segment of a continued list begins with a discontinuity.
         append = "+append_list" if self.exists() else ""
         return {
@@ -101,7 +104,7 @@ class Playlist:
         }
 
     def delete_orphans(self) -> None:
-        """Delete segments that a killed process left and the list does not name."""
+        """Delete a killed process's segments that the list does not name."""
         if not self.exists():
             return
         lines = self._path.read_text(errors="replace").splitlines()
@@ -127,7 +130,9 @@ class Playlist:
         return ("\n".join(kept) + "\n").encode()
 
     def finish_text(self, data: bytes) -> bytes:
-        """Complete a version of the list before it is written, and delete segments that left it.
+        """Complete a version of the list before it is written.
+
+        Segments that left it are deleted.
 
         Args:
             data: as FFmpeg's muxer wrote it.
@@ -232,7 +237,10 @@ def is_own_playlist(path: Path) -> bool:
 
 
 def segment_pattern(path: Path) -> str:
-    """Return a regular expression of the names of a playlist's segments; its group ``number`` counts them."""
+    """Return a regular expression of the segments' names.
+
+    Its group ``number`` counts them.
+    """
     return rf"{re.escape(path.stem)}-(?P<number>\d{{5,}})\.ts"
 
 
@@ -242,7 +250,7 @@ def _first_number(lines: list[str]) -> int:
 
 
 def _discontinuities(lines: list[str]) -> set[int]:
-    """Return the media sequence numbers of the segments that begin with a discontinuity."""
+    """Return the sequence numbers of segments that begin with a discontinuity."""
     number, found = _first_number(lines), set()
     for line in lines:
         if line == _DISCONTINUITY:

@@ -1,6 +1,6 @@
 """The protocol of a worker process: its configuration as a line of JSON, then items until the end.
 
-An item begins with a byte that tells its kind. A frame is a header of fixed size (`_HEADER`) and its planes without
+An item begins with a byte for its kind. A frame is a header of fixed size (`_HEADER`) and its planes without
 padding; the description of an audio stream, and each of its packets, is a header (`_AUDIO_HEADER`) and its bytes. The
 worker answers on its standard error with a line of JSON after its first frame, with one for each warning, and with one
 that names the reason if it fails.

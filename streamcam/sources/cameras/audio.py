@@ -18,7 +18,9 @@ logger = logging.getLogger(__name__)
 
 
 class AudioTap:
-    """Passes on the packets of one connection's audio stream, on the clock of the frames.
+    """Passes on the packets of one connection's audio stream.
+
+    Their times are on the clock of the frames.
 
     Args:
         container: of the connection.
@@ -52,7 +54,7 @@ class AudioTap:
         on_packet(AudioPacket(self._header, b"", 0, 0))
 
     def take(self, packet: Packet[Any]) -> bool:
-        """Pass on a packet if it is audio, and return whether it is."""
+        """Pass on a packet if it is audio; return True then."""
         if packet.stream not in self.streams:
             return False
         ticks = packet.pts if packet.pts is not None else packet.dts
