@@ -1,4 +1,4 @@
-"""A frame that stands in for a missing one and states the reason."""
+"""A frame that stands in for a missing one, with the reason."""
 
 from __future__ import annotations
 
