@@ -148,6 +148,23 @@ class Frame:
         return self.rgb_frame or self.video_frame
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioPacket:
+    """A packet of a camera's audio stream.
+
+    Attributes:
+        header: describes the stream, as `streamcam.media.stream_header.pack_stream`; the same object for all packets
+            of a connection.
+        data: encoded samples; empty for the packet that announces the stream.
+        pts, duration: in 1/90000 s, on the clock of the camera's frames.
+    """
+
+    header: bytes = field(repr=False)
+    data: bytes = field(repr=False)
+    pts: int
+    duration: int
+
+
 Batch: TypeAlias = tuple[Frame, ...]
 """Consecutive frames that go to the model together; some may have no ``model_input``."""
 

@@ -334,6 +334,7 @@ class CameraOptions:
             forever, but the first connection must succeed.
         max_latency_seconds: older frames are dropped and counted.
         realtime: read files at their own rate instead of as fast as possible.
+        audio: ``copy`` sends the camera's audio to its outputs, unchanged; ``none`` drops it.
     """
 
     url: str
@@ -357,6 +358,7 @@ class CameraOptions:
         Range(0.05, 60),
     ] = 0.5
     realtime: Annotated[bool, Help("Read files at their own rate, not as fast as possible.")] = True
+    audio: Annotated[Literal["copy", "none"], Help("Audio of the camera in its outputs: copy it, or none.")] = "none"
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -371,7 +373,7 @@ class OutputOptions:
     Attributes:
         url: ``rtsp://`` or ``rtmp://`` (pushed), ``FOLDER/NAME.m3u8`` (HLS), a video file, ``-`` (MPEG-TS to standard
             output) or ``y4m:-`` (YUV4MPEG2 to standard output).
-        segment_seconds: begin a new file after this time; None writes a single one.
+        segment_seconds: begin a new file after this time; None writes a single one. Only video files use it.
         codec, crf, preset: as in `SinkOptions`; ``y4m:-`` has none of them.
         timeout_seconds: seconds for a peer to answer and to accept data, before the output reconnects.
         overwrite: replace existing files.
@@ -380,7 +382,7 @@ class OutputOptions:
     url: str
     segment_seconds: Annotated[
         float | None,
-        Help("Begin a new file after this time, such as 10m.", option="--segment-time", metavar="TIME"),
+        Help("Begin a new video file after this time, such as 10m.", option="--segment-time", metavar="TIME"),
         Range(1, 7 * 86400),
     ] = None
     codec: Annotated[Codec | None, Help("Video codec, for --to.")] = None

@@ -60,7 +60,13 @@ DRAW = DrawOptions(
 )
 SINK = SinkOptions(path=Path("out/a.mkv"), codec="av1", crf=30, preset="fast", overwrite=True, encoder="nvenc")
 CAMERA = CameraOptions(
-    url="webcam:1", name="yard", timeout_seconds=1.5, reconnect=3, max_latency_seconds=0.25, realtime=False
+    url="webcam:1",
+    name="yard",
+    timeout_seconds=1.5,
+    reconnect=3,
+    max_latency_seconds=0.25,
+    realtime=False,
+    audio="copy",
 )
 OUTPUT = OutputOptions(
     url="out.mp4", segment_seconds=60.5, codec="hevc", crf=20, preset="slow", timeout_seconds=1.5, overwrite=True

@@ -20,6 +20,7 @@ from . import options
 from .errors import print_note
 from .live_table import LiveTable
 from .signals import ReportedInterrupt
+from .systemd import notify_while_running
 
 if TYPE_CHECKING:
     from ..live.status import Controller
@@ -28,7 +29,7 @@ _CAMERA_PANEL, _OUTPUT_PANEL = "Cameras", "Outputs"
 _NAMED_SOURCE = re.compile(r"(\w[\w-]*)=(.+)", re.DOTALL)
 _GENERATE = "auto"
 _CAMERA_PLACEHOLDER = "{camera}"
-_CAMERA_FIELDS = ("max_latency_seconds", "reconnect", "timeout_seconds", "realtime")
+_CAMERA_FIELDS = ("max_latency_seconds", "reconnect", "timeout_seconds", "realtime", "audio")
 _OUTPUT_FIELDS = ("segment_seconds", "codec", "crf", "preset", "overwrite")
 
 
@@ -97,7 +98,7 @@ def live(
     generated_token = secrets.token_urlsafe(24) if token == _GENERATE else ""
     server = _server_options(http, generated_token or token, no_page=no_page, needed=not outputs)
     job = LiveJob.from_options(named_cameras, outputs, server=server, **values)
-    if values["segment_seconds"] is not None and not outputs:
+    if values["segment_seconds"] is not None and not any(_is_segmented(output) for _, output in job.outputs):
         raise OptionError("--segment-time has no file to divide", expected="--to FILE with it")
     num_stdout = sum(url in ("-", "y4m:-") for _, url in outputs)
     if num_stdout > 1:
@@ -121,6 +122,7 @@ def _run(job: LiveJob, *, page_query: str, as_json: bool, quiet: bool) -> None:
                 page = stack.enter_context(serve(controller, job.server))
                 live_table.print_line(f"page: {page.url}{page_query}", always=bool(page_query))
             stack.enter_context(live_table.show(controller))
+            stack.enter_context(notify_while_running(controller))
             yield
 
     with collect_notes(live_table.print_line):
@@ -168,6 +170,12 @@ def _resolve_outputs(destinations: list[str], names: list[str]) -> Iterator[tupl
                 raise OptionError(f"two outputs have the same --to: {url}", expected="each URL once")
             seen.add(destination_key(url))
             yield name, url
+
+
+def _is_segmented(output: OutputOptions) -> bool:
+    from ..sinks.push.destinations import resolve_destination
+
+    return resolve_destination(output).name == "segments"
 
 
 def _server_options(http: str | None, token: str, *, no_page: bool, needed: bool) -> ServerOptions | None:

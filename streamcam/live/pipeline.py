@@ -25,6 +25,7 @@ from ..notes import collect_notes
 from ..sources import open_camera
 from .camera_session import CameraSession
 from .controller import LiveController
+from .filler import Filler
 from .inference import MAX_BATCH, InferenceService
 from .inference_loop import inference_loop
 from .renderer import CameraRenderer
@@ -32,6 +33,7 @@ from .scheduler import FairScheduler
 from .stats import FrameStats, Histogram
 
 if TYPE_CHECKING:
+    from ..frames import AudioPacket
     from .status import Controller
 
 logger = logging.getLogger(__name__)
@@ -145,9 +147,23 @@ def run_live(
             notes.append(line)
 
     inference = InferenceService(job.model, job.explain, len(job.cameras))
-    cameras = [open_camera(options, wait_until_ready=inference.wait_until_ready) for options in job.cameras]
+
+    def on_audio(camera: str, packet: AudioPacket) -> None:
+        for name, output in outputs:
+            if name == camera:
+                output.submit_audio(packet)
+
+    cameras = [
+        open_camera(
+            options,
+            wait_until_ready=inference.wait_until_ready,
+            on_audio=functools.partial(on_audio, options.name),
+        )
+        for options in job.cameras
+    ]
     inputs = [options.url.removeprefix("file://") for options in job.cameras]
-    outputs = [(name, PushOutput(options, inputs=inputs)) for name, options in job.outputs]
+    fillers = {camera.name: Filler(camera) for camera in cameras}
+    outputs = [(name, PushOutput(options, inputs=inputs, make_filler=fillers[name])) for name, options in job.outputs]
     scheduler = FairScheduler(1, min(camera.max_latency_seconds for camera in job.cameras), job.max_explain_fps)
     sessions, renderers = [], []
     for camera, options in zip(cameras, job.cameras, strict=True):

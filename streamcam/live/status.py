@@ -114,7 +114,7 @@ class OutputStatus:
         camera: name of the camera.
         url: destination, without credentials.
         state: ``starting``, ``running``, ``waiting`` (before a restart), or ``ended``.
-        last_error: the last error in one line.
+        last_error: the last error in one line; empty after recovery.
         frames, dropped, restarts: counts since the start.
     """
 

@@ -12,6 +12,7 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
 from ..errors import OptionError, SinkError, did_you_mean
+from ..geometry import Size
 from ..options import Codec, OutputOptions, SinkOptions
 
 _X26X_PRESETS = (
@@ -133,6 +134,17 @@ STREAMS: dict[str, tuple[Codec, ...]] = {
 }
 """Kind of stream -> codecs that receivers commonly support, the usual one first."""
 
+AUDIO_CODECS: dict[str, tuple[str, ...]] = {
+    "rtsp": ("aac", "opus", "pcm_alaw", "pcm_mulaw", "adpcm_g722", "mp2", "mp3", "ac3"),
+    "rtmp": ("aac", "mp3", "pcm_alaw", "pcm_mulaw"),
+    "HLS": ("aac", "mp3", "ac3", "eac3"),
+    "MPEG-TS": ("aac", "mp2", "mp3", "ac3", "eac3", "opus"),
+}
+"""Kind of stream -> audio codecs that are copied into it."""
+
+_MAX_H264_BLOCKS, _MAX_H264_SIDE = 36_864, 4096
+"""Blocks of 16x16 in a frame of level 5.2, and the longest side that decoders in hardware take."""
+
 _LIVE_CRF: dict[Codec, int] = {"h264": 23, "hevc": 26}
 _LIVE_BITS_PER_PIXEL = Fraction(15, 100)  # a pixel: 1.7 Mbit/s of 640x360, 7.8 Mbit/s of 1920x1080, at 25 fps
 
@@ -219,6 +231,34 @@ def choose_live_encoder(
         return base_options | {"maxrate": max_bitrate, "bufsize": max_bitrate}
 
     return codec, encoder, live_options
+
+
+def playable_size(codec: Codec, requested_codec: Codec | None, size: Size) -> tuple[Size, list[str]]:
+    """Return the size to encode, and a note if it is smaller.
+
+    Common players can show it. Only H.264 by default is limited.
+
+    Args:
+        codec: that is used.
+        requested_codec: of ``--codec``.
+        size: width and height of the frames.
+    """
+    if codec != "h264" or requested_codec or _fits_h264(size):
+        return size, []
+    width, height = size
+    widths = range(width // 16 * 16, 0, -16)
+    candidates = ((one, max(2, round(height * one / width / 2) * 2)) for one in widths)
+    smaller = next((one for one in candidates if _fits_h264(one)), size)
+    return smaller, [
+        f"frames of {width}x{height} are scaled to {smaller[0]}x{smaller[1]}, the limit of most H.264 players; "
+        "--codec h264 or hevc keeps the size"
+    ]
+
+
+def _fits_h264(size: Size) -> bool:
+    width, height = size
+    num_blocks = -(-width // 16) * -(-height // 16)
+    return max(size) <= _MAX_H264_SIDE and num_blocks <= _MAX_H264_BLOCKS
 
 
 def _crf(options: SinkOptions | OutputOptions, codec: Codec, encoder: Encoder) -> int:

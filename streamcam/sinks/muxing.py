@@ -9,6 +9,8 @@ from typing import Any
 
 from av.codec import Codec as Library
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from ..errors import SinkError
 from ..frames import Chapter, SourceInfo
@@ -87,6 +89,13 @@ def configure_video(context: VideoCodecContext, info: SourceInfo, size: Size, pi
     context.color_trc, context.colorspace = color.transfer, color.matrix
     context.flags |= KEEP_DURATIONS
     context.gop_size = min(max(round(FRAGMENT_SECONDS * fps), 10), 250)
+
+
+def convert_frame(reformatter: VideoReformatter, frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
+    """Return the frame in the encoder's size and pixel format; itself if it has them."""
+    if (frame.width, frame.height) != size:
+        return reformatter.reformat(frame, *size, pixel_format, interpolation=Interpolation.AREA, threads=1)
+    return frame if frame.format.name == pixel_format else reformatter.reformat(frame, format=pixel_format, threads=1)
 
 
 def chapter_entries(chapters: Iterable[Chapter], shift_seconds: Fraction = Fraction(0)) -> list[Any]:

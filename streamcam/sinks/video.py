@@ -19,10 +19,10 @@ from ..errors import SinkError
 from ..frames import SourceInfo
 from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
-from .codecs import NVENC_ENCODERS, choose_encoder
+from .codecs import NVENC_ENCODERS, choose_encoder, playable_size
 from .frame_times import PtsRounder, extend_last_packet, set_decoding_times
 from .mp4 import faststart
-from .muxing import chapter_entries, choose_pixel_format, configure_video, muxer_options
+from .muxing import chapter_entries, choose_pixel_format, configure_video, convert_frame, muxer_options
 from .output_file import OutputFile
 from .salvage import WRITE_ERRORS, error_reason, salvage, write_error
 from .stream_copy import StreamCopier, clean_metadata, describe_stream, is_described_by_packets, muxable_streams
@@ -60,6 +60,7 @@ class VideoSink:
         self._fragmented = self._suffix in (".mp4", ".mov")
         self._codec, self._encoder, self._encoder_options, note = choose_encoder(options)
         self.encoder = self._encoder.name
+        self._requested_codec = options.codec
         self.notes.extend([note] if note else [])
         self._pixel_format, note = choose_pixel_format(self._codec, self._encoder, info)
         self.notes.extend([note] if note else [])
@@ -136,6 +137,10 @@ class VideoSink:
     def _open(self, frame: VideoFrame, pts: int) -> None:
         if self._encoder.needs_even_size and (frame.width % 2 or frame.height % 2):
             raise SinkError(f"{self._codec} cannot hold frames of {frame.width}x{frame.height}", expected="even sides")
+        self._frame_size = self._size = frame.width, frame.height
+        if frame.format.name != CUDA_FORMAT:
+            self._size, notes = playable_size(self._codec, self._requested_codec, self._frame_size)
+            self.notes.extend(notes)
         output = av.open(
             f"file:{self._file.reserve()}",
             "w",
@@ -149,7 +154,7 @@ class VideoSink:
         self._pts_rounder.start(pts)
         output.set_chapters(chapter_entries(self._info.chapters, self._pts_rounder.shift_seconds))
         self._start_seconds = pts * self._info.time_base
-        self._stream = self._add_video(output, frame)
+        self._stream = self._add_video(output)
         try:
             if self._pixel_format == CUDA_FORMAT:
                 # The encoder opens with the first frame, which determines the memory that frames are in.
@@ -157,7 +162,7 @@ class VideoSink:
             else:
                 self._stream.codec_context.open()
         except WRITE_ERRORS as error:
-            size = f"{frame.width}x{frame.height}"
+            size = f"{self._size[0]}x{self._size[1]}"
             raise SinkError(f"{self._codec} cannot encode frames of {size}: {error_reason(error)}") from error
         self._output = output
         if self._fragmented:
@@ -199,11 +204,11 @@ class VideoSink:
         if not self._awaited_streams:
             self._write_header()
 
-    def _add_video(self, output: OutputContainer, frame: VideoFrame) -> VideoStream:
+    def _add_video(self, output: OutputContainer) -> VideoStream:
         fps = self._info.average_fps or _DEFAULT_FPS
         stream = output.add_stream(self._encoder.name, rate=fps, options=self._encoder_options)
         assert isinstance(stream, VideoStream)
-        configure_video(stream.codec_context, self._info, (frame.width, frame.height), self._pixel_format, fps)
+        configure_video(stream.codec_context, self._info, self._size, self._pixel_format, fps)
         if self._encoder.codec_tag and self._fragmented:
             stream.codec_context.codec_tag = self._encoder.codec_tag
         frame_seconds = Fraction(1) if self._info.is_image else 1 / fps
@@ -220,13 +225,12 @@ class VideoSink:
         self._mux(packets)
 
     def _prepare_frame(self, frame: VideoFrame, pts: int) -> VideoFrame:
-        if (frame.width, frame.height) != (self._stream.width, self._stream.height):
+        if (frame.width, frame.height) != self._frame_size:
             raise SinkError(
                 f"frame {self.num_frames} has {frame.width}x{frame.height}",
-                expected=f"{self._stream.width}x{self._stream.height} like earlier frames",
+                expected=f"{self._frame_size[0]}x{self._frame_size[1]} like earlier frames",
             )
-        if frame.format.name != self._pixel_format:
-            frame = self._reformatter.reformat(frame, format=self._pixel_format, threads=1)
+        frame = convert_frame(self._reformatter, frame, self._size, self._pixel_format)
         pts = self._pts_rounder(pts)
         frame.pts, frame.time_base = pts, self._info.time_base
         if self._info.is_image or not frame.duration:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from ..errors import SourceError, did_you_mean
-from ..frames import Frame, SourceInfo
+from ..frames import AudioPacket, Frame, SourceInfo
 from ..options import CameraOptions, SourceOptions
 from .image_headers import is_animated_webp
 
@@ -99,19 +99,21 @@ def open_camera(
     options: CameraOptions,
     *,
     wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
+    on_audio: Callable[[AudioPacket], object] = lambda packet: None,
 ) -> Camera:
     """Return a camera, which opens when it is iterated over.
 
     Args:
         options: what to open, and how long to try.
         wait_until_ready: returns when the pipeline is ready for such frames; only a file waits for that.
+        on_audio: gets the packets of the camera's audio, if ``options`` ask for them.
 
     Raises:
         SourceError: there is no such kind of camera, or no such file.
     """
     from .cameras.camera import Camera
 
-    return Camera(options, wait_until_ready=wait_until_ready)
+    return Camera(options, wait_until_ready=wait_until_ready, on_audio=on_audio)
 
 
 def report_environment() -> dict[str, str | list[str]]:

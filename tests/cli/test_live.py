@@ -147,6 +147,7 @@ def test_a_missing_token() -> None:
         ["--to", ""],
         ["--segment-time", "0", "--to", "out.mp4"],
         ["--segment-time", "10m"],
+        ["--segment-time", "10m", "--to", "www/cam.m3u8"],
     ],
 )
 def test_values_that_cannot_be_used(arguments: list[str]) -> None:
@@ -165,8 +166,23 @@ def test_names_and_places() -> None:
     assert "SOURCE is empty" in assert_refused(cli(""), code=2)
     assert "{camera}" in assert_refused(cli(PATTERN, PATTERN, "--to", "out.mp4"), code=2)
     assert "same name" in assert_refused(cli("a=" + PATTERN, "a=" + PATTERN), code=2)
-    assert "a/b" in assert_refused(cli(PATTERN, "--to", "a/b/out.mp4"))
+    assert "a folder" in assert_refused(cli(PATTERN, "--to", "README.md/b/out.mp4"))
     assert ".xyz" in assert_refused(cli(PATTERN, "--to", "out.xyz"), code=2)
+
+
+@pytest.mark.slow
+def test_segment_time_is_for_the_files_and_missing_folders_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = ["--to", "archive/deep/cam.mp4", "--segment-time", "10m", "--to", "www/cam.m3u8"]
+    result = cli(PATTERN, *places, "--no-page", "--duration", "3")
+    assert result.exit_code == 0, result.output
+    (recording,) = (tmp_path / "archive" / "deep").iterdir()
+    assert recording.match("cam-*.mp4")
+    for path in (recording, tmp_path / "www" / "cam.m3u8"):
+        with av.open(str(path)) as container:
+            assert sum(1 for _ in container.decode(video=0)) > 5
 
 
 def test_two_outputs_behind_one_link_are_one(tmp_path: Path) -> None:

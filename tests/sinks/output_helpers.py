@@ -64,8 +64,8 @@ def push_frames(output: PushOutput, frames: int, start: int = 0) -> None:
 @contextlib.contextmanager
 def run_output(url: Any, log: Callable[[str], object] = lambda line: None, **options: Any) -> Iterator[PushOutput]:
     """A running output that waits for queue space; `StageGroup` closes it."""
-    live = options.pop("live", False)
-    output = PushOutput(OutputOptions(url=str(url), **options), live=live)
+    live, make_filler = options.pop("live", False), options.pop("make_filler", None)
+    output = PushOutput(OutputOptions(url=str(url), **options), live=live, make_filler=make_filler)
     with (
         collect_notes(log),
         StageGroup(shutdown_timeout_seconds=output.shutdown_timeout_seconds + 5) as flow,

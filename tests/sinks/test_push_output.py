@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import resource
 import signal
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -119,7 +121,8 @@ def test_list_goes_on_when_its_process_was_killed(tmp_path: Path) -> None:
         os.kill(*worker_pids(), signal.SIGKILL)
         wait_until(lambda: output.restarts == 1)
         push_frames(output, 60, 150)
-    assert messages == [f"the process for {target} was killed (SIGKILL); retrying"]
+    assert messages == [f"the process for {target} was killed (SIGKILL); retrying", f"{target} is written again"]
+    assert output.last_error == ""
     text = target.read_text()
     assert text.count("#EXT-X-DISCONTINUITY\n") >= 1
     names = [line for line in text.splitlines() if line.endswith(".ts")]
@@ -193,6 +196,48 @@ def test_colour_tags_reach_the_file(tmp_path: Path, suffix: str) -> None:
         assert np.abs(to_rgb(patch_codes(frame), 1, True) - COLORS).max() <= 6
 
 
+def test_silence_is_filled_until_frames_come_back(tmp_path: Path) -> None:
+    fillers: list[float] = []
+
+    def make_filler(last: av.VideoFrame, silent_seconds: float) -> av.VideoFrame:
+        fillers.append(silent_seconds)
+        return solid_frame(last.width, last.height, 81, 90, 240)
+
+    with run_output(tmp_path / "o.mkv", make_filler=make_filler) as output:
+        push_frames(output, 10)
+        wait_until(lambda: len(fillers) >= 4)
+        push_frames(output, 10, 500)
+    assert (output.num_frames, output.last_error) == (20, "")
+    assert fillers == sorted(fillers)
+    assert fillers[0] >= 0.5
+    frames = frames_of(tmp_path / "o.mkv")
+    filled = [frame for frame in frames if abs(planes(frame)[0].mean() - 81) < 2]
+    assert 4 <= len(filled) == len(frames) - 20 <= len(fillers)
+    times = [float(frame.pts * frame.time_base) for frame in filled]
+    assert times == pytest.approx([9 / 25 + 0.25 * n for n in range(1, len(times) + 1)], abs=0.002)
+
+
+def test_output_goes_on_when_descriptors_are_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failures = subprocess.Popen, [errno.EMFILE, errno.ENFILE]
+
+    def popen(*arguments: Any, **more: Any) -> Any:
+        if failures:
+            raise OSError(number := failures.pop(), os.strerror(number))
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    messages: list[str] = []
+    with run_output(tmp_path / "live.m3u8", messages.append) as output:
+        push_frames(output, 10)
+        wait_until(lambda: output.state == "running")
+    assert (output.restarts, output.num_frames, output.last_error) == (2, 10, "")
+    assert [message.split(": ")[-1] for message in messages[:2]] == [
+        "Too many open files in system; retrying",
+        "Too many open files; retrying",
+    ]
+    assert messages[2:] == [f"{tmp_path / 'live.m3u8'} is written again"]
+
+
 def test_offer_drops_the_oldest_and_never_waits(tmp_path: Path) -> None:
     output = PushOutput(OutputOptions(url=str(tmp_path / "o.mkv")))
     push_frames(output, 26)
@@ -235,9 +280,9 @@ def test_file_that_may_not_grow_further_is_the_end_and_what_was_written_plays(
         ({"url": "srt://host:1/x"}, "cannot push to srt://; expected rtsp:// or rtmp://"),
         ({"url": "rtsp:///x"}, "invalid rtsp:// URL without a host; expected rtsp://HOST/NAME"),
         ({"url": "rtmp://user:secret@[::1/x"}, "invalid rtmp:// URL without a host"),
-        ({"url": "missing/o.mp4"}, "the folder missing does not exist"),
-        ({"url": "missing/deep/o.m3u8"}, "the folder missing does not exist"),
-        ({"url": "missing/o.mp4", "segment_seconds": 5}, "the folder missing does not exist"),
+        ({"url": "there.mp4/o.mp4"}, "there.mp4 is a file; expected a folder"),
+        ({"url": "there.mp4/deep/o.m3u8"}, "there.mp4 is a file; expected a folder"),
+        ({"url": "there.mp4/o.mp4", "segment_seconds": 5}, "there.mp4 is a file; expected a folder"),
         ({"url": "there.mp4"}, r"there\.mp4 exists already; use --overwrite to replace it, or choose another name"),
         ({"url": "there.m3u8"}, r"there\.m3u8 exists already"),
         ({"url": "o.webm", "codec": "h264"}, r"h264 does not go into \.webm"),
@@ -246,8 +291,6 @@ def test_file_that_may_not_grow_further_is_the_end_and_what_was_written_plays(
         ({"url": "rtsp://h/x", "codec": "vp9"}, "vp9 does not go into rtsp; expected one of h264, hevc"),
         ({"url": "rtsp://h/x", "crf": 60}, "invalid --crf 60 for h264"),
         ({"url": "rtsp://h/x", "preset": "veryfas"}, "unknown --preset 'veryfas' of h264; .* did you mean"),
-        ({"url": "rtsp://h/x", "segment_seconds": 5}, "--segment-time cannot be used with rtsp"),
-        ({"url": "y4m:-", "segment_seconds": 5}, "--segment-time cannot be used with YUV4MPEG2"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(

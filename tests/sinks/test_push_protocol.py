@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
+from dataclasses import astuple
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 
+from streamcam.frames import AudioPacket
 from streamcam.media.color import color_tags
 from streamcam.media.letterbox import Letterboxer
 from streamcam.options import OutputOptions
-from streamcam.sinks.push.protocol import WorkerConfig, pack_frame, read_frames, write_available
+from streamcam.sinks.push.protocol import WorkerConfig, pack_audio, pack_frame, read_items, write_available
 from tests.media_helpers import COLORS, color_patches, gradient_frame, patch_codes, planes, to_rgb
 
 from .output_helpers import solid_frame
@@ -59,8 +62,9 @@ def test_a_frame_and_its_tags_arrive_unchanged(size: tuple[int, int], pixel_form
     thread = threading.Thread(target=feed)
     thread.start()
     with open(read, "rb") as file:
-        (arrived,) = read_frames(file)  # the second is cut off
+        (arrived,) = read_items(file)  # the second is cut off
     thread.join()
+    assert isinstance(arrived, tuple)
     assert arrived[1] == 1 << 40
     assert arrived[0].format.name == pixel_format
     assert color_tags(arrived[0]) == color_tags(sent)
@@ -74,3 +78,15 @@ def test_the_configuration_of_a_worker_arrives_unchanged() -> None:
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert WorkerConfig.from_json_line(line) == WorkerConfig(options, Fraction(30000, 1001))
+
+
+def test_audio_arrives_unchanged_and_a_packet_that_is_cut_off_does_not() -> None:
+    header, data = b"stream", bytes(range(256))
+    sent = [AudioPacket(header, b"", 0, 0), AudioPacket(header, data, 1 << 40, 1920)]
+    packed = b"".join(view.tobytes() for item in sent for view in pack_audio(item))
+    for end, count in ((len(packed), 2), (len(packed) - 1, 1), (len(packed) - 300, 1), (5, 0)):
+        arrived = list(read_items(io.BufferedReader(io.BytesIO(packed[:end]))))  # type: ignore[arg-type]
+        assert len(arrived) == count
+        for got, original in zip(arrived, sent, strict=False):
+            assert isinstance(got, AudioPacket)
+            assert astuple(got) == astuple(original)

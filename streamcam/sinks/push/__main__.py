@@ -13,9 +13,11 @@ from typing import Protocol
 from av.video.frame import VideoFrame
 
 from ...errors import StreamcamError
+from ...frames import AudioPacket
 from .destinations import Destination, resolve_destination
 from .encoder import PeerLostError, StreamEncoder
-from .protocol import EXIT_FAILED, EXIT_LOST, WorkerConfig, read_frames
+from .playlist import BusyError
+from .protocol import EXIT_BUSY, EXIT_FAILED, EXIT_LOST, SHORTAGES, Item, WorkerConfig, read_items
 from .writers import FileWriter, Y4mWriter, write_segments
 
 _POLL_SECONDS = 0.5
@@ -23,6 +25,8 @@ _POLL_SECONDS = 0.5
 
 class _Writer(Protocol):
     def write(self, frame: VideoFrame, pts: int) -> None: ...
+
+    def write_audio(self, item: AudioPacket) -> None: ...
 
     def close(self) -> None: ...
 
@@ -47,8 +51,16 @@ def main() -> int:
             _write(config, resolve_destination(config.options), file)
         except StreamcamError as error:
             _send_reply(error=str(error))
-            return EXIT_LOST if isinstance(error, PeerLostError) else EXIT_FAILED
+            return _exit_code(error)
     return 0
+
+
+def _exit_code(error: StreamcamError) -> int:
+    if isinstance(error, PeerLostError):
+        return EXIT_LOST
+    return (
+        EXIT_BUSY if isinstance(error, BusyError) or getattr(error.__cause__, "errno", 0) in SHORTAGES else EXIT_FAILED
+    )
 
 
 def _write(config: WorkerConfig, destination: Destination, file: BufferedReader) -> None:
@@ -60,32 +72,37 @@ def _write(config: WorkerConfig, destination: Destination, file: BufferedReader)
             is_reported = True
             _send_reply(state="running")
 
-    frames = _drop_unordered(read_frames(file))
+    items = _drop_unordered(read_items(file))
     if destination.name == "segments":
-        write_segments(config, frames, report_running)
+        write_segments(config, items, report_running, _warn)
         return
     if destination.stdout:
         _exit_if_orphaned(destination.shutdown_timeout_seconds)
     writer: _Writer = (
-        FileWriter(config)
+        FileWriter(config, _warn)
         if destination.name == "file"
         else Y4mWriter(config)
         if destination.name == "YUV4MPEG2"
-        else StreamEncoder(config, destination)
+        else StreamEncoder(config, destination, _warn)
     )
-    for frame, pts in frames:
-        writer.write(frame, pts)
-        report_running()
+    for item in items:
+        if isinstance(item, AudioPacket):
+            writer.write_audio(item)
+        else:
+            writer.write(*item)
+            report_running()
     writer.close()
 
 
-def _drop_unordered(frames: Iterator[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
+def _drop_unordered(items: Iterator[Item]) -> Iterator[Item]:
     """Drop frames whose time is not after the one before."""
     last_pts: int | None = None
-    for frame, pts in frames:
-        if last_pts is None or pts > last_pts:
-            yield frame, pts
-            last_pts = pts
+    for item in items:
+        if isinstance(item, AudioPacket):
+            yield item
+        elif last_pts is None or item[1] > last_pts:
+            yield item
+            last_pts = item[1]
 
 
 def _exit_if_orphaned(timeout_seconds: float) -> None:
@@ -106,6 +123,10 @@ def _exit_if_orphaned(timeout_seconds: float) -> None:
 
     signal.signal(signal.SIGALRM, check_stdin)
     signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
+
+
+def _warn(line: str) -> None:
+    _send_reply(warning=line)
 
 
 def _send_reply(**reply: str) -> None:

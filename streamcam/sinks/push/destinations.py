@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ...errors import OptionError, SinkError, UnknownFormatError
+from ...errors import SinkError, UnknownFormatError
 from ...options import OutputOptions, SinkOptions
 from ..codecs import CONTAINERS, choose_encoder, choose_live_encoder
 from ..paths import check_directory, check_not_input, check_output_path
+from .playlist import is_own_playlist, segment_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def resolve_destination(options: OutputOptions) -> Destination:
     if suffix == ".m3u8":
         return _HLS
     if suffix in CONTAINERS:
+        # Other outputs ignore the segment time: a playlist has segments of its own length.
         return _FILE if options.segment_seconds is None else _SEGMENTS
     problem = f"{url} has the suffix {suffix!r}" if suffix else f"{url} has no suffix to choose the format by"
     raise UnknownFormatError(problem, expected=f"one of .m3u8, {', '.join(CONTAINERS)}, or rtsp://, rtmp:// or -")
@@ -111,13 +113,11 @@ def check_destination(options: OutputOptions, fps: Fraction, inputs: Sequence[st
         inputs: paths and URLs of the inputs.
 
     Raises:
-        SinkError: an unsupported destination, an existing file, an input, a folder that is missing or cannot be
-            written to, a codec that does not fit.
-        OptionError: a quality or speed that the codec does not have, or ``--segment-time`` without a file.
+        SinkError: an unsupported destination, an existing file, an input, a folder that cannot be created or written
+            to, a codec that does not fit.
+        OptionError: a quality or speed that the codec does not have.
     """
     destination = resolve_destination(options)
-    if options.segment_seconds is not None and destination is not _SEGMENTS:
-        raise OptionError(f"--segment-time cannot be used with {destination.name}", expected="a video file")
     if destination in (_FILE, _SEGMENTS):
         choose_encoder(sink_options(options, Path(options.url)))
     elif destination is not _Y4M:
@@ -125,22 +125,46 @@ def check_destination(options: OutputOptions, fps: Fraction, inputs: Sequence[st
     if destination in (_FILE, _HLS):
         _check_file(Path(options.url), options.overwrite, inputs, is_playlist=destination is _HLS)
     elif destination is _SEGMENTS:
-        check_directory(Path(options.url).parent, "--to")
+        _check_folder(Path(options.url).parent)
     elif destination.stdout and sys.stdout is not None and os.isatty(1):
         raise SinkError("standard output is a terminal", hint="pipe it into a program, or write a file")
     return destination
 
 
-def _check_file(path: Path, overwrite: bool, inputs: Sequence[str], *, is_playlist: bool) -> None:
-    """Check the file, and for a playlist its segments and folder too.
+def create_folder(folder: Path) -> None:
+    """Create the folder of an output, with all its parents.
 
-    Only the last folder of a playlist's path may be missing.
+    Raises:
+        SinkError: it cannot be created.
     """
-    if is_playlist and not path.parent.exists():
-        check_directory(path.parent.parent, "--to")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"the folder {folder} cannot be created: {error.strerror}") from error
+
+
+def _check_folder(folder: Path) -> None:
+    """Check that files can be created in a folder.
+
+    If it is missing, check its nearest parent.
+    """
+    existing = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not existing.is_dir():
+        raise SinkError(f"{existing} is a file", expected="a folder", hint="choose another name with --to")
+    check_directory(existing, "--to")
+
+
+def _check_file(path: Path, overwrite: bool, inputs: Sequence[str], *, is_playlist: bool) -> None:
+    """Check the file, and for a playlist its segments too; its folder may be missing.
+
+    A playlist that streamcam wrote is continued.
+    """
+    if not path.parent.is_dir():
+        _check_folder(path.parent)
         return
+    overwrite = overwrite or (is_playlist and path.is_file() and is_own_playlist(path))
     check_output_path(path, overwrite=overwrite, option="--to", inputs=inputs)
     if is_playlist:
-        segment = re.compile(rf"{re.escape(path.stem)}-\d{{5,}}\.ts")
+        segment = re.compile(segment_pattern(path))
         for segment_name in filter(segment.fullmatch, os.listdir(path.parent)):
             check_not_input(path.with_name(segment_name), inputs, "--to")

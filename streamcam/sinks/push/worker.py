@@ -14,14 +14,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from ...errors import SinkError, redact_url
 from .destinations import Destination
-from .protocol import EXIT_LOST, WorkerConfig, pack_frame, write_available
-
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
+from .protocol import EXIT_BUSY, EXIT_LOST, SHORTAGES, Item, WorkerConfig, pack_audio, pack_frame, write_available
 
 _PACKAGE = Path(__file__).parents[2]
 _EXIT_TIMEOUT_SECONDS = 5.0
@@ -34,11 +31,22 @@ class WorkerError(SinkError):
     Attributes:
         lost: its peer could not be reached, closed the connection, or stalled.
         killed: by another process.
+        busy: something was short that may be back soon, such as file descriptors.
+        started: False if there was no process.
     """
 
-    def __init__(self, problem: str, *, hint: str = "", lost: bool = False, killed: bool = False) -> None:
+    def __init__(
+        self,
+        problem: str,
+        *,
+        hint: str = "",
+        lost: bool = False,
+        killed: bool = False,
+        busy: bool = False,
+        started: bool = True,
+    ) -> None:
         super().__init__(problem, hint=hint)
-        self.lost, self.killed = lost, killed
+        self.lost, self.killed, self.busy, self.started = lost, killed, busy, started
 
 
 class WorkerProcess:
@@ -49,9 +57,11 @@ class WorkerProcess:
     Args:
         config: of the worker.
         destination: of the output.
-        pop_frame: returns the next frame and its pts; None if the queue is empty.
+        pop_item: returns the next frame and its pts, or audio packet; None if the queue is empty.
         on_running: called once the first frame is written.
+        on_warning: called with a line for the user.
         closing: set, before `wake`, when no more frames follow.
+        poll_seconds: asks ``pop_item`` this often, also without `wake`; None for no need.
 
     Raises:
         WorkerError: it cannot be started.
@@ -61,16 +71,16 @@ class WorkerProcess:
         self,
         config: WorkerConfig,
         destination: Destination,
-        pop_frame: Callable[[], tuple[VideoFrame, int] | None],
+        pop_item: Callable[[], Item | None],
         on_running: Callable[[], None],
+        on_warning: Callable[[str], None],
         closing: threading.Event,
+        *,
+        poll_seconds: float | None = None,
     ) -> None:
-        self._destination, self._pop_frame, self._on_running, self._closing = (
-            destination,
-            pop_frame,
-            on_running,
-            closing,
-        )
+        self._destination, self._pop_item, self._closing = destination, pop_item, closing
+        self._on_running, self._on_warning = on_running, on_warning
+        self._poll_seconds = _NEVER if poll_seconds is None else poll_seconds
         self._timeout_seconds = config.options.timeout_seconds
         self._name = redact_url(config.options.url)
         self._unsent = [memoryview(config.to_json_line())]
@@ -78,12 +88,18 @@ class WorkerProcess:
         self._progress_time = time.monotonic()
         self._exit_deadline = _NEVER
         self._reply_buffer, self._stray_output, self._error, self._overdue_reason = b"", "", "", ""
-        self._wake_r, self._wake_w = os.pipe()
+        self._wake_r = self._wake_w = -1
         try:
+            self._wake_r, self._wake_w = os.pipe()
             self._process = _start_process(destination)
         except OSError as error:
             self._close_wake_pipe()
-            raise WorkerError(f"cannot start the process for {self._name}: {error.strerror}", lost=True) from error
+            raise WorkerError(
+                f"cannot start the process for {self._name}: {error.strerror}",
+                lost=True,
+                busy=error.errno in SHORTAGES,
+                started=False,
+            ) from error
         assert self._process.stdin
         assert self._process.stderr
         self._stdin_fd, self._stderr_fd = self._process.stdin.fileno(), self._process.stderr.fileno()
@@ -104,8 +120,9 @@ class WorkerProcess:
         self._close_wake_pipe()
 
     def _close_wake_pipe(self) -> None:
-        os.close(self._wake_r)
-        os.close(self._wake_w)
+        for descriptor in (self._wake_r, self._wake_w):
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def wake(self) -> None:
         """Signal that a frame is queued, or that no more follow."""
@@ -121,7 +138,7 @@ class WorkerProcess:
         """
         replies_open = True
         while replies_open:
-            self._next_frame()
+            self._next_item()
             ready = self._poll()
             if self._wake_r in ready:
                 os.read(self._wake_r, 1 << 16)
@@ -136,15 +153,16 @@ class WorkerProcess:
         if code or self._is_feeding:
             raise self._exit_error(code)
 
-    def _next_frame(self) -> None:
-        """Take the next frame if the one before was sent."""
+    def _next_item(self) -> None:
+        """Take the next item if the one before was sent."""
         if not self._is_feeding or self._unsent:
             return
         # Read before the queue, so that a frame queued ahead of closing is not missed.
         closing = self._closing.is_set()
-        item = self._pop_frame()
+        item = self._pop_item()
         if item is not None:
-            self._unsent, self._progress_time = pack_frame(*item), time.monotonic()
+            self._unsent = pack_frame(*item) if isinstance(item, tuple) else pack_audio(item)
+            self._progress_time = time.monotonic()
         elif closing:
             self._stop_feeding()
 
@@ -161,7 +179,7 @@ class WorkerProcess:
             pass
         except OSError:
             # The worker exited; its error arrives on stderr. Stop writing.
-            self._unsent, self._pop_frame = [], lambda: None
+            self._unsent, self._pop_item = [], lambda: None
 
     def _poll(self) -> set[int]:
         """Wait for an event; kill the process if it is overdue."""
@@ -182,7 +200,10 @@ class WorkerProcess:
             poll.register(descriptor, select.POLLIN)
         if self._unsent:
             poll.register(self._stdin_fd, select.POLLOUT)
-        wait_ms = None if deadline == _NEVER or self._overdue_reason else (deadline - now) * 1000 + 1
+        wait_seconds = _NEVER if self._overdue_reason else deadline - now
+        if self._is_feeding and not self._unsent:
+            wait_seconds = min(wait_seconds, self._poll_seconds)
+        wait_ms = None if wait_seconds == _NEVER else wait_seconds * 1000 + 1
         return {descriptor for descriptor, _ in poll.poll(wait_ms)}
 
     def _read_replies(self) -> bool:
@@ -195,6 +216,8 @@ class WorkerProcess:
                 self._stray_output = line.decode(errors="replace").strip() or self._stray_output
             elif "error" in reply:
                 self._error = reply["error"]
+            elif "warning" in reply:
+                self._on_warning(reply["warning"])
             else:
                 self._on_running()
         return bool(received)
@@ -207,11 +230,14 @@ class WorkerProcess:
                 f"{self._name} did not answer within {self._timeout_seconds:g} s", hint="check the address", lost=True
             )
         if self._error:
-            return WorkerError(self._error, lost=code == EXIT_LOST)
+            return WorkerError(self._error, lost=code == EXIT_LOST, busy=code == EXIT_BUSY)
         if code < 0:
             name = signal.Signals(-code).name
             return WorkerError(f"the process for {self._name} was killed ({name})", lost=True, killed=True)
-        return WorkerError(f"the process for {self._name} failed: {self._stray_output or f'exit code {code}'}")
+        return WorkerError(
+            f"the process for {self._name} failed: {self._stray_output or f'exit code {code}'}",
+            busy=any(os.strerror(number) in self._stray_output for number in SHORTAGES),
+        )
 
 
 def _start_process(destination: Destination) -> subprocess.Popen[bytes]:

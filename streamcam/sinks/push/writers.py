@@ -11,17 +11,19 @@ from av.video.frame import VideoFrame
 
 from ...concurrency.group import StageGroup
 from ...errors import SinkError
-from ...frames import SourceInfo
+from ...frames import AudioPacket, SourceInfo
 from ...media.color import color_tags
 from ...media.letterbox import Letterboxer
 from .. import Sink, open_sink
-from .destinations import sink_options
-from .protocol import TIME_BASE, WorkerConfig, plane_bytes, write_available
+from .audio import AudioFeed
+from .destinations import create_folder, sink_options
+from .protocol import TIME_BASE, Item, WorkerConfig, plane_bytes, write_available
 
 _CLOSE_QUEUE_DEPTH = 2
 
 
-def _open_sink(config: WorkerConfig, path: Path, frame: VideoFrame) -> Sink:
+def _open_sink(config: WorkerConfig, path: Path, frame: VideoFrame, audio: AudioFeed) -> Sink:
+    create_folder(path.parent)
     info = SourceInfo(
         name="the camera",
         width=frame.width,
@@ -31,6 +33,7 @@ def _open_sink(config: WorkerConfig, path: Path, frame: VideoFrame) -> Sink:
         color=color_tags(frame),
         average_fps=config.fps,
         live=True,
+        passthrough_streams=(audio.template,) if audio.template else (),
     )
     return open_sink(sink_options(config.options, path), info)
 
@@ -40,11 +43,13 @@ class FileWriter:
 
     Args:
         config: of the worker.
+        warn: called with a line for the user.
     """
 
-    def __init__(self, config: WorkerConfig) -> None:
-        self._config = config
+    def __init__(self, config: WorkerConfig, warn: Callable[[str], object]) -> None:
+        self._config, self._warn = config, warn
         self._sink: Sink | None = None
+        self._audio = AudioFeed(warn)
 
     def write(self, frame: VideoFrame, pts: int) -> None:
         """Write a frame; the first is at time 0.
@@ -53,22 +58,40 @@ class FileWriter:
             SinkError: see `streamcam.sinks.Sink.write`.
         """
         if self._sink is None:
-            self._sink = _open_sink(self._config, Path(self._config.options.url), frame)
+            self._sink = _open_sink(self._config, Path(self._config.options.url), frame, self._audio)
             self._letterboxer, self._first_pts = Letterboxer(frame), pts
         try:
-            self._sink.write(self._letterboxer(frame), pts - self._first_pts)
+            self._sink.write(self._letterboxer(frame), pts - self._first_pts, self._audio.take(self._first_pts))
+            _pass_notes(self._sink, self._warn)
         except SinkError as error:
             self._sink.__exit__(type(error), error, None)
             raise
 
+    def write_audio(self, item: AudioPacket) -> None:
+        """Keep an audio packet until the next frame."""
+        if item.data:
+            self._audio.add(item)
+        elif self._audio.announce(item) and self._sink:
+            self._audio.drop("the camera's audio changed and is dropped from now on")
+
     def close(self) -> None:
         """Complete the file; see `streamcam.sinks.Sink.__exit__`."""
         if self._sink is not None:
+            self._sink.write_packets(self._audio.take(self._first_pts))
             self._sink.__exit__(None, None, None)
 
 
+def _pass_notes(sink: Sink, warn: Callable[[str], object]) -> None:
+    """Pass on the notes of a sink once."""
+    while sink.notes:
+        warn(sink.notes.pop(0))
+
+
 def write_segments(
-    config: WorkerConfig, frames: Iterable[tuple[VideoFrame, int]], on_frame_written: Callable[[], None]
+    config: WorkerConfig,
+    items: Iterable[Item],
+    on_frame_written: Callable[[], None],
+    warn: Callable[[str], object],
 ) -> None:
     """Write files one after another.
 
@@ -78,41 +101,57 @@ def write_segments(
 
     Args:
         config: of the worker.
-        frames: with their pts.
+        items: frames with their pts, and audio packets.
         on_frame_written: called after the first frame.
+        warn: called with a line for the user.
 
     Raises:
         SinkError: see `streamcam.sinks.Sink`.
     """
     with StageGroup() as group:
         for sink in group.prefetch(
-            _fill_segments(config, frames, on_frame_written), depth=_CLOSE_QUEUE_DEPTH, name="segments"
+            _fill_segments(config, items, on_frame_written, warn), depth=_CLOSE_QUEUE_DEPTH, name="segments"
         ):
             sink.__exit__(None, None, None)
 
 
 def _fill_segments(
-    config: WorkerConfig, frames: Iterable[tuple[VideoFrame, int]], on_frame_written: Callable[[], None]
+    config: WorkerConfig,
+    items: Iterable[Item],
+    on_frame_written: Callable[[], None],
+    warn: Callable[[str], object],
 ) -> Iterator[Sink]:
     """Sinks that are complete, to be closed."""
     assert config.options.segment_seconds is not None
     max_ticks = round(config.options.segment_seconds / TIME_BASE)
     sink: Sink | None = None
-    first_pts, segment_format = 0, None
-    for frame, pts in frames:
+    first_pts, segment_format, audio, audio_changed = 0, None, AudioFeed(warn), False
+    for item in items:
+        if isinstance(item, AudioPacket):
+            if item.data:
+                audio.add(item)
+            else:
+                audio_changed = audio.announce(item) or audio_changed
+            continue
+        frame, pts = item
         frame_format = frame.width, frame.height, frame.format.name, color_tags(frame)
-        if sink is None or frame_format != segment_format or pts - first_pts >= max_ticks:
+        if sink is None or frame_format != segment_format or audio_changed or pts - first_pts >= max_ticks:
             if sink is not None:
+                if not audio_changed:
+                    sink.write_packets(audio.take(first_pts, before_pts=pts))
                 yield sink
-            sink = _open_sink(config, _free_path(Path(config.options.url)), frame)
-            first_pts, segment_format = pts, frame_format
+            sink = _open_sink(config, _free_path(Path(config.options.url)), frame, audio)
+            first_pts, segment_format, audio_changed = pts, frame_format, False
         try:
-            sink.write(frame, pts - first_pts)
+            sink.write(frame, pts - first_pts, audio.take(first_pts))
         except SinkError as error:
             sink.__exit__(type(error), error, None)
             raise
+        _pass_notes(sink, warn)
         on_frame_written()
     if sink is not None:
+        if not audio_changed:
+            sink.write_packets(audio.take(first_pts))
         yield sink
 
 
@@ -152,6 +191,9 @@ class Y4mWriter:
             raise SinkError("the reader of standard output closed it") from error
         except OSError as error:
             raise SinkError(f"standard output cannot be written: {error.strerror}") from error
+
+    def write_audio(self, item: AudioPacket) -> None:
+        """Drop it: the format has no audio."""
 
     def close(self) -> None:
         """Do nothing: no frames are delayed."""

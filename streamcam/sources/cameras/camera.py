@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ...errors import SourceError
-from ...frames import Frame, SourceInfo
+from ...frames import AudioPacket, Frame, SourceInfo
 from ...options import CameraOptions
 from ..normalize import FrameNormalizer, rotation_filters
 from . import camera_endpoint
@@ -53,6 +53,7 @@ class Camera:
         options: CameraOptions,
         *,
         wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
+        on_audio: Callable[[AudioPacket], object] = lambda packet: None,
     ) -> None:
         """Create the camera without opening it.
 
@@ -60,12 +61,13 @@ class Camera:
             options: what to open, and how long to try.
             wait_until_ready: returns when the pipeline is ready for such frames; only a file waits, since it would
                 end before.
+            on_audio: gets the packets of the camera's audio, if ``options`` ask for them.
 
         Raises:
             SourceError: there is no such kind of source, or no such file.
         """
         self._options = options
-        self._wait_until_ready = wait_until_ready
+        self._wait_until_ready, self._on_audio = wait_until_ready, on_audio
         self._endpoint = camera_endpoint(options)
         self.name = options.name
         self.source = self._endpoint.name
@@ -158,6 +160,8 @@ class Camera:
         if self._stopping.is_set():
             return
         connection = Connection(self._endpoint, self._options, self._stopping, self._report_silence)
+        if self._options.audio == "copy":
+            connection.copy_audio(self._clock.to_pts, self._on_audio)
         dropped, skipped = self.dropped, self.skipped
         self._clock.start_connection()
         normalizer = key = None

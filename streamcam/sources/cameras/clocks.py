@@ -54,6 +54,10 @@ class LiveClock:
         self._last_pts = max(pts, self._last_pts + 1)
         return self._last_pts
 
+    def to_pts(self, stream_seconds: Fraction) -> int | None:
+        """Return the time of another stream of the connection in ticks; None before its first frame."""
+        return None if self._shift_ticks is None else round(stream_seconds * TICKS_PER_SECOND) + self._shift_ticks
+
 
 class RealtimePacer:
     """Delays frames that arrive faster than they were recorded.

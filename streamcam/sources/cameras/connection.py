@@ -20,8 +20,10 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 
 from ...errors import SourceError
+from ...frames import AudioPacket
 from ...options import CameraOptions
 from ..container import choose_video
+from .audio import AudioTap
 from .camera_urls import CameraEndpoint
 from .clocks import BacklogEstimator, RealtimePacer
 
@@ -73,6 +75,7 @@ class Connection:
         self._timeout_seconds = options.timeout_seconds
         self._stopping = stopping
         self.dropped = self.skipped = 0
+        self._audio: AudioTap | None = None
         self._container = self._open_container(on_silence)
         try:
             self._video = video = choose_video(self._container, endpoint.name)
@@ -99,6 +102,12 @@ class Connection:
         except BaseException:
             self._container.close()
             raise
+
+    def copy_audio(self, to_pts: Callable[[Fraction], int | None], on_packet: Callable[[AudioPacket], object]) -> None:
+        """Pass on the packets of the audio stream too; see `AudioTap`."""
+        self._audio = AudioTap(self._container, self._endpoint.name, to_pts, on_packet)
+        for stream in self._audio.streams:
+            stream.discard = Discard.default
 
     def close(self) -> None:
         """Close the connection."""
@@ -160,8 +169,10 @@ class Connection:
 
         An empty packet follows the last one: it flushes the decoder.
         """
-        packets = self._container.demux(self._video)
+        streams = [self._video, *(self._audio.streams if self._audio else ())]
+        packets = self._container.demux(streams)
         name = self._endpoint.name
+        last_video_time = time.monotonic()
         errors = 0
         while not self._stopping.is_set():
             try:
@@ -172,7 +183,7 @@ class Connection:
                 self.skipped += 1
                 if errors >= _MAX_CONSECUTIVE_ERRORS:
                     raise SourceError(f"{name} is damaged: the rest cannot be read") from None
-                packets = self._container.demux(self._video)
+                packets = self._container.demux(streams)
                 continue
             except (av.error.ExitError, TimeoutError):
                 raise SourceError(f"{name} sent no data for {self._timeout_seconds:g} s") from None
@@ -182,7 +193,12 @@ class Connection:
                 if self._is_finite:
                     return
                 raise SourceError(f"{name} closed the connection")
+            if self._audio and self._audio.take(packet):
+                if time.monotonic() - last_video_time > self._timeout_seconds:
+                    raise SourceError(f"{name} sent no video for {self._timeout_seconds:g} s")
+                continue
             yield packet
+            last_video_time = time.monotonic()
 
     def _drop_late(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any] | None]:
         """Yield the packets.
