@@ -15,6 +15,7 @@ import av.error
 from av.container import OutputContainer
 from av.filter.context import FilterContext
 from av.filter.graph import Graph
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -24,6 +25,7 @@ from ..media.color import scaler_color
 from ..media.rgb import RgbConverter
 from ..options import SinkOptions
 from .muxing import KEEP_DURATIONS
+from .output_file import OutputFile
 from .stream_copy import describe_stream
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ class AnimationSink:
         """
         self.path = options.path
         self.num_frames = 0
-        self._overwrite = options.overwrite
+        self._file = OutputFile(options.path, overwrite=options.overwrite)
         self._lock = threading.Lock()
         self._suffix = options.path.suffix.lower()
         self._format = _FORMATS[self._suffix]
@@ -137,14 +139,18 @@ class AnimationSink:
         # After an interrupt another thread may still be writing a frame.
         with self._lock:
             if self._output is None:
+                self._file.close()
                 return
             try:
                 self._finish(self._output)
+                if kind is None:
+                    self._file.check_in_place()
             except (av.error.FFmpegError, OSError, ValueError) as caught:
                 if kind is None:
                     raise self._write_error(caught) from caught
             finally:
                 self._output = None
+                self._file.close()
         if self._num_omitted:
             fps = 1 / (self._format.min_ticks * self._format.time_base)
             self.notes.append(f"{self._num_omitted} frames are omitted: {self._suffix} shows at most {fps} a second")
@@ -165,18 +171,17 @@ class AnimationSink:
 
     def _open(self, frame: VideoFrame, pts: int) -> None:
         self._first_pts = pts
-        # A file that appeared since the first check is not replaced.
-        self.path.open("wb" if self._overwrite else "xb").close()
+        path = self._file.reserve()
         # Neither format stores the shape of its pixels.
         self._size = max(1, round(frame.width * self._info.pixel_aspect)), frame.height
         self._graph = Graph()
         source = self._graph.add_buffer(
-            width=self._size[0], height=self._size[1], format="rgb24", time_base=self._format.time_base
+            width=self._size[0], height=self._size[1], format=VideoFormat("rgb24"), time_base=self._format.time_base
         )
         sink = self._graph.add("buffersink")
         self._format.build_filters(self._graph, source, sink)
         self._graph.configure()
-        self._output = av.open(f"file:{self.path}", "w", format=self._format.name, options=self._format.muxer_options)
+        self._output = av.open(f"file:{path}", "w", format=self._format.name, options=self._format.muxer_options)
         self._stream: VideoStream | None = None
 
     def _encode(self, frame: VideoFrame, pts: int) -> None:
@@ -229,7 +234,7 @@ class AnimationSink:
         finally:
             output.close()
         if self._suffix == ".webp":
-            _end_webp(self.path, self._last_tick + self._duration)
+            _end_webp(self._file.path, self._last_tick + self._duration)
 
     def _write_error(self, error: Exception) -> SinkError:
         return SinkError(f"{self.path} cannot be written: {getattr(error, 'strerror', None) or error}")
