@@ -26,7 +26,13 @@ from streamcam.options import (
 )
 
 SOURCE = SourceOptions(
-    url="rtsp://host/1", start=Fraction(1, 3), end=Fraction(7, 2), timeout_seconds=2.5, decoder="nvdec"
+    url="rtsp://host/1",
+    start=Fraction(1, 3),
+    end=Fraction(7, 2),
+    timeout_seconds=2.5,
+    decoder="nvdec",
+    max_pixels=10**6,
+    allow_playlist_files=True,
 )
 MODEL = ModelOptions(
     model="my.module:build",
@@ -49,7 +55,14 @@ TEMPORAL = TemporalOptions(every="auto", change_threshold=0.5, interpolation="fl
 DRAW = DrawOptions(layout="side-by-side", colormap="viridis", alpha=0.25, caption=False)
 SINK = SinkOptions(path=Path("out/a.mkv"), codec="av1", crf=30, preset="fast", overwrite=True, encoder="nvenc")
 CAMERA = CameraOptions(
-    url="webcam:1", name="yard", timeout_seconds=1.5, reconnect=3, max_latency_seconds=0.25, realtime=False
+    url="webcam:1",
+    name="yard",
+    timeout_seconds=1.5,
+    reconnect=3,
+    max_latency_seconds=0.25,
+    realtime=False,
+    max_pixels=10**6,
+    allow_playlist_files=True,
 )
 OUTPUT = OutputOptions(
     url="out.mp4", segment_seconds=60.5, codec="hevc", crf=20, preset="slow", timeout_seconds=1.5, overwrite=True

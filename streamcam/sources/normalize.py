@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 from ..frames import WORKING_FORMATS, ColorSpec
 from ..geometry import Size
@@ -28,6 +29,9 @@ _MIRRORED_ROTATION_FILTERS = ("vflip,copy", "transpose=clock_flip", "hflip", "tr
 
 _NV12_COMPATIBLE = ("nv12", "yuv420p", "yuvj420p")
 """Formats that hold the samples of NV12, in any order."""
+
+_STRIPE_ROWS = 64
+"""Rows to blend at once, so that the sums of a large image take little memory and stay in the cache."""
 
 _EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
@@ -206,9 +210,19 @@ def _may_be_transparent(frame: VideoFrame) -> bool:
 
 def _blend_over_white(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:
     """Blend an image with alpha over white; return ``rgb24``."""
-    rgba = reformatter.reformat(frame, format="rgba", dst_color_range=ColorRange.JPEG, threads=1).to_ndarray()
-    color, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
-    flat = ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    result = VideoFrame.from_ndarray(flat, "rgb24")
+    rgba = reformatter.reformat(frame, format="rgba", dst_color_range=ColorRange.JPEG, threads=1)
+    result = VideoFrame(frame.width, frame.height, "rgb24")
+    source, target = _packed_rows(rgba, 4), _packed_rows(result, 3)
+    for top in range(0, frame.height, _STRIPE_ROWS):
+        stripe = source[top : top + _STRIPE_ROWS]
+        color, alpha = stripe[..., :3].astype(np.uint16), stripe[..., 3:].astype(np.uint16)
+        target[top : top + _STRIPE_ROWS] = (color * alpha + 255 * (255 - alpha) + 127) // 255
     result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
     return result
+
+
+def _packed_rows(frame: VideoFrame, channels: int) -> NDArray[np.uint8]:
+    """Return the pixels of a packed 8-bit frame as a view, ``uint8 (height, width, channels)``."""
+    plane: Any = frame.planes[0]
+    shape, strides = (frame.height, frame.width, channels), (plane.line_size, channels, 1)
+    return np.ndarray(shape, np.uint8, plane, strides=strides)

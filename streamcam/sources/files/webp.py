@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from types import TracebackType
@@ -14,12 +15,16 @@ from PIL import Image
 from ...errors import SourceError
 from ...frames import Frame, SourceInfo
 from ...options import SourceOptions
+from ..frame_limits import check_frame_size
+from ..image_headers import webp_canvas_size
 from ..normalize import FrameNormalizer
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
 _TIME_BASE = Fraction(1, 1000)
+_STRIPE_ROWS = 256
+"""Rows to convert at once: a copy of a whole frame may take hundreds of megabytes."""
 
 
 class WebpSource:
@@ -39,10 +44,13 @@ class WebpSource:
         self.decoder = "webp"
         self.notes: list[str] = []
         self.trailing_packets: tuple[Packet[Any], ...] = ()
+        check_frame_size(path, webp_canvas_size(path), options.max_pixels)
         try:
-            self._image = Image.open(path)
-        except (OSError, SyntaxError) as error:
+            self._image = _open_image(path)
+        except (OSError, SyntaxError, ValueError) as error:
             raise SourceError(f"{path} is a damaged WebP: {error}") from error
+        except Image.DecompressionBombError as error:
+            raise SourceError(f"{path} is larger than Pillow decodes: {error}") from error
         num_frames = int(getattr(self._image, "n_frames", 1))
         self._num_frames = num_frames
         self._frames = self._decode_window()
@@ -88,13 +96,12 @@ class WebpSource:
                 return
             try:
                 self._image.seek(index)
-                rgba = np.asarray(self._image.convert("RGBA"))
+                frame = _to_frame(self._image)
             except (OSError, EOFError, ValueError):
                 self.skipped += 1
                 continue
             duration_ticks = max(1, round(self._image.info.get("duration", 100)))
             if begin_ticks >= self._begin_ticks:
-                frame = VideoFrame.from_ndarray(rgba, "rgba")
                 frame.pts, frame.time_base, frame.duration = (
                     begin_ticks - int(self._begin_ticks),
                     _TIME_BASE,
@@ -102,3 +109,22 @@ class WebpSource:
                 )
                 yield frame
             begin_ticks += duration_ticks
+
+
+def _open_image(path: str) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=("WEBP",))
+
+
+def _to_frame(image: Image.Image) -> VideoFrame:
+    """Copy the image's current frame to a video frame, as ``rgba``."""
+    frame = VideoFrame(image.width, image.height, "rgba")
+    plane: Any = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(image.height, plane.line_size)
+    for top in range(0, image.height, _STRIPE_ROWS):
+        stripe = image.crop((0, top, image.width, min(top + _STRIPE_ROWS, image.height)))
+        rows[top : top + stripe.height, : 4 * image.width] = np.asarray(stripe.convert("RGBA")).reshape(
+            stripe.height, -1
+        )
+    return frame
