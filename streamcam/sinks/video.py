@@ -273,6 +273,7 @@ class VideoSink:
                 self._mux(self._extend_last_packet(self._stream.encode()))
         finally:
             self._output.close()
+        self.notes += self._copier.notes if self._copier is not None else []
         if self._copier is not None and self._copier.num_corrected:
             self.notes.append(
                 f"{self._copier.num_corrected} packets of copied streams had timestamps that did not increase, moved"
