@@ -50,7 +50,10 @@ __all__ = [
 
 
 MAX_QUEUE_BYTES = 256 << 20
-"""Bytes of the frames in a queue or batch: 86 frames of 1080p, 2 of the largest size allowed by default."""
+"""Bytes of the frames in a queue or batch: 86 frames of 1080p, 5 of 8K UHD."""
+
+LARGE_FRAME_BYTES = 64 << 20
+"""Queues of larger frames take half of it, as decoder and encoder hold many more: one frame of 66 million pixels."""
 
 MAX_WAITING_BYTES = 1 << 30
 """Bytes of the frames that wait for the next explained one: `MAX_HOLD_FRAMES` of 8K UHD, to interpolate as asked."""
@@ -87,6 +90,8 @@ def queue_depth(wanted: int, info: SourceInfo, *, frames_per_item: int = 1, max_
         frames_per_item: frames of the source's size that an item holds.
         max_bytes: memory of the queue.
     """
+    if info.frame_bytes > LARGE_FRAME_BYTES:
+        max_bytes //= 2
     return max(1, min(wanted, max_bytes // (frames_per_item * info.frame_bytes)))
 
 

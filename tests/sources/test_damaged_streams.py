@@ -96,5 +96,5 @@ def test_a_chapter_beyond_all_time_is_ignored(tmp_path: Path) -> None:
 
 
 def test_a_pixel_format_that_cannot_be_converted_is_named() -> None:
-    with pytest.raises(SourceError, match="has the pixel format rgb4, which cannot be converted: Operation not supp"):
+    with pytest.raises(SourceError, match="the pixel format rgb4 cannot be converted: Operation not supported"):
         read(DATA / "raw_rgb4.nut")

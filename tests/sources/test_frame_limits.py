@@ -135,7 +135,7 @@ def test_queues_are_bounded_in_bytes() -> None:
 
     assert stages.queue_depth(16, info(1920, 1080)) == 16
     assert stages.queue_depth(16, info(7680, 4320)) == 5
-    assert stages.queue_depth(16, info(7680, 4320, "yuv420p10le")) == 2
+    assert stages.queue_depth(16, info(7680, 4320, "yuv420p10le")) == 1
     assert stages.queue_depth(4, info(7680, 4320), frames_per_item=3) == 1
     assert stages.queue_depth(16, info(20_000, 20_000)) == 1
 

@@ -172,7 +172,7 @@ class Connection:
             try:
                 packet = next(packets, None)
                 errors = 0
-            except av.error.InvalidDataError:
+            except (av.error.InvalidDataError, av.error.BlockingIOError):
                 errors += 1
                 self.skipped += 1
                 if errors >= _MAX_CONSECUTIVE_ERRORS:

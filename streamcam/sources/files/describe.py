@@ -13,7 +13,6 @@ from ...frames import Chapter, SourceInfo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
     from ...options import SourceOptions
@@ -215,15 +214,6 @@ def no_frame_error(name: str, container: InputContainer, options: SourceOptions,
     return SourceError(
         f"none of the frames of {name} can be decoded: it is damaged or was cut short",
         hint="copy or record it again",
-    )
-
-
-def pixel_format_error(name: str, frame: VideoFrame, error: Exception) -> SourceError:
-    """Return the error of a source whose frames cannot be converted."""
-    reason = getattr(error, "strerror", None) or error
-    return SourceError(
-        f"{name} has the pixel format {frame.format.name}, which cannot be converted: {reason}",
-        hint="convert it to yuv420p first",
     )
 
 

@@ -28,13 +28,12 @@ from .describe import (
     irregularity_notes,
     no_frame_error,
     nominal_fps,
-    pixel_format_error,
     read_error,
     skipped_notes,
 )
 from .packet_reader import PacketReader
 from .passthrough import PassthroughQueue
-from .timeline import FORWARD_JUMP_SECONDS, Timeline
+from .timeline import FORWARD_JUMP_SECONDS, MAX_GAP_SECONDS, Timeline
 
 _GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS of a container
 _NO_TIMESTAMPS = 128  # AVFMT_NOTIMESTAMPS of a format
@@ -105,7 +104,7 @@ class FileSource:
         self._begin_seconds = origin_seconds + start
         self._end_seconds = None if end is None else origin_seconds + end
         self._timeline = Timeline(
-            time_base, step_ticks, self._begin_seconds, FORWARD_JUMP_SECONDS if is_streamed else None
+            time_base, step_ticks, self._begin_seconds, FORWARD_JUMP_SECONDS if is_streamed else MAX_GAP_SECONDS
         )
         self._passthrough = PassthroughQueue(self._timeline)
         first, rest = self._find_first_frame()
@@ -113,7 +112,7 @@ class FileSource:
             refused_size = self._reader.refused_size if self._reader.refused else declared_size
             check_frame_size(self._name, refused_size, self._options.max_pixels, refused=self._reader.refused > 0)
             raise no_frame_error(self._name, container, self._options, self.skipped)
-        self._frames = chain([first], rest)
+        self._frames: Iterator[VideoFrame] = chain([first], rest)
         self._normalizer = FrameNormalizer(
             first, time_base, keep_on_gpu=self._keep_on_gpu, mirrored=self._is_image and is_mirrored(self._path)
         )
@@ -158,6 +157,7 @@ class FileSource:
     ) -> None:
         """Close the file after a read in progress, or after the timeout."""
         self._reader.close(self._options.timeout_seconds + 1)
+        self._frames = iter(())  # it refers to this object, and would keep the last frames until a garbage collection
 
     def __iter__(self) -> Iterator[Frame]:
         """See `streamcam.sources.Source`."""
@@ -166,9 +166,9 @@ class FileSource:
             try:
                 upright = self._normalizer(frame)
                 rgb = self._normalizer.to_rgb(frame) if self._is_image else None
-            except (av.error.FFmpegError, OSError, ValueError) as error:
+            except SourceError:
                 if not self._num_frames:
-                    raise pixel_format_error(self._name, frame, error) from error
+                    raise
                 self._reader.skipped += 1
                 continue
             pts = self._timeline.assign_pts(frame.pts)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _MAX_CONSECUTIVE_ERRORS = 100
 
+_DAMAGE_ERRORS = (av.error.InvalidDataError, av.error.BlockingIOError, av.error.MemoryError, av.error.ArgumentError)
+"""Errors of reading after which the rest may be readable; a damaged length asks for more memory than there is."""
+
 
 class PacketReader:
     """Demuxes a container and decodes its video.
@@ -70,7 +73,7 @@ class PacketReader:
                 try:
                     packet = next(packets, None)
                     errors = 0
-                except av.error.InvalidDataError:
+                except _DAMAGE_ERRORS:
                     errors += 1
                     self.skipped += 1
                     packets = self._container.demux(self._streams)
@@ -117,11 +120,18 @@ class PacketReader:
     def close(self, timeout_seconds: float) -> None:
         """Close the container once a read in progress returns.
 
+        It also forgets its owner, so that frames and decoder are freed at once.
+
         If it does not return in time, the file stays open until the process ends: closing it during a read would crash.
         """
         self.closed = True
         if self._lock.acquire(timeout=timeout_seconds):
             try:
                 self._container.close()
+                self._translate_error = _return_error
             finally:
                 self._lock.release()
+
+
+def _return_error(error: Exception) -> Exception:
+    return error

@@ -17,14 +17,12 @@ from ...frames import Frame, SourceInfo
 from ...options import SourceOptions
 from ..frame_limits import check_frame_size
 from ..image_headers import webp_canvas_size
-from ..normalize import FrameNormalizer
+from ..normalize import STRIPE_ROWS, FrameNormalizer, blend_over_white, packed_rows
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
 _TIME_BASE = Fraction(1, 1000)
-_STRIPE_ROWS = 256
-"""Rows to convert at once: a copy of a whole frame may take hundreds of megabytes."""
 
 
 class WebpSource:
@@ -89,7 +87,7 @@ class WebpSource:
             frame = next(self._frames, None)
 
     def _decode_window(self) -> Iterator[VideoFrame]:
-        """Yield frames of the window as RGBA, timed by their start."""
+        """Yield frames of the window as RGB, timed by their start."""
         begin_ticks = 0
         for index in range(self._num_frames):
             if self._end_ticks is not None and begin_ticks >= self._end_ticks:
@@ -118,13 +116,10 @@ def _open_image(path: str) -> Image.Image:
 
 
 def _to_frame(image: Image.Image) -> VideoFrame:
-    """Copy the image's current frame to a video frame, as ``rgba``."""
-    frame = VideoFrame(image.width, image.height, "rgba")
-    plane: Any = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(image.height, plane.line_size)
-    for top in range(0, image.height, _STRIPE_ROWS):
-        stripe = image.crop((0, top, image.width, min(top + _STRIPE_ROWS, image.height)))
-        rows[top : top + stripe.height, : 4 * image.width] = np.asarray(stripe.convert("RGBA")).reshape(
-            stripe.height, -1
-        )
+    """Lay the image's current frame over white; return ``rgb24``."""
+    frame = VideoFrame(image.width, image.height, "rgb24")
+    rows = packed_rows(frame, 3)
+    for top in range(0, image.height, STRIPE_ROWS):
+        stripe = image.crop((0, top, image.width, min(top + STRIPE_ROWS, image.height)))
+        blend_over_white(np.asarray(stripe.convert("RGBA")), rows[top : top + STRIPE_ROWS])
     return frame
