@@ -63,6 +63,13 @@ _CRF = Range(0, 63)
 _SIZE = re.compile(r"(\d+)x(\d+)|(\d+)p|(\d+(?:\.\d+)?)%", re.ASCII)
 _TIMEOUT = Range(0.1, 3600)
 
+DEFAULT_MAX_PIXELS = 2 * 7680 * 4320
+"""Twice 8K UHD: more than any usual camera or screen; a frame takes 100 MB in 8-bit 4:2:0."""
+
+_MAX_PIXELS = Range(1, 2**31 - 1)
+_MAX_PIXELS_HELP = Help("Refuse frames of more pixels; the default is twice 8K UHD.", metavar="N")
+_PLAYLIST_HELP = Help("Let a local playlist (HLS, ffconcat, SDP) open other files and addresses.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
@@ -74,6 +81,9 @@ class SourceOptions:
             fraction of its decimal digits.
         timeout_seconds: seconds to wait for a network peer.
         decoder: ``nvdec`` decodes on an NVIDIA GPU, if one can.
+        max_pixels: most pixels of a frame; larger frames are refused before memory is allocated for them.
+        allow_playlist_files: a local playlist may open the files and addresses that it names. A network input never
+            opens local files.
     """
 
     url: str
@@ -81,6 +91,8 @@ class SourceOptions:
     end: Annotated[Fraction | float | None, Help("End before this time.", metavar="TIME")] = None
     timeout_seconds: float = 10.0
     decoder: Annotated[Decoder, Help("nvdec decodes on an NVIDIA GPU, if there is one.")] = "cpu"
+    max_pixels: Annotated[int, _MAX_PIXELS_HELP, _MAX_PIXELS] = DEFAULT_MAX_PIXELS
+    allow_playlist_files: Annotated[bool, _PLAYLIST_HELP] = False
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -335,6 +347,7 @@ class CameraOptions:
         max_latency_seconds: older frames are dropped and counted.
         realtime: read files at their own rate instead of as fast as possible.
         audio: ``copy`` sends the camera's audio to its outputs, unchanged; ``none`` drops it.
+        max_pixels, allow_playlist_files: as in `SourceOptions`.
     """
 
     url: str
@@ -359,6 +372,8 @@ class CameraOptions:
     ] = 0.5
     realtime: Annotated[bool, Help("Read files at their own rate, not as fast as possible.")] = True
     audio: Annotated[Literal["copy", "none"], Help("Audio of the camera in its outputs: copy it, or none.")] = "none"
+    max_pixels: Annotated[int, _MAX_PIXELS_HELP, _MAX_PIXELS] = DEFAULT_MAX_PIXELS
+    allow_playlist_files: Annotated[bool, _PLAYLIST_HELP] = False
 
     def __post_init__(self) -> None:
         check_options(self)

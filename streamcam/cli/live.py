@@ -29,7 +29,15 @@ _CAMERA_PANEL, _OUTPUT_PANEL = "Cameras", "Outputs"
 _NAMED_SOURCE = re.compile(r"(\w[\w-]*)=(.+)", re.DOTALL)
 _GENERATE = "auto"
 _CAMERA_PLACEHOLDER = "{camera}"
-_CAMERA_FIELDS = ("max_latency_seconds", "reconnect", "timeout_seconds", "realtime", "audio")
+_CAMERA_FIELDS = (
+    "max_latency_seconds",
+    "reconnect",
+    "timeout_seconds",
+    "realtime",
+    "audio",
+    "max_pixels",
+    "allow_playlist_files",
+)
 _OUTPUT_FIELDS = ("segment_seconds", "codec", "crf", "preset", "overwrite")
 
 

@@ -19,7 +19,7 @@ from ..errors import SinkError
 from ..frames import SourceInfo
 from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
-from .codecs import NVENC_ENCODERS, choose_encoder, playable_size
+from .codecs import NVENC_ENCODERS, choose_encoder, playable_size, without_lookahead
 from .frame_times import PtsRounder, extend_last_packet, set_decoding_times
 from .mp4 import faststart
 from .muxing import chapter_entries, choose_pixel_format, configure_video, convert_frame, muxer_options
@@ -206,7 +206,8 @@ class VideoSink:
 
     def _add_video(self, output: OutputContainer) -> VideoStream:
         fps = self._info.average_fps or _DEFAULT_FPS
-        stream = output.add_stream(self._encoder.name, rate=fps, options=self._encoder_options)
+        options = without_lookahead(self._encoder, self._encoder_options, self._size)
+        stream = output.add_stream(self._encoder.name, rate=fps, options=options)
         assert isinstance(stream, VideoStream)
         configure_video(stream.codec_context, self._info, self._size, self._pixel_format, fps)
         if self._encoder.codec_tag and self._fragmented:

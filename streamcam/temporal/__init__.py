@@ -10,11 +10,12 @@ import numpy as np
 from ..frames import Attribution, ExplainedFrame, Heatmap, MapKind
 from ..geometry import smooth_pixels
 from ..options import TemporalOptions
-from .change_detection import frame_selector
+from .change_detection import MAX_HOLD_FRAMES, frame_selector
 from .interpolate import interpolate_maps
 from .zero_maps import is_zero, zero_map_note
 
 __all__ = [
+    "MAX_HOLD_FRAMES",
     "Normalizer",
     "frame_selector",
     "interpolate_maps",

@@ -11,7 +11,9 @@ import av.error
 
 from ...errors import SourceError, redact_url
 from ...options import CameraOptions
+from ..access import access_options
 from ..container import check_file, image_format, translate_open_error
+from ..frame_limits import limit_options
 from .webcams import CAPTURE_FORMATS, list_webcams
 
 _MAX_ANALYSIS_SECONDS = 0.5
@@ -83,7 +85,7 @@ def _remote(
         name,
         options.url,
         translate_error,
-        options=protocol_options | _analysis_options(options),
+        options=protocol_options | _analysis_options(options) | _input_limits(options),
         may_be_recording=may_be_recording,
     )
 
@@ -142,6 +144,7 @@ def file(options: CameraOptions) -> CameraEndpoint:
         f"file:{path}",
         translate_error,
         format=image_format(path),
+        options=_input_limits(options),
         is_finite=True,
         is_recording=True,
         can_wait=True,
@@ -159,7 +162,16 @@ def standard_input(options: CameraOptions) -> CameraEndpoint:
             return SourceError("standard input is not a video", expected="MPEG-TS, Matroska, raw H.264, MJPEG, …")
         return SourceError(f"standard input cannot be read: {getattr(error, 'strerror', None) or error}")
 
-    return CameraEndpoint("standard input", "", translate_error, options=_analysis_options(options), is_finite=True)
+    input_options = _analysis_options(options) | _input_limits(options)
+    return CameraEndpoint("standard input", "", translate_error, options=input_options, is_finite=True)
+
+
+def _input_limits(options: CameraOptions) -> dict[str, str]:
+    """Return the limits on the input's addresses and frame size."""
+    scheme, separator, _ = options.url.partition("://")
+    scheme = scheme.lower() if separator else "-" if options.url == "-" else "file"
+    limits = access_options(scheme, allow_playlist_files=options.allow_playlist_files)
+    return limits | limit_options(options.max_pixels)
 
 
 def _analysis_options(options: CameraOptions) -> dict[str, str]:

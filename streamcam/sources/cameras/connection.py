@@ -21,8 +21,10 @@ from av.video.frame import VideoFrame
 
 from ...errors import SourceError
 from ...frames import AudioPacket
+from ...geometry import Size
 from ...options import CameraOptions
 from ..container import choose_video
+from ..frame_limits import check_frame_size, exceeds, limit_decoder, refused_size
 from .audio import AudioTap
 from .camera_urls import CameraEndpoint
 from .clocks import BacklogEstimator, RealtimePacer
@@ -72,13 +74,15 @@ class Connection:
             SourceError: it cannot be opened, or has no video.
         """
         self._endpoint = endpoint
-        self._timeout_seconds = options.timeout_seconds
+        self._timeout_seconds, self._max_pixels = options.timeout_seconds, options.max_pixels
+        self._has_frame = False
         self._stopping = stopping
         self.dropped = self.skipped = 0
         self._audio: AudioTap | None = None
         self._container = self._open_container(on_silence)
         try:
             self._video = video = choose_video(self._container, endpoint.name)
+            limit_decoder(video.codec_context, options.max_pixels)
             for stream in self._container.streams:
                 if stream is not video:
                     stream.discard = Discard.all
@@ -137,6 +141,7 @@ class Connection:
                     arrival_time = time.monotonic()
                 if self._stopping.is_set():
                     return
+                self._has_frame = True
                 yield frame, frame_seconds, arrival_time
                 last_frame_time = time.monotonic()
             if time.monotonic() - last_frame_time > self._timeout_seconds:
@@ -178,11 +183,15 @@ class Connection:
             try:
                 packet = next(packets, None)
                 errors = 0
-            except av.error.InvalidDataError:
+            except (av.error.InvalidDataError, av.error.BlockingIOError):
                 errors += 1
                 self.skipped += 1
                 if errors >= _MAX_CONSECUTIVE_ERRORS:
                     raise SourceError(f"{name} is damaged: the rest cannot be read") from None
+                packets = self._container.demux(streams)
+                continue
+            except IndexError:
+                # PyAV does not know a stream whose first packet comes after opening.
                 packets = self._container.demux(streams)
                 continue
             except (av.error.ExitError, TimeoutError):
@@ -239,12 +248,26 @@ class Connection:
         if packet is None:
             return []
         try:
-            return self._video.decode(packet)
+            frames = self._video.decode(packet)
         except av.error.EOFError:
             return []
-        except av.error.FFmpegError:
-            self.skipped += 1
+        except av.error.FFmpegError as error:
+            self._skip(refused_size(self._video.codec_context, error, packet, self._max_pixels))
             return []
+        for frame in [frame for frame in frames if exceeds((frame.width, frame.height), self._max_pixels)]:
+            self._skip((frame.width, frame.height))
+            frames.remove(frame)
+        return frames
+
+    def _skip(self, size: Size | None) -> None:
+        """Count a skipped packet or frame; ``size`` is that of a frame that is too large.
+
+        Raises:
+            SourceError: no frame came before it.
+        """
+        self.skipped += 1
+        if size is not None and not self._has_frame:
+            check_frame_size(self._endpoint.name, size, self._max_pixels, refused=True)
 
     def _stream_seconds(self, item: VideoFrame | Packet[Any]) -> Fraction | None:
         """Return a frame's display or a packet's decoding time, in stream seconds."""
