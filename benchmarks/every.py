@@ -20,7 +20,8 @@ from streamcam.engine import load_explainer
 from streamcam.frames import ExplainedFrame
 from streamcam.job import Job
 from streamcam.options import DEFAULT_CHANGE_THRESHOLD, ExplainOptions, ModelOptions
-from streamcam.pipeline import RunCallbacks, Summary, run
+from streamcam.pipeline import RunCallbacks, run
+from streamcam.summary import Summary
 
 CLIPS = ("cockatoo.mp4", "samoyed_640_nogps.mp4", "samoyed_1080p_nogps.mp4")
 INTERPOLATIONS = ("hold", "linear", "flow")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .explainer import Explainer as Explainer
     from .explanation import Explanation as Explanation
     from .frame_iterator import FrameExplanation as FrameExplanation
-    from .pipeline import Summary as Summary
+    from .summary import Summary as Summary
 
 __version__ = "0.1.0"
 
@@ -53,7 +53,7 @@ _LAZY_IMPORTS = {
     "SinkError": "errors",
     "SourceError": "errors",
     "StreamcamError": "errors",
-    "Summary": "pipeline",
+    "Summary": "summary",
     "TargetError": "errors",
     "frames": "api",
     "process": "api",

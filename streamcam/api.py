@@ -11,7 +11,8 @@ from .frame_iterator import FrameExplanation, iterate_frames
 from .job import FramesJob, Job
 from .keywords import FramesKeywords, JobKeywords
 from .option_fields import option_fields
-from .pipeline import Summary, run
+from .pipeline import run
+from .summary import Summary
 
 
 def process(

@@ -17,7 +17,7 @@ from .signals import ReportedInterrupt
 if TYPE_CHECKING:
     from ..frames import ExplainedFrame
     from ..job import Job
-    from ..pipeline import Summary
+    from ..summary import Summary
 
 
 @options.with_options(

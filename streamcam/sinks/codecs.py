@@ -12,7 +12,6 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
 from ..errors import OptionError, SinkError, did_you_mean
-from ..geometry import Size
 from ..options import Codec, OutputOptions, SinkOptions
 
 _X26X_PRESETS = (
@@ -79,25 +78,6 @@ class Encoder:
 # (benchmarks/RESULTS.md, "H.264's presets").
 _MBTREE = {"superfast": {"mbtree": "1", "rc-lookahead": "10"}}
 
-_MAX_LOOKAHEAD_PIXELS = 20 << 20
-"""Larger frames, above 4K beside a 4K map, are encoded without looking ahead."""
-
-_MAX_SUBPIXEL_PIXELS = 36 << 20
-"""Larger frames, above 8K UHD, are encoded without the planes for motion of half a pixel."""
-
-_WITHOUT_LOOKAHEAD = {
-    "libx264": {
-        "mbtree": "0",
-        "rc-lookahead": "0",
-        "bf": "0",
-        "refs": "1",
-        "x264-params": "sliced-threads=1:sync-lookahead=0",
-    },
-    "libx265": {"bf": "0", "x265-params": "log-level=none:rc-lookahead=0:frame-threads=1:ref=1"},
-    "libvpx-vp9": {"lag-in-frames": "0"},
-}
-"""Options of encoders that would hold dozens of frames: 7 GB at twice 8K UHD."""
-
 ENCODERS: dict[Codec, Encoder] = {
     "h264": Encoder(
         "libx264",
@@ -161,9 +141,6 @@ AUDIO_CODECS: dict[str, tuple[str, ...]] = {
 }
 """Kind of stream -> audio codecs that are copied into it."""
 
-_MAX_H264_BLOCKS, _MAX_H264_SIDE = 36_864, 4096
-"""Blocks of 16x16 in a frame of level 5.2, and the longest side that decoders in hardware take."""
-
 _LIVE_CRF: dict[Codec, int] = {"h264": 23, "hevc": 26}
 _LIVE_BITS_PER_PIXEL = Fraction(15, 100)  # a pixel: 1.7 Mbit/s of 640x360, 7.8 Mbit/s of 1920x1080, at 25 fps
 
@@ -214,22 +191,6 @@ def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]
     return codec, encoder, encoder_options, note
 
 
-def without_lookahead(encoder: Encoder, options: dict[str, str], size: Size) -> dict[str, str]:
-    """Return an encoder's options; those of large frames hold fewer of them.
-
-    Args:
-        encoder: as from `choose_encoder`.
-        options: its options.
-        size: ``(width, height)`` of the frames.
-    """
-    pixels = size[0] * size[1]
-    if pixels > _MAX_LOOKAHEAD_PIXELS:
-        options = options | _WITHOUT_LOOKAHEAD.get(encoder.name, {})
-    if pixels > _MAX_SUBPIXEL_PIXELS and encoder.name == "libx264":
-        options = options | {"subq": "0"}
-    return options
-
-
 def choose_live_encoder(
     stream: str, options: OutputOptions, fps: Fraction
 ) -> tuple[Codec, Encoder, Callable[[int, int], dict[str, str]]]:
@@ -266,34 +227,6 @@ def choose_live_encoder(
         return base_options | {"maxrate": max_bitrate, "bufsize": max_bitrate}
 
     return codec, encoder, live_options
-
-
-def playable_size(codec: Codec, requested_codec: Codec | None, size: Size) -> tuple[Size, list[str]]:
-    """Return the size to encode, and a note if it is smaller.
-
-    Common players can show it. Only H.264 by default is limited.
-
-    Args:
-        codec: that is used.
-        requested_codec: of ``--codec``.
-        size: width and height of the frames.
-    """
-    if codec != "h264" or requested_codec or _fits_h264(size):
-        return size, []
-    width, height = size
-    widths = range(width // 16 * 16, 0, -16)
-    candidates = ((one, max(2, round(height * one / width / 2) * 2)) for one in widths)
-    smaller = next((one for one in candidates if _fits_h264(one)), size)
-    return smaller, [
-        f"frames of {width}x{height} are scaled to {smaller[0]}x{smaller[1]}, the limit of most H.264 players; "
-        "--codec h264 or hevc keeps the size"
-    ]
-
-
-def _fits_h264(size: Size) -> bool:
-    width, height = size
-    num_blocks = -(-width // 16) * -(-height // 16)
-    return max(size) <= _MAX_H264_SIDE and num_blocks <= _MAX_H264_BLOCKS
 
 
 def _crf(options: SinkOptions | OutputOptions, codec: Codec, encoder: Encoder) -> int:

@@ -19,7 +19,8 @@ from ..errors import SinkError
 from ..frames import SourceInfo
 from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
-from .codecs import NVENC_ENCODERS, choose_encoder, playable_size, without_lookahead
+from .codecs import NVENC_ENCODERS, choose_encoder
+from .frame_size import playable_size, without_lookahead
 from .frame_times import PtsRounder, extend_last_packet, set_decoding_times
 from .mp4 import faststart
 from .muxing import chapter_entries, choose_pixel_format, configure_video, convert_frame, muxer_options

@@ -17,7 +17,8 @@ from streamcam.engine.explainer import FrameExplainer
 from streamcam.frames import ExplainedFrame
 from streamcam.job import Job
 from streamcam.notes import collect_notes
-from streamcam.pipeline import RunCallbacks, Summary, run
+from streamcam.pipeline import RunCallbacks, run
+from streamcam.summary import Summary
 from streamcam.temporal.change_detection import MAX_HOLD_FRAMES
 
 from . import clips

@@ -14,7 +14,7 @@ from streamcam.frames import SourceInfo
 from streamcam.geometry import Size
 from streamcam.options import OutputOptions, SinkOptions
 from streamcam.sinks import open_sink
-from streamcam.sinks.codecs import playable_size
+from streamcam.sinks.frame_size import playable_size
 from streamcam.sinks.push.destinations import resolve_destination
 from streamcam.sinks.push.encoder import StreamEncoder
 from streamcam.sinks.push.protocol import WorkerConfig

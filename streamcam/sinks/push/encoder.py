@@ -20,7 +20,8 @@ from av.video.stream import VideoStream
 from ...errors import SinkError, redact_url
 from ...frames import AudioPacket
 from ...media.letterbox import Letterboxer
-from ..codecs import choose_live_encoder, playable_size
+from ..codecs import choose_live_encoder
+from ..frame_size import playable_size
 from ..muxing import convert_frame
 from ..stream_copy import StreamCopier
 from .audio import AudioFeed
