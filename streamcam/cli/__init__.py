@@ -13,6 +13,11 @@ def main() -> None:
 
     Exits with 0, 1 (failed), 2 (usage) or 130 (interrupted).
     """
+    import warnings
+
+    from ..errors import PreprocessWarning
+
+    warnings.simplefilter("ignore", PreprocessWarning)  # a note on the terminal has the same text
     try:
         from .app import app
 

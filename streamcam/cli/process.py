@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import count_of
 from ..notes import collect_notes
 from . import options
 from .errors import print_error, print_note, to_streamcam_error
@@ -123,7 +124,7 @@ def _run(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
 def _format_summary(summary: Summary) -> str:
     skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
     stopped = ", interrupted" if summary.interrupted else ""
-    return f"{summary.output}: {summary.frames_out} frames at {summary.fps:.1f} fps{skipped}{stopped}"
+    return f"{summary.output}: {count_of(summary.frames_out, 'frame')} at {summary.fps:.1f} fps{skipped}{stopped}"
 
 
 def _short_name(url: str) -> str:

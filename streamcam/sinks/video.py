@@ -16,7 +16,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from ..errors import SinkError
+from ..errors import SinkError, count_of
 from ..frames import SourceInfo
 from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
@@ -275,7 +275,8 @@ class VideoSink:
             self._output.close()
         if self._copier is not None and self._copier.num_corrected:
             self.notes.append(
-                f"{self._copier.num_corrected} packets of copied streams had timestamps that did not increase, moved"
+                f"{count_of(self._copier.num_corrected, 'packet')} of copied streams had timestamps that did not "
+                "increase, moved"
             )
         if self._fragmented and not self._failed:
             try:
