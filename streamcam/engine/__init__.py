@@ -67,6 +67,8 @@ def report_environment() -> dict[str, str | list[str]]:
     from .runtime.devices import list_devices
     from .runtime.forward import fast_precisions
 
+    cache = CompileCache()
+    refusal = f" (not used: {cache.refusal})" if cache.refusal else ""
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
@@ -74,7 +76,7 @@ def report_environment() -> dict[str, str | list[str]]:
         "cores": str(os.cpu_count()),
         "devices": list_devices(),
         "precisions": list(fast_precisions("auto")),
-        "cache_dir": str(CompileCache().folder or "nowhere (STREAMCAM_CACHE=off)"),
+        "cache_dir": f"{cache.folder or 'nowhere (STREAMCAM_CACHE=off)'}{refusal}",
     }
 
 

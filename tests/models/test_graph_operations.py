@@ -132,7 +132,7 @@ def test_a_function_of_the_checkpoint_counts_only_if_nothing_else_calls_it(folde
         other.node_def.add(name="call", op="PartitionedCall").attr["f"].func.name = saving.signature.name
 
     change(folder, call_it)
-    with pytest.raises(ModelError, match="contains the operation SaveV2"):
+    with pytest.raises(ModelError, match=r"contains the operation \w+ \(node \w+ of function __inference__traced_save"):
         load_model(ModelOptions(model=str(folder)))
 
 
@@ -219,7 +219,8 @@ class Sampling(tf.Module):
 
 
 def test_random_numbers_behind_the_weights_stay_random_with_a_fixed_seed(tmp_path: Path) -> None:
-    tf.saved_model.save(Sampling(), str(tmp_path / "net"), {"serving_default": Sampling().run})
+    module = Sampling()
+    tf.saved_model.save(module, str(tmp_path / "net"), {"serving_default": module.run})
     loaded = load_model(ModelOptions(model=str(tmp_path / "net")))
     images = np.ones((8, 8, 8, 3), np.float32)
     scores = np.asarray(loaded.call(images))
