@@ -1,8 +1,9 @@
 """Freeze the signature of a SavedModel for inference: variables are read and never assigned.
 
 ``model.export`` traces augmentation layers (``RandomFlip``) as in training, each with a seed that every call changes.
-Frozen, the seed keeps its value. The random numbers in front of the first weights become the centre of their range,
-with which such a layer passes its images on unchanged, as with ``training=False``.
+Frozen, the seed keeps its value. The random numbers in front of the first weights become the centre of their range.
+With a symmetric range (flips, rotations, shifts, zooms) such a layer then passes its images on unchanged, as with
+``training=False``; `RandomContrast` with one factor keeps half of its effect.
 """
 
 from __future__ import annotations

@@ -148,7 +148,8 @@ def load(path: Path, *, trusted: bool = False) -> Any:
             expected="a signature for inference that computes its outputs from its inputs and constant variables",
         ) from error
     if num_centred:
-        model.__dict__["load_notes"] = (f"{path.name} was exported with random augmentation, which is switched off",)
+        note = f"{path.name} was exported with random augmentation, which is fixed at the centre of its range"
+        model.__dict__["load_notes"] = (note,)
     return model
 
 

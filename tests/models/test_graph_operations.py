@@ -187,7 +187,7 @@ def test_an_export_with_augmentation_computes_as_without_training(tmp_path: Path
     layers = keras.layers
     inputs = keras.Input((12, 16, 3))
     x = layers.RandomZoom(0.2)(layers.RandomRotation(0.2)(layers.RandomFlip()(inputs)))
-    x = layers.RandomContrast(0.3)(layers.RandomTranslation(0.1, 0.1)(x))
+    x = layers.RandomTranslation(0.1, 0.1)(x)
     x = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(x))
     model = keras.Model(inputs, layers.Dense(5, activation="softmax")(x))
     model.export(tmp_path / "net", verbose=False)
@@ -196,7 +196,7 @@ def test_an_export_with_augmentation_computes_as_without_training(tmp_path: Path
     expected = np.asarray(model(images, training=False))
     first, second = np.asarray(loaded.call(images)), np.asarray(loaded.call(images))
     np.testing.assert_array_equal(first, second)
-    np.testing.assert_allclose(first, expected, atol=2e-3)
+    np.testing.assert_allclose(first, expected, atol=1e-3)
     assert np.abs(np.asarray(loaded.call(images[:, ::-1])) - expected).max() > 0.02  # a flip would show
     assert any("exported with random augmentation" in note for note in loaded.notes)
 
