@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ModelError, did_you_mean
 from .extra_inputs import Feeder, InputSpec, Shape, format_shape, make_feeder
 
-_IMAGE_BATCH = "RGB images (N, height, width, 3) or greyscale images (N, height, width, 1)"
+_IMAGE_BATCH = "RGB images (N, height, width, 3)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,7 +214,7 @@ def check_image_shape(shape: Shape, name: str, *, any_channels: bool = False) ->
         raise _channels_first_error(f"{name} takes {format_shape(shape)}")
     raise ModelError(
         f"{name} takes {format_shape(shape)}, images of {shape[3] or '?'} channels",
-        expected=_IMAGE_BATCH,
+        expected=f"{_IMAGE_BATCH} or greyscale images (N, height, width, 1)",
         hint="make its channels with --preprocess package.module:function, from RGB (N, height, width, 3)",
     )
 
