@@ -77,6 +77,10 @@ def _translate_error(path: Path, error: Exception) -> ModelError:
             f"model {path} needs {unknown[1] or unknown[2]}, whose code is not in the file",
             hint=f"write a function that imports {unknown[1] or unknown[2]} and loads the file, {_MODEL_FUNCTION_HINT}",
         )
+    missing = re.search(r"its parent module (keras_\w+)\S* cannot be imported", description)
+    if missing:
+        package = missing[1].replace("_", "-")
+        return ModelError(f"model {path} needs {package}, which is not installed", hint=f"pip install {package}")
     if "TFSMLayer" in description:
         return ModelError(
             f"model {path} contains a TFSMLayer, which loads another SavedModel",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,20 @@ def test_the_preprocessor_in_a_model_file_is_used(tmp_path: Path, scale: Any, of
     assert (loaded.preprocess_summary, loaded.preprocess_guess) == ("preprocessor", "")
     expected = RGB * (1 if scale is None else np.float32(scale)) + (0 if offset is None else np.float32(offset))
     np.testing.assert_allclose(loaded.preprocess(tf.constant(RGB)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_keras_hub_file_without_keras_hub_names_the_package(tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(2)]).save(tmp_path / "plain.keras")
+    with zipfile.ZipFile(tmp_path / "plain.keras") as plain, zipfile.ZipFile(tmp_path / "hub.keras", "w") as hub:
+        for name in plain.namelist():
+            data = plain.read(name)
+            if name == "config.json":
+                config = json.loads(data)
+                config |= {"module": "keras_hub.src.no_such_model", "class_name": "Model", "registered_name": "k>Model"}
+                data = json.dumps(config).encode()
+            hub.writestr(name, data)
+    with pytest.raises(ModelError, match=r"hub\.keras needs keras-hub, which is not installed; pip install keras-hub"):
+        load_model(ModelOptions(model=str(tmp_path / "hub.keras")))
 
 
 def test_the_option_overrides_the_preprocessor() -> None:
