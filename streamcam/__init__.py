@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .errors import MethodError as MethodError
     from .errors import ModelError as ModelError
     from .errors import OptionError as OptionError
+    from .errors import PreprocessWarning as PreprocessWarning
     from .errors import SinkError as SinkError
     from .errors import SourceError as SourceError
     from .errors import StreamcamError as StreamcamError
@@ -50,6 +51,7 @@ _LAZY_IMPORTS = {
     "MethodError": "errors",
     "ModelError": "errors",
     "OptionError": "errors",
+    "PreprocessWarning": "errors",
     "SinkError": "errors",
     "SourceError": "errors",
     "StreamcamError": "errors",

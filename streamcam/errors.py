@@ -13,6 +13,8 @@
     └── SinkError               the output cannot be created or written
         └── UnknownFormatError  the suffix of the output is not supported; also an OptionError
 
+    PreprocessWarning           a UserWarning: the preprocessing is a guess, so that classes and maps may be wrong
+
 Errors of PyAV, Keras, TensorFlow and the operating system are translated into these once, where the library is called;
 no code above that place handles a foreign exception. `describe_error` and `error_summary` shorten foreign messages.
 """
@@ -21,10 +23,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
+import warnings
 from collections.abc import Iterable
 from urllib.parse import urlsplit, urlunsplit
 
 _MAX_SUMMARY_LENGTH = 200
+_MIN_SIMILARITY = 0.65
+_MAX_LISTED = 12
 
 
 class StreamcamError(Exception):
@@ -95,17 +101,73 @@ class UnknownFormatError(SinkError, OptionError):
     """The suffix of the output is not supported."""
 
 
+class PreprocessWarning(UserWarning):
+    """The preprocessing of a model is a guess; its results may be wrong."""
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Issue a warning at the line outside this package that led here.
+
+    Args:
+        message: one line.
+        category: such as `PreprocessWarning`.
+    """
+    package, frame, level = __name__.partition(".")[0], sys._getframe(1), 2
+    while frame.f_back and str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def count_of(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 frame``, ``2 frames``.
+
+    Args:
+        count: the number.
+        noun: singular.
+        plural: empty for the singular with an s.
+    """
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def list_known(name: str, known: Iterable[str], what: str) -> str:
+    """Return a hint on an unknown name.
+
+    It lists the nearest five or, if none is close, the valid names.
+
+    Args:
+        name: the unknown name.
+        known: the valid names.
+        what: noun for the valid names: ``classes``.
+    """
+    names = list(known)
+    if hint := did_you_mean(name, names, 5):
+        return hint
+    listed = [*names[:2], "…", *names[-1:]] if len(names) > _MAX_LISTED else names
+    return f"the {what} are {', '.join(one if one == '…' else repr(one) for one in listed)}"
+
+
 def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return the hint ``did you mean 'a', 'b'?`` for a misspelt name; empty if no known name is close.
+
+    A suffix that two file names share does not make them similar.
 
     Args:
         name: the unknown name.
         known: the valid names.
         count: maximum number of suggestions.
     """
-    by_folded = {candidate.casefold(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.5)
-    return f"did you mean {', '.join(repr(by_folded[c]) for c in close)}?" if close else ""
+    ratios = {candidate: _similarity(name.casefold(), candidate.casefold()) for candidate in known}
+    close = sorted((one for one in ratios if ratios[one] >= _MIN_SIMILARITY), key=lambda one: -ratios[one])[:count]
+    return f"did you mean {', '.join(map(repr, close))}?" if close else ""
+
+
+def _similarity(first: str, second: str) -> float:
+    """Return the similarity of two names, 0 to 1."""
+    suffix = re.search(r"\.\w{1,5}$", first)
+    if suffix and second.endswith(suffix[0]):
+        first, second = first.removesuffix(suffix[0]), second.removesuffix(suffix[0])
+    matcher = difflib.SequenceMatcher(None, second, first)
+    return matcher.ratio() if matcher.real_quick_ratio() >= _MIN_SIMILARITY <= matcher.quick_ratio() else 0.0
 
 
 def redact_url(url: str) -> str:

@@ -73,6 +73,7 @@ class Explainer:
         device: ``auto``, ``all``, ``cpu``, ``gpu:0``, or several with commas, which share the batches.
         image_input: name of the input that takes the images, for models with several.
         extra_input: constant values of the other inputs by name, such as ``{"temperature": 1.0}``.
+        trust_model: as ``--trust-model``, for model files that you made yourself.
 
     Raises:
         StreamcamError: an argument is invalid, or the model cannot be loaded or explained.
@@ -94,6 +95,7 @@ class Explainer:
         device: str = "auto",
         image_input: str = "",
         extra_input: Mapping[str, Any] | None = None,
+        trust_model: bool = False,
     ) -> None:
         from .engine import load_explainer
 
@@ -105,6 +107,7 @@ class Explainer:
             fit=fit,
             image_input=image_input,
             extra_input=extra_input or {},
+            trust_model=trust_model,
         )
         self._explain_options = ExplainOptions(
             method=method,
@@ -200,6 +203,7 @@ class Explainer:
             images=tuple(_freeze(image.view()) for image in rgb_images),
             geometries=geometries,
             is_single=is_single,
+            preprocess=self._engine.info.preprocess_summary,
         )
 
     def _choose_fit(self, images: list[RgbImage]) -> Fit | None:
@@ -266,7 +270,10 @@ class Explainer:
 
     def __repr__(self) -> str:
         targets = ", ".join(getattr(one, "__name__", one) for one in self._explain_options.target)
-        return f"<Explainer: {self._engine.method} of {self._engine.info.name}, target {targets}>"
+        info = self._engine.info
+        return (
+            f"<Explainer: {self._engine.method} of {info.name}, preprocess {info.preprocess_summary}, target {targets}>"
+        )
 
 
 def _model_inputs(images: Sequence[RgbImage], geometries: Sequence[Geometry]) -> RgbImage:

@@ -43,6 +43,7 @@ class Explanation:
         images: the unchanged inputs, ``uint8 (H, W, 3)`` each.
         geometries: how each image was fitted into the model's input.
         is_single: True for a single image instead of a batch.
+        preprocess: preprocessing of the images, with ``(guessed)`` if the model does not define it.
     """
 
     maps: NDArray[np.float32]
@@ -59,6 +60,7 @@ class Explanation:
     images: tuple[RgbImage, ...]
     geometries: tuple[Geometry, ...]
     is_single: bool
+    preprocess: str = ""
 
     def overlay(
         self,
@@ -217,4 +219,6 @@ class Explanation:
             for n in range(min(len(self), 3))
         ]
         more = f", and {len(self) - 3} more" if len(self) > 3 else ""
-        return f"<Explanation: {self.origin}, {self.precision}; maps {self.maps.shape}; {', '.join(summaries)}{more}>"
+        guess = f", preprocess {self.preprocess}" if self.preprocess.endswith("(guessed)") else ""
+        parts = f"{self.origin}, {self.precision}{guess}; maps {self.maps.shape}; {', '.join(summaries)}{more}"
+        return f"<Explanation: {parts}>"

@@ -33,6 +33,7 @@ class ModelKeywords(TypedDict, total=False):
     fit: Literal["auto"] | Fit
     image_input: str
     extra_input: Mapping[str, Any]
+    trust_model: bool
 
 
 class ExplainKeywords(TypedDict, total=False):

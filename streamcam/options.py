@@ -129,6 +129,8 @@ class ModelOptions:
         extra_input: values of the other inputs, by name: a number, a list of numbers or an array (the same for every
             image), a ``.npy`` file, or a function (also as ``package.module:function``) of the preprocessed images
             ``(N, H, W, 3)``.
+        trust_model: execute code in the model's file (Lambda layers) and operations that reach beyond the graph; only
+            for files that you made yourself.
     """
 
     model: Annotated[
@@ -154,6 +156,9 @@ class ModelOptions:
             metavar="NAME=VALUE",
         ),
     ] = field(default_factory=dict)
+    trust_model: Annotated[
+        bool, Help("Execute code and unsafe operations in the model's file; only for files you made yourself.")
+    ] = False
 
     def __post_init__(self) -> None:
         check_options(self)

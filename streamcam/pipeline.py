@@ -207,6 +207,7 @@ _RESOLVED = (
     "input",
     "output",
     "model",
+    "preprocess",
     "layer",
     "method",
     "precision",

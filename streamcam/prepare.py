@@ -105,6 +105,7 @@ class PreparedRun:
             "encoder": self.sink.encoder,
             "frames_on": self.frames_on,
             "model": self.explainer.info.name,
+            "preprocess": self.explainer.info.preprocess_summary,
             "model_input": list(self.geometry.input),
             "layer": executable.layer,
             "method": self.explainer.method,

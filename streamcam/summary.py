@@ -23,6 +23,7 @@ class Summary:
         fps: ``frames_out / wall_seconds``.
         stage_seconds: seconds each stage was busy; they overlap, so their sum may exceed ``wall_seconds``.
         model, layer, method, precision, device, batch: resolved options of the computation.
+        preprocess: preprocessing of the frames, with ``(guessed)`` if the model does not define it.
         decoder, encoder: names of decoder and encoder, with the hardware in brackets.
         frames_on: memory of the frames between them: ``cpu``, or a GPU.
         interrupted: True if the user ended it early.
@@ -44,6 +45,7 @@ class Summary:
     fps: float
     stage_seconds: dict[str, float]
     model: str
+    preprocess: str
     layer: str
     method: str
     precision: str

@@ -62,6 +62,10 @@ with _suppress_stderr(), _pause_gc(), warnings.catch_warnings():
     import keras
     import tensorflow as tf
 
+    # No public API for the definitions of operations: their types, and if they have state.
+    from tensorflow.python.framework import op_def_registry
+    from tensorflow.python.framework.convert_to_constants import _construct_concrete_function as construct_function
+
     # TensorFlow 2 has no public API for freezing; its own converters use these.
     from tensorflow.python.framework.convert_to_constants import _FunctionConverterDataInEager as FunctionConverter
     from tensorflow.python.framework.convert_to_constants import _replace_variables_by_constants as replace_variables
@@ -81,11 +85,13 @@ model_lock = threading.RLock()
 
 __all__ = [
     "FunctionConverter",
+    "construct_function",
     "convert_variables_to_constants_v2",
     "function_def_to_graph",
     "gradient_registry",
     "keras",
     "model_lock",
+    "op_def_registry",
     "replace_variables",
     "tf",
 ]

@@ -41,6 +41,7 @@ MODEL = ModelOptions(
     fit="crop",
     image_input="image",
     extra_input={"numbers": [1, 2.5], "age": "my.module:age"},
+    trust_model=True,
 )
 EXPLAIN = ExplainOptions(
     method="smoothgrad",

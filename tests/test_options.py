@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import streamcam
-from streamcam.errors import OptionError, StreamcamError, did_you_mean
+from streamcam.errors import OptionError, StreamcamError, count_of, did_you_mean, list_known
 from streamcam.job import Job
 from streamcam.options import DrawOptions
 
@@ -93,3 +93,31 @@ def test_fields_of_the_caption_are_checked_by_name() -> None:
         DrawOptions(caption_fields="clas")
     with pytest.raises(OptionError, match="unknown --caption-fields"):
         DrawOptions(caption_fields=["class"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("nope.mp4", ["slong.mp4", "clip.mp4"], ""),  # only the suffix is alike
+        ("clipp.mp4", ["clip.mp4", "slong.mp4"], "did you mean 'clip.mp4'?"),
+        ("puppy", ["purse", "pupa", "poppy"], "did you mean 'poppy', 'pupa'?"),
+        ("gradcan", ["saliency", "gradcam", "gradcam++"], "did you mean 'gradcam', 'gradcam++'?"),
+    ],
+)
+def test_suggestions_are_similar(name: str, known: list[str], expected: str) -> None:
+    assert did_you_mean(name, known) == expected
+
+
+def test_an_unknown_name_gets_the_whole_list_or_the_nearest() -> None:
+    assert list_known("dog", ["cat", "fox"], "classes") == "the classes are 'cat', 'fox'"
+    assert list_known("foxx", ["cat", "fox"], "classes") == "did you mean 'fox'?"
+    many = [f"class {n}" for n in range(30)]
+    nearest = list_known("clas 7", many, "classes")
+    assert nearest.startswith("did you mean 'class 7', ")
+    assert nearest.count("'") == 10
+    assert list_known("quux", many, "classes") == "the classes are 'class 0', 'class 1', …, 'class 29'"
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert [count_of(n, "frame") for n in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
+    assert [count_of(n, "class", "classes") for n in (1, 3)] == ["1 class", "3 classes"]

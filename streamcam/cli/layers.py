@@ -12,7 +12,7 @@ from .options import select, with_options
 from .tables import print_table
 
 
-@with_options({"Model": select(ModelOptions, ["image_input", "extra_input"])})
+@with_options({"Model": select(ModelOptions, ["preprocess", "image_input", "extra_input", "trust_model"])})
 def layers(
     model: Annotated[str, typer.Argument(help="As for process --model.")] = DEFAULT_MODEL,
     show_all: Annotated[

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import OptionError
+from ..errors import OptionError, count_of
 from ..job import LiveJob
 from ..notes import collect_notes
 from ..options import CameraOptions, OutputOptions, ServerOptions
@@ -140,9 +140,9 @@ def _run(job: LiveJob, *, page_query: str, as_json: bool, quiet: bool) -> None:
     elif not quiet:
         for source in summary.sources:
             print_note(
-                f"{source['name']}: {source['frames_in']} frames in, {source['frames_shown']} shown, "
+                f"{source['name']}: {count_of(source['frames_in'], 'frame')} in, {source['frames_shown']} shown, "
                 f"{source['frames_explained']} explained, {source['frames_dropped']} dropped, "
-                f"{source['reconnects']} reconnects; latency {source['latency_ms']['p50']:.0f} ms, "
+                f"{count_of(source['reconnects'], 'reconnect')}; latency {source['latency_ms']['p50']:.0f} ms, "
                 f"99 % below {source['latency_ms']['p99']:.0f} ms"
             )
     if summary.interrupted:

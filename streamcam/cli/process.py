@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import count_of
 from ..notes import collect_notes
 from . import options
 from .errors import current_command, print_error, print_note
@@ -122,7 +123,7 @@ def format_summary(summary: Summary) -> str:
     """Return the line that is printed when an input is done."""
     skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
     stopped = ", interrupted" if summary.interrupted else ""
-    return f"{summary.output}: {summary.frames_out} frames at {summary.fps:.1f} fps{skipped}{stopped}"
+    return f"{summary.output}: {count_of(summary.frames_out, 'frame')} at {summary.fps:.1f} fps{skipped}{stopped}"
 
 
 def short_name(url: str) -> str:

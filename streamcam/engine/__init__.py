@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import PreprocessWarning, warn_user
 from ..options import ExplainOptions, ModelOptions
 
 if TYPE_CHECKING:
@@ -28,13 +29,19 @@ def load_explainer(model: ModelOptions, explain: ExplainOptions, *, limit_thread
 
     Raises:
         ModelError, MethodError, TargetError, DeviceError, OptionError: an option cannot be used.
+
+    Warns:
+        PreprocessWarning: the model's preprocessing is a guess.
     """
     from .explainer import FrameExplainer
     from .runtime.devices import limit_intra_op_threads
 
     if limit_threads:
         limit_intra_op_threads()
-    return FrameExplainer(model, explain)
+    explainer = FrameExplainer(model, explain)
+    if explainer.info.preprocess_guess:
+        warn_user(explainer.info.preprocess_guess, PreprocessWarning)
+    return explainer
 
 
 def list_layers(model: ModelOptions) -> tuple[Size, tuple[LayerInfo, ...]]:
@@ -60,6 +67,8 @@ def report_environment() -> dict[str, str | list[str]]:
     from .runtime.devices import list_devices
     from .runtime.forward import fast_precisions
 
+    cache = CompileCache()
+    refusal = f" (not used: {cache.refusal})" if cache.refusal else ""
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
@@ -67,7 +76,7 @@ def report_environment() -> dict[str, str | list[str]]:
         "cores": str(os.cpu_count()),
         "devices": list_devices(),
         "precisions": list(fast_precisions("auto")),
-        "cache_dir": str(CompileCache().folder or "nowhere (STREAMCAM_CACHE=off)"),
+        "cache_dir": f"{cache.folder or 'nowhere (STREAMCAM_CACHE=off)'}{refusal}",
     }
 
 

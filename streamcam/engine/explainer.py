@@ -21,6 +21,7 @@ from .compile import compile_method, survey_model
 from .compiled_method import Executable, FrozenMethod
 from .multi_pass import Progress
 from .prepared_source import PreparedSource
+from .preprocess_check import check_preprocessing
 from .results import ExplainedBatch, make_explained_frames
 from .runtime.autotune import AUTO_BATCH, DEFAULT_BATCH, autotune
 from .runtime.compile_cache import CompileCache, TunedMethod
@@ -112,7 +113,7 @@ class FrameExplainer:
             return self._model_owner.loaded
         if self._cache.cache_key("model", self._model_options) != self._model_key:
             raise ModelError(f"{self.info.name} has changed on disk since it was read", hint="start again")
-        loaded = load_model(self._model_options)
+        loaded = check_preprocessing(load_model(self._model_options))
         if self._cache.cache_key("model", self._model_options) != self._model_key:
             self._model_key = ""
         return loaded

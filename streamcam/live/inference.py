@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..engine import load_explainer
-from ..errors import StreamcamError
+from ..errors import StreamcamError, count_of
 from ..frames import ColorSpec, SourceInfo
 from ..geometry import Size
 from ..options import ExplainOptions, ModelOptions
@@ -251,7 +251,7 @@ class InferenceService:
         try:
             prepared = state.explainer.prepare(info, batch=batch)
         except StreamcamError as error:
-            self.log_once(logging.WARNING, f"no more than {batch - 1} frames at once: {error}")
+            self.log_once(logging.WARNING, f"no more than {count_of(batch - 1, 'frame')} at once: {error}")
             return
         state.batch_sizes[prepared.geometry.input].add(batch, prepared.all_replicas)
 

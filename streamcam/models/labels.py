@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..errors import OptionError
+from ..errors import OptionError, count_of
 from ..imports import expand_path
 
 NUM_IMAGENET_CLASSES = 1000
@@ -47,7 +47,9 @@ def resolve_labels(option: Any, num_outputs: int, name: str) -> tuple[str, ...]:
         source = f"--labels {option}"
     num_classes = len(default_labels(num_outputs))
     if len(found) != num_classes:
-        raise OptionError(f"{source} has {len(found)} classes", expected=f"{num_classes}, the classes of {name}")
+        raise OptionError(
+            f"{source} has {count_of(len(found), 'class', 'classes')}", expected=f"{num_classes}, the classes of {name}"
+        )
     return found
 
 

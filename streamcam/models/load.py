@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ModelError, describe_error, did_you_mean
@@ -12,7 +12,7 @@ from ..geometry import Size
 from ..imports import expand_path, import_function, is_function_path, working_directory_importable
 from ..options import DEFAULT_MODEL, ModelOptions
 from . import labels, preprocessing
-from .model_files import SUFFIXES, load_file
+from .model_files import FOREIGN_FORMATS, SUFFIXES, load_file
 from .preprocessing import Preprocess, Preprocessing
 from .registry import MODELS
 from .signature import model_signature
@@ -27,9 +27,10 @@ class ModelInfo:
         name: name that the user gave.
         input_size: ``(width, height)`` of the model input.
         accepts_any_size: True if it accepts any input size.
-        preprocess_name: as in ``--preprocess``.
+        preprocess_name: as in ``--preprocess``; ``preprocessor`` for the one in a KerasHub model.
         labels: one per class; a single output (a sigmoid unit) has two classes, negative and positive.
         notes: one line for each guess, for the user.
+        preprocess_guess: the note on the preprocessing if it is a guess that may be wrong; else empty.
     """
 
     name: str
@@ -38,6 +39,12 @@ class ModelInfo:
     preprocess_name: str
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    preprocess_guess: str = ""
+
+    @property
+    def preprocess_summary(self) -> str:
+        """The preprocessing, marked if it is a guess: ``none (guessed)``."""
+        return f"{self.preprocess_name} (guessed)" if self.preprocess_guess else self.preprocess_name
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -46,8 +53,8 @@ class LoadedModel(ModelInfo):
 
     Attributes:
         model: the `keras.Model`, to read its layers.
-        call: preprocessed images ``(N, H, W, 3)`` → ``(N, outputs)``, with ``training=False`` and the other inputs
-            bound; traceable.
+        call: preprocessed images ``(N, H, W, channels)`` → ``(N, outputs)``, with ``training=False`` and the other
+            inputs bound; traceable.
         preprocess: float32 tensor ``(N, H, W, 3)`` RGB 0–255 → model input; traceable.
     """
 
@@ -78,7 +85,7 @@ def load_model(options: ModelOptions) -> LoadedModel:
     if application is not None:
         family_preprocessing = Preprocessing(applications.preprocessing(application.family), application.family)
         return _load_builtin(applications.make(application), application.name, options, family_preprocessing)
-    return _load_external(*_resolve_model(model), options)
+    return _load_external(*_resolve_model(model, trusted=options.trust_model), options)
 
 
 def _load_builtin(model: Any, name: str, options: ModelOptions, default_preprocessing: Preprocessing) -> LoadedModel:
@@ -104,19 +111,29 @@ def _load_builtin(model: Any, name: str, options: ModelOptions, default_preproce
 
 def _load_external(model: Any, name: str, options: ModelOptions) -> LoadedModel:
     """Wrap a user's model: guess what its file does not define, with a note for each guess."""
-    signature = model_signature(model, name, options.image_input, options.extra_input)
-    notes = []
-    if not signature.declares_size:
-        notes.append(f"input size unknown for {name}, assuming {signature.input_size[0]}x{signature.input_size[1]}")
+    any_channels = preprocessing.is_custom_option(options.preprocess)
+    signature = model_signature(model, name, options.image_input, options.extra_input, any_channels=any_channels)
+    notes = list(getattr(model, "load_notes", ()))
     application = applications.recognise(model.name)
-    if _is_auto(options.preprocess):
-        choice = preprocessing.guess_preprocessing(model, name, application, signature.dtype)
-        notes.append(choice.note)
+    is_imagenet = application is not None and signature.num_outputs == labels.NUM_IMAGENET_CLASSES
+    own = preprocessing.find_preprocessor(model) if _is_auto(options.preprocess) else None
+    if own is not None:
+        choice, size = own
+        if size is not None and not signature.declares_size:
+            signature = replace(signature, input_size=size, declares_size=True, accepts_any_size=False)
+    elif _is_auto(options.preprocess):
+        choice = preprocessing.guess_preprocessing(model, name, application, signature.dtype, is_imagenet=is_imagenet)
     else:
         choice = preprocessing.resolve_preprocessing(options.preprocess)
+    if not signature.declares_size:
+        notes.append(f"input size unknown for {name}, assuming {signature.input_size[0]}x{signature.input_size[1]}")
+    if choice.note:
+        notes.append(choice.note)
+    if signature.channels == 1 and not choice.is_custom:
+        notes.append(f"{name} takes one channel: the luma of each frame")
     if not _is_auto(options.labels):
         classes = labels.resolve_labels(options.labels, signature.num_outputs, name)
-    elif application is not None and signature.num_outputs == labels.NUM_IMAGENET_CLASSES:
+    elif is_imagenet:
         classes = labels.imagenet_labels()
         notes.append(f"labels imagenet: {preprocessing.describe_model_name(name, model)}; override with --labels")
     else:
@@ -128,18 +145,19 @@ def _load_external(model: Any, name: str, options: ModelOptions) -> LoadedModel:
         call=signature.call,
         input_size=signature.input_size,
         accepts_any_size=signature.accepts_any_size,
-        preprocess=choice.function,
+        preprocess=preprocessing.for_channels(choice, signature.channels, name).function,
         preprocess_name=choice.name,
         labels=classes,
         notes=tuple(notes),
+        preprocess_guess=choice.note if choice.is_guess else "",
     )
 
 
-def _resolve_model(model: str) -> tuple[Any, str]:
+def _resolve_model(model: str, *, trusted: bool) -> tuple[Any, str]:
     """Load the model of a file or a function; return it with its name."""
     path = expand_path(model)
-    if path.exists() or path.suffix.lower() in SUFFIXES:
-        return load_file(path), path.name
+    if path.exists() or path.suffix.lower() in (*SUFFIXES, *FOREIGN_FORMATS):
+        return load_file(path, trusted=trusted), path.name
     if is_function_path(model):
         return _call_model_function(model), model
     raise ModelError(

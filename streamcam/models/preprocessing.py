@@ -1,18 +1,22 @@
-"""Preprocessing: from RGB 0–255 to the model input, by name, function or guess."""
+"""Preprocessing: from RGB 0–255 to the model input, by name, function, the model's own, or guess."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from ..errors import OptionError, did_you_mean
+from ..errors import ModelError, OptionError, did_you_mean
+from ..geometry import Size
 from ..imports import import_function, is_function_path
 from .zoo import applications
 from .zoo.applications import Application
 
 Preprocess: TypeAlias = Callable[[Any], Any]
 """Float32 tensor ``(N, H, W, 3)`` RGB 0–255 → model input; traceable inside a `tf.function`."""
+
+_LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G and B in the luma of Rec. 601, as in OpenCV, Pillow and `tf.image.rgb_to_grayscale`."""
 
 _FIXED: dict[str, Preprocess] = {
     "none": lambda images: images,
@@ -29,12 +33,16 @@ class Preprocessing:
     Attributes:
         function: the function.
         name: as in ``--preprocess``.
-        note: a note for the user if it was guessed; empty otherwise.
+        note: a note for the user if it was derived from the model; empty otherwise.
+        is_guess: True if the model does not define it, so that it may be wrong.
+        is_custom: True for the user's own function.
     """
 
     function: Preprocess
     name: str
     note: str = ""
+    is_guess: bool = False
+    is_custom: bool = False
 
 
 def resolve_preprocessing(option: Any) -> Preprocessing:
@@ -50,7 +58,7 @@ def resolve_preprocessing(option: Any) -> Preprocessing:
     if option is None:
         option = "none"
     if callable(option):
-        return Preprocessing(option, getattr(option, "__name__", type(option).__name__))
+        return Preprocessing(option, getattr(option, "__name__", type(option).__name__), is_custom=True)
     if not isinstance(option, str):
         raise OptionError(f"invalid preprocess of type {type(option).__name__}", expected="a name, a function or None")
     if option in _FIXED:
@@ -58,7 +66,7 @@ def resolve_preprocessing(option: Any) -> Preprocessing:
     if option in applications.FAMILIES:
         return Preprocessing(applications.preprocessing(option), option)
     if is_function_path(option):
-        return Preprocessing(import_function(option), option)
+        return Preprocessing(import_function(option), option, is_custom=True)
     known = ("auto", *_FIXED, *applications.FAMILIES)
     raise OptionError(
         f"unknown --preprocess {option!r}",
@@ -67,7 +75,75 @@ def resolve_preprocessing(option: Any) -> Preprocessing:
     )
 
 
-def guess_preprocessing(model: Any, name: str, application: Application | None, dtype: str) -> Preprocessing:
+def is_custom_option(option: Any) -> bool:
+    """Return True if a value of ``--preprocess`` is the user's own function."""
+    return callable(option) or (isinstance(option, str) and is_function_path(option))
+
+
+def for_channels(choice: Preprocessing, channels: int, name: str) -> Preprocessing:
+    """Return a preprocessing that returns as many channels as the model takes.
+
+    A model of one channel gets the luma of the frame.
+
+    Args:
+        choice: the preprocessing.
+        channels: channels of the model's input.
+        name: name of the model, for messages.
+    """
+    if channels == 3 and not choice.is_custom:
+        return choice
+
+    def apply(images: Any) -> Any:
+        if channels == 1 and not choice.is_custom:
+            images = _luma(images)
+        result = choice.function(images)
+        returned = result.shape[-1]
+        if channels == 1 and returned == 3:
+            return _luma(result)
+        if returned is not None and returned != channels:
+            raise ModelError(
+                f"--preprocess {choice.name} returns images of {returned} channels",
+                expected=f"(N, height, width, {channels}), which {name} takes",
+            )
+        return result
+
+    return replace(choice, function=apply)
+
+
+def _luma(images: Any) -> Any:
+    from ..tf import tf
+
+    weights = tf.constant(_LUMA, images.dtype)
+    return tf.reduce_sum(images * weights, axis=-1, keepdims=True)
+
+
+def find_preprocessor(model: Any) -> tuple[Preprocessing, Size | None] | None:
+    """Return the preprocessing and input size that a KerasHub model contains; None if it has none.
+
+    Such a model has a ``preprocessor`` whose ``image_converter`` resizes images, scales and shifts them.
+
+    Args:
+        model: a Keras model.
+    """
+    converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
+    if converter is None:
+        return None
+    scale, offset = getattr(converter, "scale", None), getattr(converter, "offset", None)
+
+    def apply(images: Any) -> Any:
+        from ..tf import tf
+
+        images = images if scale is None else images * tf.constant(scale, images.dtype)
+        return images if offset is None else images + tf.constant(offset, images.dtype)
+
+    height, width = getattr(converter, "image_size", None) or (None, None)
+    note = "preprocess: the preprocessor in the model's file"
+    return Preprocessing(apply, "preprocessor", note), (width, height) if width and height else None
+
+
+def guess_preprocessing(
+    model: Any, name: str, application: Application | None, dtype: str, *, is_imagenet: bool = False
+) -> Preprocessing:
     """Guess the preprocessing of a user's model, with a note.
 
     Args:
@@ -75,6 +151,7 @@ def guess_preprocessing(model: Any, name: str, application: Application | None, 
         name: name that the user gave.
         application: the Keras application of the same name; None if there is none.
         dtype: dtype of the image input.
+        is_imagenet: True if it has the classes of the application's published weights.
     """
     layer = find_scaling_layer(model)
     if application is not None:
@@ -82,13 +159,17 @@ def guess_preprocessing(model: Any, name: str, application: Application | None, 
             applications.preprocessing(application.family),
             application.family,
             f"preprocess {application.family}: {describe_model_name(name, model)}; override with --preprocess",
+            is_guess=not is_imagenet,
         )
     if dtype == "uint8":
         return Preprocessing(_FIXED["none"], "none", f"preprocess none: {name} takes uint8")
     if layer:
         return Preprocessing(_FIXED["none"], "none", f"preprocess none: {name} scales its input (layer {layer})")
     return Preprocessing(
-        _FIXED["none"], "none", f"preprocess unknown for {name}: RGB 0-255 unchanged; set it with --preprocess"
+        _FIXED["none"],
+        "none",
+        f"preprocess unknown for {name}: RGB 0-255 unchanged; set it with --preprocess",
+        is_guess=True,
     )
 
 

@@ -7,11 +7,14 @@ is frozen with every function inlined, so that a trace of the model contains its
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, describe_error
-from ..tf import convert_variables_to_constants_v2, keras, tf
+from ..tf import keras, tf
+from .freeze_signature import freeze_signature
+from .graph_operations import CHECKPOINT_OPERATIONS, called_functions, refused_operation
 
 _SIGNATURES = ("serving_default", "serve")
 _EXPECTED = "a SavedModel folder as model.export(...) writes it"
@@ -23,7 +26,12 @@ class SavedModel(keras.Model):  # type: ignore[misc]
     ``inputs``, ``input`` and ``outputs`` are symbolic, as those of a functional model; ``outputs`` is None if the graph
     does not define their shape. Several inputs are a dict by name. Values for integer inputs are rounded and clipped to
     the range of the type.
+
+    Attributes:
+        load_notes: one line for each change that loading made to the graph, for the user.
     """
+
+    load_notes: tuple[str, ...] = ()
 
     def __init__(self, frozen: Any, inputs: dict[str, Any]) -> None:
         """Wrap a frozen concrete function.
@@ -95,19 +103,23 @@ def _cast(value: Any, dtype: str) -> Any:
     return tf.cast(value, target_dtype)
 
 
-def load(path: Path) -> Any:
+def load(path: Path, *, trusted: bool = False) -> Any:
     """Load the model of a SavedModel folder.
 
     Uses the signature ``serving_default``, else ``serve``, else the only one.
 
     Args:
         path: the folder.
+        trusted: load it with any operations. Otherwise its graph is checked before TensorFlow loads it.
 
     Raises:
-        ModelError: damaged, not of TensorFlow 2, no signature or several, or an input that is no plain tensor.
+        ModelError: damaged, not of TensorFlow 2, no signature or several, an input that is no plain tensor, or an
+            operation outside the allow-list.
     """
     if not (path / "saved_model.pb").stat().st_size:
         raise ModelError(f"model {path} is damaged: its saved_model.pb is empty", expected=_EXPECTED)
+    if not trusted:
+        _check_operations(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -128,10 +140,76 @@ def load(path: Path) -> Any:
     try:
         # Trace again, so that inputs and outputs have a defined order.
         traced = tf.function(flat, autograph=False).get_concrete_function(*specifications.values())
-        frozen = convert_variables_to_constants_v2(traced)
-        return SavedModel(frozen, dict(zip(specifications, frozen.inputs, strict=True)))
+        frozen, num_centred = freeze_signature(traced)
+        model = SavedModel(frozen, dict(zip(specifications, frozen.inputs, strict=True)))
     except Exception as error:
-        raise ModelError(f"model {path} cannot be frozen: {_describe_load_error(error)}", expected=_EXPECTED) from error
+        raise ModelError(
+            f"the graph of {path} cannot be frozen: {_describe_load_error(error)}",
+            expected="a signature for inference that computes its outputs from its inputs and constant variables",
+        ) from error
+    if num_centred:
+        note = f"{path.name} was exported with random augmentation, which is fixed at the centre of its range"
+        model.__dict__["load_notes"] = (note,)
+    return model
+
+
+def _check_operations(path: Path) -> None:
+    """Check the graphs of a SavedModel against the allow-list.
+
+    Raises:
+        ModelError: an operation outside the list, or the file cannot be read.
+    """
+    try:
+        # The parser of `tf.saved_model.load`, so that both see the same graph.
+        meta_graphs = tf.__internal__.saved_model.parse_saved_model(str(path)).meta_graphs
+    except Exception as error:
+        raise ModelError(f"model {path} cannot be read: {_describe_load_error(error)}", expected=_EXPECTED) from error
+    for meta_graph in meta_graphs:
+        checkpoint_nodes, checkpoint_functions = _find_checkpoint_functions(meta_graph)
+        refused = refused_operation(
+            meta_graph.graph_def,
+            extra=CHECKPOINT_OPERATIONS,
+            extra_in=checkpoint_functions,
+            skipped_nodes=checkpoint_nodes,
+        )
+        if refused:
+            raise ModelError(
+                f"model {path} contains the operation {refused}, which may reach files, processes, the network or code",
+                expected="operations that only compute",
+                hint="if you made the model yourself, add --trust-model (trust_model=True in Python)",
+            )
+
+
+def _find_checkpoint_functions(meta_graph: Any) -> tuple[set[str], set[str]]:
+    """Find the nodes and functions that only save and restore variables.
+
+    The loader of TensorFlow 2 reads the checkpoint itself and calls neither. A function that anything else could call
+    does not count.
+    """
+    graph_def, saver = meta_graph.graph_def, meta_graph.saver_def
+    if not meta_graph.HasField("object_graph_def"):
+        return set(), set()  # of TensorFlow 1, whose loader runs them
+    nodes = {saver.save_tensor_name.partition(":")[0], saver.restore_op_name.partition(":")[0]} - {""}
+    callees = {
+        function.signature.name: {name for node in function.node_def for name in called_functions(node)}
+        for function in graph_def.library.function
+    }
+    savers = _reachable(callees, (n for node in graph_def.node if node.name in nodes for n in called_functions(node)))
+    others = {name for node in graph_def.node if node.name not in nodes for name in called_functions(node)}
+    others |= set(meta_graph.object_graph_def.concrete_functions) | (callees.keys() - savers)
+    return nodes, savers - _reachable(callees, others)
+
+
+def _reachable(callees: dict[str, set[str]], names: Iterable[str]) -> set[str]:
+    """Return some functions and all that they call."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in callees and name not in found:
+            found.add(name)
+            waiting.extend(callees[name])
+    return found
 
 
 def _select_signature(path: Path, signatures: dict[str, Any]) -> Any:

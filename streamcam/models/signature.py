@@ -22,11 +22,12 @@ class ModelSignature:
     """Input and output of an image classifier.
 
     Attributes:
-        call: preprocessed images ``(N, H, W, 3)`` → ``(N, outputs)``, with ``training=False``; traceable.
+        call: preprocessed images ``(N, H, W, channels)`` → ``(N, outputs)``, with ``training=False``; traceable.
         input_size: ``(width, height)``.
         declares_size: False if the model does not define its size and `DEFAULT_INPUT_SIZE` is used.
         accepts_any_size: True if it accepts any size.
         dtype: dtype of the image input; float32 if the model does not define it.
+        channels: channels of the image input.
         num_outputs: width of the output ``(N, outputs)``.
     """
 
@@ -35,11 +36,17 @@ class ModelSignature:
     declares_size: bool
     accepts_any_size: bool
     dtype: str
+    channels: int
     num_outputs: int
 
 
 def model_signature(
-    model: Any, name: str, image_input: str = "", extra_input: Mapping[str, Any] | None = None
+    model: Any,
+    name: str,
+    image_input: str = "",
+    extra_input: Mapping[str, Any] | None = None,
+    *,
+    any_channels: bool = False,
 ) -> ModelSignature:
     """Find the input and output signature of a model.
 
@@ -51,22 +58,23 @@ def model_signature(
         name: name of the model, for messages.
         image_input: name of the image input; empty: find it.
         extra_input: values of the other inputs by name, as `make_feeder` takes them.
+        any_channels: accept any number of channels, because the preprocessing returns them.
 
     Raises:
-        ModelError: the model does not take a batch of RGB images, or does not return one row of numbers per image.
+        ModelError: the model does not take a batch of images, or does not return one row of numbers per image.
         OptionError: invalid value for an input.
     """
     from ..tf import keras, model_lock
 
-    binding = bind_inputs(model, name, image_input, extra_input or {})
-    height, width = binding.shape[1:3]
+    binding = bind_inputs(model, name, image_input, extra_input or {}, any_channels=any_channels)
+    height, width, channels = binding.shape[1:]
     size = (width or DEFAULT_INPUT_SIZE[0], height or DEFAULT_INPUT_SIZE[1])
     outputs = symbolic_tensors(model, "outputs") if binding.declared else None
     if outputs is None:
         try:
             with model_lock, preserve_variables(model), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                outputs = keras.tree.flatten(binding.call(keras.ops.zeros((1, size[1], size[0], 3))))
+                outputs = keras.tree.flatten(binding.call(keras.ops.zeros((1, size[1], size[0], channels))))
         except StreamcamError:
             raise
         except Exception as error:
@@ -91,6 +99,7 @@ def model_signature(
         declares_size=bool(width and height),
         accepts_any_size=binding.declared and not (width or height),
         dtype=binding.dtype,
+        channels=channels or 3,
         num_outputs=int(output_shape[1]),
     )
 

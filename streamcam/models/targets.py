@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StreamcamError, TargetError, describe_error, did_you_mean
+from ..errors import StreamcamError, TargetError, describe_error, list_known
 from ..imports import import_function, is_function_path
 
 TargetCodes: TypeAlias = NDArray[np.int32]
@@ -215,5 +215,5 @@ def _unclear_target_error(labels: tuple[str, ...], text: str, found: list[int], 
     return TargetError(
         f"unknown --target {text!r}",
         expected=f"{other_choices}an index from 0 to {len(labels) - 1}, or a name",
-        hint=did_you_mean(text, labels),
+        hint=list_known(text, labels, "classes"),
     )

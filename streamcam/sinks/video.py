@@ -15,7 +15,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from ..errors import SinkError
+from ..errors import SinkError, count_of
 from ..frames import SourceInfo
 from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
@@ -274,7 +274,8 @@ class VideoSink:
         self.notes += self._copier.notes if self._copier is not None else []
         if self._copier is not None and self._copier.num_corrected:
             self.notes.append(
-                f"{self._copier.num_corrected} packets of copied streams had timestamps that did not increase, moved"
+                f"{count_of(self._copier.num_corrected, 'packet')} of copied streams had timestamps that did not "
+                "increase, moved"
             )
         if self._fragmented:
             try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-import io
+import hmac
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,16 +16,19 @@ import numpy as np
 import pytest
 
 from streamcam.engine import explainer as engine
+from streamcam.engine.compiled_method import FrozenMethod
 from streamcam.engine.explainer import FrameExplainer
 from streamcam.engine.runtime import compile_cache as stored
 from streamcam.engine.runtime import fingerprint
-from streamcam.engine.runtime.compile_cache import CompileCache
+from streamcam.engine.runtime.compile_cache import CompileCache, TunedMethod
+from streamcam.engine.runtime.frozen_graph import FrozenGraph
+from streamcam.engine.runtime.private_folder import KEY_FILE, PrivateFolder
 from streamcam.errors import ModelError
 from streamcam.frames import SourceInfo
 from streamcam.imports import expand_path
 from streamcam.models import labels
 from streamcam.options import ExplainOptions, ModelOptions
-from streamcam.tf import keras
+from streamcam.tf import keras, tf
 
 from . import models
 from .executables import random_images
@@ -192,9 +196,13 @@ def test_a_plan_with_an_empty_graph_is_made_anew(tmp_path: Path, file: Path, loa
     for entry in tmp_path.glob("*.zip"):
         with zipfile.ZipFile(entry) as old:
             held = {name: old.read(name) for name in old.namelist()}
-        with zipfile.ZipFile(entry, "w") as new:
-            for name, data in held.items():
-                new.writestr(name, b"" if name == "first.pb" else data)
+
+        def write(file: Any, held: dict[str, bytes] = held) -> None:
+            with zipfile.ZipFile(file, "w") as new:
+                for name, data in held.items():
+                    new.writestr(name, b"" if name == "first.pb" else data)
+
+        PrivateFolder(tmp_path).write(entry.name, write)
     again = make_explainer(CompileCache(tmp_path), file).prepare(INFO).executable(random_images(2))
     np.testing.assert_array_equal(result.maps, again.maps)
     assert len(loads) == 2
@@ -258,7 +266,7 @@ def damaged_headers(entry: bytes) -> Iterator[tuple[str, bytes]]:
 def test_an_entry_with_any_wrong_bit_is_right_or_gone(tmp_path: Path) -> None:
     store = CompileCache(tmp_path)
     store.put_text(store.cache_key("x"), "all well")
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.zip")
     for where, wrong in damaged_headers(path.read_bytes()):
         path.write_bytes(wrong)
         found = store.get_text(store.cache_key("x"))
@@ -294,28 +302,133 @@ def test_what_cannot_be_changed_is_read(
     assert len(loads) == 1
 
 
-def test_an_entry_that_may_not_be_read_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = CompileCache(tmp_path)
-    key = store.cache_key("x")
-    store.put_text(key, "theirs")
-    (path,) = tmp_path.iterdir()
-    path.chmod(0)
-    before, really = path.stat(), io.open
+# Only this user can have written an entry
 
-    def refuse_open(name: Any, *how: Any, **more: Any) -> Any:
-        if not isinstance(name, int) and Path(name) == path:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return really(name, *how, **more)
 
-    # The user who runs the tests may be allowed to read everything.
-    with monkeypatch.context() as patch:
-        patch.setattr(io, "open", refuse_open)
-        patch.setattr(os, "access", lambda *_: False)
-        assert store.get_text(key) is None
-        store.put_text(key, "ours")
-    assert path.stat().st_ino == before.st_ino
-    path.chmod(0o600)
-    assert store.get_text(key) == "theirs"
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[CompileCache, str, Path]:
+    """A cache with one entry, its key and its file."""
+    cache = CompileCache(tmp_path / "cache")
+    key = cache.cache_key("x")
+    cache.put_text(key, "mine")
+    assert cache.get_text(key) == "mine"
+    assert cache.folder is not None
+    return cache, key, cache.folder / f"{key}.zip"
+
+
+def test_a_new_folder_and_its_key_are_private(written: tuple[CompileCache, str, Path]) -> None:
+    folder = written[2].parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / KEY_FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE(written[2].stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_a_folder_that_others_can_write_is_not_used(
+    written: tuple[CompileCache, str, Path], mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache, key, entry = written
+    entry.parent.chmod(mode)
+    assert cache.get_text(key) is None
+    cache.put_text(key, "again")
+    assert entry.exists()
+    found = CompileCache(entry.parent)
+    assert found.cache_key("x") == ""
+    assert "other users can write into it" in caplog.text
+    entry.parent.chmod(0o700)
+    assert cache.get_text(key) == "mine"
+
+
+def test_a_folder_of_another_user_is_not_used(
+    written: tuple[CompileCache, str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, key, entry = written
+    monkeypatch.setattr(os, "geteuid", lambda: entry.stat().st_uid + 1)
+    assert cache.get_text(key) is None
+    assert CompileCache(entry.parent).refusal == "it belongs to another user"
+    assert entry.exists()
+
+
+def forge_with_own_key(entry: Path) -> None:
+    """Write a digest under a key that others could read."""
+    folder, key = entry.parent, bytes(32)
+    (folder / KEY_FILE).write_bytes(key)
+    (folder / KEY_FILE).chmod(0o644)
+    content = entry.read_bytes()[32:]
+    entry.write_bytes(hmac.digest(key, entry.name.encode() + b"\0" + content, "sha256") + content)
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda entry: entry.write_bytes(entry.read_bytes()[32:]),  # an entry without a digest
+        lambda entry: entry.write_bytes(bytes(32) + entry.read_bytes()[32:]),
+        lambda entry: (entry.parent / KEY_FILE).write_bytes(bytes(32)),
+        lambda entry: (entry.parent / KEY_FILE).unlink(),
+        forge_with_own_key,
+    ],
+    ids=["no digest", "wrong digest", "another key", "no key", "readable key"],
+)
+def test_a_forged_entry_is_not_used(written: tuple[CompileCache, str, Path], forge: Any) -> None:
+    cache, key, entry = written
+    forge(entry)
+    assert cache.get_text(key) is None
+    cache.put_text(key, "again")
+    assert cache.get_text(key) == "again"
+
+
+def test_an_entry_under_another_name_is_not_used(written: tuple[CompileCache, str, Path]) -> None:
+    cache, _, entry = written
+    other = cache.cache_key("y")
+    entry.rename(entry.with_name(f"{other}.zip"))
+    assert cache.get_text(other) is None
+
+
+def replace_by_link(entry: Path) -> None:
+    target = entry.rename(entry.with_name("target"))
+    entry.symlink_to(target)
+
+
+def replace_by_pipe(entry: Path) -> None:
+    entry.unlink()
+    os.mkfifo(entry)
+
+
+def replace_by_folder(entry: Path) -> None:
+    entry.unlink()
+    entry.mkdir()
+
+
+@pytest.mark.parametrize("replace", [replace_by_link, replace_by_pipe, replace_by_folder])
+def test_only_regular_files_are_read(written: tuple[CompileCache, str, Path], replace: Any) -> None:
+    cache, key, entry = written
+    replace(entry)
+    assert cache.get_text(key) is None  # a pipe must not block
+    replace_key = entry.parent / KEY_FILE
+    replace_key.unlink()
+    os.mkfifo(replace_key)
+    cache.put_text(cache.cache_key("z"), "fine")
+    assert cache.get_text(cache.cache_key("z")) == "fine"
+
+
+def test_a_cached_graph_that_writes_files_is_not_used(tmp_path: Path) -> None:
+    def write(images: Any) -> Any:
+        with tf.control_dependencies([tf.io.write_file(str(tmp_path / "written"), "x")]):
+            return tf.identity(images)
+
+    traced = tf.function(write).get_concrete_function(tf.TensorSpec((1, 4, 4, 3), tf.float32))
+    graph = FrozenGraph(traced.graph.as_graph_def(), (traced.inputs[0].name,), (traced.outputs[0].name,))
+    method = FrozenMethod(graph, (4, 4), 1, "input", "", "float32")
+    assert not method.is_serializable
+    cache = CompileCache(tmp_path / "cache")
+    cache.put_method("key", TunedMethod(method, "float32"))
+    assert not (tmp_path / "cache").exists()
+    with pytest.MonkeyPatch.context() as patch:  # an entry of an older version
+        patch.setattr(FrozenGraph, "is_serializable", True)
+        cache.put_method("key", TunedMethod(method, "float32"))
+    assert (tmp_path / "cache" / "key.zip").exists()
+    assert cache.get_method("key") is None
+    assert not (tmp_path / "written").exists()
 
 
 @pytest.mark.slow
@@ -367,15 +480,16 @@ def test_nothing_but_entries_ever_goes(tmp_path: Path, monkeypatch: pytest.Monke
         os.utime(tmp_path / name, (1000, 1000))
     store = CompileCache(tmp_path)
     store._write(store.cache_key("x"), {"info.json": b"{}"})
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*mine, KEY_FILE])
 
 
 def test_an_entry_that_was_never_finished_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CompileCache(tmp_path)
+    store.put_text(store.cache_key("z"), "all well")
     with monkeypatch.context() as killed:
         killed.setattr(Path, "replace", lambda *_: None)
         store.put_text(store.cache_key("x"), "all well")
-    (left,) = tmp_path.iterdir()
+    (left,) = tmp_path.glob("*.unfinished")
     store.put_text(store.cache_key("y"), "all well")
     assert left.exists()
     os.utime(left, (1000, 1000))

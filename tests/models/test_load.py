@@ -264,15 +264,15 @@ def tabular() -> Any:
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
-        (lambda_model, "m.keras contains Python code (a lambda), which is not executed; if you trust the file"),
-        (lambda_activation, "m.keras contains Python code (a lambda), which is not executed; if you trust the file"),
+        (lambda_model, "m.keras contains Python code (a lambda), which is not executed; if you made the model"),
+        (lambda_activation, "m.keras contains Python code (a lambda), which is not executed; if you made the model"),
         (
             two_inputs,
             "m.keras needs a value for each of its other inputs: other (N, 4); add --extra-input other=VALUE",
         ),
         (two_outputs, "m.keras has 2 outputs; expected one, (N, classes), as of a classifier"),
         (channels_first, "m.keras takes (N, 3, 8, 8); channels_first is not supported; expected RGB images"),
-        (lambda: classifier((8, 8, 1)), "m.keras takes (N, 8, 8, 1), images of 1 channels; expected RGB images"),
+        (lambda: classifier((8, 8, 2)), "m.keras takes (N, 8, 8, 2), images of 2 channels; expected RGB images"),
         (headless, "the output of m.keras is (N, 6, 6, 2); expected (N, classes), as of a classifier"),
         (tabular, "m.keras takes (N, 8); expected RGB images (N, height, width, 3)"),
         (
@@ -334,7 +334,7 @@ def test_what_is_not_a_model_file(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"x")
     for model, expected in [
         (tmp_path, "is a folder without a saved_model.pb; expected a .keras or .h5 file"),
-        (tmp_path / "m.onnx", "m.onnx has an unknown format; expected a .keras or .h5 file"),
+        (tmp_path / "m.onnx", "m.onnx is an ONNX file; expected a .keras or .h5 file"),
         (tmp_path / "missing.keras", "no such file: --model "),
     ]:
         with pytest.raises(ModelError) as caught:

@@ -2,7 +2,8 @@
 
 The next run then starts at once. An entry is valid only while its dependencies are unchanged: the model's files, every
 option, this package's code, TensorFlow, CPU and GPUs; see `streamcam.engine.runtime.fingerprint`. Functions and models
-from Python live in one process only and are not cached.
+from Python live in one process only and are not cached. An entry counts only if this user wrote it, see
+`streamcam.engine.runtime.private_folder`, and its graphs pass the allow-list of operations.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from ...models.graph_operations import refused_operation
 from ...models.load import ModelInfo
 from ...tf import tf
 from ..compiled_method import FrozenMethod
@@ -31,19 +33,25 @@ from ..compiler.graph_editor import node_name
 from ..multi_pass import FrozenMultiPass
 from .fingerprint import NotCacheableError, fingerprint_environment, fingerprint_value
 from .frozen_graph import FrozenGraph
+from .private_folder import KEY_FILE, UNFINISHED_SUFFIX, PrivateFolder
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 MAX_CACHE_BYTES = 2 * 2**30
 """Most bytes of all entries; the least recently used are deleted."""
 
 _ENTRY = re.compile(r"[0-9a-f]{32}\.zip")
-_UNFINISHED = re.compile(r"[0-9a-f]{32}\.zip\.\w{8}\.unfinished")
+_UNFINISHED = re.compile(rf"(?:[0-9a-f]{{32}}\.zip|{re.escape(KEY_FILE)})\.\w{{8}}{re.escape(UNFINISHED_SUFFIX)}")
 """Names of entries, and of entries in writing. The user may have other files in the folder, so nothing with another
 name is ever deleted."""
 
 _ABANDONED_SECONDS = 24 * 3600
 """Seconds after which an unfinished entry counts as abandoned."""
+
+_reported: set[Path] = set()
+"""Folders whose refusal this process has logged."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +80,7 @@ class CompileCache:
 
     Attributes:
         folder: of the entries; None caches nothing.
+        refusal: why the folder cannot be trusted, so that nothing is cached; empty if it can.
     """
 
     def __init__(self, folder: Path | str | None = "") -> None:
@@ -79,10 +88,18 @@ class CompileCache:
             configured = os.environ.get("STREAMCAM_CACHE", "")
             folder = None if configured == "off" else Path(configured or user_cache_path("streamcam", appauthor=False))
         self.folder = None if folder is None else Path(folder)
+        self.refusal = "" if self.folder is None else PrivateFolder(self.folder).refusal()
+        if self.folder is not None and self.refusal and self.folder not in _reported:
+            _reported.add(self.folder)
+            logger.warning(
+                "the cache folder %s is not used: %s; change that, or set STREAMCAM_CACHE to a folder of mode 0700",
+                self.folder,
+                self.refusal,
+            )
 
     def cache_key(self, *parts: Any) -> str:
         """Return the key of ``parts`` on this machine and software; empty if they cannot be cached."""
-        if self.folder is None:
+        if self.folder is None or self.refusal:
             return ""
         try:
             identity = json.dumps([fingerprint_value(parts), fingerprint_environment()], sort_keys=True)
@@ -102,8 +119,8 @@ class CompileCache:
 
     def put_info(self, key: str, info: ModelInfo) -> None:
         """Cache the info of a model."""
-        names = ("name", "input_size", "accepts_any_size", "preprocess_name", "labels", "notes")
-        self._write(key, {"info.json": json.dumps({name: getattr(info, name) for name in names}).encode()})
+        record = {field.name: getattr(info, field.name) for field in fields(ModelInfo)}
+        self._write(key, {"info.json": json.dumps(record).encode()})
 
     def get_method(self, key: str) -> TunedMethod | None:
         """Return a cached method, ready to run."""
@@ -152,56 +169,28 @@ class CompileCache:
 
     def _read(self, key: str, read: Callable[[zipfile.ZipFile], T]) -> T | None:
         """Return the content of an entry, or None. Delete a damaged entry; keep an unreadable one."""
-        path = self._path(key)
-        if path is None:
+        if self.folder is None or not key:
             return None
-        try:
-            file = path.open("rb")
-        except OSError:
-            return None
-        with file:
-            try:
-                with zipfile.ZipFile(file) as entry:
-                    found = read(entry)
-            except PermissionError:
-                return None
-            except Exception:
-                # Any exception: one wrong bit makes zipfile and its decompressors (zlib, bz2, lzma) raise errors of a
-                # dozen types, and none of them is a reason to fail.
-                with contextlib.suppress(OSError):
-                    path.unlink()
-                return None
-        # For `_prune`. Entries of other users, whose time cannot be changed, work without it.
-        with contextlib.suppress(OSError):
-            os.utime(path)
-        return found
 
-    def _path(self, key: str) -> Path | None:
-        return self.folder / f"{key}.zip" if self.folder is not None and key else None
+        def parse(file: IO[bytes]) -> T:
+            with zipfile.ZipFile(file) as entry:
+                return read(entry)
+
+        return PrivateFolder(self.folder).read(f"{key}.zip", parse)
 
     def _write(self, key: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Write an entry atomically; ignore a cache that cannot be written."""
-        path = self._path(key)
-        if path is None:
+        if self.folder is None or not key:
             return
+
+        def write_content(file: IO[bytes]) -> None:
+            with zipfile.ZipFile(file, "w") as entry:
+                for name, data in files.items():
+                    entry.writestr(name, data)
+
         with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and not os.access(path, os.R_OK):
-                # This entry belongs to another user, who could not read a replacement.
-                return
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=f"{path.name}.", suffix=".unfinished", delete=False
-            ) as file:
-                try:
-                    with zipfile.ZipFile(file, "w") as entry:
-                        for name, data in files.items():
-                            entry.writestr(name, data)
-                    file.close()
-                    Path(file.name).replace(path)
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
-            self._prune(path.parent)
+            PrivateFolder(self.folder).write(f"{key}.zip", write_content)
+            self._prune(self.folder)
 
     def _prune(self, folder: Path) -> None:
         entries = []
@@ -240,6 +229,8 @@ def _read_method(record: dict[str, Any], entry: zipfile.ZipFile) -> FrozenMethod
         graph_def.ParseFromString(entry.read(f"{name}.pb"))
         graph_record = record["graphs"][name]
         nodes = {node.name: node for node in graph_def.node}
+        if refused := refused_operation(graph_def):
+            raise ValueError(f"{name} contains {refused}")
         if not nodes.keys() >= {node_name(tensor) for tensor in (*graph_record["inputs"], *graph_record["outputs"])}:
             raise ValueError(f"{name} is incomplete")
         weights = {

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DeviceError, ModelError, OutOfMemoryError, error_summary
+from ...models.graph_operations import refused_operation
 from ...tf import tf
 from ..compiler.external_weights import convert_weights, import_graph, restore_weights
 from ..compiler.graph_editor import PassContext, Weights, node_name
@@ -40,8 +41,6 @@ cores, and decoder and encoder use the other half unless the model is the bottle
 
 _NICE_INCREMENT = 10
 """Increment of the nice value of the model's CPU threads over that of other threads."""
-
-_PYTHON_OPERATIONS = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,8 +63,8 @@ class FrozenGraph:
 
     @property
     def is_serializable(self) -> bool:
-        """True if it can be stored: it calls no Python function of this process."""
-        return not any(node.op in _PYTHON_OPERATIONS for node in self.graph_def.node)
+        """True if it can be stored: it only computes, and calls no Python function of this process."""
+        return not refused_operation(self.graph_def)
 
     def rewrite(self, precision: str) -> FrozenGraph:
         """Run TensorFlow's rewriter for a CPU: fold constants, convert the arithmetic to ``precision``.

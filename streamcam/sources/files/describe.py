@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import av.error
 from av.stream import Disposition
 
-from ...errors import SourceError, redact_url
+from ...errors import SourceError, count_of, redact_url
 from ...frames import Chapter, SourceInfo
 
 if TYPE_CHECKING:
@@ -141,14 +141,16 @@ def irregularity_notes(name: str, timeline: Timeline, num_untimed: int, normaliz
     """
     notes = []
     if count := timeline.num_corrected:
-        notes.append(f"{name}: {count} timestamp{'s' * (count > 1)} did not increase, moved")
+        notes.append(f"{name}: {count_of(count, 'timestamp')} did not increase, moved")
     if count := timeline.num_jumps:
-        notes.append(f"{name}: its clock jumps ahead {count} time{'s' * (count > 1)}, each treated as a new recording")
+        notes.append(f"{name}: its clock jumps ahead {count_of(count, 'time')}, each treated as a new recording")
     if num_untimed:
         fps = float(1 / (timeline.step_ticks * timeline.time_base))
-        notes.append(f"{name}: {num_untimed} frames without a timestamp, {fps:g} a second assumed")
+        notes.append(f"{name}: {count_of(num_untimed, 'frame')} without a timestamp, {fps:g} a second assumed")
     if count := normalizer.num_resized:
-        notes.append(f"{name}: {count} frames of another size were scaled to {normalizer.width}x{normalizer.height}")
+        notes.append(
+            f"{name}: {count_of(count, 'frame')} of another size scaled to {normalizer.width}x{normalizer.height}"
+        )
     return notes
 
 
@@ -223,4 +225,4 @@ def read_error(name: str, error: Exception, options: SourceOptions, num_frames: 
         reason = f"sent no data for {options.timeout_seconds:g} s"
     else:
         reason = f"could not be read further: {getattr(error, 'strerror', None) or error}"
-    return SourceError(f"{name} {reason}, after {num_frames} frames")
+    return SourceError(f"{name} {reason}, after {count_of(num_frames, 'frame')}")
