@@ -107,6 +107,8 @@ class _Server(uvicorn.Server):
 
         Other requests get a moment to finish.
         """
+        # asyncio may still try to accept on the closed socket, after a shortage of descriptors.
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         self._stopping.set()
         await self._webrtc_manager.close()
         await super().shutdown(sockets)
