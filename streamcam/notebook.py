@@ -88,7 +88,7 @@ def html_of(explanation: Explained) -> str:
 
 
 def png_of(explanation: Explained) -> bytes:
-    """Return a PNG with the captioned overlays in a row, each with its color bar."""
+    """Return a PNG: captioned overlays in a row, with color bars."""
     from .media.image_bytes import encode_rgb
 
     tiles = []
@@ -102,7 +102,9 @@ def png_of(explanation: Explained) -> bytes:
 
 
 def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
-    """Return a Matplotlib figure: a row for each image, a column for each target, each with a color bar.
+    """Return a Matplotlib figure of overlays with color bars.
+
+    It has a row for each image and a column for each target.
 
     Raises:
         StreamcamError: Matplotlib is not installed.
