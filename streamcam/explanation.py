@@ -184,7 +184,7 @@ class Explanation:
 
     @property
     def target_maps(self) -> NDArray[np.float32]:
-        """The maps with an axis for targets, ``(N, targets, h, w)``, also if there is one."""
+        """The maps, always with an axis for targets: ``(N, targets, h, w)``."""
         return self.maps[:, None] if self.maps.ndim == 3 else self.maps
 
     @property
@@ -193,7 +193,10 @@ class Explanation:
         return self.method if self.layer == "input" else f"{self.method} at {self.layer}"
 
     def describe(self, n: int, target: int = 0) -> tuple[str, str]:
-        """Return the name of a target of an image, and its probability or else its score in logits, as text."""
+        """Return the name of a target, and its probability as text.
+
+        The score in logits replaces the probability of a target that is no class.
+        """
         names = self.targets[n] if isinstance(self.targets[n], tuple) else (self.targets[n],)
         probability, score = np.atleast_1d(self.probabilities[n])[target], np.atleast_1d(self.scores[n])[target]
         return names[target], f"{probability:.0%}" if np.isfinite(probability) else f"{score:+.2f}"

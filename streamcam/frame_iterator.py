@@ -106,7 +106,7 @@ def _is_camera(url: str) -> bool:
 
 
 def _file_frames(job: FramesJob) -> Iterator[FrameExplanation]:
-    """Explain every frame of a file, with decoder and model ahead of the caller."""
+    """Explain every frame of a file, ahead of the caller."""
     from .engine import load_explainer
     from .sources import open_source
 
@@ -128,7 +128,7 @@ def _file_frames(job: FramesJob) -> Iterator[FrameExplanation]:
 
 
 def _camera_frames(job: FramesJob) -> Iterator[FrameExplanation]:
-    """Explain the newest frame of a camera each time the caller asks for one."""
+    """Explain a camera's newest frame whenever the caller asks."""
     from .engine import load_explainer
     from .engine.results import hold_between
     from .sources import open_camera

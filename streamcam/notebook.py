@@ -75,8 +75,10 @@ def html_of(explanation: Explained) -> str:
         )
         figures.append(
             f'<figure style="{_STYLE}"><div style="display:flex">'
-            f'<img alt="heatmap of {html.escape(name)}" src="{_data_url(overlay)}" style="max-width:100%;height:auto">'
-            f'<img alt="color bar" src="{_data_url(bar)}" style="width:{_BAR_WIDTH}px;margin:0 4px 0 {_GAP}px">'
+            f'<img alt="heatmap of {html.escape(name)}" src="{_data_url(overlay)}" '
+            f'width="{overlay.shape[1]}" style="max-width:85%;height:auto;align-self:flex-start">'
+            f'<span role="img" aria-label="color bar" style="flex:0 0 {_BAR_WIDTH}px;margin:0 4px 0 {_GAP}px;'
+            f'background:url({_data_url(bar)}) 0 0/100% 100%"></span>'
             '<span style="display:flex;flex-direction:column;justify-content:space-between">'
             f"<span>{high:.3g}</span><span>{low:.3g}</span></span></div>"
             f"<figcaption><b>{html.escape(name)}</b> {value}<br>{html.escape(explanation.origin)}"
@@ -88,7 +90,7 @@ def html_of(explanation: Explained) -> str:
 
 
 def png_of(explanation: Explained) -> bytes:
-    """Return a PNG with the captioned overlays in a row, each with its color bar."""
+    """Return a PNG: captioned overlays in a row, with color bars."""
     from .media.image_bytes import encode_rgb
 
     tiles = []
@@ -102,19 +104,21 @@ def png_of(explanation: Explained) -> bytes:
 
 
 def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
-    """Return a Matplotlib figure: a row for each image, a column for each target, each with a color bar.
+    """Return a Matplotlib figure of overlays with color bars.
+
+    It has a row for each image and a column for each target.
 
     Raises:
         StreamcamError: Matplotlib is not installed.
     """
     try:
+        from matplotlib import pyplot
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import ListedColormap, Normalize
-        from matplotlib.figure import Figure
     except ImportError:
         raise StreamcamError("plot() needs Matplotlib", hint="pip install 'streamcam[plot]'") from None
     images, targets = len(explanation), explanation.num_targets
-    figure = Figure(figsize=(4.8 * targets, 3.6 * images), layout="constrained")
+    figure = pyplot.figure(figsize=(4.8 * targets, 3.6 * images), layout="constrained")
     axes = figure.subplots(images, targets, squeeze=False)
     table = ListedColormap(_color_bar(explanation, 256) / 255.0)
     for target in range(targets):
@@ -126,6 +130,8 @@ def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
             axis.set_title(f"{name}  {value}\n{explanation.origin}", fontsize="medium")
             norm = Normalize(*_value_range(explanation, n, target))
             figure.colorbar(ScalarMappable(norm, table), ax=axis, label="attribution")
+    if "inline" in pyplot.get_backend():
+        pyplot.close(figure)  # a notebook shows the returned figure, and would show an open one again
     return figure
 
 

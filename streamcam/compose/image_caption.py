@@ -22,7 +22,7 @@ _PLATE_OPACITY, _PLATE_GRAY = 0.62, 13
 
 
 def caption_image(image: RgbImage, lines: Sequence[str]) -> RgbImage:
-    """Return an image with lines of text on a dark plate in its upper left corner.
+    """Draw lines of text on a dark plate, upper left.
 
     Args:
         image: ``uint8 (H, W, 3)``, RGB; only read.
@@ -54,7 +54,10 @@ def caption_image(image: RgbImage, lines: Sequence[str]) -> RgbImage:
 
 
 def color_bar(options: DrawOptions, display: MapKind, length: int) -> NDArray[np.uint8]:
-    """Return the colors of attribution over white, from the least to the largest, ``uint8 (length, 3)`` RGB."""
+    """Return the colors of attribution over white, from least to largest.
+
+    They are ``uint8 (length, 3)``, RGB.
+    """
     opacity, color = opacity_and_color(options, display)
     strength = (opacity / max(float(opacity.max()), 1e-9))[:, None]
     shades = np.rint(255 * (1 - strength + color * strength))

@@ -150,13 +150,19 @@ class Executable:
 
 
 def _resolve_top(codes: TargetCodes, summaries: list[list[Any]]) -> TargetCodes:
-    """Return codes with the class in place of `TOP`: further passes explain the class of the first one."""
+    """Return codes with the class in place of `TOP`.
+
+    Further passes explain the class of the first one.
+    """
     classes = np.stack([summary[0] for summary in summaries], axis=1)
     return np.stack([np.where(codes[..., 0] == TOP, classes, codes[..., 0]), codes[..., 1]], axis=2).astype(np.int32)
 
 
 def _stack(arrays: Sequence[NDArray[Any]], count: int) -> NDArray[Any]:
-    """Stack the first rows of arrays along a second axis, without a copy if there is one array."""
+    """Stack the first rows of arrays along a second axis.
+
+    A single array is not copied.
+    """
     return arrays[0][:count, None] if len(arrays) == 1 else np.stack([array[:count] for array in arrays], axis=1)
 
 
@@ -193,7 +199,7 @@ class FrozenMethod:
 
     @property
     def codes(self) -> TargetCodes:
-        """Codes of the targets if a run names none: the most probable class and each function, ``(targets, 2)``."""
+        """Codes for a run that names none, ``(targets, 2)``: the most probable class and each function."""
         targets = [TOP] * self.by_code + [FUNCTION - n for n in range(self.num_functions)]
         return np.array([(target, NO_CLASS) for target in targets], np.int32)
 

@@ -83,7 +83,7 @@ class MultiPassExecutor:
         ]
 
     def _reduce(self, values: list[NDArray[np.float32]], frames: int, batch: int) -> NDArray[np.float32]:
-        """Return the values of a target by frame, padded to a whole batch."""
+        """Return a target's values by frame, padded to a batch."""
         if self.is_mean:
             return np.asarray(values[0] / self.num_passes, np.float32)
         stacked = np.concatenate(values)
@@ -112,7 +112,7 @@ class MultiPassExecutor:
     def _runs(
         self, codes: TargetCodes, pass_indices: NDArray[np.int64], state: list[Any]
     ) -> Iterator[tuple[list[Any], int, int]]:
-        """Yield the values of each target, the first of their passes and the one behind the last."""
+        """Yield the values of each target, with first and end pass."""
         for start in range(0, len(pass_indices), self.passes_per_run):
             run_indices = pass_indices[start : start + self.passes_per_run]
             frame, step = np.divmod(

@@ -41,7 +41,7 @@ class _LoadedModel:
     precision: str = ""
 
     def with_targets(self, explainer: FrameExplainer) -> _LoadedModel:
-        """Return what was compiled, for an explainer that shares it and has other targets."""
+        """Return the same for an explainer that differs in targets only."""
         batch_sizes = {size: one.with_explainer(explainer) for size, one in self.batch_sizes.items()}
         bindings = {
             key: replace(one, batch_sizes=batch_sizes[one.batch_sizes.size], num_targets=len(explainer.targets))

@@ -96,7 +96,10 @@ class TargetSet:
 
     @property
     def compiled_in(self) -> tuple[bool, tuple[Any, ...]]:
-        """What a compiled method depends on; equal for sets that differ in classes and contrasts only."""
+        """The part that a compiled method depends on.
+
+        It is equal for sets that differ in classes and contrasts only.
+        """
         return self.by_code, self._compiled_in
 
 
@@ -107,7 +110,7 @@ def _encode(target: Target, functions: dict[int, int]) -> tuple[int, int]:
 
 
 def choose_classes(logits: Any, codes: Any) -> Any:
-    """Return the class explained in each row, and the class to subtract from it.
+    """Return the explained class of each row, and the one to subtract.
 
     Args:
         logits: float tensor ``(N, classes)``.
@@ -124,11 +127,14 @@ def choose_classes(logits: Any, codes: Any) -> Any:
 
 
 def score_classes(logits: Any, classes: Any) -> Any:
-    """Return the logit of each row's class, less that of the class to subtract; float32 ``(N,)``, differentiable.
+    """Return the logit of each row's class, less the subtracted one.
 
     Args:
         logits: float tensor ``(N, classes)``.
         classes: as from `choose_classes`.
+
+    Returns:
+        float32 tensor ``(N,)``, differentiable.
     """
     from ..tf import tf
 

@@ -12,7 +12,7 @@ _HINTS = {
     "hirescam": "--method gradient-x-input shows both signs",
     "occlusion": "--method gradient-x-input shows both signs",
 }
-"""What shows more, by method; maps of these are zero or negative if all evidence is against the target."""
+"""Hints by method. Maps of these methods are zero or negative if all evidence is against the target."""
 
 
 def is_zero(attribution: Attribution, display: MapKind) -> bool:

@@ -1,4 +1,4 @@
-"""Run a compiled graph for any number of targets that are known at run time only.
+"""Run a compiled graph for any number of run-time targets.
 
 A graph explains one target, whose code is an input. For several targets its target-independent part runs once (the
 forward pass, most of the work) and the rest once a target. Both are parts of the same loaded graph: TensorFlow runs the
@@ -28,7 +28,7 @@ _Arrays: TypeAlias = list[NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Parts:
-    """The two parts of a loaded graph, and the positions of their outputs.
+    """The two parts of a loaded graph, with their outputs' positions.
 
     Attributes:
         shared: inputs → outputs that do not depend on the target's code, then the state.
