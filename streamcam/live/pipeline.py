@@ -15,13 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency.group import Cancelled, StageGroup
 from ..errors import SinkError
 from ..job import LiveJob
 from ..notes import collect_notes
+from ..options import DrawOptions
 from ..sources import open_camera
 from .camera_session import CameraSession
 from .controller import LiveController
@@ -120,6 +121,14 @@ class _StopSignal:
             self._event.wait(remaining)
 
 
+def live_draw_options(draw: DrawOptions) -> DrawOptions:
+    """Return drawing options with the size of live captions.
+
+    In a tile of the page or on a phone a frame is about 220 pixels high, and text of the usual size only 7 to 10.
+    """
+    return replace(draw, caption_size=draw.caption_size or 1.4)
+
+
 def run_live(
     job: LiveJob,
     *,
@@ -169,7 +178,7 @@ def run_live(
     for camera, options in zip(cameras, job.cameras, strict=True):
         stats = FrameStats()
         renderer = CameraRenderer(
-            job.draw,
+            live_draw_options(job.draw),
             job.scale,
             num_targets=len(job.explain.target),
             max_latency_seconds=options.max_latency_seconds,

@@ -32,10 +32,6 @@ _HALF_LIFE_SECONDS = 60.0
 _STALE_MAP_SECONDS = 0.15
 """The caption shows the lag of the map from here on."""
 
-_CAPTION_SIZE = 1.4
-"""Size of captions by default: in a tile of the page or on a phone a frame is about 220 pixels high, and text of the
-usual size is only 7 to 10."""
-
 _IDLE_SECONDS = 0.5
 """A new viewer gets the last frame after so long without a new one."""
 
@@ -260,13 +256,12 @@ class CameraRenderer:
     def _make_frame_renderer(self, info: SourceInfo) -> FrameRenderer:
         size = info.width, info.height
         binding = self._binding
-        draw = replace(self._draw, caption_size=self._draw.caption_size or _CAPTION_SIZE)
         if binding is None or self._current is None:
             return FrameRenderer(
-                draw, info, fit_to_input("stretch", size, size), facts=CaptionFacts(), panels=self._num_targets
+                self._draw, info, fit_to_input("stretch", size, size), facts=CaptionFacts(), panels=self._num_targets
             )
         return FrameRenderer(
-            draw,
+            self._draw,
             info,
             binding.geometry,
             facts=binding.caption_facts,

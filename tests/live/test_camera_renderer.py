@@ -12,6 +12,7 @@ from streamcam.compose import FrameRenderer
 from streamcam.concurrency.group import StageGroup
 from streamcam.geometry import fit_to_input
 from streamcam.live.pending_frame import PendingFrame
+from streamcam.live.pipeline import live_draw_options
 from streamcam.live.renderer import CameraRenderer
 from streamcam.live.stats import FrameStats
 from streamcam.media.planes import plane_arrays
@@ -225,7 +226,12 @@ def test_live_captions_are_large_enough_for_a_tile_and_stand_where_asked(caption
     source = info(1280, 720)
     draw = DrawOptions(caption_position="bottom-right", caption_size=caption_size)
     renderer = CameraRenderer(
-        draw, "frame", num_targets=1, max_latency_seconds=60, stats=FrameStats(), encode_jpeg=lambda frame: b""
+        live_draw_options(draw),
+        "frame",
+        num_targets=1,
+        max_latency_seconds=60,
+        stats=FrameStats(),
+        encode_jpeg=lambda frame: b"",
     )
     binding = replace(model_binding(), geometry=fit_to_input("stretch", (1280, 720), (32, 32)))
     pending = PendingFrame("a", source, frame(0, source=source), binding, renderer)
