@@ -271,6 +271,11 @@ class CameraOptions:
             forever, but the first connection must succeed.
         max_latency_seconds: older frames are dropped and counted.
         realtime: read files at their own rate instead of as fast as possible.
+        loop: begin files and recordings again at their end.
+        snapshot_seconds: seconds between two requests of a URL that returns one image.
+        credentials: file in netrc format with the logins of cameras, by host; empty for none. ``STREAMCAM_LOGIN``
+            holds the login of the others.
+        rtsp_transport: ``tcp``, ``udp``, or ``auto``: TCP, and UDP if the camera refuses it.
     """
 
     url: str
@@ -294,6 +299,26 @@ class CameraOptions:
         Range(0.05, 60),
     ] = 0.5
     realtime: Annotated[bool, Help("Read files at their own rate, not as fast as possible.")] = True
+    loop: Annotated[bool, Help("Begin files again at their end.")] = False
+    snapshot_seconds: Annotated[
+        float,
+        Help(
+            "Seconds between two requests of a URL that returns one image.",
+            option="--snapshot-interval",
+            metavar="SECONDS",
+        ),
+        Range(0.05, 3600),
+    ] = 1.0
+    credentials: Annotated[
+        str,
+        Help(
+            "File with logins of cameras, in netrc format: machine HOST login USER password PASSWORD.", metavar="FILE"
+        ),
+    ] = ""
+    rtsp_transport: Annotated[
+        Literal["auto", "tcp", "udp"],
+        Help("Transport of RTSP video; auto: TCP, and UDP if the camera refuses it."),
+    ] = "auto"
 
     def __post_init__(self) -> None:
         check_options(self)

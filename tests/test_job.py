@@ -49,7 +49,16 @@ TEMPORAL = TemporalOptions(every="auto", change_threshold=0.5, interpolation="fl
 DRAW = DrawOptions(layout="side-by-side", colormap="viridis", alpha=0.25, caption=False)
 SINK = SinkOptions(path=Path("out/a.mkv"), codec="av1", crf=30, preset="fast", overwrite=True, encoder="nvenc")
 CAMERA = CameraOptions(
-    url="webcam:1", name="yard", timeout_seconds=1.5, reconnect=3, max_latency_seconds=0.25, realtime=False
+    url="webcam:1",
+    name="yard",
+    timeout_seconds=1.5,
+    reconnect=3,
+    max_latency_seconds=0.25,
+    realtime=False,
+    loop=True,
+    snapshot_seconds=5.0,
+    rtsp_transport="udp",
+    credentials="logins",
 )
 OUTPUT = OutputOptions(
     url="out.mp4", segment_seconds=60.5, codec="hevc", crf=20, preset="slow", timeout_seconds=1.5, overwrite=True

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 _CAMERA_PANEL, _OUTPUT_PANEL = "Cameras", "Outputs"
 _NAMED_SOURCE = re.compile(r"(\w[\w-]*)=(.+)", re.DOTALL)
 _CAMERA_PLACEHOLDER = "{camera}"
-_CAMERA_FIELDS = ("max_latency_seconds", "reconnect", "timeout_seconds", "realtime")
+_CAMERA_FIELDS = (
+    "max_latency_seconds",
+    "reconnect",
+    "timeout_seconds",
+    "realtime",
+    "loop",
+    "snapshot_seconds",
+    "rtsp_transport",
+    "credentials",
+)
 _OUTPUT_FIELDS = ("segment_seconds", "codec", "crf", "preset", "overwrite")
 
 

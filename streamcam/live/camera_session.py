@@ -118,8 +118,28 @@ class CameraSession:
 
     @property
     def dropped(self) -> int:
-        """Frames dropped for their latency, before or after decoding."""
+        """Frames dropped for their latency or because of overload."""
         return self._stats.frames_dropped + self._camera.dropped
+
+    @property
+    def decode_cpu_seconds(self) -> float:
+        """CPU seconds of reading and decoding."""
+        return self._camera.cpu_seconds
+
+    @property
+    def draw_cpu_seconds(self) -> float:
+        """CPU seconds of drawing and passing on."""
+        return self._renderer.cpu_seconds
+
+    @property
+    def frames_thinned(self) -> int:
+        """Frames dropped because the machine is overloaded."""
+        return self._camera.thinned
+
+    @property
+    def has_frames(self) -> bool:
+        """True once it has delivered a frame, until it ends."""
+        return self._stats.frames_in > 0 and not self.ended
 
     @property
     def latencies(self) -> Histogram:
@@ -163,6 +183,7 @@ class CameraSession:
                 ClassScore(labels[c], p) for c, p in (item.top[:_NUM_TOP_CLASSES] if item else ()) if c < len(labels)
             ),
             targets=tuple(TargetScore(e.label, e.score, e.probability) for e in (item.attributions if item else ())),
+            latency_source=self._camera.latency_source,
             viewers=self.jpegs.num_subscribers + self.frames.num_subscribers,
         )
 

@@ -27,6 +27,7 @@ from .camera_session import CameraSession
 from .controller import LiveController
 from .inference import MAX_BATCH, InferenceService
 from .inference_loop import inference_loop
+from .load import LoadGovernor, cpu_count
 from .renderer import CameraRenderer
 from .scheduler import FairScheduler
 from .stats import FrameStats, Histogram
@@ -145,11 +146,21 @@ def run_live(
             notes.append(line)
 
     inference = InferenceService(job.model, job.explain, len(job.cameras))
-    cameras = [open_camera(options, wait_until_ready=inference.wait_until_ready) for options in job.cameras]
+    governor = LoadGovernor(cpu_count(), job.max_explain_fps)
+    sessions: list[CameraSession] = []
+    cameras = [
+        open_camera(
+            options,
+            wait_until_ready=inference.wait_until_ready,
+            max_fps=governor.max_fps,
+            may_give_up=lambda: not any(session.has_frames for session in sessions),
+        )
+        for options in job.cameras
+    ]
     inputs = [options.url.removeprefix("file://") for options in job.cameras]
     outputs = [(name, PushOutput(options, inputs=inputs)) for name, options in job.outputs]
     scheduler = FairScheduler(1, min(camera.max_latency_seconds for camera in job.cameras), job.max_explain_fps)
-    sessions, renderers = [], []
+    renderers = []
     for camera, options in zip(cameras, job.cameras, strict=True):
         stats = FrameStats()
         renderer = CameraRenderer(
@@ -188,7 +199,10 @@ def run_live(
         group = stack.enter_context(StageGroup())
 
         def on_model_loaded(devices: Sequence[str]) -> None:
-            if not all(device.startswith("cpu") for device in devices):
+            on_cpu = all(device.startswith("cpu") for device in devices)
+            govern = functools.partial(governor.run, sessions, scheduler, on_cpu=on_cpu)
+            group.spawn(stop_signal.guard(govern), stop=governor.stop, name="load")
+            if not on_cpu:
                 scheduler.depth = max(1, MAX_BATCH // len(cameras))
             for device in devices:
                 for _ in range(_CONCURRENT_BATCHES):

@@ -68,6 +68,7 @@ class CameraRenderer:
         jpegs: shown frames as JPEG, encoded only while there are viewers.
         frames: the same frames before encoding, with pts in 1/90000 s.
         paused: True while the shown frame is frozen.
+        cpu_seconds: CPU time of `run`.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class CameraRenderer:
         self.jpegs = LatestValue(b"")
         self.frames: LatestValue[tuple[VideoFrame, int] | None] = LatestValue(None)
         self.paused = False
+        self.cpu_seconds = 0.0
         self._draw, self._scaling = draw, scale
         self._num_targets = num_targets
         self._max_latency_seconds = max_latency_seconds
@@ -120,9 +122,9 @@ class CameraRenderer:
 
     @property
     def map_latency_seconds(self) -> float | None:
-        """Seconds since the frame arrived whose map is shown; None without a map."""
+        """Seconds since the capture of the frame whose map is shown; None without a map."""
         current = self._current
-        return None if current is None else time.monotonic() - current.frame.arrival_time
+        return None if current is None else time.monotonic() - current.frame.latency_start
 
     def put(self, pending: PendingFrame) -> None:
         """Queue the camera's newest frame. Never waits."""
@@ -169,6 +171,7 @@ class CameraRenderer:
                 self._stats.count_dropped()
             else:
                 self._show(pending)
+                self.cpu_seconds = time.thread_time()
 
     def _next(self) -> PendingFrame | None:
         """Wait for the next frame that is due; return None after `_IDLE_SECONDS` without one."""
@@ -210,7 +213,7 @@ class CameraRenderer:
         if jpeg is not None:
             self.jpegs.put(jpeg)
         self._last = video_frame, item
-        self._stats.count_shown(time.monotonic() - pending.frame.arrival_time)
+        self._stats.count_shown(time.monotonic() - pending.frame.latency_start)
 
     def _update_map(self, pending: PendingFrame) -> None:
         """Apply the newest map that belongs to no later frame."""

@@ -23,7 +23,10 @@ CameraState: TypeAlias = Literal["opening", "live", "lost", "ended", "paused"]
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from a frame's arrival until it was shown: median, 99th percentile, maximum. 0 before the first."""
+    """Milliseconds from a frame's capture or arrival until it was shown: median, 99th percentile, maximum.
+
+    0 before the first; see ``latency_source``.
+    """
 
     p50: float = 0.0
     p99: float = 0.0
@@ -78,6 +81,8 @@ class CameraStatus:
         frames_in, frames_shown, frames_explained, frames_dropped, reconnects: counts since the start.
         top: the most probable classes of the last explained frame, best first.
         targets: the explained targets of that frame.
+        latency_source: ``capture`` if latencies count from the capture, which RTCP sender reports tell; ``arrival`` if
+            they count from when the frame arrived, or should have arrived.
         viewers: open MJPEG and WebRTC streams.
     """
 
@@ -98,6 +103,7 @@ class CameraStatus:
     reconnects: int = 0
     top: tuple[ClassScore, ...] = ()
     targets: tuple[TargetScore, ...] = ()
+    latency_source: Literal["capture", "arrival"] = "arrival"
     viewers: int = 0
 
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import select
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
-import av
 import av.error
 from av.codec.context import Flags, ThreadType
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
 
 from ...errors import SourceError
 from ...options import CameraOptions
-from ..container import choose_video
 from .camera_urls import CameraEndpoint
+from .capture_times import CaptureTimes, LatencySource, ReceivedFrame
 from .clocks import BacklogEstimator, RealtimePacer
+from .opening import open_input
+from .silence import SilenceLimit
+from .thinning import KEYFRAMES_ONLY_FPS, FrameThinner
 
 _NO_TIMESTAMPS = 128  # AVFMT_NOTIMESTAMPS of a format
 _MAX_FPS = 1000
@@ -31,23 +29,28 @@ _DEFAULT_FPS = Fraction(25)
 _LENIENT_DECODERS = {"flv", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4"}
 """Decoders that output an invented frame before the first keyframe; the others wait for it."""
 _MAX_CONSECUTIVE_ERRORS = 100
-_STDIN_FD = 0
-"""Standard input's."""
-_POLL_SECONDS = 0.1
-"""Seconds between checks for a stop while waiting for standard input."""
+_KEYFRAME_SECONDS = 20.0
+"""Seconds to wait at least for the first keyframe, which cameras send every few seconds."""
+_NONREF_RATIO = 0.6
+"""Frames that no other frame needs are not decoded if at most this part of the frames is kept."""
+_SINGLE_THREAD_PIXELS = 1920 * 1088
+"""Up to this size one thread decodes a frame soon enough; more threads cost more than they gain."""
 
 
 class Connection:
     """Decoded frames of one connection to a camera.
 
-    One thread opens it, iterates over it and closes it.
+    One thread opens it, iterates over it and closes it; the attributes can be read from any thread.
 
     Attributes:
-        fps: frames a second as announced; None if they are not.
-        pixel_aspect: width of a stored pixel over its height.
         codec: its name.
-        dropped: packets so far that were not decoded because decoding was late.
+        is_recording: True if it waits to be read, and ends.
+        is_snapshot: True if the peer sends one image and hangs up.
+        dropped: packets so far that were dropped because decoding was late.
+        thinned: packets and frames so far that were dropped because of `max_fps`.
         skipped: packets that could not be decoded, so far.
+        cpu_seconds: CPU time of its thread so far.
+        reading_since: when it began to wait for the peer, in `time.monotonic` seconds; None while it does not.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Connection:
         endpoint: CameraEndpoint,
         options: CameraOptions,
         stopping: threading.Event,
-        on_silence: Callable[[str], None],
+        silence: SilenceLimit,
+        max_fps: Callable[[], float | None] = lambda: None,
+        standard_input: Any = None,
     ) -> None:
         """Open the connection, within twice the timeout.
 
@@ -63,61 +68,90 @@ class Connection:
             endpoint: the input to open.
             options: timeout and latency bound.
             stopping: ends every wait that can be ended from here.
-            on_silence: called with one line if a source that cannot be reopened sends no data for longer than the
-                timeout.
+            silence: learns the camera's pace.
+            max_fps: returns how many frames to yield a second at most; None for all.
+            standard_input: file to read for an endpoint without a URL.
 
         Raises:
             SourceError: it cannot be opened, or has no video.
         """
         self._endpoint = endpoint
-        self._timeout_seconds = options.timeout_seconds
-        self._stopping = stopping
-        self.dropped = self.skipped = 0
-        self._container = self._open_container(on_silence)
+        self._stopping, self._silence, self._max_fps = stopping, silence, max_fps
+        self.dropped = self.thinned = self.skipped = 0
+        self.cpu_seconds = 0.0
+        self.reading_since: float | None = None
+        self._container, self._video = open_input(endpoint, options.timeout_seconds, standard_input)
         try:
-            self._video = video = choose_video(self._container, endpoint.name)
+            video = self._video
             for stream in self._container.streams:
                 if stream is not video:
                     stream.discard = Discard.all
             # Threads that each decode a frame would delay them by as many frames.
             video.thread_type = ThreadType.SLICE
+            if video.codec_context.width * video.codec_context.height <= _SINGLE_THREAD_PIXELS:
+                video.codec_context.thread_count = 1
             video.codec_context.flags |= Flags.low_delay
-            is_recording = endpoint.is_recording or (endpoint.may_be_recording and self._container.duration is not None)
+            self.is_snapshot = endpoint.may_be_recording and self._container.format.name.endswith("_pipe")
+            self.is_recording = endpoint.is_recording or (
+                endpoint.may_be_recording and self._container.duration is not None and not self.is_snapshot
+            )
             # HLS comes in segments of several seconds, all at once.
-            is_paced = options.realtime and (is_recording or self._container.format.name.startswith("hls"))
-            self._is_finite = endpoint.is_finite or is_recording
+            is_paced = options.realtime and (self.is_recording or self._container.format.name.startswith("hls"))
+            self._is_finite = endpoint.is_finite or self.is_recording or self.is_snapshot
             self._pacer = RealtimePacer(options.max_latency_seconds, stopping.wait) if is_paced else None
-            self._backlog = None if is_recording or is_paced else BacklogEstimator(options.max_latency_seconds)
-            fps = video.average_rate or video.guessed_rate
-            self.average_fps = Fraction(fps) if fps and 0 < fps <= _MAX_FPS else None
+            self._backlog = None if self.is_recording or is_paced else BacklogEstimator(options.max_latency_seconds)
+            self._times = CaptureTimes()
+            self._thinner = FrameThinner()
+            self._skip: Literal["NONREF", "DEFAULT"] = "DEFAULT"
+            self._skipped_time, self._has_keyframe = 0.0, False
             # FFmpeg assigns a format without timestamps 25 frames a second, regardless of the camera's rate.
-            self._has_timestamps = is_paced or not int(self._container.format.flags) & _NO_TIMESTAMPS
-            if not self._has_timestamps:
-                self.average_fps = None
-            self.pixel_aspect = Fraction(video.sample_aspect_ratio or 1) or Fraction(1)
+            has_none = int(self._container.format.flags) & _NO_TIMESTAMPS or self.is_snapshot
+            self._has_timestamps = is_paced or not has_none
             self.codec = video.codec_context.name
         except BaseException:
             self._container.close()
             raise
 
+    @property
+    def average_fps(self) -> Fraction | None:
+        """Frames a second, as announced; None if they are not."""
+        video = self._video
+        fps = video.average_rate or video.codec_context.framerate or video.guessed_rate
+        return Fraction(fps) if self._has_timestamps and fps and 0 < fps <= _MAX_FPS else None
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a stored pixel over its height."""
+        aspect = self._video.sample_aspect_ratio or self._video.codec_context.sample_aspect_ratio
+        return Fraction(aspect or 1) or Fraction(1)
+
+    @property
+    def latency_source(self) -> LatencySource:
+        """See `CaptureTimes`."""
+        return self._times.latency_source
+
     def close(self) -> None:
         """Close the connection."""
         self._container.close()
 
-    def __iter__(self) -> Iterator[tuple[VideoFrame, Fraction | None, float]]:
-        """Yield frames with their stream time and arrival time.
-
-        The stream time is in seconds, or None; the arrival is in `time.monotonic` seconds.
+    def __iter__(self) -> Iterator[ReceivedFrame]:
+        """Yield frames.
 
         Raises:
-            SourceError: it was lost, or no decodable packet came for longer than the timeout.
+            SourceError: it was lost, or no packet could be decoded for too long.
         """
         last_frame_time = time.monotonic()
         stream_seconds = Fraction(0)
-        for packet in self._drop_late(self._packets()):
-            arrival_time = time.monotonic()
+        cpu_start = time.thread_time()
+        for packet, arrival_time in self._drop_late(self._packets()):
             for frame in self._decode(packet):
+                last_frame_time = time.monotonic()
                 frame_seconds = self._stream_seconds(frame)
+                if not self._thinner.keeps(
+                    float(arrival_time if frame_seconds is None else frame_seconds), self._max_fps()
+                ):
+                    self.thinned += 1
+                    continue
                 if self._pacer is not None:
                     frame_seconds = stream_seconds = (
                         stream_seconds + 1 / (self.average_fps or _DEFAULT_FPS)
@@ -125,35 +159,19 @@ class Connection:
                         else frame_seconds
                     )
                     self._pacer.wait_until_due(frame_seconds)
-                    arrival_time = time.monotonic()
+                    due_time = capture_time = time.monotonic()
+                else:
+                    due_time = arrival_time
+                    capture_time = self._times.capture_time(frame_seconds, time.monotonic())
                 if self._stopping.is_set():
                     return
-                yield frame, frame_seconds, arrival_time
+                self.cpu_seconds = time.thread_time() - cpu_start
+                yield ReceivedFrame(frame, frame_seconds, due_time, capture_time)
                 last_frame_time = time.monotonic()
-            if time.monotonic() - last_frame_time > self._timeout_seconds:
-                problem = f"{self._endpoint.name} sent no decodable frame for {self._timeout_seconds:g} s"
+            limit_seconds = max(self._silence.seconds, 0.0 if self._has_keyframe else _KEYFRAME_SECONDS)
+            if time.monotonic() - max(last_frame_time, self._skipped_time) > limit_seconds:
+                problem = f"{self._endpoint.name} sent no decodable frame for {limit_seconds:.3g} s"
                 raise SourceError(problem, hint="check the camera's codec")
-
-    def _open_container(self, on_silence: Callable[[str], None]) -> InputContainer:
-        start_time = time.monotonic()
-        endpoint = self._endpoint
-        # `_StandardInput` applies the timeout itself.
-        file = endpoint.url or _StandardInput(self._stopping, self._timeout_seconds, on_silence)
-        timeout_seconds = self._timeout_seconds if endpoint.url else None
-        try:
-            return av.open(
-                file,
-                "r",
-                format=endpoint.format,
-                options=endpoint.options,
-                timeout=timeout_seconds,
-                metadata_errors="replace",
-            )
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            # FFmpeg calls a mute peer invalid data, or an I/O error, with some protocols.
-            timed_out = endpoint.url and time.monotonic() - start_time >= 0.9 * self._timeout_seconds
-            # The chain would show the credentials that the message masks.
-            raise endpoint.translate_error(TimeoutError() if timed_out else error) from None
 
     def _packets(self) -> Iterator[Packet[Any]]:
         """Yield packets of the video.
@@ -165,7 +183,9 @@ class Connection:
         errors = 0
         while not self._stopping.is_set():
             try:
+                self.reading_since = time.monotonic()
                 packet = next(packets, None)
+                self.reading_since = None
                 errors = 0
             except av.error.InvalidDataError:
                 errors += 1
@@ -175,7 +195,7 @@ class Connection:
                 packets = self._container.demux(self._video)
                 continue
             except (av.error.ExitError, TimeoutError):
-                raise SourceError(f"{name} sent no data for {self._timeout_seconds:g} s") from None
+                raise SourceError(f"{name} sent no data for {self._silence.seconds:.3g} s") from None
             except (av.error.FFmpegError, OSError) as error:
                 raise SourceError(f"{name} was interrupted: {error.strerror or type(error).__name__}") from None
             if packet is None:
@@ -184,40 +204,67 @@ class Connection:
                 raise SourceError(f"{name} closed the connection")
             yield packet
 
-    def _drop_late(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any] | None]:
-        """Yield the packets.
+    def _drop_late(self, packets: Iterator[Packet[Any]]) -> Iterator[tuple[Packet[Any] | None, float]]:
+        """Yield the packets, and when each was due, in `time.monotonic` seconds.
 
-        None for one to skip, because decoding is late or waits for a keyframe.
+        None for a packet to skip: decoding is late, waits for a keyframe, or decodes nothing else.
         """
         previous_seconds: Fraction | None = None
-        has_keyframe, is_late = self.codec not in _LENIENT_DECODERS, False
+        has_keyframe, is_late, is_waiting = self.codec not in _LENIENT_DECODERS, False, False
         done_time = request_time = time.monotonic()
         for packet in packets:
-            read_time = time.monotonic()
+            read_time = due_time = time.monotonic()
+            self._silence.record_data(read_time)
+            self._has_keyframe = self._has_keyframe or packet.is_keyframe
             has_keyframe = has_keyframe or packet.is_keyframe or not packet.size
-            if has_keyframe and self._backlog is not None and packet.size:
+            if packet.size and self._backlog is not None:
                 packet_seconds = self._stream_seconds(packet)
+                self._times.record_packet(packet, packet_seconds, read_time)
                 step_seconds = (
                     None
                     if packet_seconds is None or previous_seconds is None or packet_seconds < previous_seconds
                     else packet_seconds - previous_seconds
                 )
+                previous_seconds = packet_seconds
+                waited_seconds = read_time - request_time
+                is_newest = self._times.is_newest(waited_seconds, step_seconds)
+                due_time -= 0.0 if is_newest else self._times.delay_seconds
                 was_late, is_late = (
                     is_late,
-                    self._backlog.should_drop(
+                    has_keyframe
+                    and self._backlog.should_drop(
                         step_seconds=step_seconds,
                         busy_seconds=request_time - done_time,
-                        waited_seconds=read_time - request_time,
+                        waited_seconds=waited_seconds,
                         is_keyframe=packet.is_keyframe,
                     ),
                 )
                 if was_late and not is_late:
                     self._video.codec_context.flush_buffers()
                 self.dropped += is_late
-                previous_seconds = packet_seconds
+            is_waiting = has_keyframe and not is_late and self._waits_for_keyframe(packet, is_waiting)
+            if is_late or is_waiting:
+                self._skipped_time = read_time
             done_time = read_time
-            yield packet if has_keyframe and not is_late else None
+            yield packet if has_keyframe and not (is_late or is_waiting) else None, due_time
             request_time = time.monotonic()
+
+    def _waits_for_keyframe(self, packet: Packet[Any], is_waiting: bool) -> bool:
+        """Return whether to leave out a packet because of `max_fps`; set what the decoder leaves out."""
+        max_fps = self._max_fps()
+        skip: Literal["NONREF", "DEFAULT"] = (
+            "NONREF"
+            if max_fps is not None and max_fps < _NONREF_RATIO * (self.average_fps or _DEFAULT_FPS)
+            else "DEFAULT"
+        )
+        if skip != self._skip:
+            self._skip = self._video.codec_context.skip_frame = skip
+        if packet.is_keyframe or not packet.size:
+            return False
+        if is_waiting or (max_fps is not None and max_fps < KEYFRAMES_ONLY_FPS):
+            self.thinned += 1
+            return True
+        return False
 
     def _decode(self, packet: Packet[Any] | None) -> list[VideoFrame]:
         if packet is None:
@@ -237,29 +284,3 @@ class Connection:
         if not self._has_timestamps or ticks is None or item.time_base is None:
             return None
         return ticks * Fraction(item.time_base)
-
-
-class _StandardInput:
-    """Standard input as a file for PyAV.
-
-    Its reads end when the camera is stopped.
-    """
-
-    name = "standard input"
-
-    def __init__(self, stopping: threading.Event, timeout_seconds: float, on_silence: Callable[[str], None]) -> None:
-        self._stopping = stopping
-        self._timeout_seconds = timeout_seconds
-        self._on_silence = on_silence
-
-    def read(self, size: int) -> bytes:
-        """Return at most so many bytes; none at the end."""
-        if sys.platform != "win32":
-            start_time, is_reported = time.monotonic(), False
-            while not select.select([_STDIN_FD], [], [], _POLL_SECONDS)[0]:
-                if self._stopping.is_set():
-                    return b""
-                if not is_reported and time.monotonic() - start_time > self._timeout_seconds:
-                    is_reported = True
-                    self._on_silence(f"standard input sent no data for {self._timeout_seconds:g} s")
-        return os.read(_STDIN_FD, size)
