@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 _MAX_PAYLOAD = 1400
 _CLOCK = 90_000
@@ -159,16 +159,17 @@ class ReplayServer:
         gone.set()
 
     @staticmethod
-    def _read_request(requests: object) -> tuple[str, dict[str, str]] | None:
-        line = requests.readline()  # type: ignore[attr-defined]
-        while line[:1] == b"$":  # a receiver report of the client
-            size = struct.unpack(">H", (line + requests.read(4))[2:4])[0]  # type: ignore[attr-defined]
-            rest = line[4:] + requests.read(max(0, size - len(line) + 4))  # type: ignore[attr-defined]
-            line = rest[size:] + requests.readline()  # type: ignore[attr-defined]
+    def _read_request(requests: IO[bytes]) -> tuple[str, dict[str, str]] | None:
+        first = requests.read(1)
+        while first == b"$":  # a receiver report of the client
+            _, size = struct.unpack(">BH", requests.read(3))
+            requests.read(size)
+            first = requests.read(1)
+        line = first + requests.readline()
         if not line.strip():
             return None
         head = {}
-        while field := requests.readline().strip():  # type: ignore[attr-defined]
+        while field := requests.readline().strip():
             name, _, value = field.decode().partition(":")
             head[name.lower()] = value.strip()
         return line.split()[0].decode(), head

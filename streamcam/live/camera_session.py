@@ -137,9 +137,9 @@ class CameraSession:
         return self._camera.thinned
 
     @property
-    def has_frames(self) -> bool:
-        """True once it has delivered a frame, until it ends."""
-        return self._stats.frames_in > 0 and not self.ended
+    def is_promising(self) -> bool:
+        """True while it delivers frames, or its first attempt is not over."""
+        return not self.ended and (self._stats.frames_in > 0 or self._camera.state == "opening")
 
     @property
     def latencies(self) -> Histogram:

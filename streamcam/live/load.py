@@ -76,7 +76,7 @@ class LoadController:
     def update(self, sample: LoadSample) -> None:
         """Adjust `max_fps` to the last period's work."""
         received = sum(sample.received)
-        if not (received and sample.shown and sample.seconds > 0):
+        if not (received and sample.seconds > 0):
             return
         is_starved = sample.unexplained > _STARVED_RATIO * sample.shown
         self._share = (
@@ -85,7 +85,8 @@ class LoadController:
         self._decode_cost = _mean(self._decode_cost, sample.decode_seconds / received)
         if self.max_fps is None or not self._full_decode_cost:
             self._full_decode_cost = _mean(self._full_decode_cost, sample.decode_seconds / received)
-        self._draw_cost = _mean(self._draw_cost, sample.draw_seconds / sample.shown)
+        if sample.shown:
+            self._draw_cost = _mean(self._draw_cost, sample.draw_seconds / sample.shown)
         rates = [count / sample.seconds for count in sample.received]
         limits = (self._cpu_limit(rates), self._update_late_limit(sample, max(rates)))
         self.max_fps = min((limit for limit in limits if limit is not None), default=None)

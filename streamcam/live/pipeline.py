@@ -153,7 +153,7 @@ def run_live(
             options,
             wait_until_ready=inference.wait_until_ready,
             max_fps=governor.max_fps,
-            may_give_up=lambda: not any(session.has_frames for session in sessions),
+            may_give_up=functools.partial(_no_other_runs, sessions, options.name),
         )
         for options in job.cameras
     ]
@@ -238,6 +238,11 @@ def run_live(
     if len(errors) == len(sessions):
         raise errors[0]
     return _summarize(sessions, controller, started, interrupted, notes)
+
+
+def _no_other_runs(sessions: Sequence[CameraSession], name: str) -> bool:
+    """Return whether no camera but the named one delivers frames, or may yet."""
+    return not any(session.name != name and session.is_promising for session in sessions)
 
 
 _MAX_NOTES = 1000

@@ -21,6 +21,7 @@ from .capture_times import LatencySource, ReceivedFrame
 from .clocks import TICKS_PER_SECOND, LiveClock
 from .connection import Connection
 from .frame_format import FrameFormat
+from .opening import VideoMissingError
 from .reader import ConnectionReader
 from .silence import SilenceLimit
 from .standard_input import StandardInput
@@ -145,7 +146,10 @@ class Camera:
             return True
         if isinstance(reconnect, int):
             return stop_after_attempt(reconnect + 1)(retry_state)
-        return reconnect == "auto" and not self._num_frames and self._may_give_up()
+        if reconnect == "forever" or self._num_frames or not self._may_give_up():
+            return False
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        return not isinstance(error, VideoMissingError)
 
     def _report_loss(self, retry_state: RetryCallState) -> None:
         assert retry_state.outcome is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from .capture_times import CaptureTimes, LatencySource, ReceivedFrame
 from .clocks import BacklogEstimator, RealtimePacer
 from .opening import open_input
 from .silence import SilenceLimit
-from .thinning import KEYFRAMES_ONLY_FPS, FrameThinner
+from .thinning import FrameThinner
 
 _NO_TIMESTAMPS = 128  # AVFMT_NOTIMESTAMPS of a format
 _MAX_FPS = 1000
@@ -29,6 +30,8 @@ _DEFAULT_FPS = Fraction(25)
 _LENIENT_DECODERS = {"flv", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4"}
 """Decoders that output an invented frame before the first keyframe; the others wait for it."""
 _MAX_CONSECUTIVE_ERRORS = 100
+_NUM_RECENT, _MAX_RECENT_ERRORS = 50, 40
+"""A live stream has changed, or is of no use, once so many of its last packets cannot be decoded."""
 _KEYFRAME_SECONDS = 20.0
 """Seconds to wait at least for the first keyframe, which cameras send every few seconds."""
 _NONREF_RATIO = 0.6
@@ -103,6 +106,7 @@ class Connection:
             self._times = CaptureTimes()
             self._thinner = FrameThinner()
             self._skip: Literal["NONREF", "DEFAULT"] = "DEFAULT"
+            self._recent_errors: deque[bool] = deque(maxlen=_NUM_RECENT)
             self._skipped_time, self._has_keyframe = 0.0, False
             # FFmpeg assigns a format without timestamps 25 frames a second, regardless of the camera's rate.
             has_none = int(self._container.format.flags) & _NO_TIMESTAMPS or self.is_snapshot
@@ -180,7 +184,7 @@ class Connection:
         """
         packets = self._container.demux(self._video)
         name = self._endpoint.name
-        errors = 0
+        errors = num_packets = 0
         while not self._stopping.is_set():
             try:
                 self.reading_since = time.monotonic()
@@ -197,11 +201,14 @@ class Connection:
             except (av.error.ExitError, TimeoutError):
                 raise SourceError(f"{name} sent no data for {self._silence.seconds:.3g} s") from None
             except (av.error.FFmpegError, OSError) as error:
+                if self.is_snapshot and num_packets:
+                    return  # HTTP/1.0 without a length
                 raise SourceError(f"{name} was interrupted: {error.strerror or type(error).__name__}") from None
             if packet is None:
                 if self._is_finite:
                     return
                 raise SourceError(f"{name} closed the connection")
+            num_packets += 1
             yield packet
 
     def _drop_late(self, packets: Iterator[Packet[Any]]) -> Iterator[tuple[Packet[Any] | None, float]]:
@@ -210,7 +217,7 @@ class Connection:
         None for a packet to skip: decoding is late, waits for a keyframe, or decodes nothing else.
         """
         previous_seconds: Fraction | None = None
-        has_keyframe, is_late, is_waiting = self.codec not in _LENIENT_DECODERS, False, False
+        has_keyframe, is_late = self.codec not in _LENIENT_DECODERS, False
         done_time = request_time = time.monotonic()
         for packet in packets:
             read_time = due_time = time.monotonic()
@@ -242,40 +249,45 @@ class Connection:
                 if was_late and not is_late:
                     self._video.codec_context.flush_buffers()
                 self.dropped += is_late
-            is_waiting = has_keyframe and not is_late and self._waits_for_keyframe(packet, is_waiting)
-            if is_late or is_waiting:
+            is_thinned = has_keyframe and not is_late and self._is_thinned(packet, read_time)
+            if is_late or is_thinned:
                 self._skipped_time = read_time
             done_time = read_time
-            yield packet if has_keyframe and not (is_late or is_waiting) else None, due_time
+            yield packet if has_keyframe and not (is_late or is_thinned) else None, due_time
             request_time = time.monotonic()
 
-    def _waits_for_keyframe(self, packet: Packet[Any], is_waiting: bool) -> bool:
-        """Return whether to leave out a packet because of `max_fps`; set what the decoder leaves out."""
+    def _is_thinned(self, packet: Packet[Any], now: float) -> bool:
+        """Return whether to drop a packet because of `max_fps`; set what the decoder drops."""
         max_fps = self._max_fps()
+        fps = float(self.average_fps or _DEFAULT_FPS) if max_fps is not None else 0.0
         skip: Literal["NONREF", "DEFAULT"] = (
-            "NONREF"
-            if max_fps is not None and max_fps < _NONREF_RATIO * (self.average_fps or _DEFAULT_FPS)
-            else "DEFAULT"
+            "NONREF" if max_fps is not None and max_fps < _NONREF_RATIO * fps else "DEFAULT"
         )
         if skip != self._skip:
             self._skip = self._video.codec_context.skip_frame = skip
-        if packet.is_keyframe or not packet.size:
+        seconds = self._stream_seconds(packet)
+        if not packet.size or self._thinner.decodes(
+            now if seconds is None else float(seconds), is_keyframe=packet.is_keyframe, max_fps=max_fps, fps=fps
+        ):
             return False
-        if is_waiting or (max_fps is not None and max_fps < KEYFRAMES_ONLY_FPS):
-            self.thinned += 1
-            return True
-        return False
+        self.thinned += 1
+        return True
 
     def _decode(self, packet: Packet[Any] | None) -> list[VideoFrame]:
         if packet is None:
             return []
         try:
-            return self._video.decode(packet)
+            frames = self._video.decode(packet)
+            self._recent_errors.append(False)
+            return frames
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
             self.skipped += 1
-            return []
+            self._recent_errors.append(True)
+        if self._backlog and self._has_keyframe and sum(self._recent_errors) >= _MAX_RECENT_ERRORS:
+            raise SourceError(f"{self._endpoint.name} can no longer be decoded", hint="its codec may have changed")
+        return []
 
     def _stream_seconds(self, item: VideoFrame | Packet[Any]) -> Fraction | None:
         """Return a frame's display or a packet's decoding time, in stream seconds."""

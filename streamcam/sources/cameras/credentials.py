@@ -30,7 +30,10 @@ def add_login(url: str, credentials: str) -> str:
     Raises:
         SourceError: the file cannot be used.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # FFmpeg reports it
     if "@" in parts.netloc:
         return url
     login = _login_from_file(Path(credentials), parts.hostname or "") if credentials else None

@@ -16,6 +16,10 @@ from .camera_urls import CameraEndpoint
 from .silence import MAX_SILENCE_SECONDS
 
 
+class VideoMissingError(SourceError):
+    """A live stream has no video so far."""
+
+
 def open_input(
     endpoint: CameraEndpoint, timeout_seconds: float, standard_input: Any = None
 ) -> tuple[InputContainer, VideoStream]:
@@ -29,6 +33,7 @@ def open_input(
         standard_input: file to read for an endpoint without a URL.
 
     Raises:
+        VideoMissingError: it is live, and has no video so far.
         SourceError: it cannot be opened, or has no video.
     """
     analyses: list[dict[str, str]] = [{}]
@@ -38,11 +43,13 @@ def open_input(
         container = _open(endpoint, endpoint.options | analyses.pop(0), timeout_seconds, standard_input)
         try:
             return container, choose_video(container, endpoint.name)
-        except SourceError:
-            live = container.duration is None
+        except SourceError as error:
+            is_live = container.duration is None and not endpoint.is_finite
             container.close()
-            if not (analyses and live):
+            if not is_live:
                 raise
+            if not analyses:
+                raise VideoMissingError(str(error)) from None
         except BaseException:
             container.close()
             raise
