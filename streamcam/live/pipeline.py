@@ -53,8 +53,8 @@ class LiveSummary:
 
     Attributes:
         sources: for each camera the counts ``frames_in``, ``frames_shown``, ``frames_explained``, ``frames_dropped``,
-            ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``latency_ms`` (``p50``, ``p99``, ``max``: from
-            arrival to shown), and its ``last_error``, None if there was none.
+            ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``latency_ms`` (``p50``, ``p99``, ``max``),
+            ``latency_source`` (``capture`` or ``arrival``), and its ``last_error``, None if there was none.
         total: the sums, and the latency over all cameras.
         outputs: for each output its frames, dropped frames, restarts and last error.
         wall_seconds: from the start to the end.
@@ -241,7 +241,7 @@ def run_live(
 
 
 def _no_other_runs(sessions: Sequence[CameraSession], name: str) -> bool:
-    """Return whether no camera but the named one delivers frames, or may yet."""
+    """Return whether no other camera delivers frames, or may yet."""
     return not any(session.name != name and session.is_promising for session in sessions)
 
 

@@ -69,6 +69,7 @@ class CameraRenderer:
         frames: the same frames before encoding, with pts in 1/90000 s.
         paused: True while the shown frame is frozen.
         cpu_seconds: CPU time of `run`.
+        on_idle: called after 0.5 s without a new frame, in the thread of `run`.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class CameraRenderer:
         self.frames: LatestValue[tuple[VideoFrame, int] | None] = LatestValue(None)
         self.paused = False
         self.cpu_seconds = 0.0
+        self.on_idle: Callable[[], None] = lambda: None
         self._draw, self._scaling = draw, scale
         self._num_targets = num_targets
         self._max_latency_seconds = max_latency_seconds
@@ -104,6 +106,7 @@ class CameraRenderer:
         self._frame_renderer: FrameRenderer | None = None
         self._normalizer = Normalizer(scale)
         self._last: tuple[VideoFrame, ExplainedFrame] | None = None
+        self._last_pending: PendingFrame | None = None
         self._latency_text, self._latency_text_time = "", 0.0
 
     @property
@@ -166,6 +169,7 @@ class CameraRenderer:
         while True:
             pending = self._next()
             if pending is None:
+                self.on_idle()
                 self._redraw()
             elif time.monotonic() - pending.frame.arrival_time > self._max_latency_seconds:
                 self._stats.count_dropped()
@@ -212,7 +216,7 @@ class CameraRenderer:
         self.frames.put((video_frame, pending.frame.pts))
         if jpeg is not None:
             self.jpegs.put(jpeg)
-        self._last = video_frame, item
+        self._last, self._last_pending = (video_frame, item), pending
         self._stats.count_shown(time.monotonic() - pending.frame.latency_start)
 
     def _update_map(self, pending: PendingFrame) -> None:
@@ -242,7 +246,7 @@ class CameraRenderer:
         return replace(
             current_map,
             frame=pending.frame,
-            held=current is not pending,
+            held=current.frame.index != pending.frame.index,
             caption_note=" · ".join([*self._latency_label(), *notes]),
         )
 
@@ -275,15 +279,21 @@ class CameraRenderer:
     def _redraw(self) -> None:
         """Show the last frame to new viewers.
 
-        After a change of drawing options, show it to all viewers.
+        Show it to all viewers after a change of drawing options, and once its map has come late.
         """
-        if self._last is None or self._source is None:
+        last, pending = self._last, self._last_pending
+        if last is None or pending is None or self._source is None:
             return
-        video_frame, item = self._last
-        changed = self._frame_renderer is None
+        (video_frame, item), previous_map = last, self._current
+        self._update_map(pending)
+        has_map = self._current is not previous_map
+        changed = has_map or self._frame_renderer is None
         if changed:
-            self._frame_renderer = self._make_frame_renderer(self._source)
+            item = self._explained_frame(pending) if has_map else item
+            self._frame_renderer = self._frame_renderer or self._make_frame_renderer(self._source)
             video_frame = self._frame_renderer.draw(item)
             self._last = video_frame, item
+        if has_map:
+            self.frames.put((video_frame, pending.frame.pts + 1))
         if self.jpegs.has_new_subscriber or (changed and self.jpegs.num_subscribers):
             self.jpegs.put(self._encode_jpeg(video_frame))
