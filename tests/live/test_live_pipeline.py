@@ -131,6 +131,7 @@ def test_a_camera_that_is_given_up_is_reported_and_its_outputs_are_closed(clip, 
         assert sum(1 for _ in container.decode(video=0)) == summary.outputs[0]["frames"] > 0
 
 
+@pytest.mark.slow
 def test_a_late_camera_is_tried_again_while_others_run():
     """Under ``--reconnect auto`` too, which gives up a camera that was never reached if it is the only one."""
     port = free_port()

@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -57,13 +58,13 @@ def snapshots() -> Iterator[Served]:
 
 
 def test_a_url_of_one_image_is_requested_again_and_again(snapshots: Served) -> None:
+    begin = time.monotonic()
     with read_camera(snapshots.url, snapshot_seconds=0.05) as door:
         door.wait_for_frames(3)
         snapshots.content = jpeg(320, 240)
         door.wait_until(lambda: len(door.infos) == 2, "the other size")
         assert (door.messages, door.camera.reconnects, door.camera.state) == ([], 0, "live")
-    steps = [b.pts - a.pts for a, b in pairwise(door.frames)]
-    assert min(steps) >= 0.04 * 90_000
+    assert snapshots.requests <= (time.monotonic() - begin) / 0.05 + 1
     assert snapshots.requests >= len(door.frames)
 
 

@@ -40,6 +40,7 @@ def make_server(units: list[bytes]) -> Iterator[Callable[..., ReplayServer]]:
         server.__exit__(None, None, None)
 
 
+@pytest.mark.slow
 def test_a_slow_camera_is_shown_from_its_first_frame_and_is_never_lost() -> None:
     """One frame in 0.8 s, with a timeout of 0.3 s: its own pace counts."""
     with mjpeg_camera([LARGE] * 50, rate=1.25) as url, read_camera(url, timeout_seconds=0.3) as door:
@@ -57,6 +58,9 @@ def test_the_limit_of_silence_follows_the_pace() -> None:
     assert limit.seconds == 180
     for k in range(20):
         limit.record_data(61.0 + k / 25)
+    assert limit.seconds == 180  # a burst is no pace
+    for k in range(800):
+        limit.record_data(62.0 + k / 25)
     assert limit.seconds == 5
 
 
@@ -66,7 +70,7 @@ def test_a_camera_that_returns_after_a_silence_may_be_silent_for_longer() -> Non
         limit.record_data(k / 25)
     granted = [limit.seconds]
     for _ in range(4):
-        limit.record_loss()
+        limit.record_loss(10.0)
         granted.append(limit.seconds)
     assert granted == [5, 15, 45, 135, 300]
 
@@ -80,6 +84,7 @@ def test_the_time_between_two_connections_is_no_pace() -> None:
     assert limit.seconds == 5
 
 
+@pytest.mark.slow
 def test_a_silent_camera_is_lost_though_its_connection_stays_open(make_server: Callable[..., ReplayServer]) -> None:
     server = make_server()
     with read_camera(server.url, timeout_seconds=1.0) as door:
@@ -91,6 +96,7 @@ def test_a_silent_camera_is_lost_though_its_connection_stays_open(make_server: C
         door.wait_until(lambda: door.camera.state == "live", "return")
 
 
+@pytest.mark.slow
 def test_frames_after_a_stall_are_as_old_as_they_are(make_server: Callable[..., ReplayServer]) -> None:
     server = make_server()
     with read_camera(server.url, timeout_seconds=20.0) as door:
@@ -198,6 +204,7 @@ def test_decoding_begins_again_at_a_key_frame() -> None:
     assert decoded(thinner, None, 50, start=520, count=60) == list(range(550, 580))
 
 
+@pytest.mark.slow
 def test_too_many_cameras_show_fewer_frames_then_all_again(make_server: Callable[..., ReplayServer]) -> None:
     allowed: list[float | None] = [None]
     with read_camera(make_server().url, max_fps=lambda: allowed[0]) as door:

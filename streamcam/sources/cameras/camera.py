@@ -262,5 +262,5 @@ class Camera:
             raise SourceError(f"{self.source} is no longer read")
         if reader.silent_seconds > self._silence.seconds:
             problem = f"{self.source} sent no data for {self._silence.seconds:.3g} s"
-            self._silence.record_loss()
+            self._silence.record_loss(time.monotonic())
             raise SourceError(problem)
