@@ -30,6 +30,7 @@ _DEFAULT_FPS = Fraction(25)
 _LENIENT_DECODERS = {"flv", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4"}
 """Decoders that output an invented frame before the first keyframe; the others wait for it."""
 _MAX_CONSECUTIVE_ERRORS = 100
+_CPU_PERIOD_SECONDS = 0.25
 _NUM_RECENT, _MAX_RECENT_ERRORS = 50, 40
 """A live stream has changed, or is of no use, once so many of its last packets cannot be decoded."""
 _KEYFRAME_SECONDS = 20.0
@@ -111,6 +112,7 @@ class Connection:
             # FFmpeg assigns a format without timestamps 25 frames a second, regardless of the camera's rate.
             has_none = int(self._container.format.flags) & _NO_TIMESTAMPS or self.is_snapshot
             self._has_timestamps = is_paced or not has_none
+            self._time_base = Fraction(video.time_base) if video.time_base else None
             self.codec = video.codec_context.name
         except BaseException:
             self._container.close()
@@ -146,7 +148,7 @@ class Connection:
         """
         last_frame_time = time.monotonic()
         stream_seconds = Fraction(0)
-        cpu_start = time.thread_time()
+        cpu_start, cpu_time = time.thread_time(), last_frame_time
         for packet, arrival_time in self._drop_late(self._packets()):
             for frame in self._decode(packet):
                 last_frame_time = time.monotonic()
@@ -169,7 +171,9 @@ class Connection:
                     capture_time = self._times.capture_time(frame_seconds, time.monotonic())
                 if self._stopping.is_set():
                     return
-                self.cpu_seconds = time.thread_time() - cpu_start
+                if last_frame_time - cpu_time > _CPU_PERIOD_SECONDS:
+                    # A system call, which takes 0.1 ms on some machines.
+                    cpu_time, self.cpu_seconds = last_frame_time, time.thread_time() - cpu_start
                 yield ReceivedFrame(frame, frame_seconds, due_time, capture_time)
                 last_frame_time = time.monotonic()
             limit_seconds = max(self._silence.seconds, 0.0 if self._has_keyframe else _KEYFRAME_SECONDS)
@@ -178,10 +182,7 @@ class Connection:
                 raise SourceError(problem, hint="check the camera's codec")
 
     def _packets(self) -> Iterator[Packet[Any]]:
-        """Yield packets of the video.
-
-        An empty packet follows the last one: it flushes the decoder.
-        """
+        """Yield packets of the video; an empty one follows the last and flushes the decoder."""
         packets = self._container.demux(self._video)
         name = self._endpoint.name
         errors = num_packets = 0
@@ -224,8 +225,8 @@ class Connection:
             self._silence.record_data(read_time)
             self._has_keyframe = self._has_keyframe or packet.is_keyframe
             has_keyframe = has_keyframe or packet.is_keyframe or not packet.size
+            packet_seconds = self._stream_seconds(packet)
             if packet.size and self._backlog is not None:
-                packet_seconds = self._stream_seconds(packet)
                 self._times.record_packet(packet, packet_seconds, read_time)
                 step_seconds = (
                     None
@@ -249,14 +250,14 @@ class Connection:
                 if was_late and not is_late:
                     self._video.codec_context.flush_buffers()
                 self.dropped += is_late
-            is_thinned = has_keyframe and not is_late and self._is_thinned(packet, read_time)
+            is_thinned = has_keyframe and not is_late and self._is_thinned(packet, packet_seconds, read_time)
             if is_late or is_thinned:
                 self._skipped_time = read_time
             done_time = read_time
             yield packet if has_keyframe and not (is_late or is_thinned) else None, due_time
             request_time = time.monotonic()
 
-    def _is_thinned(self, packet: Packet[Any], now: float) -> bool:
+    def _is_thinned(self, packet: Packet[Any], seconds: Fraction | None, now: float) -> bool:
         """Return whether to drop a packet because of `max_fps`; set what the decoder drops."""
         max_fps = self._max_fps()
         fps = float(self.average_fps or _DEFAULT_FPS) if max_fps is not None else 0.0
@@ -265,7 +266,6 @@ class Connection:
         )
         if skip != self._skip:
             self._skip = self._video.codec_context.skip_frame = skip
-        seconds = self._stream_seconds(packet)
         if not packet.size or self._thinner.decodes(
             now if seconds is None else float(seconds), is_keyframe=packet.is_keyframe, max_fps=max_fps, fps=fps
         ):
@@ -293,6 +293,6 @@ class Connection:
         """Return a frame's display or a packet's decoding time, in stream seconds."""
         first, second = (item.pts, item.dts) if isinstance(item, VideoFrame) else (item.dts, item.pts)
         ticks = first if first is not None else second
-        if not self._has_timestamps or ticks is None or item.time_base is None:
+        if not self._has_timestamps or ticks is None or self._time_base is None:
             return None
-        return ticks * Fraction(item.time_base)
+        return ticks * self._time_base
