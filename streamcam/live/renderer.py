@@ -48,7 +48,7 @@ class FrameConsumer(Protocol):
 
 
 class CameraRenderer:
-    """Draws one camera's frames in its own thread (`run`), for consumers and viewers.
+    """Draws one camera's frames in its own thread, for consumers and viewers.
 
     A frame is shown with its own map while the model keeps up; see `SyncPolicy`. Otherwise it is shown at once with
     the newest map of an earlier frame, and the caption shows the lag.
