@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import av.error
-from av.codec.context import Flags, ThreadType
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
@@ -20,6 +18,7 @@ from ...options import CameraOptions
 from .camera_urls import CameraEndpoint
 from .capture_times import CaptureTimes, LatencySource, ReceivedFrame
 from .clocks import BacklogEstimator, RealtimePacer
+from .decoding import LiveDecoder
 from .opening import open_input
 from .silence import SilenceLimit
 from .thinning import FrameThinner
@@ -31,14 +30,8 @@ _LENIENT_DECODERS = {"flv", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4"
 """Decoders that output an invented frame before the first keyframe; the others wait for it."""
 _MAX_CONSECUTIVE_ERRORS = 100
 _CPU_PERIOD_SECONDS = 0.25
-_NUM_RECENT, _MAX_RECENT_ERRORS = 50, 40
-"""A live stream has changed, or is of no use, once so many of its last packets cannot be decoded."""
 _KEYFRAME_SECONDS = 20.0
 """Seconds to wait at least for the first keyframe, which cameras send every few seconds."""
-_NONREF_RATIO = 0.6
-"""Frames that no other frame needs are not decoded if at most this part of the frames is kept."""
-_SINGLE_THREAD_PIXELS = 1920 * 1088
-"""Up to this size one thread decodes a frame soon enough; more threads cost more than they gain."""
 
 
 class Connection:
@@ -52,7 +45,6 @@ class Connection:
         is_snapshot: True if the peer sends one image and hangs up.
         dropped: packets so far that were dropped because decoding was late.
         thinned: packets and frames so far that were dropped because of `max_fps`.
-        skipped: packets that could not be decoded, so far.
         cpu_seconds: CPU time of its thread so far.
         reading_since: when it began to wait for the peer, in `time.monotonic` seconds; None while it does not.
     """
@@ -81,7 +73,7 @@ class Connection:
         """
         self._endpoint = endpoint
         self._stopping, self._silence, self._max_fps = stopping, silence, max_fps
-        self.dropped = self.thinned = self.skipped = 0
+        self.dropped = self.thinned = self._damaged = 0
         self.cpu_seconds = 0.0
         self.reading_since: float | None = None
         self._container, self._video = open_input(endpoint, options.timeout_seconds, standard_input)
@@ -90,11 +82,6 @@ class Connection:
             for stream in self._container.streams:
                 if stream is not video:
                     stream.discard = Discard.all
-            # Threads that each decode a frame would delay them by as many frames.
-            video.thread_type = ThreadType.SLICE
-            if video.codec_context.width * video.codec_context.height <= _SINGLE_THREAD_PIXELS:
-                video.codec_context.thread_count = 1
-            video.codec_context.flags |= Flags.low_delay
             self.is_snapshot = endpoint.may_be_recording and self._container.format.name.endswith("_pipe")
             self.is_recording = endpoint.is_recording or (
                 endpoint.may_be_recording and self._container.duration is not None and not self.is_snapshot
@@ -104,10 +91,9 @@ class Connection:
             self._is_finite = endpoint.is_finite or self.is_recording or self.is_snapshot
             self._pacer = RealtimePacer(options.max_latency_seconds, stopping.wait) if is_paced else None
             self._backlog = None if self.is_recording or is_paced else BacklogEstimator(options.max_latency_seconds)
+            self._decoder = LiveDecoder(video, endpoint.name, is_live=self._backlog is not None)
             self._times = CaptureTimes()
             self._thinner = FrameThinner()
-            self._skip: Literal["NONREF", "DEFAULT"] = "DEFAULT"
-            self._recent_errors: deque[bool] = deque(maxlen=_NUM_RECENT)
             self._skipped_time, self._has_keyframe = 0.0, False
             # FFmpeg assigns a format without timestamps 25 frames a second, regardless of the camera's rate.
             has_none = int(self._container.format.flags) & _NO_TIMESTAMPS or self.is_snapshot
@@ -117,6 +103,11 @@ class Connection:
         except BaseException:
             self._container.close()
             raise
+
+    @property
+    def skipped(self) -> int:
+        """Packets so far that could not be read or decoded."""
+        return self._damaged + self._decoder.skipped
 
     @property
     def average_fps(self) -> Fraction | None:
@@ -150,7 +141,7 @@ class Connection:
         stream_seconds = Fraction(0)
         cpu_start, cpu_time = time.thread_time(), last_frame_time
         for packet, arrival_time in self._drop_late(self._packets()):
-            for frame in self._decode(packet):
+            for frame in self._decoder.decode(packet) if packet is not None else ():
                 last_frame_time = time.monotonic()
                 frame_seconds = self._stream_seconds(frame)
                 if not self._thinner.keeps(
@@ -194,7 +185,7 @@ class Connection:
                 errors = 0
             except av.error.InvalidDataError:
                 errors += 1
-                self.skipped += 1
+                self._damaged += 1
                 if errors >= _MAX_CONSECUTIVE_ERRORS:
                     raise SourceError(f"{name} is damaged: the rest cannot be read") from None
                 packets = self._container.demux(self._video)
@@ -248,7 +239,7 @@ class Connection:
                     ),
                 )
                 if was_late and not is_late:
-                    self._video.codec_context.flush_buffers()
+                    self._decoder.flush()
                 self.dropped += is_late
             is_thinned = has_keyframe and not is_late and self._is_thinned(packet, packet_seconds, read_time)
             if is_late or is_thinned:
@@ -258,36 +249,16 @@ class Connection:
             request_time = time.monotonic()
 
     def _is_thinned(self, packet: Packet[Any], seconds: Fraction | None, now: float) -> bool:
-        """Return whether to drop a packet because of `max_fps`; set what the decoder drops."""
+        """Return whether to drop a packet because of `max_fps`."""
         max_fps = self._max_fps()
-        fps = float(self.average_fps or _DEFAULT_FPS) if max_fps is not None else 0.0
-        skip: Literal["NONREF", "DEFAULT"] = (
-            "NONREF" if max_fps is not None and max_fps < _NONREF_RATIO * fps else "DEFAULT"
-        )
-        if skip != self._skip:
-            self._skip = self._video.codec_context.skip_frame = skip
+        fps = float(self.average_fps or _DEFAULT_FPS)
+        self._decoder.limit_fps(max_fps, fps)
         if not packet.size or self._thinner.decodes(
             now if seconds is None else float(seconds), is_keyframe=packet.is_keyframe, max_fps=max_fps, fps=fps
         ):
             return False
         self.thinned += 1
         return True
-
-    def _decode(self, packet: Packet[Any] | None) -> list[VideoFrame]:
-        if packet is None:
-            return []
-        try:
-            frames = self._video.decode(packet)
-            self._recent_errors.append(False)
-            return frames
-        except av.error.EOFError:
-            return []
-        except av.error.FFmpegError:
-            self.skipped += 1
-            self._recent_errors.append(True)
-        if self._backlog and self._has_keyframe and sum(self._recent_errors) >= _MAX_RECENT_ERRORS:
-            raise SourceError(f"{self._endpoint.name} can no longer be decoded", hint="its codec may have changed")
-        return []
 
     def _stream_seconds(self, item: VideoFrame | Packet[Any]) -> Fraction | None:
         """Return a frame's display or a packet's decoding time, in stream seconds."""

@@ -1,0 +1,83 @@
+"""Decode a camera's packets, with little delay."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Literal
+
+import av.error
+from av.codec.context import Flags, ThreadType
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ...errors import SourceError
+
+_NUM_RECENT, _MAX_RECENT_ERRORS = 50, 40
+"""A live stream has changed, or is of no use, once so many of its last packets cannot be decoded."""
+_NONREF_RATIO = 0.6
+"""Frames that no other frame needs are not decoded if at most this part of the frames is kept."""
+_SINGLE_THREAD_PIXELS = 1920 * 1088
+"""Up to this size one thread decodes a frame soon enough; more threads cost more than they gain."""
+
+
+class LiveDecoder:
+    """Decodes the packets of one stream, and counts those that it cannot.
+
+    Args:
+        video: the stream.
+        name: the source, for messages.
+        is_live: True if a stream that cannot be decoded for a while is lost; a recording goes on.
+
+    Attributes:
+        skipped: packets that could not be decoded, so far.
+    """
+
+    def __init__(self, video: VideoStream, name: str, *, is_live: bool) -> None:
+        self.skipped = 0
+        self._has_keyframe = False
+        self._video, self._name, self._is_live = video, name, is_live
+        self._recent_errors: deque[bool] = deque(maxlen=_NUM_RECENT)
+        self._skip: Literal["NONREF", "DEFAULT"] = "DEFAULT"
+        # Threads that each decode a frame would delay them by as many frames.
+        video.thread_type = ThreadType.SLICE
+        if video.codec_context.width * video.codec_context.height <= _SINGLE_THREAD_PIXELS:
+            video.codec_context.thread_count = 1
+        video.codec_context.flags |= Flags.low_delay
+
+    def limit_fps(self, max_fps: float | None, fps: float) -> None:
+        """Skip frames that no other frame needs if most frames will be dropped.
+
+        Args:
+            max_fps: frames that are kept a second; None for all.
+            fps: frames a second of the stream.
+        """
+        skip: Literal["NONREF", "DEFAULT"] = (
+            "NONREF" if max_fps is not None and max_fps < _NONREF_RATIO * fps else "DEFAULT"
+        )
+        if skip != self._skip:
+            self._skip = self._video.codec_context.skip_frame = skip
+
+    def flush(self) -> None:
+        """Forget the frames before; the next packet is a keyframe."""
+        self._video.codec_context.flush_buffers()
+
+    def decode(self, packet: Packet[Any]) -> list[VideoFrame]:
+        """Return the frames of a packet.
+
+        Raises:
+            SourceError: hardly any of the last packets of a live stream could be decoded.
+        """
+        self._has_keyframe = self._has_keyframe or packet.is_keyframe
+        try:
+            frames = self._video.decode(packet)
+            self._recent_errors.append(False)
+            return frames
+        except av.error.EOFError:
+            return []
+        except av.error.FFmpegError:
+            self.skipped += 1
+            self._recent_errors.append(True)
+        if self._is_live and self._has_keyframe and sum(self._recent_errors) >= _MAX_RECENT_ERRORS:
+            raise SourceError(f"{self._name} can no longer be decoded", hint="its codec may have changed")
+        return []
