@@ -46,7 +46,7 @@ class LiveDecoder:
         video.codec_context.flags |= Flags.low_delay
 
     def limit_fps(self, max_fps: float | None, fps: float) -> None:
-        """Skip frames that no other frame needs if most frames will be dropped.
+        """Skip frames that no other needs if most will be dropped.
 
         Args:
             max_fps: frames that are kept a second; None for all.
