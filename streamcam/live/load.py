@@ -108,7 +108,7 @@ class LoadController:
             shown_fps = sample.shown / sample.seconds / len(sample.received)
             self._late_limit = max(_LATE_MIN_FPS, 0.85 * min(shown_fps, self._late_limit or shown_fps))
         elif self._late_limit is not None:
-            self._late_limit *= 1.1
+            self._late_limit *= 1.2
             if self._late_limit > fastest:
                 self._late_limit = None
         return self._late_limit
