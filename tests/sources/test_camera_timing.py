@@ -44,7 +44,7 @@ def make_server(units: list[bytes]) -> Iterator[Callable[..., ReplayServer]]:
 def test_a_slow_camera_is_shown_from_its_first_frame_and_is_never_lost() -> None:
     """One frame in 0.8 s, with a timeout of 0.3 s: its own pace counts."""
     with mjpeg_camera([LARGE] * 50, rate=1.25) as url, read_camera(url, timeout_seconds=0.3) as door:
-        door.wait_for_frames(1)
+        door.wait_until(lambda: door.frames, "frame")
         assert door.ages[0] < 0.8  # before the second frame was sent
         door.wait_for_frames(2)
         assert (door.messages, door.camera.reconnects, door.camera.state) == ([], 0, "live")
