@@ -23,12 +23,15 @@ test-all: .venv/installed-dev  ## Run all tests, with every combination of param
 
 ##@ Develop
 
-.PHONY: check format wheels hooks clean
+.PHONY: check fuzz format wheels hooks clean
 check: .venv/installed-dev  ## Check lint, format, types and import order
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: .venv/installed-dev  ## Process 8,400 damaged files; report aborts, hangs, foreign errors, memory, lost frames
+	$(BIN)/python -m tests.fuzz --report fuzz.json
 
 format: .venv/installed-dev  ## Format the code and apply safe lint fixes
 	$(BIN)/ruff check --fix-only .

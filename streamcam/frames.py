@@ -118,6 +118,11 @@ class SourceInfo:
     metadata: dict[str, str] = field(default_factory=dict)
     chapters: tuple[Chapter, ...] = ()
 
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a frame in `pixel_format`: 4:2:0 planes of one or two bytes a sample."""
+        return self.width * self.height * 3 // 2 * (2 if self.pixel_format.endswith("10le") else 1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

@@ -71,6 +71,8 @@ class SourceKeywords(TypedDict, total=False):
     end: Fraction | float | None
     timeout_seconds: float
     decoder: Decoder
+    max_pixels: int
+    allow_playlist_files: bool
 
 
 class SinkKeywords(TypedDict, total=False):

@@ -46,6 +46,13 @@ SCALE_RANGE = Range(POSITIVE.low, POSITIVE.high, "running, frame, or a positive 
 _CRF = Range(0, 63)
 _TIMEOUT = Range(0.1, 3600)
 
+DEFAULT_MAX_PIXELS = 2 * 7680 * 4320
+"""Twice 8K UHD: more than any usual camera or screen; a frame takes 100 MB in 8-bit 4:2:0."""
+
+_MAX_PIXELS = Range(1, 2**31 - 1)
+_MAX_PIXELS_HELP = Help("Refuse frames of more pixels; the default is twice 8K UHD.", metavar="N")
+_PLAYLIST_HELP = Help("Let a local playlist (HLS, ffconcat, SDP) open other files and addresses.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
@@ -57,6 +64,9 @@ class SourceOptions:
             fraction of its decimal digits.
         timeout_seconds: seconds to wait for a network peer.
         decoder: ``nvdec`` decodes on an NVIDIA GPU, if one can.
+        max_pixels: most pixels of a frame; larger frames are refused before memory is allocated for them.
+        allow_playlist_files: a local playlist may open the files and addresses that it names. A network input never
+            opens local files.
     """
 
     url: str
@@ -64,6 +74,8 @@ class SourceOptions:
     end: Annotated[Fraction | float | None, Help("End before this time.", metavar="TIME")] = None
     timeout_seconds: float = 10.0
     decoder: Annotated[Decoder, Help("nvdec decodes on an NVIDIA GPU, if there is one.")] = "cpu"
+    max_pixels: Annotated[int, _MAX_PIXELS_HELP, _MAX_PIXELS] = DEFAULT_MAX_PIXELS
+    allow_playlist_files: Annotated[bool, _PLAYLIST_HELP] = False
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -276,6 +288,7 @@ class CameraOptions:
         credentials: file in netrc format with the logins of cameras, by host; empty for none. ``STREAMCAM_LOGIN``
             holds the login of the others.
         rtsp_transport: ``tcp``, ``udp``, or ``auto``: TCP, and UDP if the camera refuses it.
+        max_pixels, allow_playlist_files: as in `SourceOptions`.
     """
 
     url: str
@@ -319,6 +332,8 @@ class CameraOptions:
         Literal["auto", "tcp", "udp"],
         Help("Transport of RTSP video; auto: TCP, and UDP if the camera refuses it."),
     ] = "auto"
+    max_pixels: Annotated[int, _MAX_PIXELS_HELP, _MAX_PIXELS] = DEFAULT_MAX_PIXELS
+    allow_playlist_files: Annotated[bool, _PLAYLIST_HELP] = False
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -16,6 +16,7 @@ from .frames import ExplainedFrame, Frame, SourceInfo
 from .job import Job
 from .notes import collect_notes
 from .prepare import PreparedRun, prepare
+from .temporal import MAX_HOLD_FRAMES
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
@@ -183,13 +184,24 @@ def _start(
     source_frames = totals.count_read(stages.read_frames(prepared.source, prepared.device))
     selected = stages.select_and_resize(source_frames, resizer, stages.frame_selector(job.temporal))
     frames = group.prefetch(
-        timer.measure("decode", selected), depth=2 * prepared.max_batch_length, name="decode", live=info.live
+        timer.measure("decode", selected),
+        depth=stages.queue_depth(2 * prepared.max_batch_length, info),
+        name="decode",
+        live=info.live,
     )
     batches = stages.batched(frames, prepared.batch, max_length=prepared.max_batch_length)
     explained = stages.explain(batches, explainer, compiled, group, timer, report_passes)
-    interpolated = stages.interpolate_maps(explained, prepared.interpolation, prepared.geometry, timer)
+    interpolated = stages.interpolate_maps(
+        explained,
+        prepared.interpolation,
+        prepared.geometry,
+        timer,
+        max_waiting=stages.queue_depth(MAX_HOLD_FRAMES, info, max_bytes=stages.MAX_WAITING_BYTES),
+    )
     normalized = stages.normalize_maps(interpolated, job.temporal, explainer.display)
-    rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=RENDER_QUEUE_DEPTH, name="draw")
+    # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
+    drawn_depth = stages.queue_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
+    rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=drawn_depth, name="draw")
     written = totals.count_written(stages.encode(rendered, prepared.sink, timer))
     return group.prefetch(written, depth=1, name="encode")
 

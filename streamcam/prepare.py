@@ -16,7 +16,7 @@ from .job import Job
 from .options import Interpolation
 from .sinks import open_sink
 from .sources import open_source
-from .stages import gpu_unavailable_reason
+from .stages import gpu_unavailable_reason, queue_depth
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
@@ -179,5 +179,5 @@ def prepare(
             compiled=compiled,
             interpolation=interpolation,
             batch=batch,
-            max_batch_length=min(batch * every, max(batch, MAX_BATCH_WAIT)),
+            max_batch_length=queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), source.info),
         )

@@ -42,10 +42,21 @@ __all__ = [
     "make_renderer",
     "make_resizer",
     "normalize_maps",
+    "queue_depth",
     "read_frames",
     "render",
     "select_and_resize",
 ]
+
+
+MAX_QUEUE_BYTES = 256 << 20
+"""Bytes of the frames in a queue or batch: 86 frames of 1080p, 5 of 8K UHD."""
+
+LARGE_FRAME_BYTES = 64 << 20
+"""Queues of larger frames take half of it, as decoder and encoder hold many more: one frame of 66 million pixels."""
+
+MAX_WAITING_BYTES = 1 << 30
+"""Bytes of the frames that wait for the next explained one: `MAX_HOLD_FRAMES` of 8K UHD, to interpolate as asked."""
 
 
 class Renderer(Protocol):
@@ -68,6 +79,20 @@ def read_frames(source: Source, device: str) -> Iterable[Frame]:
     from .gpu.frame_copy import SurfaceCopier
 
     return SurfaceCopier(device)(source)
+
+
+def queue_depth(wanted: int, info: SourceInfo, *, frames_per_item: int = 1, max_bytes: int = MAX_QUEUE_BYTES) -> int:
+    """Return how many items may wait in a queue: as wanted, or as many as its memory allows.
+
+    Args:
+        wanted: items, at least 1.
+        info: the source of their frames.
+        frames_per_item: frames of the source's size that an item holds.
+        max_bytes: memory of the queue.
+    """
+    if info.frame_bytes > LARGE_FRAME_BYTES:
+        max_bytes //= 2
+    return max(1, min(wanted, max_bytes // (frames_per_item * info.frame_bytes)))
 
 
 def make_resizer(info: SourceInfo, geometry: Geometry, device: str) -> Callable[[VideoFrame], RgbImage]:

@@ -152,7 +152,9 @@ class ReplayServer:
                 elif method == "PLAY":
                     extra = "Session: 1\r\nRange: npt=0.000-\r\n"
                 length = f"Content-Length: {len(body)}\r\n" if body else ""
-                connection.sendall(f"RTSP/1.0 {status}\r\nCSeq: {head.get('cseq', 0)}\r\n{extra}{length}\r\n{body}".encode())
+                connection.sendall(
+                    f"RTSP/1.0 {status}\r\nCSeq: {head.get('cseq', 0)}\r\n{extra}{length}\r\n{body}".encode()
+                )
                 if method == "PLAY":
                     self.num_clients += 1
                     threading.Thread(target=self._play, args=(connection, udp, gone), daemon=True).start()

@@ -26,7 +26,13 @@ from streamcam.options import (
 )
 
 SOURCE = SourceOptions(
-    url="rtsp://host/1", start=Fraction(1, 3), end=Fraction(7, 2), timeout_seconds=2.5, decoder="nvdec"
+    url="rtsp://host/1",
+    start=Fraction(1, 3),
+    end=Fraction(7, 2),
+    timeout_seconds=2.5,
+    decoder="nvdec",
+    max_pixels=10**6,
+    allow_playlist_files=True,
 )
 MODEL = ModelOptions(
     model="my.module:build",
@@ -59,6 +65,8 @@ CAMERA = CameraOptions(
     snapshot_seconds=5.0,
     rtsp_transport="udp",
     credentials="logins",
+    max_pixels=10**6,
+    allow_playlist_files=True,
 )
 OUTPUT = OutputOptions(
     url="out.mp4", segment_seconds=60.5, codec="hevc", crf=20, preset="slow", timeout_seconds=1.5, overwrite=True

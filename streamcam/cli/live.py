@@ -34,6 +34,8 @@ _CAMERA_FIELDS = (
     "snapshot_seconds",
     "rtsp_transport",
     "credentials",
+    "max_pixels",
+    "allow_playlist_files",
 )
 _OUTPUT_FIELDS = ("segment_seconds", "codec", "crf", "preset", "overwrite")
 

@@ -12,6 +12,7 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
 from ..errors import OptionError, SinkError, did_you_mean
+from ..geometry import Size
 from ..options import Codec, OutputOptions, SinkOptions
 
 _X26X_PRESETS = (
@@ -77,6 +78,25 @@ class Encoder:
 # are a third to a half smaller with it, and not far from those of `veryfast`, which takes up to twice the time
 # (benchmarks/RESULTS.md, "H.264's presets").
 _MBTREE = {"superfast": {"mbtree": "1", "rc-lookahead": "10"}}
+
+_MAX_LOOKAHEAD_PIXELS = 20 << 20
+"""Larger frames, above 4K beside a 4K map, are encoded without looking ahead."""
+
+_MAX_SUBPIXEL_PIXELS = 36 << 20
+"""Larger frames, above 8K UHD, are encoded without the planes for motion of half a pixel."""
+
+_WITHOUT_LOOKAHEAD = {
+    "libx264": {
+        "mbtree": "0",
+        "rc-lookahead": "0",
+        "bf": "0",
+        "refs": "1",
+        "x264-params": "sliced-threads=1:sync-lookahead=0",
+    },
+    "libx265": {"bf": "0", "x265-params": "log-level=none:rc-lookahead=0:frame-threads=1:ref=1"},
+    "libvpx-vp9": {"lag-in-frames": "0"},
+}
+"""Options of encoders that would hold dozens of frames: 7 GB at twice 8K UHD."""
 
 ENCODERS: dict[Codec, Encoder] = {
     "h264": Encoder(
@@ -181,6 +201,22 @@ def choose_encoder(options: SinkOptions) -> tuple[Codec, Encoder, dict[str, str]
         preset, {}
     )
     return codec, encoder, encoder_options, note
+
+
+def without_lookahead(encoder: Encoder, options: dict[str, str], size: Size) -> dict[str, str]:
+    """Return an encoder's options; those of large frames hold fewer of them.
+
+    Args:
+        encoder: as from `choose_encoder`.
+        options: its options.
+        size: ``(width, height)`` of the frames.
+    """
+    pixels = size[0] * size[1]
+    if pixels > _MAX_LOOKAHEAD_PIXELS:
+        options = options | _WITHOUT_LOOKAHEAD.get(encoder.name, {})
+    if pixels > _MAX_SUBPIXEL_PIXELS and encoder.name == "libx264":
+        options = options | {"subq": "0"}
+    return options
 
 
 def choose_live_encoder(

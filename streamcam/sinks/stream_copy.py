@@ -34,6 +34,12 @@ def _is_stale(key: str) -> bool:
 _DEFAULT_LAYOUTS = {2: "stereo", 6: "5.1", 8: "7.1"}
 """Channel layouts of files without one, such as AVI; MP4 requires it."""
 
+_DAMAGED_PACKET_ERRORS = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
+"""Errors of the packet; those of the disk are different ones."""
+
+_ADTS_SYNC = b"\xff"
+"""First byte of AAC with a header before each packet."""
+
 _DESCRIBED_BY_PACKETS = ("ac3", "eac3")
 """Codecs whose MP4 header needs data of their first packet."""
 
@@ -112,29 +118,27 @@ def add_stream(output: OutputContainer, template: Stream) -> Stream:
 class StreamCopier:
     """Passes copied packets to a muxer with strictly increasing time stamps.
 
+    A stream whose packets the muxer refuses is dropped; the others continue.
+
     Attributes:
         num_corrected: packets whose time stamp was missing or did not increase.
+        notes: a line for each dropped stream.
     """
 
     def __init__(self, output: OutputContainer, templates: Sequence[Stream]) -> None:
         self._output = output
         self._streams = {template.index: add_stream(output, template) for template in templates}
+        self._bare_aac = {template.index for template in templates if _is_bare_aac(template)}
+        in_mp4 = output.format.name in ("mp4", "mov")
         self._adts_filters = {
-            t.index: BitStreamFilterContext("aac_adtstoasc", t) for t in templates if self._is_adts(t)
+            t.index: BitStreamFilterContext("aac_adtstoasc", t)
+            for t in templates
+            if in_mp4 and t.index in self._bare_aac
         }
         # In seconds: packets of one stream may count in different ticks.
         self._last_dts_seconds: dict[int, Fraction] = {}
         self.num_corrected = 0
-
-    def _is_adts(self, template: Stream) -> bool:
-        """Return True for broadcast AAC, with a header before each packet.
-
-        MP4 stores one for the stream.
-        """
-        context = template.codec_context
-        if context is None or self._output.format.name not in ("mp4", "mov"):
-            return False
-        return context.name == "aac" and not context.extradata
+        self.notes: list[str] = []
 
     def _is_gap(self, packet: Packet[Any]) -> bool:
         """Return True for the empty text that ends a subtitle in MP4: the muxer writes its own."""
@@ -144,8 +148,11 @@ class StreamCopier:
     def mux(self, packets: Iterable[Packet[Any]]) -> None:
         """Write packets; drop those of streams that the container cannot hold."""
         for packet in packets:
-            index = packet.stream.index
+            template, index = packet.stream, packet.stream.index
             if index not in self._streams or self._is_gap(packet):
+                continue
+            if index in self._bare_aac and bytes(memoryview(packet)[:1]) != _ADTS_SYNC:
+                self._drop(template, "it has no AAC configuration")
                 continue
             time_base, min_step = Fraction(packet.time_base or 1), _min_step_ticks(self._streams[index], packet)
             last = ceil(self._last_dts_seconds[index] / time_base) if index in self._last_dts_seconds else None
@@ -155,9 +162,25 @@ class StreamCopier:
             if packet.pts is not None:
                 packet.pts = max(packet.pts, packet.dts)
             self._last_dts_seconds[index] = packet.dts * time_base
-            for ready in self._adts_filters[index].filter(packet) if index in self._adts_filters else [packet]:
-                ready.stream = self._streams[index]
-                self._output.mux_one(ready)
+            try:
+                for ready in self._adts_filters[index].filter(packet) if index in self._adts_filters else [packet]:
+                    ready.stream = self._streams[index]
+                    self._output.mux_one(ready)
+            except _DAMAGED_PACKET_ERRORS as error:
+                self._drop(template, error.strerror or "damaged packet")
+
+    def _drop(self, template: Stream, reason: str) -> None:
+        del self._streams[template.index]
+        self.notes.append(f"{describe_stream(template)} is dropped: {reason}")
+
+
+def _is_bare_aac(template: Stream) -> bool:
+    """Return True for AAC without a header of the stream.
+
+    Broadcasts have one before each packet; MP4 stores one for the stream.
+    """
+    context = template.codec_context
+    return context is not None and context.name == "aac" and not context.extradata
 
 
 def _min_step_ticks(stream: Stream, packet: Packet[Any]) -> int:

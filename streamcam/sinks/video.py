@@ -20,7 +20,7 @@ from ..errors import SinkError
 from ..frames import SourceInfo
 from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
-from .codecs import NVENC_ENCODERS, choose_encoder
+from .codecs import NVENC_ENCODERS, choose_encoder, without_lookahead
 from .frame_times import PtsRounder
 from .mp4 import faststart, truncate_to_last_fragment
 from .muxing import chapter_entries, choose_pixel_format, configure_video, muxer_options
@@ -192,7 +192,8 @@ class VideoSink:
 
     def _add_video(self, output: OutputContainer, frame: VideoFrame) -> VideoStream:
         fps = self._info.average_fps or _DEFAULT_FPS
-        stream = output.add_stream(self._encoder.name, rate=fps, options=self._encoder_options)
+        options = without_lookahead(self._encoder, self._encoder_options, (frame.width, frame.height))
+        stream = output.add_stream(self._encoder.name, rate=fps, options=options)
         assert isinstance(stream, VideoStream)
         configure_video(stream.codec_context, self._info, (frame.width, frame.height), self._pixel_format, fps)
         if self._encoder.codec_tag and self._fragmented:
@@ -273,6 +274,7 @@ class VideoSink:
                 self._mux(self._extend_last_packet(self._stream.encode()))
         finally:
             self._output.close()
+        self.notes += self._copier.notes if self._copier is not None else []
         if self._copier is not None and self._copier.num_corrected:
             self.notes.append(
                 f"{self._copier.num_corrected} packets of copied streams had timestamps that did not increase, moved"

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import av
@@ -20,50 +21,56 @@ from av.video.stream import VideoStream
 from ..errors import SourceError, did_you_mean, redact_url
 from ..media import cuda
 from ..media.mp4_boxes import iter_boxes
+from .access import access_options, playlist_kind
+from .frame_limits import limit_options
 from .image_headers import is_animated_png
+
+if TYPE_CHECKING:
+    from ..options import SourceOptions
 
 _TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
 """Demuxers that render any text file as an image."""
 
 
-def open_container(
-    url: str, timeout_seconds: float, *, use_nvdec: bool = False, keep_on_gpu: bool = False
-) -> InputContainer:
+def open_container(source: SourceOptions, *, use_nvdec: bool = False, keep_on_gpu: bool = False) -> InputContainer:
     """Open a file or an http(s) URL for demuxing.
 
     Args:
-        url: path, ``file://`` path, or URL.
-        timeout_seconds: seconds to wait for a network peer, on opening and on each read.
+        source: path or URL, and its limits.
         use_nvdec: decode on the GPU if it supports the codec, else on the CPU.
         keep_on_gpu: leave its frames there.
 
     Raises:
         SourceError: the file or URL cannot be opened.
     """
-    path = check_input(url)
-    name = redact_url(path)
     if not use_nvdec:
-        return _open(path, name, timeout_seconds, None)
+        return _open(source, None)
     if not keep_on_gpu:
-        return _open(path, name, timeout_seconds, HWAccel("cuda", allow_software_fallback=True))
+        return _open(source, HWAccel("cuda", allow_software_fallback=True))
     with cuda.context():
-        return _open(
-            path, name, timeout_seconds, HWAccel("cuda", "0", options={**cuda.CONTEXT_OPTIONS}, is_hw_owned=True)
-        )
+        return _open(source, HWAccel("cuda", "0", options={**cuda.CONTEXT_OPTIONS}, is_hw_owned=True))
 
 
-def _open(path: str, name: str, timeout_seconds: float, accelerator: HWAccel | None) -> InputContainer:
-    is_remote = "://" in path
+def _open(source: SourceOptions, accelerator: HWAccel | None) -> InputContainer:
+    path = check_input(source.url)
+    name, timeout_seconds = redact_url(path), source.timeout_seconds
+    scheme, is_remote, _ = path.partition("://")
+    options = {
+        **access_options(scheme.lower() if is_remote else "file", allow_playlist_files=source.allow_playlist_files),
+        **limit_options(source.max_pixels),
+    }
     try:
         if is_remote:
             microseconds = str(int(timeout_seconds * 1_000_000))
-            options = {"rw_timeout": microseconds, "timeout": microseconds}
+            options |= {"rw_timeout": microseconds, "timeout": microseconds}
             return av.open(
                 path, options=options, timeout=timeout_seconds, metadata_errors="replace", hwaccel=accelerator
             )
         # Without the prefix, FFmpeg parses a colon in the name as a protocol; without the format, a percent sign as
         # the pattern of an image sequence.
-        return av.open(f"file:{path}", format=image_format(path), metadata_errors="replace", hwaccel=accelerator)
+        return av.open(
+            f"file:{path}", format=image_format(path), options=options, metadata_errors="replace", hwaccel=accelerator
+        )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # The chain of a URL would show the credentials that the message masks.
         raise translate_open_error(error, path, name, timeout_seconds) from (None if is_remote else error)
@@ -170,6 +177,13 @@ def translate_open_error(error: Exception, path: str, name: str, timeout_seconds
         )
     if isinstance(error, PermissionError):
         return SourceError(f"{name} may not be read: permission denied", hint="check who owns it")
+    if isinstance(error, av.error.ArgumentError) and "://" in path:
+        return SourceError(f"{name} is a list of further inputs, or not a video", expected="a video, an image or HLS")
+    if isinstance(error, av.error.ArgumentError) and (kind := playlist_kind(path)):
+        return SourceError(
+            f"{name} is {kind}, which names other files or addresses to open",
+            hint="use --allow-playlist-files if you trust it",
+        )
     if "://" in path and not isinstance(error, av.error.InvalidDataError):
         unknown_host = _unknown_host_reason(name) if getattr(error, "errno", 0) == errno.EIO else ""
         reason = unknown_host or getattr(error, "strerror", None) or type(error).__name__

@@ -11,6 +11,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _WEBP_ANIMATED = 2
 """Flag in the extended header of a WebP file."""
 
+_EXIF_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
 _MIRRORED = (2, 4, 5, 7)
 """EXIF orientations that mirror the image, besides rotating it."""
@@ -28,6 +29,12 @@ def is_animated_webp(path: str) -> bool:
     """
     head = _read_head(path, 21)
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21 and bool(head[20] & _WEBP_ANIMATED)
+
+
+def webp_canvas_size(path: str) -> tuple[int, int]:
+    """Return width and height of a WebP file with an extended header."""
+    head = _read_head(path, 30)
+    return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
 
 
 def is_animated_png(path: str) -> bool:
@@ -61,7 +68,7 @@ def is_mirrored(path: str) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=_EXIF_FORMATS) as image:
                 return image.getexif().get(_ORIENTATION) in _MIRRORED
         except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
             return False

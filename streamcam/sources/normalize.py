@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+import av.error
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
+from ..errors import SourceError
 from ..frames import WORKING_FORMATS, ColorSpec
 from ..geometry import Size
 from ..media.color import color_tags, set_color_tags
@@ -28,6 +33,12 @@ _MIRRORED_ROTATION_FILTERS = ("vflip,copy", "transpose=clock_flip", "hflip", "tr
 
 _NV12_COMPATIBLE = ("nv12", "yuv420p", "yuvj420p")
 """Formats that hold the samples of NV12, in any order."""
+
+_ALPHA_ORDERS = {"rgba": [0, 1, 2, 3], "bgra": [2, 1, 0, 3]}
+"""Packed formats with alpha that need no conversion -> channels of R, G, B and alpha."""
+
+STRIPE_ROWS = 64
+"""Rows to blend at once, so that the sums of a large image take little memory and stay in the cache."""
 
 _EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
@@ -71,7 +82,15 @@ class FrameNormalizer:
         self.on_gpu = keep_on_gpu and is_gpu_frame and is_plain and first.format.name in _NV12_COMPATIBLE
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
-        """Convert one decoded frame; keep its pts and set correct color tags."""
+        """Convert one decoded frame; keep its pts and set correct color tags.
+
+        Raises:
+            SourceError: FFmpeg cannot convert its pixel format.
+        """
+        with _conversion_errors(frame):
+            return self._normalize(frame)
+
+    def _normalize(self, frame: VideoFrame) -> VideoFrame:
         if self.on_gpu:
             return self._normalize_gpu_frame(frame)
         frame = to_host(frame)
@@ -89,12 +108,19 @@ class FrameNormalizer:
         """Return the upright image of a decoded frame as ``rgb24``.
 
         None if it is YUV.
+
+        Raises:
+            SourceError: FFmpeg cannot convert its pixel format.
         """
         if not _needs_color_conversion(frame):
             return None
+        with _conversion_errors(frame):
+            return self._to_rgb(frame)
+
+    def _to_rgb(self, frame: VideoFrame) -> VideoFrame:
         rotation = rotation_filters(frame, mirrored=self._mirrored)
         if _may_be_transparent(frame):
-            rgb = _blend_over_white(frame, self._reformatter)
+            rgb = _flatten(frame, self._reformatter)
         else:
             rgb = self._reformatter.reformat(
                 frame, format="rgb24", src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.JPEG, threads=1
@@ -110,7 +136,7 @@ class FrameNormalizer:
 
     def _to_working_format(self, frame: VideoFrame) -> VideoFrame:
         if _may_be_transparent(frame):
-            frame = _blend_over_white(frame, self._reformatter)
+            frame = _flatten(frame, self._reformatter)
         if not _needs_color_conversion(frame):
             return self._rescale(frame, (frame.width, frame.height), self.pixel_format)
         yuv = self._reformatter.reformat(
@@ -166,6 +192,19 @@ class FrameNormalizer:
         return graph
 
 
+@contextlib.contextmanager
+def _conversion_errors(frame: VideoFrame) -> Iterator[None]:
+    """Translate errors of converting a frame."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(
+            f"frames in the pixel format {frame.format.name} cannot be converted: {reason}",
+            hint="convert them to yuv420p first",
+        ) from error
+
+
 def to_host(frame: VideoFrame) -> VideoFrame:
     """Return a frame in main memory.
 
@@ -204,11 +243,32 @@ def _may_be_transparent(frame: VideoFrame) -> bool:
     return frame.format.has_palette or len(frame.format.components) in (2, 4)
 
 
-def _blend_over_white(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:
-    """Blend an image with alpha over white; return ``rgb24``."""
-    rgba = reformatter.reformat(frame, format="rgba", dst_color_range=ColorRange.JPEG, threads=1).to_ndarray()
-    color, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
-    flat = ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    result = VideoFrame.from_ndarray(flat, "rgb24")
+def _flatten(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:
+    """Lay an image with alpha over white; return ``rgb24``."""
+    if frame.format.name not in _ALPHA_ORDERS:
+        frame = reformatter.reformat(frame, format="rgba", dst_color_range=ColorRange.JPEG, threads=1)
+    order = _ALPHA_ORDERS[frame.format.name]
+    result = VideoFrame(frame.width, frame.height, "rgb24")
+    source, target = packed_rows(frame, 4), packed_rows(result, 3)
+    for top in range(0, frame.height, STRIPE_ROWS):
+        blend_over_white(source[top : top + STRIPE_ROWS][..., order], target[top : top + STRIPE_ROWS])
     result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
     return result
+
+
+def blend_over_white(rgba: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
+    """Blend pixels with alpha over white.
+
+    Args:
+        rgba: ``uint8 (h, w, 4)``.
+        target: ``uint8 (h, w, 3)``, RGB, written.
+    """
+    color, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
+    target[:] = (color * alpha + 255 * (255 - alpha) + 127) // 255
+
+
+def packed_rows(frame: VideoFrame, channels: int) -> NDArray[np.uint8]:
+    """Return the pixels of a packed 8-bit frame as a view, ``uint8 (height, width, channels)``."""
+    plane: Any = frame.planes[0]
+    shape, strides = (frame.height, frame.width, channels), (plane.line_size, channels, 1)
+    return np.ndarray(shape, np.uint8, plane, strides=strides)

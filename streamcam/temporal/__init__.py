@@ -9,10 +9,10 @@ import numpy as np
 
 from ..frames import Attribution, ExplainedFrame, Heatmap, MapKind
 from ..options import TemporalOptions
-from .change_detection import frame_selector
+from .change_detection import MAX_HOLD_FRAMES, frame_selector
 from .interpolate import interpolate_maps
 
-__all__ = ["Normalizer", "frame_selector", "interpolate_maps", "normalize_maps", "peak"]
+__all__ = ["MAX_HOLD_FRAMES", "Normalizer", "frame_selector", "interpolate_maps", "normalize_maps", "peak"]
 
 PERCENTILE = 99.0
 """Percentage of a map's pixels drawn within the scale, so that a few outliers do not make the others pale."""

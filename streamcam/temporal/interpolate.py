@@ -11,7 +11,7 @@ images are not separated by a cut (`is_cut`; with ``flow``: once they are moved)
 classes or two scenes would explain neither. There, and if no later frame was explained, the earlier map stays; with
 ``flow`` it still moves.
 
-At most `MAX_HOLD_FRAMES` frames wait for the next explained one. If more lie between, the first continue without it,
+At most ``max_waiting`` frames wait for the next explained one. If more lie between, the first continue without it,
 and tₐ is the time of the last of them, so that nothing jumps.
 """
 
@@ -33,7 +33,12 @@ from .optical_flow import FlowWarper
 
 
 def interpolate_maps(
-    items: Iterable[ExplainedFrame], interpolation: Interpolation, geometry: Geometry, timer: StageTimer | None = None
+    items: Iterable[ExplainedFrame],
+    interpolation: Interpolation,
+    geometry: Geometry,
+    timer: StageTimer | None = None,
+    *,
+    max_waiting: int = MAX_HOLD_FRAMES,
 ) -> Iterator[ExplainedFrame]:
     """Interpolate the maps of held frames between the explained frames around them.
 
@@ -44,6 +49,7 @@ def interpolate_maps(
         interpolation: ``hold`` passes all frames on unchanged and never waits.
         geometry: position and scale of the frames in the model's input.
         timer: gets the time of the work, as ``draw``.
+        max_waiting: most frames that wait for the next explained one.
     """
     if interpolation == "hold":
         yield from items
@@ -54,7 +60,7 @@ def interpolate_maps(
         for item in items:
             if item.held:
                 waiting.append(item)
-                if len(waiting) > MAX_HOLD_FRAMES:
+                if len(waiting) > max_waiting:
                     yield interpolator.interpolate(waiting.popleft(), None)
                 continue
             later = interpolator.make_keyed(item)

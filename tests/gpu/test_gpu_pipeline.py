@@ -24,7 +24,7 @@ from streamcam.gpu.__main__ import main
 from streamcam.job import Job
 from streamcam.media import cuda
 from streamcam.notes import collect_notes
-from streamcam.options import SinkOptions
+from streamcam.options import SinkOptions, SourceOptions
 from streamcam.pipeline import run
 from streamcam.sinks import codecs, open_sink, video
 from streamcam.sources import container as opening
@@ -305,18 +305,18 @@ def test_the_primary_context_is_current_while_ffmpeg_looks(driver: Driver, monke
         return "container"
 
     monkeypatch.setattr(opening.av, "open", fake_open)
-    clip = Path(__file__)
-    assert opening.open_container(str(clip), 1, use_nvdec=True, keep_on_gpu=True) == "container"
+    source = SourceOptions(url=__file__)
+    assert opening.open_container(source, use_nvdec=True, keep_on_gpu=True) == "container"
     assert driver.called == [
         *("cuInit", "cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxPushCurrent_v2", "open", "cuCtxPopCurrent_v2")
     ]
     accelerator = open_options["hwaccel"]
     assert (accelerator.is_hw_owned, accelerator.options) == (True, {"primary_ctx": "0", "current_ctx": "1"})
     driver.called.clear()
-    opening.open_container(str(clip), 1, use_nvdec=True)
+    opening.open_container(source, use_nvdec=True)
     assert driver.called == ["open"]
     assert not open_options["hwaccel"].is_hw_owned
-    opening.open_container(str(clip), 1)
+    opening.open_container(source)
     assert open_options["hwaccel"] is None
 
 

@@ -11,7 +11,9 @@ import av.error
 
 from ...errors import SourceError, redact_url
 from ...options import CameraOptions
+from ..access import access_options
 from ..container import check_file, image_format, translate_open_error
+from ..frame_limits import limit_options
 from .credentials import add_login
 from .silence import MAX_SILENCE_SECONDS
 from .webcams import CAPTURE_FORMATS, list_webcams
@@ -98,7 +100,7 @@ def _remote(
         name,
         url,
         translate_error,
-        options=protocol_options | {"fpsprobesize": "0"},
+        options=protocol_options | {"fpsprobesize": "0"} | _input_limits(options),
         can_wait=may_be_recording,
         may_be_recording=may_be_recording,
     )
@@ -158,6 +160,7 @@ def file(options: CameraOptions) -> CameraEndpoint:
         f"file:{path}",
         translate_error,
         format=image_format(path),
+        options=_input_limits(options),
         is_finite=True,
         is_recording=True,
         can_wait=True,
@@ -175,7 +178,16 @@ def standard_input(options: CameraOptions) -> CameraEndpoint:
             return SourceError("standard input is not a video", expected="MPEG-TS, Matroska, raw H.264, MJPEG, …")
         return SourceError(f"standard input cannot be read: {getattr(error, 'strerror', None) or error}")
 
-    return CameraEndpoint("standard input", "", translate_error, options=_analysis_options(options), is_finite=True)
+    input_options = _analysis_options(options) | _input_limits(options)
+    return CameraEndpoint("standard input", "", translate_error, options=input_options, is_finite=True)
+
+
+def _input_limits(options: CameraOptions) -> dict[str, str]:
+    """Return the limits on the input's addresses and frame size."""
+    scheme, separator, _ = options.url.partition("://")
+    scheme = scheme.lower() if separator else "-" if options.url == "-" else "file"
+    limits = access_options(scheme, allow_playlist_files=options.allow_playlist_files)
+    return limits | limit_options(options.max_pixels)
 
 
 def _analysis_options(options: CameraOptions) -> dict[str, str]:

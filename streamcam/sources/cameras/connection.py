@@ -91,7 +91,9 @@ class Connection:
             self._is_finite = endpoint.is_finite or self.is_recording or self.is_snapshot
             self._pacer = RealtimePacer(options.max_latency_seconds, stopping.wait) if is_paced else None
             self._backlog = None if self.is_recording or is_paced else BacklogEstimator(options.max_latency_seconds)
-            self._decoder = LiveDecoder(video, endpoint.name, is_live=self._backlog is not None)
+            self._decoder = LiveDecoder(
+                video, endpoint.name, is_live=self._backlog is not None, max_pixels=options.max_pixels
+            )
             self._times = CaptureTimes()
             self._thinner = FrameThinner()
             self._skipped_time, self._has_keyframe = 0.0, False
@@ -183,11 +185,15 @@ class Connection:
                 packet = next(packets, None)
                 self.reading_since = None
                 errors = 0
-            except av.error.InvalidDataError:
+            except (av.error.InvalidDataError, av.error.BlockingIOError):
                 errors += 1
                 self._damaged += 1
                 if errors >= _MAX_CONSECUTIVE_ERRORS:
                     raise SourceError(f"{name} is damaged: the rest cannot be read") from None
+                packets = self._container.demux(self._video)
+                continue
+            except IndexError:
+                # PyAV does not know a stream whose first packet comes after opening.
                 packets = self._container.demux(self._video)
                 continue
             except (av.error.ExitError, TimeoutError):

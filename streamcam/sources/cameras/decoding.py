@@ -12,6 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ...errors import SourceError
+from ...geometry import Size
+from ..frame_limits import check_frame_size, exceeds, limit_decoder, refused_size
 
 _NUM_RECENT, _MAX_RECENT_ERRORS = 50, 40
 """A live stream has changed, or is of no use, once so many of its last packets cannot be decoded."""
@@ -28,17 +30,20 @@ class LiveDecoder:
         video: the stream.
         name: the source, for messages.
         is_live: True if a stream that cannot be decoded for a while is lost; a recording goes on.
+        max_pixels: frames with more pixels are refused.
 
     Attributes:
         skipped: packets that could not be decoded, so far.
     """
 
-    def __init__(self, video: VideoStream, name: str, *, is_live: bool) -> None:
+    def __init__(self, video: VideoStream, name: str, *, is_live: bool, max_pixels: int) -> None:
         self.skipped = 0
-        self._has_keyframe = False
+        self._max_pixels = max_pixels
+        self._has_keyframe = self._has_frame = False
         self._video, self._name, self._is_live = video, name, is_live
         self._recent_errors: deque[bool] = deque(maxlen=_NUM_RECENT)
         self._skip: Literal["NONREF", "DEFAULT"] = "DEFAULT"
+        limit_decoder(video.codec_context, max_pixels)
         # Threads that each decode a frame would delay them by as many frames.
         video.thread_type = ThreadType.SLICE
         if video.codec_context.width * video.codec_context.height <= _SINGLE_THREAD_PIXELS:
@@ -66,18 +71,32 @@ class LiveDecoder:
         """Return the frames of a packet.
 
         Raises:
-            SourceError: hardly any of the last packets of a live stream could be decoded.
+            SourceError: the first frame is too large, or hardly any of a live stream's last packets could be decoded.
         """
         self._has_keyframe = self._has_keyframe or packet.is_keyframe
         try:
             frames = self._video.decode(packet)
-            self._recent_errors.append(False)
-            return frames
         except av.error.EOFError:
             return []
-        except av.error.FFmpegError:
-            self.skipped += 1
-            self._recent_errors.append(True)
+        except av.error.FFmpegError as error:
+            self._count_skipped(refused_size(self._video.codec_context, error, packet, self._max_pixels))
+            return []
+        self._recent_errors.append(False)
+        for frame in [frame for frame in frames if exceeds((frame.width, frame.height), self._max_pixels)]:
+            self._count_skipped((frame.width, frame.height))
+            frames.remove(frame)
+        self._has_frame = self._has_frame or bool(frames)
+        return frames
+
+    def _count_skipped(self, size: Size | None) -> None:
+        """Count a skipped packet or frame; ``size`` is that of a frame that is too large.
+
+        Raises:
+            SourceError: no frame came before a too large one, or hardly any packet could be decoded.
+        """
+        self.skipped += 1
+        self._recent_errors.append(True)
+        if size is not None and not self._has_frame:
+            check_frame_size(self._name, size, self._max_pixels, refused=True)
         if self._is_live and self._has_keyframe and sum(self._recent_errors) >= _MAX_RECENT_ERRORS:
             raise SourceError(f"{self._name} can no longer be decoded", hint="its codec may have changed")
-        return []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av.error
 from av.stream import Disposition
 
-from ...errors import SourceError
-from ...frames import Chapter
+from ...errors import SourceError, redact_url
+from ...frames import Chapter, SourceInfo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -17,10 +17,57 @@ if TYPE_CHECKING:
 
     from ...options import SourceOptions
     from ..normalize import FrameNormalizer
+    from .packet_reader import PacketReader
     from .timeline import Timeline
 
 
 _MAX_FPS = 1000
+_MAX_CHAPTER_SECONDS = Fraction(2_000_000)
+"""Chapters later than 23 days are damage; MP4 cannot hold them in milliseconds."""
+
+
+def file_info(
+    container: InputContainer,
+    video: VideoStream,
+    normalizer: FrameNormalizer,
+    options: SourceOptions,
+    *,
+    time_base: Fraction,
+    origin_seconds: Fraction,
+    is_image: bool,
+    passthrough_streams: tuple[Any, ...],
+) -> SourceInfo:
+    """Return the properties of an opened file.
+
+    Args:
+        container: the file.
+        video: the stream to read.
+        normalizer: of its frames.
+        options: with the requested window.
+        time_base: unit of the frames' times.
+        origin_seconds: time in the file at which ``options.start`` counts from.
+        is_image: True for a single image.
+        passthrough_streams: streams to copy.
+    """
+    fps, (start, end) = nominal_fps(video), options.window
+    duration_seconds = None if is_image else clipped_duration_seconds(container, options)
+    return SourceInfo(
+        name=redact_url(options.url.removeprefix("file://")),
+        width=normalizer.width,
+        height=normalizer.height,
+        pixel_format=normalizer.pixel_format,
+        time_base=time_base,
+        color=normalizer.color,
+        pixel_aspect=upright_pixel_aspect(video, normalizer.width),
+        average_fps=None if is_image else fps,
+        num_frames=1 if is_image else expected_frames(video, options, duration_seconds, fps),
+        duration_seconds=duration_seconds,
+        is_image=is_image,
+        on_gpu=normalizer.on_gpu,
+        passthrough_streams=passthrough_streams,
+        metadata=dict(container.metadata),
+        chapters=clipped_chapters(container, origin_seconds + start, None if end is None else origin_seconds + end),
+    )
 
 
 def clipped_duration_seconds(container: InputContainer, options: SourceOptions) -> float | None:
@@ -65,11 +112,13 @@ def upright_pixel_aspect(video: VideoStream, width: int) -> Fraction:
 def clipped_chapters(
     container: InputContainer, begin_seconds: Fraction, end_seconds: Fraction | None
 ) -> tuple[Chapter, ...]:
-    """Return the chapters of a window, in seconds from its beginning."""
+    """Return the plausible chapters of a window, in seconds from its beginning."""
+    last_seconds = begin_seconds + _MAX_CHAPTER_SECONDS
+    last_seconds = last_seconds if end_seconds is None else min(last_seconds, end_seconds)
     chapters = []
     for raw in container.chapters():
         begin, end = (raw[edge] * Fraction(raw["time_base"] or 1) for edge in ("start", "end"))
-        begin, end = max(begin, begin_seconds), end if end_seconds is None else min(end, end_seconds)
+        begin, end = max(begin, begin_seconds), min(end, last_seconds)
         if begin < end:
             chapters.append(Chapter(begin - begin_seconds, end - begin_seconds, dict(raw["metadata"])))
     return tuple(chapters)
@@ -100,6 +149,27 @@ def irregularity_notes(name: str, timeline: Timeline, num_untimed: int, normaliz
         notes.append(f"{name}: {num_untimed} frames without a timestamp, {fps:g} a second assumed")
     if count := normalizer.num_resized:
         notes.append(f"{name}: {count} frames of another size were scaled to {normalizer.width}x{normalizer.height}")
+    return notes
+
+
+def skipped_notes(name: str, reader: PacketReader, max_pixels: int, dropped_packets: int) -> list[str]:
+    """Return notes about streams and frames that are not read.
+
+    Args:
+        name: of the source.
+        reader: after the last packet.
+        max_pixels: most pixels of a frame.
+        dropped_packets: of copied streams.
+    """
+    notes = []
+    if reader.late_streams:
+        streams = "a stream that begins later is" if reader.late_streams == 1 else "streams that begin later are"
+        notes.append(f"{name}: {streams} dropped")
+    if dropped_packets:
+        notes.append(f"{name}: {dropped_packets} packets of copied streams are dropped, too many between two frames")
+    if count := reader.refused:
+        frames = "1 frame is" if count == 1 else f"{count} frames are"
+        notes.append(f"{name}: {frames} dropped, larger than --max-pixels {max_pixels}")
     return notes
 
 

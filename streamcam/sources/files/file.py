@@ -10,32 +10,30 @@ from types import TracebackType
 from typing import Any, Self
 
 import av.error
-from av.codec.context import ThreadType
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
 
 from ...errors import SourceError, redact_url
-from ...frames import Frame, SourceInfo
+from ...frames import Frame
 from ...options import SourceOptions
 from ..container import choose_video, nvdec_unavailable_reason, open_container
+from ..frame_limits import check_frame_size, limit_decoder, limit_threads
 from ..image_headers import is_mirrored, is_truncated
 from ..normalize import FrameNormalizer
 from .describe import (
-    clipped_chapters,
-    clipped_duration_seconds,
     early_end_notes,
-    expected_frames,
+    file_info,
     ignored_stream_notes,
     irregularity_notes,
     no_frame_error,
     nominal_fps,
     read_error,
-    upright_pixel_aspect,
+    skipped_notes,
 )
 from .packet_reader import PacketReader
 from .passthrough import PassthroughQueue
-from .timeline import FORWARD_JUMP_SECONDS, Timeline
+from .timeline import FORWARD_JUMP_SECONDS, MAX_GAP_SECONDS, Timeline
 
 _GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS of a container
 _NO_TIMESTAMPS = 128  # AVFMT_NOTIMESTAMPS of a format
@@ -70,9 +68,7 @@ class FileSource:
         self._num_frames = self._num_untimed = 0
         self._earliest_seconds: Fraction | None = None
         self._last_raw_pts: int | None = None
-        self._container = open_container(
-            options.url, options.timeout_seconds, use_nvdec=self._use_nvdec(), keep_on_gpu=keep_on_gpu
-        )
+        self._container = open_container(options, use_nvdec=self._use_nvdec(), keep_on_gpu=keep_on_gpu)
         try:
             self._video = choose_video(self._container, self._name)
             self._open()
@@ -82,14 +78,17 @@ class FileSource:
 
     def _open(self) -> None:
         video, container = self._video, self._container
-        video.thread_type = ThreadType.AUTO
+        declared_size = limit_decoder(video.codec_context, self._options.max_pixels)
+        limit_threads(video.codec_context)
         container.flags |= _GENERATE_PTS
         self._is_image = container.format.name.endswith("_pipe") or container.format.name == "image2"
         self._passthrough_streams = tuple(s for s in container.streams if s.type in ("audio", "subtitle"))
         for stream in container.streams:
             if stream is not video and stream not in self._passthrough_streams:
                 stream.discard = Discard.all
-        self._reader = PacketReader(container, video, self._passthrough_streams, self._translate_error)
+        self._reader = PacketReader(
+            container, video, self._passthrough_streams, self._translate_error, self._options.max_pixels
+        )
         self.notes += ignored_stream_notes(self._name, container)
         # Copied, as the container may be closed when the iteration ends.
         self._start_seconds = Fraction(container.start_time or 0, 1_000_000)
@@ -105,19 +104,30 @@ class FileSource:
         self._begin_seconds = origin_seconds + start
         self._end_seconds = None if end is None else origin_seconds + end
         self._timeline = Timeline(
-            time_base, step_ticks, self._begin_seconds, FORWARD_JUMP_SECONDS if is_streamed else None
+            time_base, step_ticks, self._begin_seconds, FORWARD_JUMP_SECONDS if is_streamed else MAX_GAP_SECONDS
         )
         self._passthrough = PassthroughQueue(self._timeline)
         first, rest = self._find_first_frame()
         if first is None:
+            refused_size = self._reader.refused_size if self._reader.refused else declared_size
+            check_frame_size(self._name, refused_size, self._options.max_pixels, refused=self._reader.refused > 0)
             raise no_frame_error(self._name, container, self._options, self.skipped)
-        self._frames = chain([first], rest)
+        self._frames: Iterator[VideoFrame] = chain([first], rest)
         self._normalizer = FrameNormalizer(
             first, time_base, keep_on_gpu=self._keep_on_gpu, mirrored=self._is_image and is_mirrored(self._path)
         )
         if self._is_image and is_truncated(self._path):
             self.notes.append(f"{self._name} was cut short: the end of its image is missing")
-        self.info = self._build_info(fps, time_base)
+        self.info = file_info(
+            container,
+            video,
+            self._normalizer,
+            self._options,
+            time_base=time_base,
+            origin_seconds=origin_seconds,
+            is_image=self._is_image,
+            passthrough_streams=self._passthrough_streams,
+        )
 
     def _use_nvdec(self) -> bool:
         """Return True if the GPU decodes; note if it cannot."""
@@ -147,19 +157,23 @@ class FileSource:
     ) -> None:
         """Close the file after a read in progress, or after the timeout."""
         self._reader.close(self._options.timeout_seconds + 1)
+        self._frames = iter(())  # it refers to this object, and would keep the last frames until a garbage collection
 
     def __iter__(self) -> Iterator[Frame]:
         """See `streamcam.sources.Source`."""
         for frame in self._frames:
             assert frame.pts is not None
+            try:
+                upright = self._normalizer(frame)
+                rgb = self._normalizer.to_rgb(frame) if self._is_image else None
+            except SourceError:
+                if not self._num_frames:
+                    raise
+                self._reader.skipped += 1
+                continue
             pts = self._timeline.assign_pts(frame.pts)
-            yield Frame(
-                self._num_frames,
-                pts,
-                self._normalizer(frame),
-                passthrough_packets=self._passthrough.pop_ready(),
-                rgb_frame=self._normalizer.to_rgb(frame) if self._is_image else None,
-            )
+            packets = self._passthrough.pop_ready()
+            yield Frame(self._num_frames, pts, upright, passthrough_packets=packets, rgb_frame=rgb)
             self._num_frames += 1
         self.trailing_packets = self._passthrough.pop_ready(flush=True)
         self._add_notes()
@@ -239,7 +253,7 @@ class FileSource:
         if self._options.start and has_timestamps and self._video.codec_context.name == "h264":
             # The decoder must know the version of x264, which is stored before the first frame only: some versions
             # wrote 4:4:4 differently, and decode to a wrong image without it.
-            with contextlib.suppress(av.error.FFmpegError, StopIteration):
+            with contextlib.suppress(av.error.FFmpegError, StopIteration, IndexError):
                 next(self._container.decode(self._video))
         for seek_back_seconds in _SEEK_BACK_SECONDS if self._options.start and has_timestamps else ():
             # Some formats seek by time alone: frames cannot be decoded until the next keyframe.
@@ -264,30 +278,10 @@ class FileSource:
             return False
         return True
 
-    def _build_info(self, fps: Fraction | None, time_base: Fraction) -> SourceInfo:
-        normalizer, container, options, is_image = self._normalizer, self._container, self._options, self._is_image
-        duration_seconds = None if is_image else clipped_duration_seconds(container, options)
-        return SourceInfo(
-            name=self._name,
-            width=normalizer.width,
-            height=normalizer.height,
-            pixel_format=normalizer.pixel_format,
-            time_base=time_base,
-            color=normalizer.color,
-            pixel_aspect=upright_pixel_aspect(self._video, normalizer.width),
-            average_fps=None if is_image else fps,
-            num_frames=1 if is_image else expected_frames(self._video, options, duration_seconds, fps),
-            duration_seconds=duration_seconds,
-            is_image=is_image,
-            on_gpu=normalizer.on_gpu,
-            passthrough_streams=self._passthrough_streams,
-            metadata=dict(container.metadata),
-            chapters=clipped_chapters(container, self._begin_seconds, self._end_seconds),
-        )
-
     def _add_notes(self) -> None:
         """Add notes about irregularities, once the input was read."""
         self.notes += irregularity_notes(self._name, self._timeline, self._num_untimed, self._normalizer)
+        self.notes += skipped_notes(self._name, self._reader, self._options.max_pixels, self._passthrough.num_dropped)
         if self._reader.closed or self._end_seconds is not None or self.info.is_image:
             return
         declared_frames = 0 if self._options.start else self._declared_frames

@@ -29,6 +29,10 @@ class _StreamPosition:
     last_seconds: Fraction | None = None
 
 
+_MAX_QUEUED_BYTES = 512 << 20
+"""Bytes of packets between two frames: hours of audio. Packets beyond it are dropped."""
+
+
 class PassthroughQueue:
     """Shifts packets as the frames of the same recording are shifted.
 
@@ -37,10 +41,14 @@ class PassthroughQueue:
 
     Args:
         timeline: of the frames.
+
+    Attributes:
+        num_dropped: packets dropped because too many came between two frames.
     """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
+        self.num_dropped = 0
         self.reset()
 
     def reset(self) -> None:
@@ -48,6 +56,7 @@ class PassthroughQueue:
         self._positions: dict[int, _StreamPosition] = {}
         self._pending: list[tuple[int, Fraction, Packet[Any]]] = []
         self._ready: list[Packet[Any]] = []
+        self._queued_bytes = 0
 
     def add(self, packet: Packet[Any], dts_seconds: Fraction) -> None:
         """Add a packet.
@@ -56,6 +65,10 @@ class PassthroughQueue:
             packet: with a dts and a time base.
             dts_seconds: its dts in seconds, as in the file.
         """
+        if self._queued_bytes + packet.size > _MAX_QUEUED_BYTES:
+            self.num_dropped += 1
+            return
+        self._queued_bytes += packet.size
         recording = self._find_recording(packet.stream.index, dts_seconds)
         if recording < len(self._timeline.shift_ticks):
             self._release(packet, recording)
@@ -71,6 +84,7 @@ class PassthroughQueue:
         """
         self._release_pending(flush=flush)
         ready, self._ready = self._ready, []
+        self._queued_bytes = sum(packet.size for _, _, packet in self._pending)
         return tuple(ready)
 
     def _find_recording(self, stream: int, dts_seconds: Fraction) -> int:

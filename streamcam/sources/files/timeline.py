@@ -12,6 +12,9 @@ BACKWARD_JUMP_SECONDS = Fraction(1)
 FORWARD_JUMP_SECONDS = Fraction(3600)
 """So is a step ahead by more than this: FFmpeg takes some steps back for a clock that wraps around."""
 
+MAX_GAP_SECONDS = Fraction(31 * 86400)
+"""In files without a clock that wraps around, gaps are intended, but none is longer than this."""
+
 
 @dataclass(slots=True)
 class Timeline:

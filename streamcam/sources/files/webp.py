@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from types import TracebackType
@@ -14,7 +15,9 @@ from PIL import Image
 from ...errors import SourceError
 from ...frames import Frame, SourceInfo
 from ...options import SourceOptions
-from ..normalize import FrameNormalizer
+from ..frame_limits import check_frame_size
+from ..image_headers import webp_canvas_size
+from ..normalize import STRIPE_ROWS, FrameNormalizer, blend_over_white, packed_rows
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -39,10 +42,13 @@ class WebpSource:
         self.decoder = "webp"
         self.notes: list[str] = []
         self.trailing_packets: tuple[Packet[Any], ...] = ()
+        check_frame_size(path, webp_canvas_size(path), options.max_pixels)
         try:
-            self._image = Image.open(path)
-        except (OSError, SyntaxError) as error:
+            self._image = _open_image(path)
+        except (OSError, SyntaxError, ValueError) as error:
             raise SourceError(f"{path} is a damaged WebP: {error}") from error
+        except Image.DecompressionBombError as error:
+            raise SourceError(f"{path} is larger than Pillow decodes: {error}") from error
         num_frames = int(getattr(self._image, "n_frames", 1))
         self._num_frames = num_frames
         self._frames = self._decode_window()
@@ -81,20 +87,19 @@ class WebpSource:
             frame = next(self._frames, None)
 
     def _decode_window(self) -> Iterator[VideoFrame]:
-        """Yield frames of the window as RGBA, timed by their start."""
+        """Yield frames of the window as RGB, timed by their start."""
         begin_ticks = 0
         for index in range(self._num_frames):
             if self._end_ticks is not None and begin_ticks >= self._end_ticks:
                 return
             try:
                 self._image.seek(index)
-                rgba = np.asarray(self._image.convert("RGBA"))
+                frame = _to_frame(self._image)
             except (OSError, EOFError, ValueError):
                 self.skipped += 1
                 continue
             duration_ticks = max(1, round(self._image.info.get("duration", 100)))
             if begin_ticks >= self._begin_ticks:
-                frame = VideoFrame.from_ndarray(rgba, "rgba")
                 frame.pts, frame.time_base, frame.duration = (
                     begin_ticks - int(self._begin_ticks),
                     _TIME_BASE,
@@ -102,3 +107,19 @@ class WebpSource:
                 )
                 yield frame
             begin_ticks += duration_ticks
+
+
+def _open_image(path: str) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=("WEBP",))
+
+
+def _to_frame(image: Image.Image) -> VideoFrame:
+    """Lay the image's current frame over white; return ``rgb24``."""
+    frame = VideoFrame(image.width, image.height, "rgb24")
+    rows = packed_rows(frame, 3)
+    for top in range(0, image.height, STRIPE_ROWS):
+        stripe = image.crop((0, top, image.width, min(top + STRIPE_ROWS, image.height)))
+        blend_over_white(np.asarray(stripe.convert("RGBA")), rows[top : top + STRIPE_ROWS])
+    return frame
