@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,9 @@ _CONCURRENT_BATCHES = 2
 
 _EXTRA_SHUTDOWN_SECONDS = 2.0
 """Seconds that an output's thread may take longer than its process."""
+
+_SWITCH_SECONDS = 0.05
+"""Longest time that a thread keeps Python's lock while others wait; calls of C code give it up at once."""
 
 _POLL_SECONDS = 0.5
 """Seconds between two checks of a waiting main thread; some platforms deliver signals only then."""
@@ -193,6 +197,7 @@ def run_live(
             raise SinkError("no output is left", hint="the errors are listed above")
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_rare_thread_switches())
         stack.enter_context(collect_notes(keep_note))
         if serve is not None:
             stack.enter_context(serve(controller))
@@ -238,6 +243,20 @@ def run_live(
     if len(errors) == len(sessions):
         raise errors[0]
     return _summarize(sessions, controller, started, interrupted, notes)
+
+
+@contextlib.contextmanager
+def _rare_thread_switches() -> Iterator[None]:
+    """Let threads that wait for Python's lock wake up less often.
+
+    Each waiting thread wakes up once an interval. With a hundred threads that takes more CPU time than the work.
+    """
+    interval_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(max(interval_seconds, _SWITCH_SECONDS))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval_seconds)
 
 
 def _no_other_runs(sessions: Sequence[CameraSession], name: str) -> bool:
