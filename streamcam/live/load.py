@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PERIOD_SECONDS = 1.0
-_MIN_VIDEO_SHARE, _MAX_VIDEO_SHARE = 0.42, 0.9
+_MIN_VIDEO_SHARE, _MAX_VIDEO_SHARE = 0.46, 0.9
 """Part of the CPU that decoding and drawing may take, while the model could use more, and while it could not."""
 _STARVED_RATIO = 0.05
 """Part of the shown frames without a map of their own from which the model is starved."""
