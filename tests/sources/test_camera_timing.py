@@ -91,7 +91,7 @@ def test_a_silent_camera_is_lost_though_its_connection_stays_open(make_server: C
         door.wait_for_frames(20)  # its pace is known
         server.stall.set()
         door.wait_until(lambda: door.camera.state == "lost", "loss")
-        assert door.messages[0].startswith(f"cam1: {server.url} sent no data for 1 s; retrying")
+        assert door.messages[0].startswith(f"cam1: {server.url} sent no data for ")
         server.stall.clear()
         door.wait_until(lambda: door.camera.state == "live", "return")
 
