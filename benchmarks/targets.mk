@@ -2,7 +2,7 @@
 
 ##@ Measure (each writes its part of benchmarks/RESULTS.md)
 
-.PHONY: bench bench-peers bench-stages bench-forward bench-methods bench-presets bench-every bench-devices bench-startup bench-memory bench-long bench-latency bench-leaks bench-faithfulness
+.PHONY: bench bench-peers bench-stages bench-forward bench-methods bench-presets bench-every bench-devices bench-startup bench-memory bench-long bench-latency bench-cameras bench-leaks bench-faithfulness
 bench: bench-forward bench-stages bench-presets bench-peers bench-methods bench-every bench-devices bench-startup bench-long bench-memory bench-latency  ## Measure all that depends on speed; two hours
 
 bench-peers: .venv/installed  ## Compare with tf-explain, tf-keras-vis and pytorch-grad-cam
@@ -37,6 +37,9 @@ bench-long: .venv/installed  ## Track cost and memory over half an hour of video
 
 bench-latency: .venv/installed-dev  ## Measure live latency; half an hour
 	$(BIN)/python benchmarks/latency.py
+
+bench-cameras: .venv/installed-dev  ## Measure live runs of 12 to 32 cameras; four minutes
+	$(BIN)/python benchmarks/cameras.py --write
 
 bench-leaks: .venv/installed  ## Track memory over 1,000 explainers
 	$(BIN)/python benchmarks/leaks.py

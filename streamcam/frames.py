@@ -136,6 +136,8 @@ class Frame:
         model_input: the image at the model's input size, ``uint8 (h, w, 3)`` RGB; None if the frame is not explained.
         passthrough_packets: packets of copied streams read since the previous frame.
         arrival_time: when the source delivered it, in seconds of `time.monotonic`; 0 until the pipeline takes it.
+        capture_time: when a camera captured it, on the same clock; if its stream does not tell, when the frame should
+            have arrived. 0 for other sources.
         rgb_frame: the same image before its conversion to YUV, ``rgb24``, if the source is an RGB image.
     """
 
@@ -145,7 +147,13 @@ class Frame:
     model_input: RgbImage | None = None
     passthrough_packets: tuple[Packet[Any], ...] = ()
     arrival_time: float = 0.0
+    capture_time: float = 0.0
     rgb_frame: VideoFrame | None = None
+
+    @property
+    def latency_start(self) -> float:
+        """When the latency begins to count: at the capture if that is known, else at the arrival."""
+        return self.capture_time or self.arrival_time
 
     @property
     def model_source(self) -> VideoFrame:

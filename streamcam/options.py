@@ -352,6 +352,11 @@ class CameraOptions:
         max_latency_seconds: older frames are dropped and counted.
         realtime: read files at their own rate instead of as fast as possible.
         audio: ``copy`` sends the camera's audio to its outputs, unchanged; ``none`` drops it.
+        loop: begin files and recordings again at their end.
+        snapshot_seconds: seconds between two requests of a URL that returns one image.
+        credentials: file in netrc format with the logins of cameras, by host; empty for none. ``STREAMCAM_LOGIN``
+            holds the login of the others.
+        rtsp_transport: ``tcp``, ``udp``, or ``auto``: TCP, and UDP if the camera refuses it.
         max_pixels, allow_playlist_files: as in `SourceOptions`.
     """
 
@@ -377,6 +382,26 @@ class CameraOptions:
     ] = 0.5
     realtime: Annotated[bool, Help("Read files at their own rate, not as fast as possible.")] = True
     audio: Annotated[Literal["copy", "none"], Help("Audio of the camera in its outputs: copy it, or none.")] = "none"
+    loop: Annotated[bool, Help("Begin files again at their end.")] = False
+    snapshot_seconds: Annotated[
+        float,
+        Help(
+            "Seconds between two requests of a URL that returns one image.",
+            option="--snapshot-interval",
+            metavar="SECONDS",
+        ),
+        Range(0.05, 3600),
+    ] = 1.0
+    credentials: Annotated[
+        str,
+        Help(
+            "File with logins of cameras, in netrc format: machine HOST login USER password PASSWORD.", metavar="FILE"
+        ),
+    ] = ""
+    rtsp_transport: Annotated[
+        Literal["auto", "tcp", "udp"],
+        Help("Transport of RTSP video; auto: TCP, and UDP if the camera refuses it."),
+    ] = "auto"
     max_pixels: Annotated[int, _MAX_PIXELS_HELP, _MAX_PIXELS] = DEFAULT_MAX_PIXELS
     allow_playlist_files: Annotated[bool, _PLAYLIST_HELP] = False
 

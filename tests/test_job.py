@@ -74,6 +74,10 @@ CAMERA = CameraOptions(
     max_latency_seconds=0.25,
     realtime=False,
     audio="copy",
+    loop=True,
+    snapshot_seconds=5.0,
+    rtsp_transport="udp",
+    credentials="logins",
     max_pixels=10**6,
     allow_playlist_files=True,
 )

@@ -35,6 +35,10 @@ _CAMERA_FIELDS = (
     "timeout_seconds",
     "realtime",
     "audio",
+    "loop",
+    "snapshot_seconds",
+    "rtsp_transport",
+    "credentials",
     "max_pixels",
     "allow_playlist_files",
 )

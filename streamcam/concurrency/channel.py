@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_POLL_SECONDS = 0.1
+"""Seconds between two calls of `on_wait`."""
 
 
 class Cancelled(BaseException):
@@ -24,14 +27,16 @@ class Channel(Generic[T]):
     Args:
         depth: number of items that may wait, at least 1.
         live: when full, `put` drops the oldest waiting item and counts it in `dropped` instead of waiting.
+        on_wait: called every 0.1 s while the consumer waits, in its thread; may raise.
     """
 
-    def __init__(self, depth: int, *, live: bool = False) -> None:
+    def __init__(self, depth: int, *, live: bool = False, on_wait: Callable[[], None] | None = None) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
         self.dropped = 0
         self._depth = depth
         self._live = live
+        self._on_wait = on_wait
         self._items: deque[T] = deque()
         self._closed = False
         self._cancelled = False
@@ -74,7 +79,8 @@ class Channel(Generic[T]):
         while True:
             with self._condition:
                 while not (self._items or self._closed or self._cancelled):
-                    self._condition.wait()
+                    if not self._condition.wait(_POLL_SECONDS if self._on_wait else None) and self._on_wait:
+                        self._on_wait()
                 if self._cancelled:
                     raise Cancelled
                 if not self._items:

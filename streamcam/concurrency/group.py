@@ -65,7 +65,15 @@ class StageGroup:
     def __enter__(self) -> Self:
         return self
 
-    def prefetch(self, items: Iterable[T], *, depth: int, live: bool = False, name: str = "stage") -> Iterator[T]:
+    def prefetch(
+        self,
+        items: Iterable[T],
+        *,
+        depth: int,
+        live: bool = False,
+        name: str = "stage",
+        on_wait: Callable[[], None] | None = None,
+    ) -> Iterator[T]:
         """Iterate over ``items`` in a new thread, up to ``depth`` ahead.
 
         Args:
@@ -74,11 +82,12 @@ class StageGroup:
             depth: number of items that may wait for the consumer.
             live: drop the oldest waiting item instead of making ``items`` wait.
             name: name of the thread.
+            on_wait: called every 0.1 s while the consumer waits, in its thread; its errors are the consumer's.
 
         Returns:
             An iterator for one consumer. It re-raises the first error of the stages before it, unchanged.
         """
-        channel: Channel[T] = Channel(depth, live=live)
+        channel: Channel[T] = Channel(depth, live=live, on_wait=on_wait)
         self._start(functools.partial(_produce, items, channel), channel, name)
         return iter(channel)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency.group import Cancelled
@@ -53,6 +55,8 @@ class CameraSession:
         self._camera, self._renderer, self._stats = camera, renderer, stats
         self._inference, self._scheduler = inference, scheduler
         self._size = 0, 0
+        self._unexplained: PendingFrame | None = None
+        renderer.on_idle = self._explain_last
 
     @property
     def jpegs(self) -> LatestValue[bytes]:
@@ -75,6 +79,7 @@ class CameraSession:
                     continue
                 pending = PendingFrame(self.name, info, frame, self._inference.binding_for(info), self._renderer)
                 self._renderer.put(pending)
+                self._unexplained = pending if pending.binding is None else None
                 if pending.binding is None:
                     pending.resolve(None)
                 else:
@@ -87,6 +92,15 @@ class CameraSession:
         finally:
             self.ended = True
             on_end()
+
+    def _explain_last(self) -> None:
+        """Explain the last frame if the model was not ready for it; the next may be minutes away."""
+        last = self._unexplained
+        binding = None if last is None or self._renderer.paused else self._inference.binding_for(last.info)
+        if last is not None and binding is not None:
+            self._unexplained = None
+            frame = replace(last.frame, arrival_time=time.monotonic())
+            self._scheduler.submit(PendingFrame(self.name, last.info, frame, binding, self._renderer))
 
     def stop(self) -> None:
         """Make `read` return soon."""
@@ -118,8 +132,28 @@ class CameraSession:
 
     @property
     def dropped(self) -> int:
-        """Frames dropped for their latency, before or after decoding."""
+        """Frames dropped for their latency or because of overload."""
         return self._stats.frames_dropped + self._camera.dropped
+
+    @property
+    def decode_cpu_seconds(self) -> float:
+        """CPU seconds of reading and decoding."""
+        return self._camera.cpu_seconds
+
+    @property
+    def draw_cpu_seconds(self) -> float:
+        """CPU seconds of drawing and passing on."""
+        return self._renderer.cpu_seconds
+
+    @property
+    def frames_thinned(self) -> int:
+        """Frames dropped because the machine is overloaded."""
+        return self._camera.thinned
+
+    @property
+    def is_promising(self) -> bool:
+        """True while it delivers frames, or its first attempt is not over."""
+        return not self.ended and (self._stats.frames_in > 0 or self._camera.state == "opening")
 
     @property
     def latencies(self) -> Histogram:
@@ -164,6 +198,7 @@ class CameraSession:
                 ClassScore(labels[c], p) for c, p in (item.top[:_NUM_TOP_CLASSES] if item else ()) if c < len(labels)
             ),
             targets=tuple(TargetScore(e.label, e.score, e.probability) for e in (item.attributions if item else ())),
+            latency_source=self._camera.latency_source,
             viewers=self.jpegs.num_subscribers + self.frames.num_subscribers,
         )
 
@@ -175,6 +210,7 @@ class CameraSession:
             "source": status.source,
             **self.counts,
             "latency_ms": {"p50": latency.p50, "p99": latency.p99, "max": latency.max},
+            "latency_source": status.latency_source,
             "last_error": status.last_error or None,
         }
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from .controller import LiveController
 from .filler import Filler
 from .inference import MAX_BATCH, InferenceService
 from .inference_loop import inference_loop
+from .load import LoadGovernor, cpu_count
 from .renderer import CameraRenderer
 from .scheduler import FairScheduler
 from .stats import FrameStats, Histogram
@@ -45,6 +47,9 @@ _CONCURRENT_BATCHES = 2
 _EXTRA_SHUTDOWN_SECONDS = 2.0
 """Seconds that an output's thread may take longer than its process."""
 
+_SWITCH_SECONDS = 0.05
+"""Longest time that a thread keeps Python's lock while others wait; calls of C code give it up at once."""
+
 _POLL_SECONDS = 0.5
 """Seconds between two checks of a waiting main thread; some platforms deliver signals only then."""
 
@@ -55,8 +60,8 @@ class LiveSummary:
 
     Attributes:
         sources: for each camera the counts ``frames_in``, ``frames_shown``, ``frames_explained``, ``frames_dropped``,
-            ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``latency_ms`` (``p50``, ``p99``, ``max``: from
-            arrival to shown), and its ``last_error``, None if there was none.
+            ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``latency_ms`` (``p50``, ``p99``, ``max``),
+            ``latency_source`` (``capture`` or ``arrival``), and its ``last_error``, None if there was none.
         total: the sums, and the latency over all cameras.
         outputs: for each output its frames, dropped frames, restarts and last error.
         wall_seconds: from the start to the end.
@@ -156,6 +161,8 @@ def run_live(
             notes.append(line)
 
     inference = InferenceService(job.model, job.explain, len(job.cameras))
+    governor = LoadGovernor(cpu_count(), job.max_explain_fps)
+    sessions: list[CameraSession] = []
 
     def on_audio(camera: str, packet: AudioPacket) -> None:
         for name, output in outputs:
@@ -167,6 +174,8 @@ def run_live(
             options,
             wait_until_ready=inference.wait_until_ready,
             on_audio=functools.partial(on_audio, options.name),
+            max_fps=governor.max_fps,
+            may_give_up=functools.partial(_no_other_runs, sessions, options.name),
         )
         for options in job.cameras
     ]
@@ -174,7 +183,7 @@ def run_live(
     fillers = {camera.name: Filler(camera) for camera in cameras}
     outputs = [(name, PushOutput(options, inputs=inputs, make_filler=fillers[name])) for name, options in job.outputs]
     scheduler = FairScheduler(1, min(camera.max_latency_seconds for camera in job.cameras), job.max_explain_fps)
-    sessions, renderers = [], []
+    renderers = []
     for camera, options in zip(cameras, job.cameras, strict=True):
         stats = FrameStats()
         renderer = CameraRenderer(
@@ -207,13 +216,17 @@ def run_live(
             raise SinkError("no output is left", hint="the errors are listed above")
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_rare_thread_switches())
         stack.enter_context(collect_notes(keep_note))
         if serve is not None:
             stack.enter_context(serve(controller))
         group = stack.enter_context(StageGroup())
 
         def on_model_loaded(devices: Sequence[str]) -> None:
-            if not all(device.startswith("cpu") for device in devices):
+            on_cpu = all(device.startswith("cpu") for device in devices)
+            govern = functools.partial(governor.run, sessions, scheduler, on_cpu=on_cpu)
+            group.spawn(stop_signal.guard(govern), stop=governor.stop, name="load")
+            if not on_cpu:
                 scheduler.depth = max(1, MAX_BATCH // len(cameras))
             for device in devices:
                 for _ in range(_CONCURRENT_BATCHES):
@@ -249,6 +262,25 @@ def run_live(
     if len(errors) == len(sessions):
         raise errors[0]
     return _summarize(sessions, controller, started, interrupted, notes)
+
+
+@contextlib.contextmanager
+def _rare_thread_switches() -> Iterator[None]:
+    """Let threads that wait for Python's lock wake up less often.
+
+    Each waiting thread wakes up once an interval. With a hundred threads that takes more CPU time than the work.
+    """
+    interval_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(max(interval_seconds, _SWITCH_SECONDS))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval_seconds)
+
+
+def _no_other_runs(sessions: Sequence[CameraSession], name: str) -> bool:
+    """Return whether no other camera delivers frames, or may yet."""
+    return not any(session.name != name and session.is_promising for session in sessions)
 
 
 _MAX_NOTES = 1000

@@ -31,10 +31,10 @@ MAX_MAP_WAIT_SECONDS = 0.15
 _HALF_LIFE_SECONDS = 60.0
 _STALE_MAP_SECONDS = 0.15
 """The caption shows the lag of the map from here on."""
-
 _IDLE_SECONDS = 0.5
 """A new viewer gets the last frame after so long without a new one."""
-
+_CPU_FRAMES = 4
+"""Frames between two readings of the CPU time, which take 0.1 ms on some machines."""
 _MAX_QUEUED = 64
 """Limit of the queue, so that memory stays bounded."""
 
@@ -48,9 +48,7 @@ class FrameConsumer(Protocol):
 
 
 class CameraRenderer:
-    """Draws one camera's frames in its own thread (`run`).
-
-    Consumers and viewers receive the drawn frames.
+    """Draws one camera's frames in its own thread, for consumers and viewers.
 
     A frame is shown with its own map while the model keeps up; see `SyncPolicy`. Otherwise it is shown at once with
     the newest map of an earlier frame, and the caption shows the lag.
@@ -68,6 +66,8 @@ class CameraRenderer:
         jpegs: shown frames as JPEG, encoded only while there are viewers.
         frames: the same frames before encoding, with pts in 1/90000 s.
         paused: True while the shown frame is frozen.
+        cpu_seconds: CPU time of `run`.
+        on_idle: called after 0.5 s without a new frame, in the thread of `run`.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class CameraRenderer:
         self.jpegs = LatestValue(b"")
         self.frames: LatestValue[tuple[VideoFrame, int] | None] = LatestValue(None)
         self.paused = False
+        self.cpu_seconds = 0.0
+        self.on_idle: Callable[[], None] = lambda: None
         self._draw, self._scaling = draw, scale
         self._num_targets = num_targets
         self._max_latency_seconds = max_latency_seconds
@@ -102,6 +104,7 @@ class CameraRenderer:
         self._frame_renderer: FrameRenderer | None = None
         self._normalizer = Normalizer(scale)
         self._last: tuple[VideoFrame, ExplainedFrame] | None = None
+        self._last_pending: PendingFrame | None = None
         self._latency_text, self._latency_text_time = "", 0.0
 
     @property
@@ -120,9 +123,9 @@ class CameraRenderer:
 
     @property
     def map_latency_seconds(self) -> float | None:
-        """Seconds since the frame arrived whose map is shown; None without a map."""
+        """Seconds since the capture of the frame whose map is shown; None without a map."""
         current = self._current
-        return None if current is None else time.monotonic() - current.frame.arrival_time
+        return None if current is None else time.monotonic() - current.frame.latency_start
 
     def put(self, pending: PendingFrame) -> None:
         """Queue the camera's newest frame. Never waits."""
@@ -164,11 +167,14 @@ class CameraRenderer:
         while True:
             pending = self._next()
             if pending is None:
+                self.on_idle()
                 self._redraw()
             elif time.monotonic() - pending.frame.arrival_time > self._max_latency_seconds:
                 self._stats.count_dropped()
             else:
                 self._show(pending)
+                if self._stats.frames_shown % _CPU_FRAMES == 0:
+                    self.cpu_seconds = time.thread_time()
 
     def _next(self) -> PendingFrame | None:
         """Wait for the next frame that is due; return None after `_IDLE_SECONDS` without one."""
@@ -209,8 +215,8 @@ class CameraRenderer:
         self.frames.put((video_frame, pending.frame.pts))
         if jpeg is not None:
             self.jpegs.put(jpeg)
-        self._last = video_frame, item
-        self._stats.count_shown(time.monotonic() - pending.frame.arrival_time)
+        self._last, self._last_pending = (video_frame, item), pending
+        self._stats.count_shown(time.monotonic() - pending.frame.latency_start)
 
     def _update_map(self, pending: PendingFrame) -> None:
         """Apply the newest map that belongs to no later frame."""
@@ -239,7 +245,7 @@ class CameraRenderer:
         return replace(
             current_map,
             frame=pending.frame,
-            held=current is not pending,
+            held=current.frame.index != pending.frame.index,
             caption_note=" · ".join([*self._latency_label(), *notes]),
         )
 
@@ -272,15 +278,21 @@ class CameraRenderer:
     def _redraw(self) -> None:
         """Show the last frame to new viewers.
 
-        After a change of drawing options, show it to all viewers.
+        Show it to all viewers after a change of drawing options, and once its map has come late.
         """
-        if self._last is None or self._source is None:
+        last, pending = self._last, self._last_pending
+        if last is None or pending is None or self._source is None:
             return
-        video_frame, item = self._last
-        changed = self._frame_renderer is None
+        (video_frame, item), previous_map = last, self._current
+        self._update_map(pending)
+        has_map = self._current is not previous_map
+        changed = has_map or self._frame_renderer is None
         if changed:
-            self._frame_renderer = self._make_frame_renderer(self._source)
+            item = self._explained_frame(pending) if has_map else item
+            self._frame_renderer = self._frame_renderer or self._make_frame_renderer(self._source)
             video_frame = self._frame_renderer.draw(item)
             self._last = video_frame, item
+        if has_map:
+            self.frames.put((video_frame, pending.frame.pts + 1))
         if self.jpegs.has_new_subscriber or (changed and self.jpegs.num_subscribers):
             self.jpegs.put(self._encode_jpeg(video_frame))

@@ -27,10 +27,12 @@ class FairScheduler:
 
     Attributes:
         depth: as given; it may be changed.
+        num_replaced: frames that were dropped for newer ones, or because they were too old.
     """
 
     def __init__(self, depth: int, max_latency_seconds: float, max_fps: float | None = None) -> None:
         self.depth = depth
+        self.num_replaced = 0
         self._max_latency_seconds = max_latency_seconds
         self._period_seconds = 1 / max_fps if max_fps else 0.0
         self._not_before = 0.0
@@ -49,6 +51,7 @@ class FairScheduler:
             while waiting and (len(waiting) >= self.depth or waiting[0].binding is not pending.binding):
                 dropped.append(waiting.popleft())
             waiting.append(pending)
+            self.num_replaced += len(dropped)
             self._condition.notify()
         for old in dropped:
             old.resolve(None)
@@ -63,6 +66,7 @@ class FairScheduler:
             dropped: list[PendingFrame] = []
             with self._condition:
                 batch = self._pick_batch(dropped)
+                self.num_replaced += len(dropped)
                 if not (batch or dropped):
                     if self._stopped:
                         raise Cancelled

@@ -23,7 +23,10 @@ CameraState: TypeAlias = Literal["opening", "live", "lost", "ended", "paused"]
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from a frame's arrival until it was shown: median, 99th percentile, maximum. 0 before the first."""
+    """Milliseconds from a frame's capture or arrival until it was shown: median, 99th percentile, maximum.
+
+    0 before the first; see ``latency_source``.
+    """
 
     p50: float = 0.0
     p99: float = 0.0

@@ -100,20 +100,30 @@ def open_camera(
     *,
     wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
     on_audio: Callable[[AudioPacket], object] = lambda packet: None,
+    max_fps: Callable[[], float | None] = lambda: None,
+    may_give_up: Callable[[], bool] = lambda: True,
 ) -> Camera:
     """Return a camera, which opens when it is iterated over.
 
     Args:
         options: what to open, and how long to try.
-        wait_until_ready: returns when the pipeline is ready for such frames; only a file waits for that.
+        wait_until_ready: returns when the pipeline is ready for such frames; only a recording waits for that.
         on_audio: gets the packets of the camera's audio, if ``options`` ask for them.
+        max_fps: returns how many frames a second to yield at most; None for all.
+        may_give_up: returns whether a camera that was never reached may be given up under ``reconnect="auto"``.
 
     Raises:
         SourceError: there is no such kind of camera, or no such file.
     """
     from .cameras.camera import Camera
 
-    return Camera(options, wait_until_ready=wait_until_ready, on_audio=on_audio)
+    return Camera(
+        options,
+        wait_until_ready=wait_until_ready,
+        on_audio=on_audio,
+        max_fps=max_fps,
+        may_give_up=may_give_up,
+    )
 
 
 def report_environment() -> dict[str, str | list[str]]:

@@ -280,3 +280,22 @@ def test_a_result_that_is_no_longer_wanted_is_closed_without_waiting() -> None:
     for thread in threading.enumerate():
         if thread.name == "streamcam-opening":
             thread.join(20)
+
+
+def test_a_consumer_that_waits_can_give_up():
+    silent = threading.Event()
+
+    def give_up():
+        raise TimeoutError("too long")
+
+    def produce():
+        yield 1
+        silent.wait(60)
+
+    with StageGroup() as group:
+        items = group.prefetch(produce(), depth=1, on_wait=give_up)
+        assert next(items) == 1
+        with pytest.raises(TimeoutError, match="too long"):
+            next(items)
+        silent.set()
+    assert group.abandoned_threads == ()

@@ -116,6 +116,19 @@ def test_a_late_map_is_used_for_later_frames_and_captioned_with_its_lag(stage):
     assert "map 1.0 s old" in stage.renderer.last[1].caption_note
 
 
+def test_a_late_map_is_shown_at_once_if_no_frame_follows(stage):
+    """A camera of one frame a minute would show it a minute later."""
+    late = stage.put(0)
+    stage.consumer.wait(1)
+    updated = threading.Event()
+    with stage.renderer.frames.subscribe(updated.set):
+        late.resolve(explain_frame(late.frame))
+        assert updated.wait(60)
+    assert is_drawn_on(plane_arrays(stage.renderer.last[0])[0])
+    assert stage.renderer.last[1].held is False
+    assert len(stage.consumer.frames) == 1  # outputs have it already
+
+
 def test_a_map_of_a_later_frame_is_not_used_before_it(stage):
     first, second = stage.put(0), stage.put(1)
     second.resolve(explain_frame(second.frame))

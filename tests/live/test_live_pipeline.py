@@ -26,6 +26,7 @@ from streamcam.live.inference import InferenceService
 from streamcam.options import OutputOptions
 from streamcam.sinks.push.worker import WorkerError, WorkerProcess
 
+from ..rtsp_server import RtspServer, free_port
 from .live_runs import PATTERN, job, run_in_thread
 
 pytestmark = pytest.mark.slow
@@ -120,13 +121,35 @@ def test_a_dead_camera_leaves_the_others_alone():
 def test_a_camera_that_is_given_up_is_reported_and_its_outputs_are_closed(clip, tmp_path):
     out = tmp_path / "short.mkv"
     outputs = (("short", OutputOptions(url=str(out))),)
-    with run_in_thread(job(f"short={clip}", f"long={PATTERN}", "dead=rtsp://127.0.0.1:9/x", outputs=outputs)) as run:
+    cameras = (f"short={clip}", f"long={PATTERN}", "dead=rtsp://127.0.0.1:9/x")
+    with run_in_thread(job(*cameras, outputs=outputs, camera={"reconnect": "never"})) as run:
         run.wait_until(lambda status: status.outputs[0].state == "ended")
         run.wait_until(lambda status: any(line.startswith("dead failed and is disabled: ") for line in run.messages))
         summary = run.stop()
     assert "127.0.0.1:9" in summary.sources[2]["last_error"]
     with av.open(str(out)) as container:
         assert sum(1 for _ in container.decode(video=0)) == summary.outputs[0]["frames"] > 0
+
+
+@pytest.mark.slow
+def test_a_late_camera_is_tried_again_while_others_run():
+    """Under ``--reconnect auto`` too, which gives up a camera that was never reached if it is the only one."""
+    port = free_port()
+    with run_in_thread(job(f"well={PATTERN}", f"late=rtsp://127.0.0.1:{port}/cam")) as run:
+        run.wait_until(lambda status: status.cameras[0].frames_in and status.cameras[1].state == "lost")
+        with RtspServer(port) as server:
+            server.start((160, 96), 25)
+            status = run.wait_until(lambda status: status.cameras[1].frames_explained >= 3)
+        assert status.cameras[1].state == "live"
+        run.stop()
+
+
+@pytest.mark.slow
+def test_the_only_frame_of_a_slow_camera_is_explained_once_the_model_is_ready():
+    with run_in_thread(job("lavfi:testsrc2=size=128x96:rate=1/59")) as run:
+        status = run.wait_until(lambda status: status.cameras[0].targets)
+        assert status.cameras[0].frames_in == status.cameras[0].frames_explained
+        run.stop()
 
 
 @pytest.mark.slow

@@ -22,9 +22,10 @@ TIMEOUT_SECONDS = 30.0
 class CameraReader:
     """The frames that a camera has delivered so far, without their images."""
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, *, max_fps: Callable[[], float | None] = lambda: None, **options: Any) -> None:
         self.messages: list[str] = []
-        self.camera = open_camera(CameraOptions(url=url, **options))
+        self.ages: list[float] = []
+        self.camera = open_camera(CameraOptions(url=url, **options), max_fps=max_fps)
         self.infos: list[SourceInfo] = []
         self.frames: list[Frame] = []
         self.error: SourceError | None = None
@@ -41,7 +42,9 @@ class CameraReader:
                 assert frame.video_frame.format.name == info.pixel_format
                 if not self.infos or self.infos[-1] is not info:
                     self.infos.append(info)
-                self.frames.append(Frame(frame.index, frame.pts, None, arrival_time=frame.arrival_time))  # type: ignore[arg-type]
+                self.ages.append(time.monotonic() - frame.capture_time)
+                times = {"arrival_time": frame.arrival_time, "capture_time": frame.capture_time}
+                self.frames.append(Frame(frame.index, frame.pts, None, **times))  # type: ignore[arg-type]
         except SourceError as error:
             self.error = error
 

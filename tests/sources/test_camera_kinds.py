@@ -133,7 +133,7 @@ def test_filters_are_a_camera_in_real_time() -> None:
 
 def test_stopping_ends_the_pacing_at_once() -> None:
     with read_camera("lavfi:testsrc2=size=160x96:rate=1/20") as door:
-        door.wait_for_frames(1)
+        door.wait_until(lambda: door.frames, "frame")
         begin = time.monotonic()
         door.camera.stop()
         door.thread.join(TIMEOUT_SECONDS)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
-from av.video.frame import VideoFrame
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ...errors import SourceError
 from ...frames import AudioPacket, Frame, SourceInfo
 from ...options import CameraOptions
-from ..normalize import FrameNormalizer, rotation_filters
 from . import camera_endpoint
+from .capture_times import LatencySource, ReceivedFrame
 from .clocks import TICKS_PER_SECOND, LiveClock
 from .connection import Connection
+from .frame_format import FrameFormat
+from .opening import VideoMissingError
+from .reader import ConnectionReader
+from .silence import SilenceLimit
+from .standard_input import StandardInput
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +41,8 @@ _TIME_BASE = Fraction(1, TICKS_PER_SECOND)
 class Camera:
     """Frames of a live source, over all its connections.
 
-    One thread opens, iterates and closes it. All attributes can be read from any thread.
+    One thread iterates it; each connection has a thread of its own, which is abandoned if its peer falls silent. All
+    attributes can be read from any thread.
 
     Attributes:
         name: its name.
@@ -44,8 +50,11 @@ class Camera:
         state: ``opening`` until the first frame, ``live``, ``lost`` (it is reconnected), or ``ended``.
         last_error: the last error, in one line; empty while frames arrive.
         reconnects: how often it was reopened.
-        dropped: packets that were not decoded, because decoding was late.
+        dropped: packets and frames dropped because decoding was late, or because of ``max_fps``.
+        thinned: those of them because of ``max_fps``.
         skipped: packets that could not be decoded.
+        cpu_seconds: CPU time of reading and decoding.
+        latency_source: from where latencies count; see `CaptureTimes`.
     """
 
     def __init__(
@@ -54,36 +63,44 @@ class Camera:
         *,
         wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
         on_audio: Callable[[AudioPacket], object] = lambda packet: None,
+        max_fps: Callable[[], float | None] = lambda: None,
+        may_give_up: Callable[[], bool] = lambda: True,
     ) -> None:
         """Create the camera without opening it.
 
         Args:
             options: what to open, and how long to try.
-            wait_until_ready: returns when the pipeline is ready for such frames; only a file waits, since it would
-                end before.
+            wait_until_ready: returns when the pipeline is ready for such frames; only a recording waits, since it
+                would end before.
             on_audio: gets the packets of the camera's audio, if ``options`` ask for them.
+            max_fps: returns how many frames a second to yield at most; None for all.
+            may_give_up: returns whether a camera that was never reached may be given up under ``reconnect="auto"``.
 
         Raises:
             SourceError: there is no such kind of source, or no such file.
         """
         self._options = options
         self._wait_until_ready, self._on_audio = wait_until_ready, on_audio
+        self._max_fps, self._may_give_up = max_fps, may_give_up
         self._endpoint = camera_endpoint(options)
         self.name = options.name
         self.source = self._endpoint.name
         self.state: CameraState = "opening"
         self.last_error = ""
-        self.reconnects = self.dropped = self.skipped = 0
+        self.reconnects = self.dropped = self.thinned = self.skipped = 0
+        self.cpu_seconds = 0.0
+        self.latency_source: LatencySource = "arrival"
         self._stopping = threading.Event()
         self._start_time = time.monotonic()
         unpaced = self._endpoint.is_recording and not options.realtime
         self._clock = LiveClock(math.inf if unpaced else options.max_latency_seconds)
+        self._silence = SilenceLimit(options.timeout_seconds)
         self._num_frames = 0
-        self._info: SourceInfo | None = None
-        self._codec = ""
+        self._format = FrameFormat(self.source, _TIME_BASE)
+        self._standard_input = StandardInput(self._stopping, options.timeout_seconds, self._report_silence)
 
     def stop(self) -> None:
-        """End the iteration, from any thread: a wait at once, a read within twice the timeout."""
+        """End the iteration soon, from any thread."""
         self._stopping.set()
 
     def __iter__(self) -> Iterator[tuple[SourceInfo, Frame]]:
@@ -98,7 +115,7 @@ class Camera:
         try:
             for attempt in self._attempts():
                 with attempt:
-                    yield from self._read_connection(attempt.retry_state)
+                    yield from self._read_until_end(attempt.retry_state)
         except SourceError as error:
             if not self._stopping.is_set():
                 self.last_error = str(error)
@@ -117,7 +134,7 @@ class Camera:
         )
 
     def _wait(self, seconds: float) -> None:
-        self._stopping.wait(seconds)
+        self._stopping.wait(max(0.0, seconds))
 
     def _should_give_up(self, retry_state: RetryCallState) -> bool:
         """Return True if the source is not to be reopened.
@@ -125,11 +142,16 @@ class Camera:
         Depends on the number of failed attempts in a row.
         """
         reconnect = self._options.reconnect
+        if not self._endpoint.url and self._num_frames and not self._stopping.is_set():
+            return not self._standard_input.has_more()
         if self._endpoint.is_finite or reconnect == "never" or self._stopping.is_set():
             return True
         if isinstance(reconnect, int):
             return stop_after_attempt(reconnect + 1)(retry_state)
-        return reconnect == "auto" and not self._num_frames
+        if reconnect == "forever" or self._num_frames or not self._may_give_up():
+            return False
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        return not isinstance(error, VideoMissingError)
 
     def _report_loss(self, retry_state: RetryCallState) -> None:
         assert retry_state.outcome is not None
@@ -151,35 +173,50 @@ class Camera:
         self.state = "live"
         self.last_error = ""
 
-    def _read_connection(self, retry_state: RetryCallState) -> Iterator[tuple[SourceInfo, Frame]]:
+    def _read_until_end(self, retry_state: RetryCallState) -> Iterator[tuple[SourceInfo, Frame]]:
+        """Yield the frames of connections that follow each other without a loss.
+
+        Raises:
+            SourceError: a connection could not be opened, or was lost.
+        """
+        while not self._stopping.is_set():
+            start_time = time.monotonic()
+            connection = yield from self._read_connection(retry_state)
+            if connection.is_snapshot:
+                retry_state.attempt_number = 1
+                self._wait(start_time + self._options.snapshot_seconds - time.monotonic())
+            elif self._endpoint.url:
+                if not (self._options.loop and connection.is_recording and self._endpoint.can_wait):
+                    return
+            elif not self._standard_input.has_more():
+                return
+
+    def _read_connection(self, retry_state: RetryCallState) -> Generator[tuple[SourceInfo, Frame], None, Connection]:
         """Yield the frames of one connection, from its opening to its end.
 
         Raises:
             SourceError: it could not be opened, or was lost.
         """
-        if self._stopping.is_set():
-            return
-        connection = Connection(self._endpoint, self._options, self._stopping, self._report_silence)
-        if self._options.audio == "copy":
-            connection.copy_audio(self._clock.to_pts, self._on_audio)
-        dropped, skipped = self.dropped, self.skipped
+        reader = ConnectionReader(self._open)
+        before = self.dropped, self.thinned, self.skipped, self.cpu_seconds
         self._clock.start_connection()
-        normalizer = key = None
+        self._silence.start_connection()
+        self._format.start_connection()
         first_arrival_time: float | None = None
+        frames = (
+            reader.frames_in_thread(functools.partial(self._check_silence, reader))
+            if self._endpoint.is_remote
+            else reader.frames()
+        )
         try:
-            for frame, stream_seconds, arrival_time in connection:
-                if normalizer is None or key != _normalizer_key(frame):
-                    key, normalizer = _normalizer_key(frame), FrameNormalizer(frame, _TIME_BASE)
-                    info = self._source_info(connection, normalizer, frame)
-                first_arrival_time = first_arrival_time or arrival_time
+            for received in frames:
+                connection = reader.connection
+                assert connection is not None
+                first_arrival_time = first_arrival_time or received.arrival_time
                 if self.state != "live":
                     self._report_recovery()
-                self.dropped, self.skipped = dropped + connection.dropped, skipped + connection.skipped
-                if self._endpoint.can_wait and not self._num_frames:
-                    self._wait_until_ready(info)
-                    arrival_time = time.monotonic()
-                pts = self._clock.assign_pts(stream_seconds, arrival_time - self._start_time)
-                yield info, Frame(self._num_frames, pts, normalizer(frame), arrival_time=arrival_time)
+                self._count(connection, before)
+                yield self._make_frame(received, connection)
                 self._num_frames += 1
             if first_arrival_time is None and not self._stopping.is_set():
                 raise SourceError(f"{self.source} has no frame that can be decoded")
@@ -188,41 +225,47 @@ class Camera:
                 retry_state.attempt_number = 1
             raise
         finally:
-            self.dropped, self.skipped = dropped + connection.dropped, skipped + connection.skipped
-            connection.close()
+            frames.close()
+            if reader.connection is not None:
+                self._count(reader.connection, before)
+        assert reader.connection is not None
+        return reader.connection
 
-    def _source_info(self, connection: Connection, normalizer: FrameNormalizer, frame: VideoFrame) -> SourceInfo:
-        """Return the source's properties.
+    def _make_frame(self, received: ReceivedFrame, connection: Connection) -> tuple[SourceInfo, Frame]:
+        info, normalizer = self._format.update(received.video_frame, connection)
+        arrival_time, capture_time = received.arrival_time, received.capture_time
+        if connection.is_recording and self._endpoint.can_wait and not self._num_frames:
+            self._wait_until_ready(info)
+            arrival_time = capture_time = time.monotonic()
+        pts = self._clock.assign_pts(received.stream_seconds, arrival_time - self._start_time)
+        frame = normalizer(received.video_frame)
+        return info, Frame(self._num_frames, pts, frame, arrival_time=arrival_time, capture_time=capture_time)
 
-        The same object as before if they have not changed.
-        """
-        info = SourceInfo(
-            name=self.source,
-            width=normalizer.width,
-            height=normalizer.height,
-            pixel_format=normalizer.pixel_format,
-            time_base=_TIME_BASE,
-            color=normalizer.color,
-            pixel_aspect=1 / connection.pixel_aspect
-            if "transpose" in rotation_filters(frame)
-            else connection.pixel_aspect,
-            average_fps=connection.average_fps,
-            live=True,
+    def _open(self) -> Connection:
+        connection = Connection(
+            self._endpoint, self._options, self._stopping, self._silence, self._max_fps, self._standard_input
         )
-        if self._info is None or (info, connection.codec) != (self._info, self._codec):
-            self._info, self._codec = info, connection.codec
-        return self._info
+        if self._options.audio == "copy":
+            connection.copy_audio(self._clock.to_pts, self._on_audio)
+        return connection
 
+    def _count(self, connection: Connection, before: tuple[int, int, int, float]) -> None:
+        dropped, thinned, skipped, cpu_seconds = before
+        self.dropped = dropped + connection.dropped + connection.thinned
+        self.thinned = thinned + connection.thinned
+        self.skipped = skipped + connection.skipped
+        self.cpu_seconds = cpu_seconds + connection.cpu_seconds
+        self.latency_source = connection.latency_source
 
-def _normalizer_key(frame: VideoFrame) -> tuple[object, ...]:
-    """Return all properties of a frame that `FrameNormalizer` depends on."""
-    return (
-        frame.width,
-        frame.height,
-        frame.format.name,
-        frame.rotation,
-        frame.color_range,
-        frame.color_primaries,
-        frame.color_trc,
-        frame.colorspace,
-    )
+    def _check_silence(self, reader: ConnectionReader) -> None:
+        """End a wait if the camera is stopped, or silent too long.
+
+        Raises:
+            SourceError: it is.
+        """
+        if self._stopping.is_set():
+            raise SourceError(f"{self.source} is no longer read")
+        if reader.silent_seconds > self._silence.seconds:
+            problem = f"{self.source} sent no data for {self._silence.seconds:.3g} s"
+            self._silence.record_loss(time.monotonic())
+            raise SourceError(problem)

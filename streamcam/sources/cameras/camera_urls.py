@@ -14,10 +14,12 @@ from ...options import CameraOptions
 from ..access import access_options
 from ..container import check_file, image_format, translate_open_error
 from ..frame_limits import limit_options
+from .credentials import add_login
+from .silence import MAX_SILENCE_SECONDS
 from .webcams import CAPTURE_FORMATS, list_webcams
 
 _MAX_ANALYSIS_SECONDS = 0.5
-"""Seconds of a stream to analyze at most for its format and rate."""
+"""Seconds of a stream to analyze at most for its format; more if no video is found, see `open_input`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class CameraEndpoint:
         options: of FFmpeg.
         is_finite: True if the stream's end is final; otherwise its end means a lost connection.
         is_recording: True if the source waits to be read and delivers faster than in real time.
-        can_wait: True if the first frame may wait until the pipeline is ready; a simulated camera does not wait.
+        can_wait: True if a recording's first frame may wait until the pipeline is ready; a simulated camera does not
+            wait.
         may_be_recording: True if a stream of known length is a recording.
     """
 
@@ -46,46 +49,59 @@ class CameraEndpoint:
     can_wait: bool = False
     may_be_recording: bool = False
 
+    @property
+    def is_remote(self) -> bool:
+        """True if reading it can take any time: a network peer, or a device."""
+        return bool(self.url) and not self.is_recording
+
 
 def rtsp(options: CameraOptions) -> CameraEndpoint:
-    """Return the input of ``rtsp://`` and ``rtsps://``, over TCP: a lost UDP packet damages many frames."""
+    """Return the input of ``rtsp://`` and ``rtsps://``.
+
+    ``auto`` takes TCP, because a lost UDP packet damages many frames, and UDP if the camera refuses TCP.
+    """
+    transports = {"auto": "tcp+udp", "tcp": "tcp", "udp": "udp"}
     # No fflags=nobuffer: it throws the analysed packets away, and with them the first key frame.
     protocol_options = {
-        "rtsp_transport": "tcp",
+        "rtsp_transport": transports[options.rtsp_transport],
         "allowed_media_types": "video",
-        "timeout": _microseconds(options.timeout_seconds),
+        "timeout": _microseconds(MAX_SILENCE_SECONDS),
+        # The session's description names the codec: the analysis ends with the first packet.
+        "probesize": "32",
     }
+    if options.rtsp_transport == "auto":
+        protocol_options["rtsp_flags"] = "prefer_tcp"
     return _remote(options, protocol_options)
 
 
 def rtmp(options: CameraOptions) -> CameraEndpoint:
     """Return the input of ``rtmp://``."""
     # Its "timeout" would make FFmpeg listen for a connection.
-    return _remote(options, {"rw_timeout": _microseconds(options.timeout_seconds)})
+    return _remote(options, {"rw_timeout": _microseconds(MAX_SILENCE_SECONDS)} | _analysis_options(options))
 
 
 def http(options: CameraOptions) -> CameraEndpoint:
-    """Return the input of ``http(s)://``: MJPEG, HLS, transport streams, files."""
-    protocol_options = {
-        "rw_timeout": _microseconds(options.timeout_seconds),
-        "timeout": _microseconds(options.timeout_seconds),
-    }
-    return _remote(options, protocol_options, may_be_recording=True)
+    """Return the input of ``http(s)://``: MJPEG, HLS, transport streams, snapshots, files."""
+    microseconds = _microseconds(MAX_SILENCE_SECONDS)
+    protocol_options = {"rw_timeout": microseconds, "timeout": microseconds}
+    return _remote(options, protocol_options | _analysis_options(options), may_be_recording=True)
 
 
 def _remote(
     options: CameraOptions, protocol_options: dict[str, str], *, may_be_recording: bool = False
 ) -> CameraEndpoint:
-    name = redact_url(options.url)
+    url = add_login(options.url, options.credentials)
+    name = redact_url(url)
 
     def translate_error(error: Exception) -> SourceError:
-        return translate_open_error(error, options.url, name, options.timeout_seconds)
+        return translate_open_error(error, url, name, options.timeout_seconds)
 
     return CameraEndpoint(
         name,
-        options.url,
+        url,
         translate_error,
-        options=protocol_options | _analysis_options(options) | _input_limits(options),
+        options=protocol_options | {"fpsprobesize": "0"} | _input_limits(options),
+        can_wait=may_be_recording,
         may_be_recording=may_be_recording,
     )
 
@@ -177,7 +193,7 @@ def _input_limits(options: CameraOptions) -> dict[str, str]:
 def _analysis_options(options: CameraOptions) -> dict[str, str]:
     return {
         "analyzeduration": _microseconds(min(_MAX_ANALYSIS_SECONDS, options.timeout_seconds / 2)),
-        "fpsprobesize": "2",
+        "fpsprobesize": "0",
     }
 
 
