@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency.group import Cancelled, StageGroup
@@ -33,7 +33,8 @@ from .inference_loop import inference_loop
 from .load import LoadGovernor, cpu_count
 from .renderer import CameraRenderer
 from .scheduler import FairScheduler
-from .stats import FrameStats, Histogram
+from .stats import FrameStats
+from .summary import LiveSummary, summarize
 
 if TYPE_CHECKING:
     from ..frames import AudioPacket
@@ -52,43 +53,6 @@ _SWITCH_SECONDS = 0.05
 
 _POLL_SECONDS = 0.5
 """Seconds between two checks of a waiting main thread; some platforms deliver signals only then."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSummary:
-    """Result of a live run; the JSON of ``streamcam live``.
-
-    Attributes:
-        sources: for each camera the counts ``frames_in``, ``frames_shown``, ``frames_explained``, ``frames_dropped``,
-            ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``latency_ms`` (``p50``, ``p99``, ``max``),
-            ``latency_source`` (``capture`` or ``arrival``), and its ``last_error``, None if there was none.
-        total: the sums, and the latency over all cameras.
-        outputs: for each output its frames, dropped frames, restarts and last error.
-        wall_seconds: from the start to the end.
-        model, layer, method, precision, device: the explanation and the device that ran it.
-        interrupted: True if the user ended it.
-        notes: one-line announcements, in order.
-    """
-
-    sources: tuple[dict[str, Any], ...]
-    total: dict[str, Any]
-    outputs: tuple[dict[str, Any], ...]
-    wall_seconds: float
-    model: str
-    layer: str
-    method: str
-    precision: str
-    device: str
-    interrupted: bool
-    notes: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, object]:
-        """Return plain values for JSON, with totals at the top level.
-
-        ``total`` holds the totals too.
-        """
-        plain: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
-        return {**self.total, **plain}
 
 
 class _StopSignal:
@@ -261,7 +225,7 @@ def run_live(
     errors = [session.error for session in sessions if session.error]
     if len(errors) == len(sessions):
         raise errors[0]
-    return _summarize(sessions, controller, started, interrupted, notes)
+    return summarize(sessions, controller, started, interrupted, notes)
 
 
 @contextlib.contextmanager
@@ -285,34 +249,3 @@ def _no_other_runs(sessions: Sequence[CameraSession], name: str) -> bool:
 
 _MAX_NOTES = 1000
 """Number of notes kept for the summary: a run may be endless."""
-
-
-def _summarize(
-    sessions: list[CameraSession], controller: LiveController, started: float, interrupted: bool, notes: list[str]
-) -> LiveSummary:
-    status = controller.status()
-    latency = Histogram.merge(session.latencies for session in sessions).latency
-    total: dict[str, Any] = {name: sum(session.counts[name] for session in sessions) for name in sessions[0].counts}
-    return LiveSummary(
-        sources=tuple(session.as_dict() for session in sessions),
-        total={**total, "latency_ms": {"p50": latency.p50, "p99": latency.p99, "max": latency.max}},
-        outputs=tuple(
-            {
-                "camera": output.camera,
-                "url": output.url,
-                "frames": output.frames,
-                "dropped": output.dropped,
-                "restarts": output.restarts,
-                "last_error": output.last_error,
-            }
-            for output in status.outputs
-        ),
-        wall_seconds=round(time.monotonic() - started, 3),
-        model=status.model,
-        layer=status.layer,
-        method=status.settings.method,
-        precision=status.precision,
-        device=status.device,
-        interrupted=interrupted,
-        notes=tuple(notes),
-    )

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamcam.job import LiveJob
-from streamcam.live.pipeline import LiveSummary, run_live
+from streamcam.live.pipeline import run_live
 from streamcam.live.status import Controller, Status
+from streamcam.live.summary import LiveSummary
 from streamcam.notes import collect_notes
 from streamcam.options import CameraOptions, DrawOptions, ExplainOptions, ModelOptions
 
