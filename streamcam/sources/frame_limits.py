@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MAX_THREAD_FRAME_BYTES = 512 << 20
 """Bytes of all frames that the decoder's threads work on at once."""
 
+_LARGE_FRAME_BYTES = 64 << 20
+"""Larger frames are decoded one at a time."""
+
 _MIN_PADDING_PIXELS = 1 << 20
 
 _REFUSAL_ERRORS = (errno.EINVAL, errno.ERANGE)
@@ -96,7 +99,7 @@ def limit_threads(context: VideoCodecContext) -> None:
     context.thread_type = ThreadType.AUTO
     bits_per_pixel = context.format.padded_bits_per_pixel if context.format else _DEFAULT_BITS_PER_PIXEL
     frame_bytes = max(1, context.width * context.height * (bits_per_pixel or _DEFAULT_BITS_PER_PIXEL) // 8)
-    max_threads = max(1, _MAX_THREAD_FRAME_BYTES // frame_bytes)
+    max_threads = 1 if frame_bytes > _LARGE_FRAME_BYTES else _MAX_THREAD_FRAME_BYTES // frame_bytes
     if max_threads < (os.cpu_count() or 1):
         context.thread_count = max_threads
 

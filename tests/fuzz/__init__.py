@@ -1,0 +1,1 @@
+"""Fuzzing of inputs; ``data`` has small generated files that once broke streamcam."""

@@ -175,6 +175,7 @@ class FileSource:
             packets = self._passthrough.pop_ready()
             yield Frame(self._num_frames, pts, upright, passthrough_packets=packets, rgb_frame=rgb)
             self._num_frames += 1
+            del frame, upright, rgb  # the next one may need their memory
         self.trailing_packets = self._passthrough.pop_ready(flush=True)
         self._add_notes()
 
@@ -206,6 +207,7 @@ class FileSource:
                         finished = True
                         break
                     yield frame
+                    del frame
             if finished and self._is_past_end(packet):
                 return
 
