@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 ##@ Start
 
-.PHONY: help demo test test-fast
+.PHONY: help demo test test-fast test-all
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -16,7 +16,10 @@ test: .venv/installed-dev  ## Run the tests
 	$(BIN)/python -m pytest
 
 test-fast: .venv/installed-dev  ## Run the fast tests: no slow, browser or GPU ones; under 90 s on 2 cores
-	$(BIN)/python -m pytest -m "not slow and not browser and not gpu" -p no:schemathesis --ignore tests/web/test_api_fuzz.py
+	$(BIN)/python -m pytest -m "not slow and not browser and not gpu and not exhaustive" -p no:schemathesis --ignore tests/web/test_api_fuzz.py
+
+test-all: .venv/installed-dev  ## Run all tests, with every combination of parameters
+	$(BIN)/python -m pytest -m ""
 
 .PHONY: faults
 faults: .venv/installed-dev  ## Run all kills, signals, disk and cache faults; the tests run a part

@@ -20,3 +20,21 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds of 160×96 at 25 fps with AAC sound, as MP4."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     return write_clip(path, [gradient_frame(160, 96, i) for i in range(50)], audio=True)
+
+
+LONGEST_FILES = (
+    "tests/methods/test_contract.py",
+    "tests/bench/test_run.py",
+    "tests/docs/test_blocks.py",
+    "tests/cli/test_live.py",
+    "tests/cli/test_endings.py",
+    "tests/gpu/test_gpu_pipeline.py",
+    "tests/engine/test_compile_cache.py",
+    "tests/live/test_live_pipeline.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files: a worker takes whole files, and the other would wait for a long one at the end."""
+    order = {name: place for place, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(item.location[0], len(order)))

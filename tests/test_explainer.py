@@ -18,6 +18,7 @@ from streamcam.tf import keras, tf
 from tests.engine import models
 from tests.engine.executables import build_executable, random_images, scale
 from tests.engine.models import HEIGHT, MAP_SIZE, WIDTH
+from tests.marks import pairs
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
@@ -32,6 +33,7 @@ def explainer(model: Any) -> streamcam.Explainer:
     return streamcam.Explainer(model, preprocess=scale, labels=list("abcde"), precision="float32")
 
 
+@pytest.mark.slow
 def test_images_of_the_models_size_are_explained_as_they_are(explainer: streamcam.Explainer, model: Any) -> None:
     images = random_images(11)  # more than a batch
     found = explainer.explain(images)
@@ -133,9 +135,15 @@ def test_an_overlay_lies_where_the_evidence_is() -> None:
     np.testing.assert_array_equal(found.overlay()[:, :100], image[:, :100])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fit", ["native", "stretch", "crop", "letterbox"])
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1"])
+@pytest.mark.parametrize(
+    ("mode", "fit"),
+    pairs(
+        ["RGB", "RGBA", "L", "P", "1"],
+        ["native", "stretch", "crop", "letterbox"],
+        fast=lambda *_: False,
+        kept=lambda mode, fit: mode == "RGB" or fit == "native",
+    ),
+)
 def test_an_image_gives_the_model_the_pixels_of_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, fit: Any
 ) -> None:
@@ -200,6 +208,7 @@ def test_progress_is_reported_for_methods_of_many_passes(model: Any) -> None:
     assert [done for done, _ in progress] == sorted({done for done, _ in progress})
 
 
+@pytest.mark.slow
 def test_what_progress_raises_ends_it(model: Any) -> None:
     explainer = streamcam.Explainer(model, "occlusion", params={"patch": 8}, preprocess=scale)
 

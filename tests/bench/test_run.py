@@ -112,14 +112,14 @@ def test_a_signal_ends_the_child_and_leaves_nothing(clip: Path, tmp_path: Path, 
         "--batch",
         "8",
         "--frames",
-        "20000",
+        "1000",
         "--precision",
         "float32",
     ]
     process = runs.start_bench(clip, *small, env={**os.environ, "TMPDIR": str(tmp_path)})
     try:
         assert process.stderr is not None
-        assert "cases of 20000 frames" in process.stderr.readline() + process.stderr.readline()
+        assert "cases of 1000 frames" in process.stderr.readline() + process.stderr.readline()
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
         assert process.returncode == (130 if number == signal.SIGINT else 143), err

@@ -6,6 +6,7 @@ import _thread
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -74,6 +75,16 @@ def _own_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
+def _read_until(terminal: int, hung_up: threading.Event) -> None:
+    """Read what arrives at ``terminal`` and drop it."""
+    while not hung_up.is_set():
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                os.read(terminal, 65_536)
+            except OSError:  # the other end is closed
+                return
+
+
 @pytest.fixture
 def run(tmp_path: Path, long_clip: Path) -> Iterator[Run]:
     run = Run(long_clip, tmp_path / "out.mp4")
@@ -103,11 +114,18 @@ def test_a_run_whose_terminal_is_gone_leaves_a_playable_file(long_clip: Path, tm
     out = tmp_path / "out.mp4"
     run = Run(long_clip, out, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_own_terminal)
     os.close(theirs)
+    # A terminal that nobody reads is full after 4 KiB, and its writer waits: TensorFlow alone may write more.
+    hung_up = threading.Event()
+    reader = threading.Thread(target=_read_until, args=(ours, hung_up))
+    reader.start()
     try:
         run.wait_for(300_000)
+        hung_up.set()
+        reader.join()
         os.close(ours)
         assert run.process.wait(60) not in (0, -signal.SIGHUP)
     finally:
+        hung_up.set()
         run.process.kill()
         run.process.wait()
     assert FRAMES > len(clips.read_rgb(out)) > 10

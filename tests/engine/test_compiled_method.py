@@ -18,6 +18,7 @@ from .executables import build_executable, first_target, load, outputs_of, rando
 from .models import CLASSES, HEIGHT, MAP_SIZE, WIDTH
 
 
+@pytest.mark.slow
 def test_pooled_head_equals_the_closed_form() -> None:
     """GAP + Dense with weights w: the map is ReLU(Σ w_k A_k) / Z."""
     model, images = models.functional(), random_images(4)
@@ -246,6 +247,7 @@ def test_probabilities_that_are_computed_with_are_not_taken_for_logits(end: Any)
     np.testing.assert_allclose(result.logits, np.log(plain.probabilities), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_log_softmax_is_a_softmax() -> None:
     images = random_images(4)
     base = models.logits_only()

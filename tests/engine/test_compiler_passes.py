@@ -193,6 +193,7 @@ def test_gradients_through_dense_layers_on_a_feature_map_stay() -> None:
     np.testing.assert_allclose(run(freeze(function), activations)[0], expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_go_through_grouped_convolutions() -> None:
     """As in ConvNeXt; TensorFlow's own freezing fails there."""
     x = inputs = keras.Input((HEIGHT, WIDTH, 3))

@@ -27,6 +27,7 @@ def test_the_size_of_a_run_changes_nothing(method: str, params: Any) -> None:
         np.testing.assert_allclose(executable(images).maps, expected.maps, atol=1e-5 * np.abs(expected.scores).max())
 
 
+@pytest.mark.slow
 def test_a_run_is_cut_down_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.functional()
     whole = build_executable(model, "occlusion", params={"patch": 16}, passes_per_run=32)

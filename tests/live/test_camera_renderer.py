@@ -150,6 +150,7 @@ def test_draw_options_change_at_once(stage):
     assert not is_drawn_on(luma)
 
 
+@pytest.mark.slow
 def test_a_paused_frame_takes_new_draw_options(stage):
     pending = stage.put(0)
     pending.resolve(explain_frame(pending.frame))

@@ -14,7 +14,7 @@ from streamcam.methods import METHODS, MethodContext, load_method, method_displa
 from streamcam.tf import keras
 from tests.engine.executables import build_executable, random_images
 from tests.engine.models import EVERY_BUILD, HEIGHT, MAP_SIZE, WIDTH
-from tests.marks import slow_except
+from tests.marks import pairs
 
 CUSTOM = "tests.methods.custom_methods"
 SMALL: dict[str, dict[str, Any]] = {
@@ -52,8 +52,27 @@ def rounding(result: BatchResult) -> float:
     return 1e-5 * float(np.abs(result.maps).max()) + 1e-6 * float(np.abs(result.scores).max())
 
 
-@pytest.mark.parametrize("method", slow_except(["gradcam", "eigencam", "saliency", "occlusion"], METHODS))
-@pytest.mark.parametrize("build", slow_except(["functional"], EVERY_BUILD))
+def is_kept(build: str, method: str) -> bool:
+    """Every method on a Functional and a subclassed model; every build with one method of each kind.
+
+    A method adds to a build only by what it asks of it: feature map and gradient, the inputs' gradient, guided ReLUs,
+    no class, or other inputs.
+    """
+    return build in ("functional", "subclassed") or method in KINDS
+
+
+def is_kept_of_zero(build: str, method: str) -> bool:
+    return build == "functional" or (build == "one_sigmoid" and method in KINDS)
+
+
+KINDS = ("gradcam", "guided-backprop", "eigencam", "scorecam", "smoothgrad")
+FAST = ("gradcam", "eigencam", "saliency")
+
+
+@pytest.mark.parametrize(
+    ("build", "method"),
+    pairs(EVERY_BUILD, METHODS, fast=lambda build, method: build == "functional" and method in FAST, kept=is_kept),
+)
 class TestEveryMethodOnEveryBuild:
     def test_maps_are_finite_and_of_their_shape(self, build: str, method: str) -> None:
         _, executable, result, _ = build_and_explain(build, method)
@@ -107,9 +126,10 @@ def test_two_kernels_of_one_model_agree_bit_for_bit(method: str) -> None:
     np.testing.assert_array_equal(executable(random_images(BATCH)).maps, result.maps)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("build", ["functional", "subclassed", "one_sigmoid"])
+@pytest.mark.parametrize(
+    ("build", "method"),
+    pairs(["functional", "subclassed", "one_sigmoid"], METHODS, fast=lambda *_: False, kept=is_kept_of_zero),
+)
 def test_zero_attribution_is_a_zero_map(method: str, build: str) -> None:
     if method == "scorecam":
         pytest.skip("weights channels among themselves: with equal scores it is their mean; see the test below")
@@ -128,6 +148,7 @@ def test_channels_without_activation_are_a_zero_map_of_scorecam() -> None:
     assert (build_executable(model, "scorecam")(random_images(1)).maps == 0).all()
 
 
+@pytest.mark.slow
 def test_a_function_of_the_users_is_a_method() -> None:
     model = EVERY_BUILD["functional"]()
     plain = build_executable(model, f"{CUSTOM}:custom_method")(random_images(2)).maps

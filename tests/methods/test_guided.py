@@ -223,6 +223,7 @@ def test_relus_inside_a_gradient_of_ones_own_are_not_counted_as_guided() -> None
         build_executable(subclassed_model(own_gradient), "guided-backprop")
 
 
+@pytest.mark.slow
 def test_the_rule_is_taken_off_again() -> None:
     """Guided Grad-CAM takes a guided gradient and a plain one from one graph."""
     model, images = net(L.ReLU()), random_images(1)

@@ -65,13 +65,14 @@ def scorecam(model: Any, inputs: Any, channels: int) -> Any:
     expected = []
     for one, activations in zip(inputs, feature_map, strict=True):
         strongest = np.argsort(-activations.mean((0, 1)), kind="stable")[: channels or 5]
-        scores = []
+        masked = []
         for k in strongest:
             mask = upsample(activations[..., k], *one.shape[:2])
             value_range = np.ptp(mask)
             mask = (mask - mask.min()) / value_range if value_range > 0 else np.zeros_like(mask)
-            scores.append(nets.logits_of(model, one[None] * mask[None, :, :, None])[0, INDEX])
-        weights = np.exp(np.array(scores) - max(scores))
+            masked.append(one * mask[:, :, None])
+        scores = nets.logits_of(model, np.stack(masked))[:, INDEX]
+        weights = np.exp(scores - max(scores))
         expected.append(relu(activations[..., strongest] @ (weights / weights.sum())))
     return np.array(expected)
 
@@ -148,21 +149,24 @@ def test_occlusion(patch: int, stride: int, fill: float | None) -> None:
     filled = scale(127.5) if fill is None else fill
     whole = nets.logits_of(model, inputs)[0, INDEX]
     lost, covered = np.zeros((height, width)), np.zeros((height, width))
+    hidden_images, places = [], []
     top = 0
     while True:
         left = 0
         while True:
             hidden = inputs.copy()
             hidden[0, top : top + patch, left : left + patch] = filled
-            place = np.s_[top : top + patch, left : left + patch]
-            lost[place] += whole - nets.logits_of(model, hidden)[0, INDEX]
-            covered[place] += 1
+            hidden_images.append(hidden[0])
+            places.append(np.s_[top : top + patch, left : left + patch])
             if left + patch >= width:
                 break
             left += stride
         if top + patch >= height:
             break
         top += stride
+    for place, logits in zip(places, nets.logits_of(model, np.stack(hidden_images)), strict=True):
+        lost[place] += whole - logits[INDEX]
+        covered[place] += 1
     assert (covered > 0).all()
     params = {"patch": patch, "stride": stride} | ({} if fill is None else {"fill": fill})
     got = maps_of(model, "occlusion", images, params=params)[0]

@@ -41,6 +41,7 @@ def test_a_model_that_is_there_already() -> None:
     assert load_model(ModelOptions(model=original, preprocess=None)).preprocess_name == "none"
 
 
+@pytest.mark.slow
 def test_what_is_guessed_of_a_model_that_is_there_already() -> None:
     loaded = load_model(ModelOptions(model=keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3))))
     assert (loaded.preprocess_name, loaded.labels[258]) == ("mobilenet_v2", "Samoyed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from streamcam import prepare
+from streamcam.engine import load_explainer
+from streamcam.engine.explainer import FrameExplainer
 from streamcam.frames import ExplainedFrame
 from streamcam.job import Job
 from streamcam.notes import collect_notes
@@ -45,10 +48,17 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clips.write_clip(tmp_path_factory.mktemp("every") / "moving.mp4", frames)
 
 
+@cache
+def small_explainer() -> FrameExplainer:
+    """One compiled model for all runs: their options differ in time only."""
+    job = Job.from_options("any.mp4", "any.mp4", **SMALL)
+    return load_explainer(job.model, job.explain)
+
+
 def process_clip(clip: Path, out: Path, **options: Any) -> tuple[Summary, list[ExplainedFrame]]:
     items: list[ExplainedFrame] = []
     job = Job.from_options(str(clip), str(out), overwrite=True, **SMALL, **options)
-    summary = run(job, callbacks=RunCallbacks(on_frame=items.append))
+    summary = run(job, explainer=small_explainer(), callbacks=RunCallbacks(on_frame=items.append))
     assert summary.frames_explained + summary.frames_held == summary.frames_out == len(items)
     assert [item.held for item in items].count(True) == summary.frames_held
     return summary, items

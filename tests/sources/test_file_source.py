@@ -311,10 +311,14 @@ def test_frames_are_freed_as_soon_as_they_are_dropped(clip: Path) -> None:
     gc.disable()
     try:
         with open_source(SourceOptions(url=str(clip))) as source:
-            alive = [sum(isinstance(thing, VideoFrame) for thing in gc.get_objects()) for _ in source]
+            alive = [
+                sum(isinstance(thing, VideoFrame) for thing in gc.get_objects())
+                for number, _ in enumerate(source)
+                if number % 12 == 0  # a look at every object of the process takes long
+            ]
     finally:
         gc.enable()
-    assert len(alive) == 50
+    assert len(alive) == 5
     assert max(alive) <= alive[0] + 5
 
 
