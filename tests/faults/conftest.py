@@ -14,15 +14,14 @@ from tests.pipeline.clips import write_long_clip
 from .harness import NUM_FRAMES
 
 SLICE = {"test_a_signal[15-copy]"}
-"""Faults of the ordinary tests; `make faults` runs all."""
+"""Faults of the ordinary tests; `make faults` and `make test-all` run all."""
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("STREAMCAM_FAULTS") == "all":
-        return
-    deselected = [item for item in items if item.path.parent == Path(__file__).parent and item.name not in SLICE]
-    config.hook.pytest_deselected(items=deselected)
-    items[:] = [item for item in items if item not in deselected]
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.name not in SLICE:
+            item.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.fixture(scope="session")
