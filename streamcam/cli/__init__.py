@@ -7,9 +7,6 @@ from __future__ import annotations
 
 __all__ = ["main"]
 
-SERVICES = ("live",)
-"""Commands that run until they are stopped: SIGTERM and SIGHUP are their usual end, with exit code 0."""
-
 
 def main() -> None:
     """Run the command line.
@@ -19,7 +16,7 @@ def main() -> None:
     import sys
     import warnings
 
-    from .signals import StopSignals
+    from .signals import SERVICES, StopSignals
 
     StopSignals(is_service=sys.argv[1:2] in [[name] for name in SERVICES]).exit_at_once()
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import SERVICES, bench, doctor, layers, live, methods, models, process
+from . import bench, doctor, layers, live, methods, models, process
 from .errors import handle_errors
+from .signals import SERVICES
 
 app = typer.Typer(
     help="Explain a vision model on every frame of a video: class activation maps, attributions, live overlays.",

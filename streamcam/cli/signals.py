@@ -15,6 +15,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+SERVICES = ("live",)
+"""Commands that run until they are stopped: SIGTERM and SIGHUP are their usual end, with exit code 0."""
+
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
 _IMPORT_FILES = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
 _SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"

@@ -88,10 +88,8 @@ class FrameExplainer:
                 f"{self.info.input_size[0]}x{self.info.input_size[1]}",
                 hint="use --fit stretch, crop or letterbox",
             )
-        self._fit: Fit
-        if model.fit == "auto":
-            self._fit = "native" if self.info.accepts_any_size else "stretch"
-        else:
+        self._fit: Fit = "native" if self.info.accepts_any_size else "stretch"
+        if model.fit != "auto":
             self._fit = model.fit
         self.target_set = TargetSet(self.info.labels, explain.target)
         self.targets = self.target_set.targets

@@ -1,4 +1,4 @@
-"""What the size of frames asks of their encoding: a size that players can show, and bounded memory."""
+"""Size of encoded frames: limits of players, and of memory."""
 
 from __future__ import annotations
 
