@@ -15,6 +15,7 @@ import av.error
 from av.container import OutputContainer
 from av.filter.context import FilterContext
 from av.filter.graph import Graph
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -171,7 +172,10 @@ class AnimationSink:
         self._size = max(1, round(frame.width * self._info.pixel_aspect)), frame.height
         self._graph = Graph()
         source = self._graph.add_buffer(
-            width=self._size[0], height=self._size[1], format="rgb24", time_base=self._format.time_base
+            width=self._size[0],
+            height=self._size[1],
+            format=VideoFormat("rgb24"),
+            time_base=self._format.time_base,
         )
         sink = self._graph.add("buffersink")
         self._format.build_filters(self._graph, source, sink)
