@@ -143,11 +143,11 @@ def letterbox_size(
     return _round_to_multiple(width, multiple), _round_to_multiple(width / aspect, multiple)
 
 
-def scale_panel(size: str, panel: Size, columns: int, rows: int) -> Size:
+def scale_panel(size: str | None, panel: Size, columns: int, rows: int) -> Size:
     """Return the size of the panels of an output.
 
     Args:
-        size: of the whole output, as in `streamcam.options.DrawOptions`; empty for the panels' own.
+        size: of the whole output, as in `streamcam.options.DrawOptions`; None for the panels' own.
         panel: ``(width, height)`` of each in the source's pixels.
         columns: panels in a line.
         rows: lines of panels.

@@ -69,7 +69,7 @@ class DrawKeywords(TypedDict, total=False):
     caption_fields: str
     top_k: int
     legend: bool
-    size: str
+    size: str | None
 
 
 class SourceKeywords(TypedDict, total=False):

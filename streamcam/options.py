@@ -264,7 +264,7 @@ class DrawOptions:
         top_k: how many of the most probable classes the caption lists.
         legend: a color bar with the attributions of its ends, opposite the caption.
         size: of the output, panels included, with the aspect ratio kept and both sides even: ``1280x720`` fits within,
-            ``720p`` sets the shorter side, ``50%`` scales. Empty keeps the source's size.
+            ``720p`` sets the shorter side, ``50%`` scales. None keeps the source's size.
     """
 
     layout: Annotated[Layout, Help("Heatmap over the frame, beside it, or alone.")] = "overlay"
@@ -290,13 +290,13 @@ class DrawOptions:
     top_k: Annotated[int, Help("How many of the most probable classes the caption lists."), Range(1, 5)] = 1
     legend: Annotated[bool, Help("Color bar with its values, opposite the caption.")] = False
     size: Annotated[
-        str,
+        str | None,
         Help(
             "Output size: WxH (fits within), 720p (shorter side) or 50%.",
             metavar="WxH|720p|50%",
             default="the source's",
         ),
-    ] = ""
+    ] = None
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -20,10 +20,11 @@ import streamcam
 from streamcam import keywords
 from streamcam.cli.app import app
 from streamcam.cli.errors import handle_errors
-from streamcam.cli.options import select, with_options
+from streamcam.cli.options import DRAW, select, with_options
 from streamcam.explainer import Explainer
 from streamcam.job import FramesJob, Job
 from streamcam.option_fields import Help, Range, check_options, option_fields
+from streamcam.options import DrawOptions
 
 KEYWORDS = {
     "model": keywords.ModelKeywords,
@@ -148,3 +149,18 @@ def test_a_new_option_is_a_field_and_a_line_in_the_command() -> None:
     result = demo("--demo-mode", "sofd")
     expected = "streamcam: unknown --demo-mode 'sofd'; expected one of soft, hard; did you mean 'soft'?\n"
     assert (result.exit_code, result.stderr) == (2, expected)
+
+
+def test_a_command_without_options_gets_the_defaults() -> None:
+    """What --help shows as a default is not always the value."""
+    found: list[DrawOptions] = []
+
+    @with_options({"Drawing": DRAW})
+    def run(**values: Any) -> None:
+        """Keep the options."""
+        found.append(DrawOptions(**values))
+
+    command = typer.Typer(add_completion=False)
+    command.command()(run)
+    assert CliRunner().invoke(command, [], catch_exceptions=False).exit_code == 0
+    assert found == [DrawOptions()]

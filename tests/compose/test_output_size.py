@@ -30,7 +30,7 @@ from streamcam.options import DrawOptions
         ("1280x720", (1920, 1080), "overlay", 2, (640, 720)),
         ("1280x720", (1920, 1080), "overlay", 4, (1280, 720)),
         ("16x16", (8000, 20), "overlay", 1, (16, 2)),
-        ("", (853, 481), "overlay", 1, (854, 482)),
+        (None, (853, 481), "overlay", 1, (854, 482)),
     ],
 )
 def test_the_output_has_the_size_asked_for(stage_type, size, source, layout, targets, expected):
