@@ -14,6 +14,7 @@ as a JSON object with ``event``:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -102,8 +103,8 @@ class EventWriter:
         self._lock = threading.Lock()
 
     def send(self, event: str, **values: object) -> None:
-        """Write an event."""
-        with self._lock:
+        """Write an event; if the parent is gone, the end of standard input stops the job."""
+        with self._lock, contextlib.suppress(BrokenPipeError):
             self._file.write(json.dumps({"event": event, **values}) + "\n")
             self._file.flush()
 
