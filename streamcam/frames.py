@@ -212,12 +212,14 @@ class CaptionFacts:
         layer: path of the target layer; empty if the method has none.
         targets: the targets as requested.
         labels: names of the classes.
+        guess: preprocessing of the model, if it is a guess; empty if it is not.
     """
 
     method: str = ""
     layer: str = ""
     targets: tuple[str, ...] = ()
     labels: Sequence[str] = ()
+    guess: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -122,7 +122,7 @@ def _start(
         info,
         prepared.geometry,
         prepared.device,
-        facts=compiled.caption_facts(explainer.method, explainer.targets, explainer.info.labels),
+        facts=compiled.caption_facts(explainer.method, explainer.targets, explainer.info),
         panels=len(explainer.targets),
         display=explainer.display,
     )

@@ -86,7 +86,7 @@ def warm_up(case: Case) -> dict[str, Any]:
     timer = StageTimer()
     batches = batched(scaled, prepared.executable.batch, max_length=prepared.executable.batch)
     items = list(_until_deadline(explain_batches(explainer, prepared, batches, timer)))
-    facts = prepared.caption_facts(explainer.method, explainer.targets, explainer.info.labels)
+    facts = prepared.caption_facts(explainer.method, explainer.targets, explainer.info)
     result = WarmUpResult(
         input=prepared.geometry.input,
         scaled=prepared.geometry.scaled,

@@ -133,6 +133,8 @@ class CaptionRenderer:
             if self._top_k > 1 and index != attribution.class_index and index < len(facts.labels)
         ]
         details = [getattr(facts, name) for name in ("method", "layer") if name in fields]
+        if "method" in fields and facts.guess:
+            details.append(f"preprocess {facts.guess}")
         if "target" in fields and panel < len(facts.targets):
             details.insert(0, f"target {facts.targets[panel]}")
         if "time" in fields:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..frames import CaptionFacts
 from ..geometry import Geometry
+from ..models.load import ModelInfo
 from ..models.targets import Target
 from .compiled_method import INPUT_LAYER, Executable
 from .runtime.frozen_graph import CONCURRENT_BATCHES
@@ -49,8 +50,9 @@ class PreparedSource:
         """The devices in use, as ``--device`` takes them."""
         return ",".join(replica.device for replica in self.replicas)
 
-    def caption_facts(self, method: str, targets: Iterable[Target], labels: Sequence[str]) -> CaptionFacts:
-        """Return what captions name: the method, the layer if it has one, the targets and the classes."""
+    def caption_facts(self, method: str, targets: Iterable[Target], model: ModelInfo) -> CaptionFacts:
+        """Return what captions name: method, layer if it has one, targets, classes, guessed preprocessing."""
         layer = self.executable.layer
         names = tuple(target.label or target.kind for target in targets)
-        return CaptionFacts(method, "" if layer == INPUT_LAYER else layer, names, labels)
+        guess = model.preprocess_summary if model.preprocess_guess else ""
+        return CaptionFacts(method, "" if layer == INPUT_LAYER else layer, names, model.labels, guess)

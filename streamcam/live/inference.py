@@ -226,9 +226,7 @@ class InferenceService:
             batch_sizes=state.batch_sizes[size],
             geometry=prepared.geometry,
             color=info.color,
-            caption_facts=prepared.caption_facts(
-                state.explainer.method, state.explainer.targets, state.explainer.info.labels
-            ),
+            caption_facts=prepared.caption_facts(state.explainer.method, state.explainer.targets, state.explainer.info),
             map_kind=state.explainer.display,
             num_targets=len(state.explainer.targets),
         )

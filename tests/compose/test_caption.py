@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -139,14 +141,14 @@ def test_the_caption_stands_in_its_corner_and_the_legend_opposite(stage_type, pl
     assert all(0 < margins[side] <= 10 for side in position.split("-"))
 
 
-def drawn_words(monkeypatch, item: ExplainedFrame, info, **options) -> list[str]:
+def drawn_words(monkeypatch, item: ExplainedFrame, info, facts=FACTS, **options) -> list[str]:
     """The lines that a caption draws, from top to bottom."""
     lines: list[str] = []
     draw_line = CaptionRenderer._draw_line
     monkeypatch.setattr(
         CaptionRenderer, "_draw_line", lambda self, line, *rest: lines.append(line.text) or draw_line(self, line, *rest)
     )
-    box = make_captions(info, (1280, 720), **options).render(item)
+    box = make_captions(info, (1280, 720), facts, **options).render(item)
     assert isinstance(box, CaptionBox)
     return lines
 
@@ -177,6 +179,13 @@ def test_further_classes_are_those_of_the_model_also_beside_another_target(stage
     item = class_line("class 4", 0.01, class_index=4, top=((1, 0.5), (2, 0.3)))
     lines = drawn_words(monkeypatch, item, stage_type().info, top_k=2, caption_fields="class,probability")
     assert lines == ["class 4  1 %", "class 1  50 %", "class 2  30 %"]
+
+
+def test_a_guessed_preprocessing_is_named_beside_the_method(stage_type, monkeypatch):
+    facts = replace(FACTS, guess="none (guessed)")
+    item = class_line("class 1", 0.5)
+    lines = drawn_words(monkeypatch, item, stage_type().info, facts)
+    assert lines == ["class 1  50 %", "gradcam · top_activation · preprocess none (guessed)"]
 
 
 def test_a_low_frame_keeps_classes_before_method_and_layer(stage_type, monkeypatch):
