@@ -14,7 +14,7 @@ from ..errors import OptionError, StreamcamError
 from ..notes import collect_notes
 from ..options import ExplainOptions, ModelOptions, SinkOptions
 from . import options
-from .errors import print_error, print_note
+from .errors import current_command, print_error, print_note
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -113,14 +113,17 @@ def bench(
         result = run(matrix, check)
     report = result.as_dict()
     save_error = None if save is None else _save(report, save)
-    if as_json:
-        typer.echo(json.dumps({**report, "compared": compare_rows(earlier, result)} if earlier else report))
-    else:
+    if not as_json:
         _print_result(result, earlier)
+    # If the rest fails, the error stands beside the result.
+    facts = {**report, "compared": compare_rows(earlier, result)} if earlier else report
+    current_command().facts.update(facts)
     if save_error is not None:
         raise save_error
     if plot is not None:
         draw(result, plot)
+    if as_json:
+        typer.echo(json.dumps(facts))
     if all(row.error for row in result.rows if row.stage == "end_to_end"):
         print_error("no end-to-end case succeeded")
         raise typer.Exit(1)

@@ -128,7 +128,8 @@ def test_a_camera_that_is_given_up_is_reported_and_its_outputs_are_closed(clip, 
         summary = run.stop()
     assert "127.0.0.1:9" in summary.sources[2]["last_error"]
     with av.open(str(out)) as container:
-        assert sum(1 for _ in container.decode(video=0)) == summary.outputs[0]["frames"] > 0
+        # Frames that fill a pause of the camera, as while the model loads, are not among those of the camera.
+        assert sum(1 for _ in container.decode(video=0)) >= summary.outputs[0]["frames"] > 0
 
 
 @pytest.mark.slow

@@ -195,9 +195,14 @@ def single() -> Any:
             "left",
             "m needs a value for each of its other inputs: right (N, 8, 10, 3); add --extra-input",
         ),
-        (no_image_input, {}, "", "no input of m takes images: one (N, 8), other (N, 8, 8, 1); expected one for RGB"),
+        (
+            no_image_input,
+            {},
+            "",
+            "m needs a value for each of its other inputs: one (N, 8); add --extra-input one=VALUE",
+        ),
         (no_image_input, {}, "one", "input one of m takes (N, 8); expected RGB images (N, height, width, 3)"),
-        (no_image_input, {}, "other", "input other of m takes (N, 8, 8, 1), images of 1 channels"),
+        (no_image_input, {}, "other", "m needs a value for each of its other inputs: one (N, 8)"),
         (channels_first_inputs, {}, "", "input one of m takes (N, 3, 8, 8); channels_first is not supported"),
         (
             lambda: model_of(as_dict),

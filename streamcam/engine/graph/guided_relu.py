@@ -129,6 +129,8 @@ def _is_recomputed(operation: Any) -> bool:
 
 def _is_relu(operation: Any) -> bool:
     """Return True for the last operation of a ReLU; the operations inside it are not guided again."""
+    if not (operation.outputs and operation.outputs[0].dtype.is_floating):
+        return False  # indices of classes are clipped, too
     match operation.type:
         case "Relu" | "Relu6" | "LeakyRelu" | "SelectV2" if _is_relu_part(operation):
             return False
