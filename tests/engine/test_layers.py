@@ -13,6 +13,7 @@ from streamcam.errors import LayerError, ModelError
 from streamcam.models import load_model
 from streamcam.options import ModelOptions
 from streamcam.tf import keras, tf
+from tests.marks import pairs
 
 from . import models
 from .executables import build_executable, load, outputs_of, random_images, scale
@@ -187,7 +188,7 @@ def test_layer_norm_nets_and_nets_of_keras_applications() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetV2B0"])
+@pytest.mark.parametrize("name", ["MobileNetV3Small", pytest.param("EfficientNetV2B0", marks=pytest.mark.exhaustive)])
 def test_applications(name: str) -> None:
     model = getattr(keras.applications, name)(weights=None, input_shape=(64, 96, 3), classes=CLASSES)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
@@ -196,9 +197,15 @@ def test_applications(name: str) -> None:
     assert np.isfinite(result.maps).all()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["gradcam", "saliency", "guided-backprop", "occlusion"])
-@pytest.mark.parametrize("build", [models.functional, late], ids=["functional", "subclassed"])
+@pytest.mark.parametrize(
+    ("build", "method"),
+    pairs(
+        [models.functional, late],
+        ["gradcam", "saliency", "guided-backprop", "occlusion"],
+        fast=lambda *_: False,
+        kept=lambda build, method: build is late or method == "gradcam",
+    ),
+)
 def test_a_saved_model_is_explained_like_the_model_it_was(tmp_path: Path, method: str, build: Any) -> None:
     model, images = build(), random_images(2)
     model.export(tmp_path / "saved", verbose=False)

@@ -53,12 +53,12 @@ def rounding(result: BatchResult) -> float:
 
 
 def is_kept(build: str, method: str) -> bool:
-    """Every method on a Functional and a subclassed model; every build with one method of each kind.
+    """Every method on a Functional model; every build with one method of each kind.
 
     A method adds to a build only by what it asks of it: feature map and gradient, the inputs' gradient, guided ReLUs,
     no class, or other inputs.
     """
-    return build in ("functional", "subclassed") or method in KINDS
+    return build == "functional" or method in KINDS
 
 
 def is_kept_of_zero(build: str, method: str) -> bool:

@@ -109,7 +109,7 @@ SPELLINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_each_spelling_equals_the_rule(spelling: str, index: int) -> None:
     build, derivative = SPELLINGS[spelling]
     images = random_images(2)
