@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streamcam.media.mp4_boxes import iter_boxes
 from streamcam.options import SinkOptions, SourceOptions
 from streamcam.sinks import open_sink
+from streamcam.sinks.scheduling import keep_scheduling
 from streamcam.sources import open_source
 
 COLORS = np.array(
@@ -138,6 +139,8 @@ def write_clip(
         sound.metadata["language"] = "deu"
     text = _add_subtitles(output) if subtitles else None
     for stream in streams:
+        with keep_scheduling():
+            stream.codec_context.open()
         for frame, stamp in zip(frames, stamps, strict=True):
             copy = frame if len(streams) == 1 else frame.reformat(format=frame.format.name)
             copy.pts, copy.time_base = stamp, time_base

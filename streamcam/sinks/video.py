@@ -26,6 +26,7 @@ from .mp4 import faststart
 from .muxing import chapter_entries, choose_pixel_format, configure_video, convert_frame, muxer_options
 from .output_file import OutputFile
 from .salvage import WRITE_ERRORS, error_reason, salvage, write_error
+from .scheduling import keep_scheduling
 from .stream_copy import StreamCopier, clean_metadata, describe_stream, is_described_by_packets, muxable_streams
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ class VideoSink:
                 # The encoder opens with the first frame, which determines the memory that frames are in.
                 self._first_packets = self._stream.encode(self._prepare_frame(frame, pts))
             else:
-                self._stream.codec_context.open()
+                with keep_scheduling():
+                    self._stream.codec_context.open()
         except WRITE_ERRORS as error:
             size = f"{self._size[0]}x{self._size[1]}"
             raise SinkError(f"{self._codec} cannot encode frames of {size}: {error_reason(error)}") from error

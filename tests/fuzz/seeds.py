@@ -14,6 +14,7 @@ import numpy as np
 from av.video.format import names as pixel_format_names
 from av.video.frame import VideoFrame
 
+from streamcam.sinks.scheduling import keep_scheduling
 from tests.media_helpers import encode_tone, gradient_frame
 
 NUM_FRAMES = 12
@@ -134,7 +135,7 @@ def video_seed(name: str) -> Seed | None:
     file = io.BytesIO()
     try:
         pixel_format = _pixel_format(codec)
-        with av.open(file, "w", format=container) as output:
+        with av.open(file, "w", format=container) as output, keep_scheduling():
             _encode(output, codec, pixel_format, audio_codec)
     except (av.error.FFmpegError, ValueError, OSError, TypeError):
         return None

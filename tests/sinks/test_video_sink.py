@@ -363,3 +363,13 @@ class TestPlaces:
             writer.write(gradient_frame(96, 64), 0)
             writer.write(gradient_frame(64, 64), 1)
         assert len(frame_times(tmp_path / "o.mp4")) == 1
+
+
+def test_an_encoder_leaves_no_real_time_threads(tmp_path: Path) -> None:
+    """As root, SVT-AV1 makes the thread that opens it a real-time one; its children would inherit that."""
+    before = os.sched_getscheduler(0)
+    with open_test_sink(tmp_path / "o.mp4", codec="av1") as sink:
+        sink.write(gradient_frame(96, 64), 0)
+        threads = [os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")]
+    assert os.sched_getscheduler(0) == before
+    assert not {os.SCHED_FIFO, os.SCHED_RR} & set(threads)

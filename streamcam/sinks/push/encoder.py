@@ -23,6 +23,7 @@ from ...media.letterbox import Letterboxer
 from ..codecs import choose_live_encoder
 from ..frame_size import playable_size
 from ..muxing import convert_frame
+from ..scheduling import keep_scheduling
 from ..stream_copy import StreamCopier
 from .audio import AudioFeed
 from .destinations import Destination, create_folder
@@ -197,7 +198,8 @@ class StreamEncoder:
         # Longer than the requested keyframe interval, so that no further keyframes are added.
         context.gop_size = round(10 * max(self._config.fps, Fraction(1)))
         try:
-            context.open()
+            with keep_scheduling():
+                context.open()
         except _WRITE_ERRORS as error:
             raise self._encode_error(error) from error
         return stream
