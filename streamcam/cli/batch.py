@@ -47,7 +47,7 @@ class Batch:
         self.interrupted = False
         self._remaining = deque(jobs)
         self._quiet = quiet
-        self._started = False
+        self._started = self._progressed = False
         self._printed: set[str] = set()
         self._progress_bar: ProgressBar | None = None
 
@@ -64,7 +64,7 @@ class Batch:
 
     def _run_process(self) -> None:
         """Run the remaining jobs in one process, until it ends."""
-        self._started = False
+        self._started = self._progressed = False
         with _start_process() as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -92,9 +92,12 @@ class Batch:
         reason = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = "it was probably out of memory" if code == -signal.SIGKILL else ""
         error = StreamcamError(f"the process {reason}", hint=hint)
-        if not self._started:
+        if self._started:
+            self._fail(str(error))
+        elif not self._progressed:
+            # The results of earlier processes are not lost with it.
+            current_command().facts.update(results=self.results, failed=self.failed)
             raise error
-        self._fail(str(error))
 
     def _fail(self, error: str) -> None:
         name, _ = self._remaining.popleft()
@@ -112,12 +115,14 @@ class Batch:
             self._progress_bar = ProgressBar(self._remaining[0][0], quiet=self._quiet)
             self._progress_bar.__enter__()
         elif kind == "done":
+            self._started, self._progressed = False, True
             self._remaining.popleft()
             self.results.append(event["summary"])
             self._end_progress()
             if not self._quiet:
                 print_note(event["line"])
         elif kind == "failed":
+            self._started, self._progressed = False, True
             self._fail(event["error"])
         elif kind == "interrupted":
             self.interrupted = True

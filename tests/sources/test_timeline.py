@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
+import av
+import pytest
+from av.packet import Packet
+
+from streamcam.sources.files.passthrough import PassthroughQueue
 from streamcam.sources.files.timeline import FORWARD_JUMP_SECONDS, Timeline
 
 
@@ -52,3 +58,14 @@ def test_an_hour_of_silence_is_kept() -> None:
     timeline = Timeline(Fraction(1, 1000), step_ticks=40, max_gap_seconds=FORWARD_JUMP_SECONDS)
     assert [timeline.assign_pts(pts) for pts in (0, 3_600_000)] == [0, 3_600_000]
     assert timeline.num_jumps == 0
+
+
+@pytest.mark.parametrize(("dts", "dropped"), [(2**62, 1), (2, 0)])
+def test_a_packet_beyond_the_range_of_times_is_dropped(tmp_path: Path, dts: int, dropped: int) -> None:
+    with av.open(str(tmp_path / "any.mkv"), "w") as output:
+        packet = Packet(b"data")
+        packet.stream = output.add_stream("aac", rate=44100)
+        packet.time_base, packet.dts, packet.pts = Fraction(1, 44100), dts, dts
+        queue = PassthroughQueue(Timeline(Fraction(1, 90000), 3600, shift_seconds=Fraction(1, 10)))
+        queue.add(packet, dts * packet.time_base)
+        assert (len(queue.pop_ready(flush=True)), queue.num_dropped) == (1 - dropped, dropped)

@@ -43,7 +43,7 @@ class PassthroughQueue:
         timeline: of the frames.
 
     Attributes:
-        num_dropped: packets dropped because too many came between two frames.
+        num_dropped: packets dropped because too many came between two frames, or their times exceed 64 bits.
     """
 
     def __init__(self, timeline: Timeline) -> None:
@@ -99,8 +99,12 @@ class PassthroughQueue:
 
     def _release(self, packet: Packet[Any], recording: int) -> None:
         shift_seconds = self._timeline.recording_shift_seconds(recording)
-        if shift_seconds:
-            _shift_packet(packet, shift_seconds, self._timeline.time_base)
+        try:
+            if shift_seconds:
+                _shift_packet(packet, shift_seconds, self._timeline.time_base)
+        except OverflowError:
+            self.num_dropped += 1
+            return
         self._ready.append(packet)
 
     def _release_pending(self, *, flush: bool) -> None:
