@@ -15,6 +15,7 @@ from .frames import ExplainedFrame, Frame, MapKind, SourceInfo
 from .job import Job
 from .notes import collect_notes
 from .prepare import PreparedRun, prepare
+from .sinks import Sink
 from .summary import Summary
 from .temporal import MAX_HOLD_FRAMES, is_zero, zero_map_note
 
@@ -152,7 +153,7 @@ def _start(
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
     drawn_depth = stages.queue_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
     rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=drawn_depth, name="draw")
-    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), explainer.display)
+    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.sink, explainer.display)
     return group.prefetch(written, depth=1, name="encode")
 
 
@@ -162,6 +163,7 @@ class _Totals:
 
     frames_in: int = 0
     frames_explained: int = 0
+    frames_held: int = 0
     frames_zero_map: int = 0
     errors: list[str] = field(default_factory=list)
     quality_metrics: dict[str, float] = field(default_factory=dict)
@@ -177,11 +179,13 @@ class _Totals:
             self.frames_in += 1
             yield frame
 
-    def count_written(self, items: Iterable[ExplainedFrame], display: MapKind) -> Iterator[ExplainedFrame]:
-        """Fold in the attributions and errors of each written frame."""
+    def count_written(self, items: Iterable[ExplainedFrame], sink: Sink, display: MapKind) -> Iterator[ExplainedFrame]:
+        """Fold in the attributions and errors of each frame; count those that the sink has not omitted."""
         for item in items:
-            self.frames_explained += not item.held
-            if not (item.held or item.errors):
+            is_written = sink.num_frames > self.frames_explained + self.frames_held
+            self.frames_explained += is_written and not item.held
+            self.frames_held += is_written and item.held
+            if is_written and not (item.held or item.errors):
                 self.frames_zero_map += any(is_zero(one, display) for one in item.attributions)
             if len(self.errors) < MAX_REPORTED_ERRORS:
                 self.errors += [f"frame {item.frame.index}: {error}; no map is drawn" for error in item.errors]
@@ -239,7 +243,7 @@ def _summarize(
         frames_skipped=prepared.source.skipped,
         frames_explained=totals.frames_explained,
         frames_zero_map=totals.frames_zero_map,
-        frames_held=num_frames - totals.frames_explained,
+        frames_held=totals.frames_held,
         wall_seconds=round(wall_seconds, 3),
         startup_seconds=round(timer.seconds["load"], 3),
         fps=round(num_frames / wall_seconds, 2),

@@ -2,88 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import av
 import av.error
 from av.container import OutputContainer
-from av.filter.context import FilterContext
 from av.filter.graph import Graph
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ..errors import OptionError, SinkError
+from ..errors import OptionError, SinkError, count_of
 from ..frames import SourceInfo
 from ..media.color import scaler_color
 from ..media.rgb import RgbConverter
 from ..options import SinkOptions
+from .animation_files import set_last_duration, truncate_to_last_image
+from .animation_formats import FORMATS
 from .muxing import KEEP_DURATIONS
 from .output_file import OutputFile
+from .salvage import WRITE_ERRORS, write_error
 from .stream_copy import describe_stream
 
 if TYPE_CHECKING:
     from av.packet import Packet
-
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """How a kind of animation is encoded.
-
-    Attributes:
-        name: FFmpeg's name of the muxer.
-        encoder: FFmpeg's name of the encoder.
-        time_base: of its frames; durations are whole multiples.
-        min_ticks: the shortest time that browsers keep.
-        options: of the encoder.
-        muxer_options: of the muxer.
-        build_filters: links filters from ``rgb24`` to its pixel format, between the two ends of a graph.
-    """
-
-    name: str
-    encoder: str
-    time_base: Fraction
-    min_ticks: int
-    options: dict[str, str]
-    muxer_options: dict[str, str]
-    build_filters: Callable[[Graph, FilterContext, FilterContext], None]
-
-
-def _to_palette(graph: Graph, source: FilterContext, sink: FilterContext) -> None:
-    """Give each frame its own palette: that needs no second pass over the frames."""
-    split, palette = graph.add("split"), graph.add("palettegen", "stats_mode=single")
-    use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
-    source.link_to(split)
-    split.link_to(palette, 0, 0)
-    split.link_to(use, 1, 0)
-    palette.link_to(use, 0, 1)
-    use.link_to(sink)
-
-
-def _to_bgra(graph: Graph, source: FilterContext, sink: FilterContext) -> None:
-    convert = graph.add("format", "bgra")
-    source.link_to(convert)
-    convert.link_to(sink)
-
-
-_FORMATS = {
-    ".gif": _Format(
-        "gif",
-        "gif",
-        Fraction(1, 100),
-        2,
-        {},
-        {"loop": "0"},
-        _to_palette,
-    ),
-    ".webp": _Format("webp", "libwebp_anim", Fraction(1, 1000), 1, {"quality": "80"}, {"loop": "0"}, _to_bgra),
-}
 
 
 class AnimationSink:
@@ -105,7 +52,7 @@ class AnimationSink:
         self._file = OutputFile(options.path, overwrite=options.overwrite)
         self._lock = threading.Lock()
         self._suffix = options.path.suffix.lower()
-        self._format = _FORMATS[self._suffix]
+        self._format = FORMATS[self._suffix]
         self.encoder = self._format.encoder
         codec_options = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
         if codec_options:
@@ -125,8 +72,12 @@ class AnimationSink:
         self._color = replace(info.color, matrix=matrix, range=color_range)
         self._to_rgb = RgbConverter(exact=True)
         self._output: OutputContainer | None = None
+        self._has_header = False
+        self._failure: SinkError | None = None
         self._first_pts = 0
         self._last_tick = -1
+        self._duration = self._cut_ticks = 0
+        self._pauses: list[int] = []
         self._num_omitted = 0
 
     def __enter__(self) -> Self:
@@ -138,33 +89,24 @@ class AnimationSink:
         """See `streamcam.sinks.Sink`."""
         # After an interrupt another thread may still be writing a frame.
         with self._lock:
-            if self._output is None:
-                self._file.close()
-                return
             try:
-                self._finish(self._output)
-                if kind is None:
-                    self._file.check_in_place()
-            except (av.error.FFmpegError, OSError, ValueError) as caught:
-                if kind is None:
-                    raise self._write_error(caught) from caught
+                if self._output is not None:
+                    self._close(kind)
             finally:
-                self._output = None
                 self._file.close()
-        if self._num_omitted:
-            fps = 1 / (self._format.min_ticks * self._format.time_base)
-            self.notes.append(f"{self._num_omitted} frames are omitted: {self._suffix} shows at most {fps} a second")
+        self._note_changes()
 
     def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
         """See `streamcam.sinks.Sink`; frames too close for the format are omitted and counted in the notes."""
         with self._lock:
+            if self._failure is not None:
+                raise self._failure
             try:
                 if self._output is None:
                     self._open(frame, pts)
                 self._encode(frame, pts)
-            except (av.error.FFmpegError, OSError, ValueError) as error:
-                raise self._write_error(error) from error
-            self.num_frames += 1
+            except WRITE_ERRORS as error:
+                self._fail(error)
 
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
         """Ignore packets: an animation has no other streams."""
@@ -189,9 +131,13 @@ class AnimationSink:
             round(count * self._info.time_base / self._format.time_base)
             for count in (pts - self._first_pts, frame.duration or 0)
         )
+        tick -= self._cut_ticks
         if self._last_tick >= 0 and tick - self._last_tick < self._format.min_ticks:
             self._num_omitted += 1
             return
+        if self._last_tick >= 0:
+            uncut, tick = tick, self._last_tick + self._limit(tick - self._last_tick)
+            self._cut_ticks += uncut - tick
         rgb = self._to_rgb(frame, self._color)
         if rgb.width != self._size[0]:
             rgb = rgb.reformat(width=self._size[0], height=self._size[1])
@@ -200,10 +146,16 @@ class AnimationSink:
         rgb.pts, rgb.time_base, self._last_tick = tick, self._format.time_base, tick
         self._graph.push(rgb)
         self._mux_filtered()
+        self.num_frames += 1
+
+    def _limit(self, ticks: int) -> int:
+        """Shorten the time of a frame to what the file can hold."""
+        if ticks > self._format.max_ticks:
+            self._pauses.append(ticks)
+        return min(ticks, self._format.max_ticks)
 
     def _mux_filtered(self) -> None:
         """Encode the frames that the filters have ready."""
-        assert self._output is not None
         while True:
             try:
                 frame = self._graph.pull()
@@ -211,13 +163,19 @@ class AnimationSink:
                 return
             assert isinstance(frame, VideoFrame)
             if self._stream is None:
-                self._stream = self._add_stream(self._output, frame)
-            frame.duration = self._duration  # the filters forget it
-            self._output.mux(self._stream.encode(frame))
+                self._stream = self._add_stream(frame)
+            frame.duration = min(self._duration, self._format.max_ticks)  # the filters forget it
+            self._mux(self._stream.encode(frame))
 
-    def _add_stream(self, output: OutputContainer, frame: VideoFrame) -> VideoStream:
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        assert self._output is not None
+        self._has_header |= bool(packets)
+        self._output.mux(packets)
+
+    def _add_stream(self, frame: VideoFrame) -> VideoStream:
         rate = round(1 / self._format.time_base)
-        stream = output.add_stream(self._format.encoder, rate=rate, options=self._format.options)
+        assert self._output is not None
+        stream = self._output.add_stream(self._format.encoder, rate=rate, options=self._format.options)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = frame.width, frame.height
         stream.pix_fmt, stream.time_base = frame.format.name, self._format.time_base
@@ -225,40 +183,67 @@ class AnimationSink:
         stream.codec_context.flags |= KEEP_DURATIONS
         return stream
 
-    def _finish(self, output: OutputContainer) -> None:
-        try:
-            self._graph.push(None)
-            self._mux_filtered()
-            if self._stream is not None:
-                output.mux(self._stream.encode())
-        finally:
-            output.close()
+    def _close(self, kind: type[BaseException] | None) -> None:
+        # If the block failed, its error is the one to report.
+        with contextlib.nullcontext() if kind is None else contextlib.suppress(SinkError):
+            try:
+                self._finish()
+                self._file.check_in_place()
+            except WRITE_ERRORS as failure:
+                self._fail(failure)
+            except KeyboardInterrupt:
+                self.num_frames = self._salvage()
+                raise
+            finally:
+                self._output = None
+
+    def _finish(self) -> None:
+        assert self._output is not None
+        self._duration = self._limit(self._duration)
+        self._graph.push(None)
+        self._mux_filtered()
+        if self._stream is not None:
+            self._mux(self._stream.encode())
+        self._output.close()
         if self._suffix == ".webp":
-            _end_webp(self._file.path, self._last_tick + self._duration)
+            set_last_duration(self._file.path, self._last_tick + self._duration)
 
-    def _write_error(self, error: Exception) -> SinkError:
-        return SinkError(f"{self.path} cannot be written: {getattr(error, 'strerror', None) or error}")
+    def _fail(self, error: Exception) -> NoReturn:
+        """Close the file, keep the part that plays, and raise."""
+        self.num_frames = self._salvage()
+        self._failure = write_error(self.path, error, self.num_frames)
+        raise self._failure from error
 
+    def _salvage(self) -> int:
+        """Close the file and keep its whole frames; count them."""
+        output, self._output = self._output, None
+        num_frames = 0
+        with contextlib.suppress(*WRITE_ERRORS):
+            if output is not None:
+                output.close()
+        # Before the header, the file is empty, or still the one to overwrite.
+        if self._has_header:
+            # A WebP without its end cannot be read.
+            if self._suffix == ".gif":
+                with contextlib.suppress(OSError):
+                    num_frames = truncate_to_last_image(self._file.path)
+            if not num_frames:
+                self._file.discard()
+        return num_frames
 
-def _end_webp(path: Path, end_milliseconds: int) -> None:
-    """Set the duration of the last frame.
-
-    FFmpeg passes none to libwebp, which takes the mean of the others.
-
-    An animation is a RIFF file with a chunk ``ANMF`` a frame, whose duration stands at byte 12 in 24 bits.
-    """
-    with path.open("r+b") as file:
-        file.seek(12)
-        durations = 0
-        last: int | None = None
-        while len(header := file.read(8)) == 8:
-            name, size = header[:4], int.from_bytes(header[4:], "little")
-            begin = file.tell()
-            if name == b"ANMF":
-                file.seek(begin + 12)
-                last, duration = begin + 12, int.from_bytes(file.read(3), "little")
-                durations += duration
-            file.seek(begin + size + size % 2)
-        if last is not None:
-            file.seek(last)
-            file.write((end_milliseconds - durations + duration).to_bytes(3, "little"))
+    def _note_changes(self) -> None:
+        """Announce the frames and the time that the format cannot keep."""
+        if self._num_omitted:
+            fps = 1 / (self._format.min_ticks * self._format.time_base)
+            are = "is" if self._num_omitted == 1 else "are"
+            self.notes.append(
+                f"{count_of(self._num_omitted, 'frame')} {are} omitted: {self._suffix} shows at most {fps} a second"
+            )
+        if self._pauses:
+            longest, limit = (float(n * self._format.time_base) for n in (max(self._pauses), self._format.max_ticks))
+            many = len(self._pauses) > 1
+            what = f"{len(self._pauses)} pauses of up to" if many else "a pause of"
+            self.notes.append(
+                f"{what} {longest:.0f} s {'are' if many else 'is'} shortened to {limit:.0f} s, "
+                f"the longest that {self._suffix} can hold"
+            )

@@ -56,6 +56,16 @@ def small_explainer() -> FrameExplainer:
     return load_explainer(job.model, job.explain)
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_frames_that_a_gif_omits_are_not_counted(tmp_path: Path, every: int) -> None:
+    clip = clips.write_clip(tmp_path / "fast.mp4", [scene(1)] * 20, rate=100)
+    job = Job.from_options(str(clip), str(tmp_path / "o.gif"), every=every, **SMALL)
+    summary = run(job, explainer=small_explainer())
+    assert (summary.frames_in, summary.frames_out) == (20, 10)
+    # The GIF holds every second frame: those that are explained.
+    assert (summary.frames_explained, summary.frames_held) == (10, 0)
+
+
 def process_clip(clip: Path, out: Path, **options: Any) -> tuple[Summary, list[ExplainedFrame]]:
     items: list[ExplainedFrame] = []
     job = Job.from_options(str(clip), str(out), overwrite=True, **SMALL, **options)
