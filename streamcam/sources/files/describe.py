@@ -168,7 +168,8 @@ def skipped_notes(name: str, reader: PacketReader, max_pixels: int, dropped_pack
         streams = "a stream that begins later is" if reader.late_streams == 1 else "streams that begin later are"
         notes.append(f"{name}: {streams} dropped")
     if dropped_packets:
-        notes.append(f"{name}: {dropped_packets} packets of copied streams are dropped, too many between two frames")
+        packets = f"{count_of(dropped_packets, 'packet')} of copied streams {'is' if dropped_packets == 1 else 'are'}"
+        notes.append(f"{name}: {packets} dropped, too many between two frames")
     if count := reader.refused:
         frames = "1 frame is" if count == 1 else f"{count} frames are"
         notes.append(f"{name}: {frames} dropped, larger than --max-pixels {max_pixels}")
