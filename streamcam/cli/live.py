@@ -17,7 +17,7 @@ from ..job import LiveJob
 from ..notes import collect_notes
 from ..options import CameraOptions, OutputOptions, ServerOptions
 from . import options
-from .errors import print_note
+from .errors import current_command, print_note
 from .live_table import LiveTable
 from .signals import ReportedInterrupt
 from .systemd import notify_while_running
@@ -122,6 +122,7 @@ def live(
 
 def _run(job: LiveJob, *, page_query: str, as_json: bool, quiet: bool) -> None:
     from ..live.pipeline import run_live
+    from ..live.summary import OutputError
 
     live_table = LiveTable(quiet=quiet)
 
@@ -138,7 +139,11 @@ def _run(job: LiveJob, *, page_query: str, as_json: bool, quiet: bool) -> None:
             yield
 
     with collect_notes(live_table.print_line):
-        summary = run_live(job, serve=serve_and_show)
+        try:
+            summary = run_live(job, serve=serve_and_show)
+        except OutputError as error:
+            current_command().facts.update(error.summary.as_dict())
+            raise
     if as_json:
         typer.echo(json.dumps(summary.as_dict()))
     elif not quiet:

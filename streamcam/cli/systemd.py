@@ -60,4 +60,4 @@ def notify(*assignments: str) -> None:
 
 
 def _are_open(states: Sequence[CameraState]) -> bool:
-    return "opening" not in states and any(state in ("live", "paused", "ended") for state in states)
+    return "opening" not in states and any(state in ("live", "paused") for state in states)

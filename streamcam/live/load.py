@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ..errors import count_of
+
 if TYPE_CHECKING:
     from .scheduler import FairScheduler
 
@@ -200,8 +202,8 @@ class LoadGovernor:
     def _report(self, num_cameras: int) -> None:
         fitting = self._controller.num_fitting
         logger.warning(
-            "%d cameras are too many for this machine: %s at full rate; each shows about %.0f frames a second now",
-            num_cameras,
+            "%s too many for this machine: %s at full rate; each shows about %.0f frames a second now",
+            f"{count_of(num_cameras, 'camera')} {'is' if num_cameras == 1 else 'are'}",
             f"{fitting} {'fits' if fitting == 1 else 'fit'}",
             self._controller.max_fps,
         )

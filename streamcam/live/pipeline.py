@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency.group import Cancelled, StageGroup
-from ..errors import SinkError
+from ..errors import count_of
 from ..job import LiveJob
 from ..notes import collect_notes
 from ..options import DrawOptions
@@ -34,10 +34,11 @@ from .load import LoadGovernor, cpu_count
 from .renderer import CameraRenderer
 from .scheduler import FairScheduler
 from .stats import FrameStats
-from .summary import LiveSummary, summarize
+from .summary import LiveSummary, OutputError, summarize
 
 if TYPE_CHECKING:
     from ..frames import AudioPacket
+    from ..sinks.push.output import PushOutput
     from .status import Controller
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,11 @@ class _StopSignal:
     def stop(self) -> None:
         """End the run."""
         self._event.set()
+
+    @property
+    def is_set(self) -> bool:
+        """True once the run is to end."""
+        return self._event.is_set()
 
     def guard(self, work: Callable[[], None]) -> Callable[[], None]:
         """Return ``work`` wrapped so that its error ends the run."""
@@ -112,7 +118,8 @@ def run_live(
         stop_event: ends the run once it is set.
 
     Raises:
-        StreamcamError: something cannot be done, or all cameras were given up. Outputs are closed and playable.
+        OutputError: an output failed. The others are complete.
+        StreamcamError: something else cannot be done, or all cameras were given up. Outputs are closed and playable.
     """
     from ..media.image_bytes import ImageEncoder
     from ..sinks.push.output import PushOutput
@@ -163,7 +170,7 @@ def run_live(
         sessions.append(CameraSession(camera, renderer, stats, inference, scheduler))
     controller = LiveController(sessions, renderers, outputs, inference)
     stop_signal = _StopSignal(stop_event)
-    interrupted = False
+    interrupted = no_output_left = False
 
     def on_camera_end(session: CameraSession) -> None:
         if all(other.ended for other in sessions):
@@ -175,9 +182,13 @@ def run_live(
                 output.close()
 
     def run_output(output: PushOutput) -> None:
+        nonlocal no_output_left
         output.run()
-        if job.server is None and output.failed and all(other.state == "ended" for _, other in outputs):
-            raise SinkError("no output is left", hint="the errors are listed above")
+        states = [(other.state, other.failed) for _, other in outputs]
+        if job.server is None and ("ended", True) in states and all(state == "ended" for state, _ in states):
+            if not stop_signal.is_set and all(failed for _, failed in states):
+                no_output_left = True
+            stop_signal.stop()
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_rare_thread_switches())
@@ -220,12 +231,23 @@ def run_live(
             stop_signal.wait(job.duration_seconds)
         except KeyboardInterrupt:
             interrupted = True
+        stop_signal.stop()
     if stop_signal.error is not None:
         raise stop_signal.error
     errors = [session.error for session in sessions if session.error]
     if len(errors) == len(sessions):
         raise errors[0]
-    return summarize(sessions, controller, started, interrupted, notes)
+    summary = summarize(sessions, controller, started, interrupted, notes)
+    if no_output_left:
+        raise OutputError("no output is left", summary, hint="the errors are listed above")
+    if failures := [_name_failure(output) for _, output in outputs if output.failed]:
+        raise OutputError(f"{count_of(len(failures), 'output')} failed: {'; '.join(failures)}", summary)
+    return summary
+
+
+def _name_failure(output: PushOutput) -> str:
+    """Return the error of an output, with its name."""
+    return output.last_error if output.url in output.last_error else f"{output.url}: {output.last_error}"
 
 
 @contextlib.contextmanager

@@ -250,14 +250,15 @@ class CameraRenderer:
         )
 
     def _latency_label(self) -> list[str]:
-        """Return the median latency as text.
+        """Return the median latency as text; nothing if no frame was shown of late.
 
         It is renewed once a second so that it stays readable.
         """
         now = time.monotonic()
-        if now - self._latency_text_time >= 1:
-            self._latency_text, self._latency_text_time = f"{self._stats.recent_latency.p50:.0f} ms", now
-        return [self._latency_text]
+        if not self._latency_text or now - self._latency_text_time >= 1:
+            latency = self._stats.recent_latency
+            self._latency_text, self._latency_text_time = f"{latency.p50:.0f} ms" if latency.max else "", now
+        return [self._latency_text] if self._latency_text else []
 
     def _make_frame_renderer(self, info: SourceInfo) -> FrameRenderer:
         size = info.width, info.height

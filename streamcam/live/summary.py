@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import SinkError
 from .camera_session import CameraSession
 from .controller import LiveController
 from .stats import Histogram
@@ -46,6 +47,18 @@ class LiveSummary:
         """
         plain: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
         return {**self.total, **plain}
+
+
+class OutputError(SinkError):
+    """Outputs of a live run failed.
+
+    Attributes:
+        summary: of the run, which ended in order.
+    """
+
+    def __init__(self, problem: str, summary: LiveSummary, *, hint: str = "") -> None:
+        super().__init__(problem, hint=hint)
+        self.summary = summary
 
 
 def summarize(

@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 from streamcam.cli.app import app
 from streamcam.errors import StreamcamError
 from streamcam.job import LiveJob
+from streamcam.live.summary import LiveSummary, OutputError
 from tests.live.fake_controller import FakeController
 from tests.media_helpers import gradient_frame
 from tests.rtsp_server import RtspServer, free_port, refusing
@@ -58,6 +59,19 @@ def test_json_names_what_the_contract_names() -> None:
         assert set(latencies) == {"p50", "p99", "max"}
     assert report["frames_in"] > 50
     assert report["interrupted"] is False
+
+
+def test_json_keeps_the_summary_of_a_run_whose_output_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = LiveSummary((), {"frames_in": 9}, (), 1.0, "m", "l", "gradcam", "float32", "cpu", False, ())
+
+    def run(job: LiveJob, serve: Any) -> NoReturn:
+        raise OutputError("1 output failed: out.mp4 is gone", summary)
+
+    monkeypatch.setattr("streamcam.live.pipeline.run_live", run)
+    result = cli(PATTERN, "--http", "off", "--to", "out.mp4", "--json")
+    assert "out.mp4" in assert_refused(result)
+    report = json.loads(result.stdout)
+    assert (report["frames_in"], report["error"]) == (9, "1 output failed: out.mp4 is gone")
 
 
 @pytest.mark.slow

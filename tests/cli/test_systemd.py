@@ -59,7 +59,7 @@ def wait_for_polls(controller: Controller, count: int = 2) -> None:
 def test_ready_once_the_cameras_are_open_and_stopping_once_they_are_closed(service_manager: socket.socket) -> None:
     controller: Any = Controller("opening", "opening")
     with notify_while_running(controller):
-        for states in (("live", "opening"), ("lost", "lost")):
+        for states in (("live", "opening"), ("lost", "lost"), ("ended", "lost")):
             controller.set(*states)
             wait_for_polls(controller)
             assert is_silent(service_manager)

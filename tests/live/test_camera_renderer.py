@@ -214,6 +214,18 @@ def test_a_late_viewer_gets_frames_before_they_are_encoded(stage):
     assert stage.renderer.jpegs.latest == (0, b"")
 
 
+def test_the_first_caption_has_no_latency_and_the_next_one_has(stage):
+    captions = []
+    for index in range(2):
+        pending = stage.put(index)
+        pending.resolve(explain_frame(pending.frame))
+        stage.consumer.wait(index + 1)
+        stage.renderer.drain()
+        captions.append(stage.renderer.last[1].caption_note)
+    assert captions[0] == ""
+    assert captions[1].endswith(" ms")
+
+
 def test_memory_is_bounded_while_no_frame_is_shown():
     stats = FrameStats()
     renderer = CameraRenderer(

@@ -23,7 +23,8 @@ from streamcam.errors import (
     TargetError,
 )
 from streamcam.live.inference import InferenceService
-from streamcam.options import OutputOptions
+from streamcam.live.summary import OutputError
+from streamcam.options import OutputOptions, ServerOptions
 from streamcam.sinks.push.worker import WorkerError, WorkerProcess
 
 from ..rtsp_server import RtspServer, free_port
@@ -191,20 +192,29 @@ def test_a_peer_that_was_lost_does_not_spoil_a_run_that_ends(monkeypatch, lost):
 
 
 @pytest.mark.slow
-def test_a_file_that_cannot_be_completed_is_a_failure(monkeypatch, tmp_path):
-    begun = threading.Event()
+@pytest.mark.parametrize("server", [None, ServerOptions()], ids=["alone", "page"])
+@pytest.mark.parametrize("names", [("bad.mp4", "good.mp4"), ("good.mp4", "bad.mp4"), ("bad.mp4",)], ids="+".join)
+def test_a_file_that_cannot_be_completed_is_a_failure(monkeypatch, tmp_path, names, server):
+    begun = threading.Barrier(len(names) + 1)
+    bad_has_ended = threading.Event()
 
     def serve(self):
-        begun.set()
+        begun.wait(60)
         assert self._closing.wait(60)
-        raise SinkError("the disk is full")
+        if "bad" in self._name:
+            bad_has_ended.set()
+            raise SinkError("the disk is full")
+        assert bad_has_ended.wait(60)
 
     monkeypatch.setattr(WorkerProcess, "serve", serve)
-    outputs = (("cam1", OutputOptions(url=str(tmp_path / "out.mp4"))),)
-    with run_in_thread(job(PATTERN, outputs=outputs)) as run:
-        assert begun.wait(60)
-        with pytest.raises(SinkError, match="no output is left"):
+    outputs = tuple(("cam1", OutputOptions(url=str(tmp_path / name))) for name in names)
+    with run_in_thread(job(PATTERN, outputs=outputs, server=server)) as run:
+        begun.wait(60)
+        with pytest.raises(OutputError, match=r"^1 output failed: \S*bad\.mp4: the disk is full$") as raised:
             run.stop()
+    assert [output["last_error"] for output in raised.value.summary.outputs if "bad" in output["url"]] == [
+        "the disk is full"
+    ]
 
 
 @pytest.mark.slow

@@ -12,11 +12,14 @@ import time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import av
 import pytest
 
+from streamcam.options import CameraOptions
 from streamcam.sources.cameras import camera
+from streamcam.sources.cameras.camera_urls import rtsp
 
 from ..media_helpers import gradient_frame, write_audio, write_clip
 from ..mjpeg_server import mjpeg_camera
@@ -40,6 +43,12 @@ def test_sizes_that_change_during_the_stream_are_reported() -> None:
     assert [(info.width, info.height) for info in door.infos] == [(160, 96), (320, 240), (160, 96)]
     assert door.infos[0].pixel_format == "yuv420p"
     assert door.infos[0].average_fps is None  # nothing in MJPEG tells
+
+
+@pytest.mark.parametrize(("audio", "media"), [("copy", "video+audio"), ("none", "video")])
+def test_rtsp_asks_for_the_sound_that_is_copied(audio: Literal["copy", "none"], media: str) -> None:
+    endpoint = rtsp(CameraOptions(url="rtsp://127.0.0.1/cam", audio=audio))
+    assert endpoint.options["allowed_media_types"] == media
 
 
 def test_a_stream_without_time_is_placed_by_arrival() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from streamcam.errors import SourceError
 from streamcam.options import CameraOptions
 from streamcam.sources import open_camera
 from streamcam.sources.files import passthrough
+from streamcam.sources.files.describe import skipped_notes
 from tests.media_helpers import frame_times, gradient_frame, packets_of, transcode, write_clip
 
 from .reading import read
@@ -86,6 +88,11 @@ def test_more_packets_between_two_frames_than_memory_allows_are_dropped(
     assert sink.num_frames == 50
     assert 0 < len(packets_of(tmp_path / "out.mp4", "audio")) < len(packets_of(clip, "audio"))
     assert any("packets of copied streams are dropped" in note for note in source.notes)
+
+
+def test_a_single_packet_is_counted_in_the_singular() -> None:
+    notes = skipped_notes("a.mp4", SimpleNamespace(late_streams=0, refused=0), 1, 1)  # type: ignore[arg-type]
+    assert notes == ["a.mp4: 1 packet of copied streams is dropped, too many between two frames"]
 
 
 def test_a_chapter_beyond_all_time_is_ignored(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def rtsp(options: CameraOptions) -> CameraEndpoint:
     # No fflags=nobuffer: it throws the analysed packets away, and with them the first key frame.
     protocol_options = {
         "rtsp_transport": transports[options.rtsp_transport],
-        "allowed_media_types": "video",
+        "allowed_media_types": "video+audio" if options.audio == "copy" else "video",
         "timeout": _microseconds(MAX_SILENCE_SECONDS),
         # The session's description names the codec: the analysis ends with the first packet.
         "probesize": "32",

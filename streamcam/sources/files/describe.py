@@ -168,8 +168,7 @@ def skipped_notes(name: str, reader: PacketReader, max_pixels: int, dropped_pack
         streams = "a stream that begins later is" if reader.late_streams == 1 else "streams that begin later are"
         notes.append(f"{name}: {streams} dropped")
     if dropped_packets:
-        one = dropped_packets == 1
-        packets = "1 packet of a copied stream is" if one else f"{dropped_packets} packets of copied streams are"
+        packets = f"{count_of(dropped_packets, 'packet')} of copied streams {'is' if dropped_packets == 1 else 'are'}"
         notes.append(f"{name}: {packets} dropped: too many between two frames, or with times that no file holds")
     if count := reader.refused:
         frames = "1 frame is" if count == 1 else f"{count} frames are"
