@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -138,6 +139,8 @@ def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
 def save_images(images: Sequence[RgbImage], path: Path, *, overwrite: bool) -> tuple[Path, ...]:
     """Write images; several get numbers before the suffix.
 
+    Writes each file completely or not at all.
+
     Args:
         images: ``uint8 (H, W, 3)`` each.
         path: of the file; ``.png``, ``.jpg`` or ``.jpeg``.
@@ -148,21 +151,41 @@ def save_images(images: Sequence[RgbImage], path: Path, *, overwrite: bool) -> t
         SinkError: a file exists, or cannot be written.
     """
     from .media.image_bytes import encode_rgb
+    from .sinks.paths import check_output_path
 
     if path.suffix.lower() not in _IMAGE_SUFFIXES:
         raise OptionError(f"unsupported suffix {path.suffix!r}", expected=f"one of {', '.join(_IMAGE_SUFFIXES)}")
     digits = len(str(len(images) - 1))
     paths = [path] if len(images) == 1 else [path.with_stem(f"{path.stem}-{n:0{digits}}") for n in range(len(images))]
+    for file in paths:
+        if os.path.exists(file):
+            if not overwrite:
+                raise SinkError(f"{file} exists", hint="use another name, or overwrite=True")
+            check_output_path(file, overwrite=True)
     for image, file in zip(images, paths, strict=True):
-        data = encode_rgb(image, file.suffix, quality=95, subsampling="4:4:4")
         try:
-            with file.open("wb" if overwrite else "xb") as opened:
-                opened.write(data)
-        except FileExistsError:
-            raise SinkError(f"{file} exists", hint="use another name, or overwrite=True") from None
+            _write(encode_rgb(image, file.suffix, quality=95, subsampling="4:4:4"), file, overwrite=overwrite)
         except OSError as error:
             raise SinkError(f"{file} cannot be written: {error.strerror or error}") from error
     return tuple(paths)
+
+
+def _write(data: bytes, path: Path, *, overwrite: bool) -> None:
+    """Write a file completely or not at all."""
+    from .sinks.output_file import OutputFile
+    from .sinks.paths import temp_path
+
+    output = OutputFile(path, overwrite=overwrite)
+    part: Path | None = None
+    try:
+        target = output.reserve()
+        part = temp_path(target)
+        part.write_bytes(data)
+        output.replace(part, target)
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        output.close()
 
 
 def _shown(explanation: Explained) -> list[tuple[int, int]]:

@@ -107,6 +107,32 @@ def test_save_writes_full_size_and_never_over_a_file(
         found.save(tmp_path / "missing" / "o.png")
 
 
+def test_a_save_that_fails_keeps_the_earlier_file(found: streamcam.Explanation, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    (path,) = found.save(tmp_path / "o.png")
+    earlier = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        for name in ("o.png", "new.png"):
+            with pytest.raises(streamcam.SinkError, match=rf"{name} cannot be written"):
+                found.save(tmp_path / name, overwrite=True, caption=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == earlier
+    assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(streamcam.SinkError, match="is a folder"):
+        found.save(tmp_path / "folder.png", overwrite=True)
+
+
+def test_a_save_of_several_writes_none_if_one_file_exists(several: streamcam.Explanation, tmp_path: Path) -> None:
+    (tmp_path / "s-1.png").write_bytes(b"")
+    with pytest.raises(streamcam.SinkError, match=r"s-1\.png exists"):
+        several.save(tmp_path / "s.png")
+    assert [one.name for one in tmp_path.iterdir()] == ["s-1.png"]
+
+
 def test_plot_is_a_figure_with_bars(several: streamcam.Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
