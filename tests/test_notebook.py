@@ -196,9 +196,51 @@ def test_alpha_lies_over_white_in_arrays_pillow_images_and_files(tmp_path: Path)
         (np.full((4, 4, 3), 60_000, np.uint16), streamcam.OptionError, "60000"),
         (np.zeros((4, 4, 3), bool), streamcam.OptionError, "bool"),
         ("nowhere.png", streamcam.SourceError, "no such file"),
-        (__file__, streamcam.SourceError, "no image that Pillow reads"),
+        (__file__, streamcam.SourceError, "not an image that can be read; expected PNG, JPEG, .*AVIF"),
     ],
 )
 def test_what_is_no_image_is_said(image: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         as_images(image)
+
+
+def test_a_disguised_postscript_file_starts_no_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_ghostscript(*_: object, **options: object) -> None:
+        raise AssertionError("Ghostscript was started")
+
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(random_images(1)[0]).save(path, "EPS")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", run_ghostscript)
+    with pytest.raises(streamcam.SourceError, match=r"photo\.jpg is not an image that can be read"):
+        as_images(path)
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF"])
+def test_files_of_the_usual_formats_are_read_and_damaged_ones_are_refused(tmp_path: Path, name: str) -> None:
+    Image.init()
+    if name not in Image.SAVE:
+        pytest.skip(f"this Pillow has no {name}")
+    image, path = random_images(1)[0], tmp_path / "i"
+    Image.fromarray(image).save(path, name)
+    assert as_images(path)[0][0].shape == image.shape
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(streamcam.SourceError) as caught:
+        as_images(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError, NotImplementedError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError]
+)
+def test_any_error_of_a_decoder_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def load(self: Image.Image) -> None:
+        raise error("line\nand another")
+
+    path = tmp_path / "i.bmp"
+    Image.fromarray(random_images(1)[0]).save(path)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    with pytest.raises(streamcam.SourceError, match=r"i\.bmp cannot be read") as caught:
+        as_images(path)
+    assert "\n" not in str(caught.value)
