@@ -62,7 +62,7 @@ class FrameExplanation:
         return to_rgb(self._video_frame)
 
     def overlay(
-        self, *, target: int = 0, alpha: float = 0.6, colormap: Colormap = "turbo", layout: Layout = "overlay"
+        self, *, target: int = 0, alpha: float = 0.6, colormap: Colormap = "auto", layout: Layout = "overlay"
     ) -> RgbImage:
         """Draw a heatmap over the frame, as `streamcam.process` does.
 
