@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 import sys
@@ -14,7 +15,9 @@ import pytest
 from PIL import Image
 
 import streamcam
+from streamcam.compose.colormaps import colormap
 from streamcam.media.image_arrays import as_images
+from streamcam.temporal import peak
 from tests.engine import models
 from tests.engine.executables import random_images, scale
 
@@ -146,6 +149,31 @@ def test_plot_is_a_figure_with_bars(several: streamcam.Explanation, monkeypatch:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(streamcam.StreamcamError, match=r"pip install 'streamcam\[plot\]'"):
         several.plot()
+
+
+@pytest.mark.parametrize(
+    ("display", "options", "ends", "colors"),
+    [
+        ("heat", {"colormap": "viridis", "scale": 0.25}, (0, 0.25), "viridis"),
+        ("heat", {}, (0, None), "turbo"),
+        ("pixels", {"layout": "heatmap"}, (0, None), "gray"),
+        ("signed", {"scale": 2.0}, (-2, 2), "RdBu_r"),
+        ("relief", {"layout": "heatmap", "scale": 2.0}, (-2, 2), "gray"),
+    ],
+)
+def test_the_bar_of_a_plot_is_that_of_its_overlays(
+    found: streamcam.Explanation, display: Any, options: dict[str, Any], ends: tuple[float, Any], colors: Any
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    shown = dataclasses.replace(found, display=display)
+    figure = shown.plot(**options)
+    bar = figure.axes[-1]._colorbar.mappable
+    low, high = ends
+    assert bar.norm.vmin == low
+    assert bar.norm.vmax == (peak(shown.target_maps[-1, -1], display) if high is None else high)
+    np.testing.assert_allclose(bar.cmap(1.0)[:3], colormap(colors, 511)[-1], atol=0.02)
+    matplotlib.pyplot.close(figure)
 
 
 # Kinds of images
