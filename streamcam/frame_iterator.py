@@ -17,6 +17,7 @@ from .geometry import Geometry
 from .job import FramesJob
 from .options import CameraOptions, Colormap, DrawOptions, Layout
 from .prepare import AUTO_EVERY_ESTIMATE, MAX_BATCH_WAIT
+from .temporal import MAX_HOLD_FRAMES
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -61,7 +62,7 @@ class FrameExplanation:
         return to_rgb(self._video_frame)
 
     def overlay(
-        self, *, target: int = 0, alpha: float = 0.6, colormap: Colormap = "turbo", layout: Layout = "overlay"
+        self, *, target: int = 0, alpha: float = 0.6, colormap: Colormap = "auto", layout: Layout = "overlay"
     ) -> RgbImage:
         """Draw a heatmap over the frame, as `streamcam.process` does.
 
@@ -118,11 +119,16 @@ def _file_frames(job: FramesJob) -> Iterator[FrameExplanation]:
         batch = prepared.executable.batch
         resizer = stages.make_resizer(info, prepared.geometry, prepared.device)
         selected = stages.select_and_resize(source, resizer, stages.frame_selector(job.temporal))
-        frames = group.prefetch(selected, depth=2 * batch, name="decode", live=info.live)
-        batches = stages.batched(frames, batch, max_length=min(batch * every, max(batch, MAX_BATCH_WAIT)))
+        max_length = stages.queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), info)
+        depth = stages.queue_depth(2 * batch, info)
+        frames = group.prefetch(selected, depth=depth, name="decode", live=info.live)
+        batches = stages.batched(frames, batch, max_length=max_length)
         explained = stages.explain(batches, explainer, prepared, group, timer)
         interpolation = "hold" if info.live else job.temporal.interpolation
-        interpolated = stages.interpolate_maps(explained, interpolation, prepared.geometry, timer)
+        max_waiting = stages.queue_depth(MAX_HOLD_FRAMES, info, max_bytes=stages.MAX_WAITING_BYTES)
+        interpolated = stages.interpolate_maps(
+            explained, interpolation, prepared.geometry, timer, max_waiting=max_waiting
+        )
         for item in stages.normalize_maps(interpolated, job.temporal, explainer.display):
             yield _to_explanation(item, explainer, info, prepared.geometry)
 
@@ -135,7 +141,14 @@ def _camera_frames(job: FramesJob) -> Iterator[FrameExplanation]:
 
     if job.source.start or job.source.end or job.source.decoder != "cpu":
         raise OptionError("--start, --end and --decoder are for files, not for cameras")
-    camera = open_camera(CameraOptions(url=job.source.url, timeout_seconds=job.source.timeout_seconds))
+    camera = open_camera(
+        CameraOptions(
+            url=job.source.url,
+            timeout_seconds=job.source.timeout_seconds,
+            max_pixels=job.source.max_pixels,
+            allow_playlist_files=job.source.allow_playlist_files,
+        )
+    )
     explainer = load_explainer(job.model, job.explain)
     is_selected = stages.frame_selector(job.temporal)
     shown: list[tuple[SourceInfo, Geometry]] = []

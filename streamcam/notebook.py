@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import OptionError, SinkError, StreamcamError
 from .frames import MapKind, RgbImage
+from .options import DrawOptions
 from .temporal import peak
 
 _MAX_SHOWN = 12
@@ -27,6 +29,9 @@ _STYLE = (
     "font:13px/1.4 system-ui,sans-serif;color:inherit;max-width:100%"
 )
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_DEFAULTS = DrawOptions()
+_BAR_OPTIONS = ("colormap", "layout")
+"""Options of drawing that change the color bar."""
 
 
 class Explained(Protocol):
@@ -108,7 +113,12 @@ def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
 
     It has a row for each image and a column for each target.
 
+    Args:
+        explanation: what to show.
+        overlay_options: as for `Explanation.overlay`; the bars follow them.
+
     Raises:
+        OptionError: an invalid value.
         StreamcamError: Matplotlib is not installed.
     """
     try:
@@ -117,10 +127,14 @@ def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
         from matplotlib.colors import ListedColormap, Normalize
     except ImportError:
         raise StreamcamError("plot() needs Matplotlib", hint="pip install 'streamcam[plot]'") from None
+    from .compose.image_caption import color_bar
+
+    draw_options = DrawOptions(**{name: overlay_options[name] for name in _BAR_OPTIONS if name in overlay_options})
+    scale = overlay_options.get("scale", "frame")
     images, targets = len(explanation), explanation.num_targets
     figure = pyplot.figure(figsize=(4.8 * targets, 3.6 * images), layout="constrained")
     axes = figure.subplots(images, targets, squeeze=False)
-    table = ListedColormap(_color_bar(explanation, 256) / 255.0)
+    table = ListedColormap(color_bar(draw_options, explanation.display, 256) / 255.0)
     for target in range(targets):
         for n, overlay in enumerate(explanation.draw(range(images), target, **overlay_options)):
             axis = axes[n, target]
@@ -128,7 +142,7 @@ def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
             axis.set_axis_off()
             name, value = explanation.describe(n, target)
             axis.set_title(f"{name}  {value}\n{explanation.origin}", fontsize="medium")
-            norm = Normalize(*_value_range(explanation, n, target))
+            norm = Normalize(*_value_range(explanation, n, target, draw_options, scale))
             figure.colorbar(ScalarMappable(norm, table), ax=axis, label="attribution")
     if "inline" in pyplot.get_backend():
         pyplot.close(figure)  # a notebook shows the returned figure, and would show an open one again
@@ -137,6 +151,8 @@ def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
 
 def save_images(images: Sequence[RgbImage], path: Path, *, overwrite: bool) -> tuple[Path, ...]:
     """Write images; several get numbers before the suffix.
+
+    Writes each file completely or not at all.
 
     Args:
         images: ``uint8 (H, W, 3)`` each.
@@ -148,21 +164,41 @@ def save_images(images: Sequence[RgbImage], path: Path, *, overwrite: bool) -> t
         SinkError: a file exists, or cannot be written.
     """
     from .media.image_bytes import encode_rgb
+    from .sinks.paths import check_output_path
 
     if path.suffix.lower() not in _IMAGE_SUFFIXES:
         raise OptionError(f"unsupported suffix {path.suffix!r}", expected=f"one of {', '.join(_IMAGE_SUFFIXES)}")
     digits = len(str(len(images) - 1))
     paths = [path] if len(images) == 1 else [path.with_stem(f"{path.stem}-{n:0{digits}}") for n in range(len(images))]
+    for file in paths:
+        if os.path.exists(file):
+            if not overwrite:
+                raise SinkError(f"{file} exists", hint="use another name, or overwrite=True")
+            check_output_path(file, overwrite=True)
     for image, file in zip(images, paths, strict=True):
-        data = encode_rgb(image, file.suffix, quality=95, subsampling="4:4:4")
         try:
-            with file.open("wb" if overwrite else "xb") as opened:
-                opened.write(data)
-        except FileExistsError:
-            raise SinkError(f"{file} exists", hint="use another name, or overwrite=True") from None
+            _write(encode_rgb(image, file.suffix, quality=95, subsampling="4:4:4"), file, overwrite=overwrite)
         except OSError as error:
             raise SinkError(f"{file} cannot be written: {error.strerror or error}") from error
     return tuple(paths)
+
+
+def _write(data: bytes, path: Path, *, overwrite: bool) -> None:
+    """Write a file completely or not at all."""
+    from .sinks.output_file import OutputFile
+    from .sinks.paths import temp_path
+
+    output = OutputFile(path, overwrite=overwrite)
+    part: Path | None = None
+    try:
+        target = output.reserve()
+        part = temp_path(target)
+        part.write_bytes(data)
+        output.replace(part, target)
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        output.close()
 
 
 def _shown(explanation: Explained) -> list[tuple[int, int]]:
@@ -175,21 +211,24 @@ def _num_omitted(explanation: Explained) -> int:
     return max(0, len(explanation) * explanation.num_targets - _MAX_SHOWN)
 
 
-def _value_range(explanation: Explained, n: int, target: int) -> tuple[float, float]:
+def _value_range(
+    explanation: Explained,
+    n: int,
+    target: int,
+    options: DrawOptions = _DEFAULTS,
+    scale: float | Literal["frame"] = "frame",
+) -> tuple[float, float]:
     """Return the attribution at both ends of the color bar."""
-    high = peak(explanation.target_maps[n, target], explanation.display)
-    return (-high if explanation.display == "signed" else 0.0), high
+    from .compose.overlay import level_kind
 
-
-def _color_bar(explanation: Explained, length: int) -> RgbImage:
-    from .compose.image_caption import color_bar
-    from .options import DrawOptions
-
-    return color_bar(DrawOptions(), explanation.display, length)
+    high = peak(explanation.target_maps[n, target], explanation.display) if scale == "frame" else float(scale)
+    return (-high if level_kind(options, explanation.display) == "signed" else 0.0), high
 
 
 def _vertical_bar(explanation: Explained, height: int) -> RgbImage:
-    return _color_bar(explanation, height)[::-1, None]
+    from .compose.image_caption import color_bar
+
+    return color_bar(_DEFAULTS, explanation.display, height)[::-1, None]
 
 
 def _thumbnail(image: RgbImage) -> RgbImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gc
 import itertools
@@ -14,14 +15,16 @@ import numpy as np
 import pytest
 
 import streamcam
-from streamcam import engine
+from streamcam import engine, stages
+from streamcam.concurrency.group import StageGroup
 from streamcam.engine.explainer import FrameExplainer
-from streamcam.frames import Frame
+from streamcam.frames import Frame, SourceInfo
 from streamcam.job import FramesJob, Job
 from streamcam.media.rgb import to_rgb
-from streamcam.options import ExplainOptions, ModelOptions, SourceOptions
+from streamcam.options import CameraOptions, ExplainOptions, ModelOptions, SourceOptions
 from streamcam.pipeline import RunCallbacks, run
 from streamcam.sources import open_source
+from streamcam.temporal import MAX_HOLD_FRAMES
 
 MODEL: dict[str, Any] = {"model": "tests.pipeline.models:brightness", "preprocess": "none", "precision": "float32"}
 
@@ -69,6 +72,10 @@ def test_frames_are_those_of_process_with_their_maps(clip: Path, tmp_path: Path)
     assert found[0].overlay(layout="side-by-side").shape[1] == 2 * drawn.shape[1]
     with pytest.raises(streamcam.OptionError, match="no target 2"):
         found[0].overlay(target=2)
+    signed, pixels = (dataclasses.replace(found[0], display=display) for display in ("signed", "pixels"))
+    assert (signed.overlay() != signed.overlay(colormap="turbo")).any()
+    alone = pixels.overlay(layout="heatmap")
+    np.testing.assert_array_equal(alone, pixels.overlay(layout="heatmap", colormap="gray"))
 
 
 def test_frames_between_hold_a_map(clip: Path) -> None:
@@ -102,6 +109,45 @@ def test_a_camera_gives_its_newest_frame_and_ends_with_the_loop() -> None:
     assert not new_threads(before)
     with pytest.raises(streamcam.OptionError, match="not for cameras"):
         next(streamcam.frames(camera, **MODEL, start=3))
+
+
+def test_a_camera_gets_the_limits_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[CameraOptions] = []
+
+    def open_camera(options: CameraOptions) -> Any:
+        opened.append(options)
+        raise streamcam.SourceError("no camera")
+
+    monkeypatch.setattr("streamcam.sources.open_camera", open_camera)
+    with pytest.raises(streamcam.SourceError, match="no camera"):
+        next(streamcam.frames("webcam", **MODEL, timeout_seconds=3.0, max_pixels=4000, allow_playlist_files=True))
+    (options,) = opened
+    assert (options.timeout_seconds, options.max_pixels, options.allow_playlist_files) == (3.0, 4000, True)
+
+
+def test_queues_of_large_frames_are_short(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    depths: dict[str, int] = {}
+    prefetch, batched, interpolate_maps = StageGroup.prefetch, stages.batched, stages.interpolate_maps
+
+    def record_queue(group: StageGroup, items: Any, *, depth: int, name: str, **options: Any) -> Any:
+        depths[name] = depth
+        return prefetch(group, items, depth=depth, name=name, **options)
+
+    def record_batch(frames: Any, size: int, *, max_length: int) -> Any:
+        depths["batch"] = max_length
+        return batched(frames, size, max_length=max_length)
+
+    def record_waiting(*arguments: Any, max_waiting: int = MAX_HOLD_FRAMES) -> Any:
+        depths["waiting"] = max_waiting
+        return interpolate_maps(*arguments, max_waiting=max_waiting)
+
+    monkeypatch.setattr(StageGroup, "prefetch", record_queue)
+    monkeypatch.setattr(stages, "batched", record_batch)
+    monkeypatch.setattr(stages, "interpolate_maps", record_waiting)
+    monkeypatch.setattr(SourceInfo, "frame_bytes", property(lambda info: 256 << 20))
+    found = list(streamcam.frames(clip, **MODEL, every=3, interpolation="linear"))
+    assert [one.held for one in found[:4]] == [False, True, True, False]
+    assert depths == {"decode": 1, "batch": 1, "waiting": 2}
 
 
 def test_options_are_checked_by_the_call_itself(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 import sys
@@ -14,7 +15,9 @@ import pytest
 from PIL import Image
 
 import streamcam
+from streamcam.compose.colormaps import colormap
 from streamcam.media.image_arrays import as_images
+from streamcam.temporal import peak
 from tests.engine import models
 from tests.engine.executables import random_images, scale
 
@@ -107,6 +110,32 @@ def test_save_writes_full_size_and_never_over_a_file(
         found.save(tmp_path / "missing" / "o.png")
 
 
+def test_a_save_that_fails_keeps_the_earlier_file(found: streamcam.Explanation, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    (path,) = found.save(tmp_path / "o.png")
+    earlier = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        for name in ("o.png", "new.png"):
+            with pytest.raises(streamcam.SinkError, match=rf"{name} cannot be written"):
+                found.save(tmp_path / name, overwrite=True, caption=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == earlier
+    assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(streamcam.SinkError, match="is a folder"):
+        found.save(tmp_path / "folder.png", overwrite=True)
+
+
+def test_a_save_of_several_writes_none_if_one_file_exists(several: streamcam.Explanation, tmp_path: Path) -> None:
+    (tmp_path / "s-1.png").write_bytes(b"")
+    with pytest.raises(streamcam.SinkError, match=r"s-1\.png exists"):
+        several.save(tmp_path / "s.png")
+    assert [one.name for one in tmp_path.iterdir()] == ["s-1.png"]
+
+
 def test_plot_is_a_figure_with_bars(several: streamcam.Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
@@ -120,6 +149,31 @@ def test_plot_is_a_figure_with_bars(several: streamcam.Explanation, monkeypatch:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(streamcam.StreamcamError, match=r"pip install 'streamcam\[plot\]'"):
         several.plot()
+
+
+@pytest.mark.parametrize(
+    ("display", "options", "ends", "colors"),
+    [
+        ("heat", {"colormap": "viridis", "scale": 0.25}, (0, 0.25), "viridis"),
+        ("heat", {}, (0, None), "turbo"),
+        ("pixels", {"layout": "heatmap"}, (0, None), "gray"),
+        ("signed", {"scale": 2.0}, (-2, 2), "RdBu_r"),
+        ("relief", {"layout": "heatmap", "scale": 2.0}, (-2, 2), "gray"),
+    ],
+)
+def test_the_bar_of_a_plot_is_that_of_its_overlays(
+    found: streamcam.Explanation, display: Any, options: dict[str, Any], ends: tuple[float, Any], colors: Any
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    shown = dataclasses.replace(found, display=display)
+    figure = shown.plot(**options)
+    bar = figure.axes[-1]._colorbar.mappable
+    low, high = ends
+    assert bar.norm.vmin == low
+    assert bar.norm.vmax == (peak(shown.target_maps[-1, -1], display) if high is None else high)
+    np.testing.assert_allclose(bar.cmap(1.0)[:3], colormap(colors, 511)[-1], atol=0.02)
+    matplotlib.pyplot.close(figure)
 
 
 # Kinds of images
@@ -170,9 +224,51 @@ def test_alpha_lies_over_white_in_arrays_pillow_images_and_files(tmp_path: Path)
         (np.full((4, 4, 3), 60_000, np.uint16), streamcam.OptionError, "60000"),
         (np.zeros((4, 4, 3), bool), streamcam.OptionError, "bool"),
         ("nowhere.png", streamcam.SourceError, "no such file"),
-        (__file__, streamcam.SourceError, "no image that Pillow reads"),
+        (__file__, streamcam.SourceError, "not an image that can be read; expected PNG, JPEG, .*AVIF"),
     ],
 )
 def test_what_is_no_image_is_said(image: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         as_images(image)
+
+
+def test_a_disguised_postscript_file_starts_no_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_ghostscript(*_: object, **options: object) -> None:
+        raise AssertionError("Ghostscript was started")
+
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(random_images(1)[0]).save(path, "EPS")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", run_ghostscript)
+    with pytest.raises(streamcam.SourceError, match=r"photo\.jpg is not an image that can be read"):
+        as_images(path)
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF"])
+def test_files_of_the_usual_formats_are_read_and_damaged_ones_are_refused(tmp_path: Path, name: str) -> None:
+    Image.init()
+    if name not in Image.SAVE:
+        pytest.skip(f"this Pillow has no {name}")
+    image, path = random_images(1)[0], tmp_path / "i"
+    Image.fromarray(image).save(path, name)
+    assert as_images(path)[0][0].shape == image.shape
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(streamcam.SourceError) as caught:
+        as_images(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError, NotImplementedError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError]
+)
+def test_any_error_of_a_decoder_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def load(self: Image.Image) -> None:
+        raise error("line\nand another")
+
+    path = tmp_path / "i.bmp"
+    Image.fromarray(random_images(1)[0]).save(path)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    with pytest.raises(streamcam.SourceError, match=r"i\.bmp cannot be read") as caught:
+        as_images(path)
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from ..frames import RgbImage
 _EXPECTED = (
     "(H, W, 3) RGB or (H, W, 4) RGBA for one image, (N, H, W, 3 or 4) or a list for many; or Pillow images; paths"
 )
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF")
+"""Formats that are read, by Pillow's names: others may start a program, such as Ghostscript for EPS."""
+
 _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I")
 """Modes of Pillow with 16 bits a sample."""
 
@@ -63,16 +67,25 @@ def _as_array(image: Any) -> NDArray[Any]:
 
 def _read_image(path: Path) -> NDArray[np.uint8]:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_known_formats()) as image:
             return _from_pillow(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise SourceError(f"no such file: {path}", expected="the path of an image") from None
     except UnidentifiedImageError:
         raise SourceError(
-            f"{path} is no image that Pillow reads", hint="use streamcam.process or streamcam.frames for videos"
+            f"{path} is not an image that can be read",
+            expected=", ".join(_FORMATS),
+            hint="use streamcam.process or streamcam.frames for videos",
         ) from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise many kinds for damaged files
         raise SourceError(f"{path} cannot be read: {describe_error(error)}") from error
+
+
+@functools.cache
+def _known_formats() -> tuple[str, ...]:
+    """Return the formats that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _from_pillow(image: Image.Image) -> NDArray[np.uint8]:
