@@ -139,8 +139,9 @@ def write_clip(
         sound.metadata["language"] = "deu"
     text = _add_subtitles(output) if subtitles else None
     for stream in streams:
-        with keep_scheduling():
-            stream.codec_context.open()
+        if not stream.codec_context.is_open:
+            with keep_scheduling():
+                stream.codec_context.open()
         for frame, stamp in zip(frames, stamps, strict=True):
             copy = frame if len(streams) == 1 else frame.reformat(format=frame.format.name)
             copy.pts, copy.time_base = stamp, time_base
