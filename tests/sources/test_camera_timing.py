@@ -185,7 +185,9 @@ def decoded(thinner: FrameThinner, max_fps: float | None, group: int, count: int
 
 @pytest.mark.parametrize(("max_fps", "group"), [(8.0, 50), (8.0, 25), (3.0, 12), (8.0, 1)])
 def test_if_most_frames_go_the_first_of_each_group_are_decoded(max_fps: float, group: int) -> None:
-    kept = decoded(FrameThinner(), max_fps, group)
+    thinner = FrameThinner()
+    decoded(thinner, None, group, count=2 * group)  # two keyframes tell how far the next one is
+    kept = decoded(thinner, max_fps, group, start=2 * group)
     assert len(kept) == pytest.approx(20 * max_fps, rel=0.1)
     for k in kept:
         assert k % group == 0 or k - 1 in kept  # what it refers to is decoded too
@@ -217,3 +219,14 @@ def test_too_many_cameras_show_fewer_frames_then_all_again(make_server: Callable
         assert [b.pts - a.pts for a, b in itertools.pairwise(door.frames[before + 2 :])].count(3600) > 8
         assert door.camera.thinned == door.camera.dropped
         assert door.camera.skipped == 0
+
+
+@pytest.mark.parametrize("num_keyframes", [0, 1, 4])
+def test_a_stream_whose_keyframes_end_is_decoded_again(num_keyframes: int) -> None:
+    """Raw frames have no keyframes, and some cameras send a single one: skipping must not wait for the next."""
+    thinner = FrameThinner()
+    decoded = [
+        thinner.decodes(1 + n / 10, is_keyframe=n % 10 == 0 and n // 10 < num_keyframes, max_fps=1.0, fps=10.0)
+        for n in range(200)
+    ]
+    assert all(decoded[-50:])

@@ -10,6 +10,8 @@ _MAX_GROUP_SECONDS = 3.0
 _KEYFRAMES_FPS = 2.0
 """Below so many frames a second decoding stops before the next keyframe, however far that is."""
 _MAX_STEP_SECONDS = 1.0
+_OVERDUE_GROUPS = 4
+"""After so many usual groups without a keyframe, none is expected."""
 
 
 class FrameThinner:
@@ -41,9 +43,16 @@ class FrameThinner:
             if self._key_seconds < seconds:
                 self._group_seconds = seconds - self._key_seconds if self._key_seconds else None
             self._key_seconds = seconds
-        self._saves_decoding = max_fps is not None and (
-            max_fps < _KEYFRAMES_FPS
-            or (max_fps < _EVEN_RATIO * fps and (self._group_seconds or _MAX_STEP_SECONDS) <= _MAX_GROUP_SECONDS)
+        if self._group_seconds is not None and seconds - self._key_seconds > _OVERDUE_GROUPS * self._group_seconds:
+            # No keyframe comes any more, and decoding must not wait for one.
+            self._group_seconds, self._is_skipping = None, False
+        # Raw frames have no keyframes, and some cameras send a single one.
+        self._saves_decoding = (
+            max_fps is not None
+            and self._group_seconds is not None
+            and (
+                max_fps < _KEYFRAMES_FPS or (max_fps < _EVEN_RATIO * fps and self._group_seconds <= _MAX_GROUP_SECONDS)
+            )
         )
         if self._saves_decoding and max_fps is not None:
             most = max(1.0, max_fps * _MAX_GROUP_SECONDS)
