@@ -15,7 +15,7 @@ demo: .venv/installed  ## Annotate a sample clip; print the paths of the video a
 test: .venv/installed-dev  ## Run the tests
 	$(BIN)/python -m pytest
 
-test-fast: .venv/installed-dev  ## Run the fast tests: no slow, browser or GPU ones; under 90 s on 2 cores
+test-fast: .venv/installed-dev  ## Run the fast tests: no slow, browser or GPU ones; two minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow and not browser and not gpu and not exhaustive" -p no:schemathesis --ignore tests/web/test_api_fuzz.py
 
 test-all: .venv/installed-dev  ## Run all tests, with every combination of parameters
