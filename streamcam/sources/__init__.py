@@ -15,6 +15,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
+from ..concurrency.cpu_slots import UNLIMITED, CpuSlot
 from ..errors import SourceError, did_you_mean
 from ..frames import AudioPacket, Frame, SourceInfo
 from ..options import CameraOptions, SourceOptions
@@ -102,6 +103,7 @@ def open_camera(
     on_audio: Callable[[AudioPacket], object] = lambda packet: None,
     max_fps: Callable[[], float | None] = lambda: None,
     may_give_up: Callable[[], bool] = lambda: True,
+    cpu_slot: CpuSlot = UNLIMITED,
 ) -> Camera:
     """Return a camera, which opens when it is iterated over.
 
@@ -111,6 +113,7 @@ def open_camera(
         on_audio: gets the packets of the camera's audio, if ``options`` ask for them.
         max_fps: returns how many frames a second to yield at most; None for all.
         may_give_up: returns whether a camera that was never reached may be given up under ``reconnect="auto"``.
+        cpu_slot: entered while a frame is decoded.
 
     Raises:
         SourceError: there is no such kind of camera, or no such file.
@@ -123,6 +126,7 @@ def open_camera(
         on_audio=on_audio,
         max_fps=max_fps,
         may_give_up=may_give_up,
+        cpu_slot=cpu_slot,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from ...concurrency.cpu_slots import UNLIMITED, CpuSlot
 from ...errors import SourceError
 from ...frames import AudioPacket, Frame, SourceInfo
 from ...options import CameraOptions
@@ -65,6 +66,7 @@ class Camera:
         on_audio: Callable[[AudioPacket], object] = lambda packet: None,
         max_fps: Callable[[], float | None] = lambda: None,
         may_give_up: Callable[[], bool] = lambda: True,
+        cpu_slot: CpuSlot = UNLIMITED,
     ) -> None:
         """Create the camera without opening it.
 
@@ -75,13 +77,14 @@ class Camera:
             on_audio: gets the packets of the camera's audio, if ``options`` ask for them.
             max_fps: returns how many frames a second to yield at most; None for all.
             may_give_up: returns whether a camera that was never reached may be given up under ``reconnect="auto"``.
+            cpu_slot: entered while a frame is decoded.
 
         Raises:
             SourceError: there is no such kind of source, or no such file.
         """
         self._options = options
         self._wait_until_ready, self._on_audio = wait_until_ready, on_audio
-        self._max_fps, self._may_give_up = max_fps, may_give_up
+        self._max_fps, self._may_give_up, self._cpu_slot = max_fps, may_give_up, cpu_slot
         self._endpoint = camera_endpoint(options)
         self.name = options.name
         self.source = self._endpoint.name
@@ -243,7 +246,13 @@ class Camera:
 
     def _open(self) -> Connection:
         connection = Connection(
-            self._endpoint, self._options, self._stopping, self._silence, self._max_fps, self._standard_input
+            self._endpoint,
+            self._options,
+            self._stopping,
+            self._silence,
+            max_fps=self._max_fps,
+            cpu_slot=self._cpu_slot,
+            standard_input=self._standard_input,
         )
         if self._options.audio == "copy":
             connection.copy_audio(self._clock.to_pts, self._on_audio)

@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
 
+from ...concurrency.cpu_slots import CpuSlot
 from ...errors import SourceError
 from ...frames import AudioPacket
 from ...options import CameraOptions
@@ -57,7 +58,9 @@ class Connection:
         options: CameraOptions,
         stopping: threading.Event,
         silence: SilenceLimit,
-        max_fps: Callable[[], float | None] = lambda: None,
+        *,
+        max_fps: Callable[[], float | None],
+        cpu_slot: CpuSlot,
         standard_input: Any = None,
     ) -> None:
         """Open the connection, within twice the timeout.
@@ -68,6 +71,7 @@ class Connection:
             stopping: ends every wait that can be ended from here.
             silence: learns the camera's pace.
             max_fps: returns how many frames to yield a second at most; None for all.
+            cpu_slot: entered while a frame is decoded.
             standard_input: file to read for an endpoint without a URL.
 
         Raises:
@@ -95,7 +99,11 @@ class Connection:
             self._pacer = RealtimePacer(options.max_latency_seconds, stopping.wait) if is_paced else None
             self._backlog = None if self.is_recording or is_paced else BacklogEstimator(options.max_latency_seconds)
             self._decoder = LiveDecoder(
-                video, endpoint.name, is_live=self._backlog is not None, max_pixels=options.max_pixels
+                video,
+                endpoint.name,
+                is_live=self._backlog is not None,
+                max_pixels=options.max_pixels,
+                cpu_slot=cpu_slot,
             )
             self._times = CaptureTimes()
             self._thinner = FrameThinner()
