@@ -147,7 +147,7 @@ def run_live(
             options,
             wait_until_ready=inference.wait_until_ready,
             on_audio=functools.partial(on_audio, options.name),
-            max_fps=governor.max_fps,
+            frame_limit=governor.frame_limit,
             may_give_up=functools.partial(_no_other_runs, sessions, options.name),
             cpu_slot=cpu_slots,
         )
