@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .explainer import Explainer as Explainer
     from .explanation import Explanation as Explanation
     from .frame_iterator import FrameExplanation as FrameExplanation
+    from .studies.filters import FilterImage as FilterImage
+    from .studies.filters import FilterStudy as FilterStudy
+    from .studies.filters import visualize_filters as visualize_filters
     from .summary import Summary as Summary
 
 __version__ = "0.1.0"
@@ -46,6 +49,8 @@ _LAZY_IMPORTS = {
     "DeviceError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",
+    "FilterImage": "studies.filters",
+    "FilterStudy": "studies.filters",
     "FrameExplanation": "frame_iterator",
     "LayerError": "errors",
     "MethodError": "errors",
@@ -59,6 +64,7 @@ _LAZY_IMPORTS = {
     "TargetError": "errors",
     "frames": "api",
     "process": "api",
+    "visualize_filters": "studies.filters",
 }
 
 __all__ = sorted(_LAZY_IMPORTS)

@@ -339,6 +339,46 @@ class SinkOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilterOptions:
+    """The filters to visualise, and how their images are found.
+
+    Attributes:
+        layer: ``auto``, or the path of the layer.
+        filters: channels, ranges, sums of channels, the strongest ones, and classes, joined by commas.
+        steps: of gradient ascent, over all octaves.
+        seed: of the first image and of all transformations.
+        size: side of the images in pixels; 0 for the model's input, or 128 if it accepts any size.
+        octaves: sizes that the images grow through, each twice as large as the one before.
+        learning_rate: of Adam, in Fourier space.
+        jitter: largest shift before a step, in pixels.
+        scale: largest relative change of scale before a step.
+        rotation: largest rotation before a step, in degrees.
+        tv: weight of the total variation of the image in the loss, with colors from 0 to 1.
+        l2: weight of the mean squared distance from mid gray.
+    """
+
+    layer: Annotated[str, Help("Layer of the filters, or auto; see streamcam layers MODEL.")] = "auto"
+    filters: Annotated[
+        str, Help("0-15, 3,17, 3+17 (a sum), strongest:16 or class:NAME; several with commas.", metavar="LIST")
+    ] = "0-15"
+    steps: Annotated[int, Help("Steps of gradient ascent."), Range(1, 100_000)] = 256
+    seed: Annotated[int, Help("Seed of the noise and of the transformations."), Range(0, 2**31 - 1)] = 0
+    size: Annotated[
+        int, Help("Side of the images in pixels; 0 is the model's input, or 128 if it accepts any."), Range(0, 2048)
+    ] = 0
+    octaves: Annotated[int, Help("Sizes that the images grow through, each twice as large."), Range(1, 6)] = 2
+    learning_rate: Annotated[float, Help("Learning rate of Adam."), Range(1e-6, 10)] = 0.05
+    jitter: Annotated[int, Help("Largest random shift before a step, in pixels."), Range(0, 256)] = 8
+    scale: Annotated[float, Help("Largest random change of scale before a step."), Range(0, 1)] = 0.1
+    rotation: Annotated[float, Help("Largest random rotation before a step, in degrees."), Range(0, 180)] = 5.0
+    tv: Annotated[float, Help("Weight of the total variation of the image."), Range(0, 1e9)] = 0.0
+    l2: Annotated[float, Help("Weight of the squared distance from mid gray."), Range(0, 1e9)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CameraOptions:
     """A live source.
 

@@ -17,6 +17,7 @@ from streamcam.options import (
     CameraOptions,
     DrawOptions,
     ExplainOptions,
+    FilterOptions,
     ModelOptions,
     OutputOptions,
     ServerOptions,
@@ -84,6 +85,20 @@ CAMERA = CameraOptions(
 OUTPUT = OutputOptions(
     url="out.mp4", segment_seconds=60.5, codec="hevc", crf=20, preset="slow", timeout_seconds=1.5, overwrite=True
 )
+FILTERS = FilterOptions(
+    layer="conv",
+    filters="strongest:4",
+    steps=9,
+    seed=1,
+    size=64,
+    octaves=3,
+    learning_rate=0.1,
+    jitter=2,
+    scale=0.2,
+    rotation=1.5,
+    tv=0.5,
+    l2=0.25,
+)
 SERVER = ServerOptions(host="0.0.0.0", port=81, token="secret-of-16-chars")
 JOB = Job(source=SOURCE, sink=SINK, model=MODEL, explain=EXPLAIN, temporal=TEMPORAL, draw=DRAW)
 LIVE_JOB = LiveJob(
@@ -97,7 +112,7 @@ LIVE_JOB = LiveJob(
     max_explain_fps=12.5,
     duration_seconds=90.0,
 )
-ALL = [SOURCE, MODEL, EXPLAIN, TEMPORAL, DRAW, SINK, CAMERA, OUTPUT, SERVER, JOB, LIVE_JOB]
+ALL = [SOURCE, MODEL, EXPLAIN, TEMPORAL, DRAW, SINK, CAMERA, OUTPUT, FILTERS, SERVER, JOB, LIVE_JOB]
 
 
 @pytest.mark.parametrize("options", ALL, ids=lambda options: type(options).__name__)

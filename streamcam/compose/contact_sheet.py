@@ -30,7 +30,7 @@ def write_contact_sheet(video_frames: Sequence[VideoFrame], columns: int, path: 
     Raises:
         SinkError: the file cannot be written.
     """
-    _write_sheet([to_rgb(video_frame) for video_frame in video_frames], None, columns, path)
+    _write(draw_sheet([to_rgb(video_frame) for video_frame in video_frames], None, columns), path)
 
 
 def write_titled_sheet(images: Sequence[RgbImage], titles: Sequence[str], columns: int, path: Path) -> None:
@@ -45,10 +45,20 @@ def write_titled_sheet(images: Sequence[RgbImage], titles: Sequence[str], column
     Raises:
         SinkError: the file cannot be written.
     """
-    _write_sheet(images, titles, columns, path)
+    _write(draw_sheet(images, titles, columns), path)
 
 
-def _write_sheet(images: Sequence[RgbImage], titles: Sequence[str] | None, columns: int, path: Path) -> None:
+def draw_sheet(images: Sequence[RgbImage], titles: Sequence[str] | None, columns: int) -> RgbImage:
+    """Return images as one, with narrow dark gaps.
+
+    Args:
+        images: as for `write_titled_sheet`.
+        titles: one for each; None for no titles.
+        columns: images in a row.
+
+    Returns:
+        ``uint8 (H, W, 3)`` RGB.
+    """
     height, width = images[0].shape[:2]
     gap = max(2, min(width, height) // 60)
     text_height = max(11, height // 11)
@@ -67,6 +77,25 @@ def _write_sheet(images: Sequence[RgbImage], titles: Sequence[str] | None, colum
                 sheet, titles[index], (left + 2, top + text_height), (_TEXT_LEVEL,) * 3, font, text_height, _FONT_WEIGHT
             )
         sheet[top + title_height : top + title_height + height, left : left + width] = image
+    return sheet
+
+
+def scale_image(image: RgbImage, side: int) -> RgbImage:
+    """Scale an image to a length of its longer side.
+
+    Args:
+        image: ``uint8 (H, W, 3)``.
+        side: the length in pixels.
+    """
+    height, width = image.shape[:2]
+    factor = side / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(
+        cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA), np.uint8
+    )
+
+
+def _write(sheet: RgbImage, path: Path) -> None:
     try:
         path.write_bytes(encode_rgb(sheet, path.suffix, quality=_JPEG_QUALITY))
     except OSError as error:

@@ -166,6 +166,7 @@ def begin_no_run(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("streamcam.pipeline.run", parsed)
     patch.setattr("streamcam.live.pipeline.run_live", parsed)
     patch.setattr("streamcam.bench.result.bench", parsed)
+    patch.setattr("streamcam.studies.filters.study.run_study", parsed)
 
 
 def test_the_files_of_the_reader_are_small(files: Path) -> None:

@@ -1,0 +1,4 @@
+"""Studies of a model, beside the pipeline.
+
+Importing this package loads no TensorFlow.
+"""

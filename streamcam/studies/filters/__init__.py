@@ -1,0 +1,11 @@
+"""Feature visualisation: the image that excites a filter most, by gradient ascent.
+
+Olah et al., "Feature Visualization", Distill 2017. Importing this package loads no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from .result import FilterImage, FilterStudy
+from .study import visualize_filters
+
+__all__ = ["FilterImage", "FilterStudy", "visualize_filters"]

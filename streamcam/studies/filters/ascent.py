@@ -1,0 +1,165 @@
+"""Gradient ascent on the images of several filters at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...frames import RgbImage
+from ...geometry import Size
+from ...options import FilterOptions
+from ...tf import keras, tf
+from .network import FilterNetwork, select_scores
+from .parametrization import FourierImages
+from .robustness import transform
+from .selection import FilterTarget
+
+BATCH = 16
+"""Filters of one step."""
+
+_MIN_SIDE = 8
+"""Pixels of a side of the smallest octave."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ascent:
+    """The result of an ascent.
+
+    Attributes:
+        images: of each target, ``uint8 (h, w, 3)`` RGB.
+        starts, ends: mean activation, or logit, of the first and the last image.
+    """
+
+    images: tuple[RgbImage, ...]
+    starts: tuple[float, ...]
+    ends: tuple[float, ...]
+
+
+def octave_sizes(size: Size, octaves: int) -> list[Size]:
+    """Return the sizes of an ascent, each about twice the one before.
+
+    The last one is ``size``; none is below `_MIN_SIDE`, unless ``size`` is.
+    """
+
+    def shrink(side: int, halvings: int) -> int:
+        return min(side, max(_MIN_SIDE, side >> halvings))
+
+    return [(shrink(size[0], n), shrink(size[1], n)) for n in reversed(range(octaves))]
+
+
+def split_steps(steps: int, octaves: int) -> list[int]:
+    """Return the steps of each octave.
+
+    The last one takes one share, the one before two: larger images cost more.
+    """
+    shares = [octaves - n for n in range(octaves)]
+    ends = [steps * sum(shares[: n + 1]) // sum(shares) for n in range(octaves)]
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def ascend(
+    network: FilterNetwork,
+    targets: tuple[FilterTarget, ...],
+    options: FilterOptions,
+    size: Size,
+    on_step: Callable[[int], None],
+) -> Ascent:
+    """Maximise the score of each target, starting from noise.
+
+    Args:
+        network: the model with its layer.
+        targets: at most `BATCH`.
+        options: steps, seed, transformations and penalties.
+        size: ``(width, height)`` of the images.
+        on_step: called after each step with the number of steps done.
+
+    Raises:
+        MethodError: the model has no gradient.
+    """
+    sizes = octave_sizes(size, options.octaves)
+    parametrization = FourierImages(sizes[0])
+    coordinates = parametrization.start([[options.seed, *_identity(target)] for target in targets])
+    starts = measure(network, targets, _to_uint8(parametrization.render(coordinates)))
+    done = 0
+    for octave, steps in zip(sizes, split_steps(options.steps, options.octaves), strict=True):
+        if octave != parametrization.size:
+            parametrization, coordinates = parametrization.enlarge(coordinates, octave)
+        variable = tf.Variable(coordinates)
+        optimizer = keras.optimizers.Adam(options.learning_rate)
+        optimizer.build([variable])
+        step = network.compile(
+            _make_step(network, targets, options, parametrization, variable, optimizer), tf.TensorSpec((), tf.int32)
+        )
+        for _ in range(steps):
+            step(tf.constant(done))
+            done += 1
+            on_step(done)
+        coordinates = variable.numpy()
+    images = _to_uint8(parametrization.render(coordinates))
+    return Ascent(tuple(images), starts, measure(network, targets, images))
+
+
+def _make_step(
+    network: FilterNetwork,
+    targets: tuple[FilterTarget, ...],
+    options: FilterOptions,
+    parametrization: FourierImages,
+    variable: Any,
+    optimizer: Any,
+) -> Callable[[Any], Any]:
+    """Return one step of Adam on all images, to be compiled."""
+
+    def step(number: Any) -> Any:
+        with tf.GradientTape() as tape:
+            images = parametrization.render(variable)
+            response = network.respond(transform(images, options, number) * 255.0)
+            means = None if response.maps is None else tf.reduce_mean(response.objectives, axis=(1, 2))
+            scores = select_scores(means, response.logits, targets)
+            # The images share no coordinates: the gradient of the sum is that of each.
+            loss = tf.reduce_sum(_penalty(images, options) - scores)
+        optimizer.apply([tape.gradient(loss, variable)], [variable])
+        return scores
+
+    return step
+
+
+def _penalty(images: Any, options: FilterOptions) -> Any:
+    """Return the weighted penalties of each image, ``(N,)``."""
+    penalty = tf.zeros(images.shape[0])
+    if options.tv:
+        rows, columns = images[:, 1:] - images[:, :-1], images[:, :, 1:] - images[:, :, :-1]
+        variation = tf.reduce_mean(tf.abs(rows), axis=(1, 2, 3)) + tf.reduce_mean(tf.abs(columns), axis=(1, 2, 3))
+        penalty += options.tv * variation
+    if options.l2:
+        penalty += options.l2 * tf.reduce_mean((images - 0.5) ** 2, axis=(1, 2, 3))
+    return penalty
+
+
+def measure(network: FilterNetwork, targets: tuple[FilterTarget, ...], images: NDArray[np.uint8]) -> tuple[float, ...]:
+    """Return each target's activation or logit on its own image.
+
+    Args:
+        network: the model with its layer.
+        targets: one for each image.
+        images: ``uint8 (N, h, w, 3)`` RGB.
+    """
+
+    def scores(pixels: Any) -> Any:
+        response = network.respond(tf.cast(pixels, tf.float32))
+        means = None if response.maps is None else tf.reduce_mean(response.activations, axis=(1, 2))
+        return select_scores(means, response.logits, targets)
+
+    compiled = network.compile(scores, tf.TensorSpec((len(targets), *images.shape[1:]), tf.uint8))
+    return tuple(float(one) for one in compiled(tf.constant(images)).numpy())
+
+
+def _identity(target: FilterTarget) -> tuple[int, ...]:
+    return (0, *target.channels) if target.class_index is None else (1, target.class_index)
+
+
+def _to_uint8(images: Any) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(np.asarray(images) * 255), np.uint8)

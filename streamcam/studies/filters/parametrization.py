@@ -1,0 +1,71 @@
+"""Images as spectra: gradient ascent in Fourier space, with decorrelated colors.
+
+Olah et al., "Feature Visualization", Distill 2017: neighbouring pixels and colors of natural images correlate. Steps of
+equal size on decorrelated coordinates lead to images without high-frequency noise.
+
+x = sigmoid(C · F⁻¹(s ⊙ z)),  s(f) = √(wh) / (4 max(f, 1/max(w, h)))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...geometry import Size
+from ...tf import tf
+
+_COLOR_CORRELATION = np.array([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]], np.float32)
+"""Square root of the covariance of the colors of ImageNet: RGB by decorrelated components, as in Lucid."""
+
+_COLORS = _COLOR_CORRELATION / np.linalg.norm(_COLOR_CORRELATION, axis=0).max()
+_START_DEVIATION = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class FourierImages:
+    """Free magnitudes and phases.
+
+    Attributes:
+        size: ``(width, height)``.
+    """
+
+    size: Size
+
+    def start(self, seeds: list[list[int]]) -> NDArray[np.float32]:
+        """Return coordinates of noise around mid gray, ``(N, 2, 3, h, w // 2 + 1)``.
+
+        Args:
+            seeds: of each image: it does not depend on the others.
+        """
+        width, height = self.size
+        shape = (2, 3, height, width // 2 + 1)
+        return np.stack([np.random.default_rng(one).normal(0, _START_DEVIATION, shape) for one in seeds]).astype(
+            np.float32
+        )
+
+    def render(self, coordinates: Any) -> Any:
+        """Return images float32 ``(N, h, w, 3)`` RGB 0–1; differentiable."""
+        width, height = self.size
+        scaled = coordinates * self._scale()
+        planes = tf.signal.irfft2d(tf.complex(scaled[:, 0], scaled[:, 1]), [height, width])
+        return tf.sigmoid(tf.einsum("nchw,rc->nhwr", planes, _COLORS))
+
+    def enlarge(self, coordinates: NDArray[np.float32], size: Size) -> tuple[FourierImages, NDArray[np.float32]]:
+        """Return the same images at a larger size; the new frequencies are zero."""
+        larger = FourierImages(size)
+        height, columns = coordinates.shape[3:]
+        spectrum = coordinates * self._scale() * (size[0] * size[1] / (self.size[0] * self.size[1]))
+        padded = np.zeros((*coordinates.shape[:3], size[1], size[0] // 2 + 1), np.float32)
+        low, high = (height + 1) // 2, height // 2
+        padded[:, :, :, :low, :columns] = spectrum[:, :, :, :low]
+        padded[:, :, :, size[1] - high :, :columns] = spectrum[:, :, :, low:]
+        return larger, (padded / larger._scale()).astype(np.float32)
+
+    def _scale(self) -> NDArray[np.float32]:
+        width, height = self.size
+        frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+        lowest = np.maximum(frequencies, 1 / max(width, height))
+        return np.asarray((width * height) ** 0.5 / (4 * lowest), np.float32)
