@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from ..options import DEFAULT_MODEL, FilterOptions, ModelOptions
 from .errors import print_note
 from .options import select, with_options
 from .tables import print_table
+
+if TYPE_CHECKING:
+    from ..studies.filters import FilterImage
 
 _FILTERS = list(option_fields(FilterOptions))
 
@@ -31,6 +34,12 @@ def filters(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Sheet of all images: .png or .jpg.")
     ] = None,
+    patches: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLIP", help="Also show the patches of this video or folder that excite each filter most."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")] = False,
@@ -44,13 +53,20 @@ def filters(
     if output is not None:
         check_sheet_path(output, overwrite=overwrite)
     with contextlib.nullcontext() if quiet else collect_notes(print_note):
-        study = run_study(ModelOptions(model=model, **values), options)
+        study = run_study(ModelOptions(model=model, **values), options, patches)
     if output is not None:
         study.save(output, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps({**study.to_dict(), "output": None if output is None else str(output)}))
         return
     print_table(
-        ("filter", "random images", "start", "end"),
-        [(one.label, f"{one.random:.3g}", f"{one.start:.3g}", f"{one.end:.3g}") for one in study.filters],
+        ("filter", "random images", "start", "end", *(["best patch"] if patches else [])),
+        [
+            (one.label, *(f"{number:.3g}" for number in (one.random, one.start, one.end, *_best_patch(one))))
+            for one in study.filters
+        ],
     )
+
+
+def _best_patch(one: FilterImage) -> list[float]:
+    return [patch.activation for patch in one.patches[:1]]

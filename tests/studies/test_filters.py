@@ -73,26 +73,21 @@ def test_the_optimum_of_a_linear_filter_is_its_kernel() -> None:
         assert one.end > one.start
 
 
-def test_filters_together_and_alone_are_equal(small: Any) -> None:
-    together = streamcam.visualize_filters(small, layer="relu6", filters="0-3", steps=12, **FAST)
-    alone = streamcam.visualize_filters(small, layer="relu6", filters=2, steps=12, **FAST)
-    difference = together.filters[2].image.astype(int) - alone.filters[0].image
-    assert np.abs(difference).mean() < 0.5
-    assert together.filters[2].end == pytest.approx(alone.filters[0].end, rel=0.02)
-    assert np.abs(together.filters[2].image.astype(int) - together.filters[3].image).mean() > 5
+def test_filters_together_and_alone_are_equal_and_a_seed_decides(small: Any) -> None:
+    def images(filters: str, seed: int) -> Any:
+        study = streamcam.visualize_filters(small, layer="conv", filters=filters, steps=12, seed=seed, **FAST)
+        return [one.image.astype(int) for one in study.filters], study.filters[-1].end
+
+    (_, _, other, together), end = images("0-3", 0)
+    (alone,), alone_end = images("3", 0)
+    (reseeded,), _ = images("3", 1)
+    assert np.abs(together - alone).mean() < 0.5
+    assert end == pytest.approx(alone_end, rel=0.02)
+    assert np.abs(together - other).mean() > 5
+    assert np.abs(together - reseeded).mean() > 5
 
 
-def test_a_seed_decides(small: Any) -> None:
-    def images(seed: int) -> Any:
-        study = streamcam.visualize_filters(small, layer="conv", filters=0, steps=4, seed=seed, octaves=1)
-        return study.filters[0].image
-
-    first = images(1)
-    assert np.abs(first.astype(int) - images(1)).max() <= 1
-    assert np.abs(first.astype(int) - images(2)).mean() > 1
-
-
-@pytest.mark.parametrize("layer", ["depthwise", "pointwise", "add"])
+@pytest.mark.parametrize("layer", ["depthwise", "pointwise"])
 def test_each_kind_of_layer_is_excited(small: Any, layer: str) -> None:
     study = streamcam.visualize_filters(small, layer=layer, filters="1,0+2", steps=20, **FAST)
     for one in study.filters:

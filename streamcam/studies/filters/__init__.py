@@ -5,7 +5,7 @@ Olah et al., "Feature Visualization", Distill 2017. Importing this package loads
 
 from __future__ import annotations
 
-from .result import FilterImage, FilterStudy
+from .result import FilterImage, FilterStudy, Patch
 from .study import visualize_filters
 
-__all__ = ["FilterImage", "FilterStudy", "visualize_filters"]
+__all__ = ["FilterImage", "FilterStudy", "Patch", "visualize_filters"]

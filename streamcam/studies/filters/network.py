@@ -115,13 +115,24 @@ def select_scores(means: Any, logits: Any, targets: tuple[FilterTarget, ...]) ->
         logits: ``(N, classes)``.
         targets: one for each image.
     """
+    channels, classes = target_selection(targets, 0 if means is None else means.shape[1], logits.shape[1])
     scores = 0.0
-    if means is not None:
-        scores += tf.reduce_sum(means * _selection([one.channels for one in targets], means.shape[1]), axis=1)
-    classes: list[tuple[int, ...]] = [() if one.class_index is None else (one.class_index,) for one in targets]
-    if any(classes):
-        scores += tf.reduce_sum(logits * _selection(classes, logits.shape[1]), axis=1)
+    if channels.any():
+        scores += tf.reduce_sum(means * channels, axis=1)
+    if classes.any():
+        scores += tf.reduce_sum(logits * classes, axis=1)
     return scores
+
+
+def target_selection(
+    targets: tuple[FilterTarget, ...], num_channels: int, num_classes: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the weights of channels and classes in each target's score.
+
+    They are ``(N, K)`` and ``(N, classes)``.
+    """
+    classes: list[tuple[int, ...]] = [() if one.class_index is None else (one.class_index,) for one in targets]
+    return _selection([one.channels for one in targets], num_channels), _selection(classes, num_classes)
 
 
 def _selection(indices: list[tuple[int, ...]], length: int) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from ...errors import PreprocessWarning, warn_user
 from ...options import DEFAULT_MODEL, FilterOptions, ModelOptions
-from .result import FilterImage, FilterStudy
+from .patch_files import check_patches
+from .result import FilterImage, FilterStudy, Patch
 from .selection import FilterTarget, needs_layer, parse_filters, split_filters
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def visualize_filters(
     image_input: str = "",
     extra_input: Mapping[str, Any] | None = None,
     trust_model: bool = False,
+    patches: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FilterStudy:
     """Find the image that excites each filter most, by gradient ascent.
@@ -76,11 +79,13 @@ def visualize_filters(
         image_input: as for `Explainer`.
         extra_input: as for `Explainer`.
         trust_model: as for `Explainer`.
+        patches: a video, an image or a folder of images, to find the natural patches that excite the filters most.
         progress: called with steps done and steps in all.
 
     Raises:
         OptionError: a value cannot be used.
         LayerError: no such layer, or it has no feature map.
+        SourceError: ``patches`` cannot be read.
         StreamcamError: the model cannot be loaded, or has no gradient.
     """
     model_options = ModelOptions(
@@ -105,11 +110,14 @@ def visualize_filters(
         tv=tv,
         l2=l2,
     )
-    return run_study(model_options, options, progress)
+    return run_study(model_options, options, None if patches is None else os.fspath(patches), progress)
 
 
 def run_study(
-    model: ModelOptions, options: FilterOptions, progress: Callable[[int, int], None] | None = None
+    model: ModelOptions,
+    options: FilterOptions,
+    patches: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> FilterStudy:
     """Visualise the filters that the options name.
 
@@ -120,6 +128,8 @@ def run_study(
         PreprocessWarning: the model's preprocessing is a guess.
     """
     split_filters(options.filters)  # a wrong text fails before TensorFlow is imported
+    if patches is not None:
+        check_patches(patches)
     from ...models import load_model
     from .ascent import BATCH, ascend
     from .network import FilterNetwork
@@ -139,6 +149,7 @@ def run_study(
     targets = parse_filters(
         options.filters, loaded.labels, network.num_channels, lambda: [int(one) for one in np.argsort(-means)]
     )
+    found_patches = [()] * len(targets) if patches is None else _find_patches(network, targets, patches, options.seed)
     batches = [targets[start : start + BATCH] for start in range(0, len(targets), BATCH)]
     num_steps = options.steps * len(batches)
     found: list[FilterImage] = []
@@ -151,11 +162,28 @@ def run_study(
         ascent = ascend(network, batch, options, size, on_step)
         found += [
             FilterImage(
-                target.label, target.channels, target.class_index, image, start, end, _random(target, means, logits)
+                target.label,
+                target.channels,
+                target.class_index,
+                image,
+                start,
+                end,
+                _random(target, means, logits),
+                own,
             )
-            for target, image, start, end in zip(batch, ascent.images, ascent.starts, ascent.ends, strict=True)
+            for target, image, start, end, own in zip(
+                batch, ascent.images, ascent.starts, ascent.ends, found_patches[len(found) :], strict=False
+            )
         ]
     return FilterStudy(tuple(found), loaded.name, network.layer, size, options.steps, options.seed, loaded.notes)
+
+
+def _find_patches(
+    network: FilterNetwork, targets: tuple[FilterTarget, ...], path: str, seed: int
+) -> list[tuple[Patch, ...]]:
+    from .patches import find_patches
+
+    return find_patches(network, targets, path, seed)
 
 
 def _filters_text(filters: str | int | Sequence[int]) -> str:
