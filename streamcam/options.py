@@ -349,6 +349,7 @@ class FilterOptions:
         seed: of the first image and of all transformations.
         size: side of the images in pixels; 0 for the model's input, or 128 if it accepts any size.
         octaves: sizes that the images grow through, each twice as large as the one before.
+        parametrization: ``fourier``, or ``maco``: the magnitudes of the spectrum are fixed.
         learning_rate: of Adam, in Fourier space.
         jitter: largest shift before a step, in pixels.
         scale: largest relative change of scale before a step.
@@ -367,6 +368,9 @@ class FilterOptions:
         int, Help("Side of the images in pixels; 0 is the model's input, or 128 if it accepts any."), Range(0, 2048)
     ] = 0
     octaves: Annotated[int, Help("Sizes that the images grow through, each twice as large."), Range(1, 6)] = 2
+    parametrization: Annotated[
+        Literal["fourier", "maco"], Help("maco fixes the magnitudes of the spectrum to 1/f and optimises the phases.")
+    ] = "fourier"
     learning_rate: Annotated[float, Help("Learning rate of Adam."), Range(1e-6, 10)] = 0.05
     jitter: Annotated[int, Help("Largest random shift before a step, in pixels."), Range(0, 256)] = 8
     scale: Annotated[float, Help("Largest random change of scale before a step."), Range(0, 1)] = 0.1

@@ -92,6 +92,7 @@ FILTERS = FilterOptions(
     seed=1,
     size=64,
     octaves=3,
+    parametrization="maco",
     learning_rate=0.1,
     jitter=2,
     scale=0.2,

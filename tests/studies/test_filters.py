@@ -13,7 +13,7 @@ from PIL import Image
 import streamcam
 from streamcam.errors import LayerError, OptionError, SinkError, TargetError, UnknownFormatError
 from streamcam.geometry import Size
-from streamcam.studies.filters.parametrization import FourierImages
+from streamcam.studies.filters.parametrization import _COLORS, FourierImages, MacoImages
 from streamcam.studies.filters.selection import parse_filters
 from streamcam.tf import keras
 from tests.cli.runner import Result, cli
@@ -153,6 +153,22 @@ def test_an_enlarged_image_has_the_same_spectrum(small_size: Size, large_size: S
     for row in range(-(small_size[1] // 2) + 1, small_size[1] // 2):
         for column in range(-(small_size[0] // 2) + 1, small_size[0] // 2):
             np.testing.assert_allclose(spectra[1][:, row, column], spectra[0][:, row, column], atol=1e-5)
+
+
+def test_maco_keeps_the_magnitudes_and_excites(small: Any) -> None:
+    images = MacoImages((16, 12))
+    start = images.start([[0], [1]])
+    _, enlarged = images.enlarge(start, (32, 24))
+    np.testing.assert_array_equal(enlarged[:, :, :6, :9], start[:, :, :6])
+    np.testing.assert_array_equal(enlarged[:, :, -6:, :9], start[:, :, 6:])
+    rendered = [images.render(phases).numpy().astype(float) for phases in (start, start[::-1] * 0.5)]
+    planes = [np.log(one / (1 - one)) @ np.linalg.inv(_COLORS).T for one in rendered]
+    first, other = (np.abs(np.fft.rfft2(one, axes=(1, 2)))[:, :, 1:-1] for one in planes)
+    frequencies = np.hypot(np.fft.fftfreq(12)[:, None], np.fft.rfftfreq(16)[None])[:, 1:-1, None]
+    np.testing.assert_allclose(first, other, rtol=0.01)
+    np.testing.assert_allclose(first * frequencies, (first * frequencies).mean() + 0 * first, rtol=0.01)
+    study = streamcam.visualize_filters(small, layer="conv", filters=0, steps=30, parametrization="maco", **FAST)
+    assert study.filters[0].end > study.filters[0].start
 
 
 def test_the_text_of_filters() -> None:

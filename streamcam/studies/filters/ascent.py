@@ -14,7 +14,7 @@ from ...geometry import Size
 from ...options import FilterOptions
 from ...tf import keras, tf
 from .network import FilterNetwork, select_scores
-from .parametrization import FourierImages
+from .parametrization import FourierImages, MacoImages
 from .robustness import transform
 from .selection import FilterTarget
 
@@ -81,7 +81,9 @@ def ascend(
         MethodError: the model has no gradient.
     """
     sizes = octave_sizes(size, options.octaves)
-    parametrization = FourierImages(sizes[0])
+    parametrization: FourierImages | MacoImages = (
+        MacoImages(sizes[0]) if options.parametrization == "maco" else FourierImages(sizes[0])
+    )
     coordinates = parametrization.start([[options.seed, *_identity(target)] for target in targets])
     starts = measure(network, targets, _to_uint8(parametrization.render(coordinates)))
     done = 0
@@ -107,7 +109,7 @@ def _make_step(
     network: FilterNetwork,
     targets: tuple[FilterTarget, ...],
     options: FilterOptions,
-    parametrization: FourierImages,
+    parametrization: FourierImages | MacoImages,
     variable: Any,
     optimizer: Any,
 ) -> Callable[[Any], Any]:

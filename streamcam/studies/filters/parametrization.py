@@ -22,6 +22,7 @@ _COLOR_CORRELATION = np.array([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0
 
 _COLORS = _COLOR_CORRELATION / np.linalg.norm(_COLOR_CORRELATION, axis=0).max()
 _START_DEVIATION = 0.01
+_MACO_DEVIATION = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +70,62 @@ class FourierImages:
         frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
         lowest = np.maximum(frequencies, 1 / max(width, height))
         return np.asarray((width * height) ** 0.5 / (4 * lowest), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class MacoImages:
+    """Magnitudes constrained to 1/f, as in natural images; the phases are free.
+
+    Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained Optimization",
+    NeurIPS 2023.
+
+    Attributes:
+        size: ``(width, height)``.
+    """
+
+    size: Size
+
+    def start(self, seeds: list[list[int]]) -> NDArray[np.float32]:
+        """Return random phases in radians, ``(N, 3, h, w // 2 + 1)``.
+
+        Args:
+            seeds: of each image: it does not depend on the others.
+        """
+        width, height = self.size
+        shape = (3, height, width // 2 + 1)
+        phases = [np.random.default_rng(one).uniform(-np.pi, np.pi, shape) for one in seeds]
+        return np.stack(phases).astype(np.float32)
+
+    def render(self, coordinates: Any) -> Any:
+        """Return images float32 ``(N, h, w, 3)`` RGB 0–1; differentiable."""
+        width, height = self.size
+        magnitudes = self._magnitudes()
+        spectrum = tf.complex(magnitudes * tf.cos(coordinates), magnitudes * tf.sin(coordinates))
+        planes = tf.signal.irfft2d(spectrum, [height, width])
+        return tf.sigmoid(tf.einsum("nchw,rc->nhwr", planes, _COLORS))
+
+    def enlarge(self, coordinates: NDArray[np.float32], size: Size) -> tuple[MacoImages, NDArray[np.float32]]:
+        """Return the same phases at a larger size.
+
+        New frequencies take the phases of low ones.
+        """
+        larger = MacoImages(size)
+        height, columns = coordinates.shape[2:]
+        rows = np.arange(size[1]) % height
+        phases = coordinates[:, :, rows][..., np.arange(size[0] // 2 + 1) % columns]
+        low, high = (height + 1) // 2, height // 2
+        phases[:, :, :low, :columns] = coordinates[:, :, :low]
+        phases[:, :, size[1] - high :, :columns] = coordinates[:, :, low:]
+        return larger, phases
+
+    def _magnitudes(self) -> NDArray[np.float32]:
+        """Return 1/f without a mean.
+
+        Each plane has the deviation `_MACO_DEVIATION`.
+        """
+        width, height = self.size
+        frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+        magnitudes = np.divide(1, frequencies, out=np.zeros_like(frequencies), where=frequencies > 0)
+        # Parseval: all but the first and last columns stand for two frequencies.
+        power = 2 * np.square(magnitudes).sum() - np.square(magnitudes[:, 0]).sum()
+        return np.asarray(_MACO_DEVIATION * width * height / np.sqrt(power) * magnitudes, np.float32)

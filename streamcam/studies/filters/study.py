@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ def visualize_filters(
     seed: int = 0,
     size: int = 0,
     octaves: int = 2,
+    parametrization: Literal["fourier", "maco"] = "fourier",
     learning_rate: float = 0.05,
     jitter: int = 8,
     scale: float = 0.1,
@@ -68,6 +69,8 @@ def visualize_filters(
         seed: of the noise and of the transformations.
         size: side of the images in pixels; 0 for the model's input, or 128 if the model accepts any size.
         octaves: sizes that the images grow through, each twice as large as the one before.
+        parametrization: ``fourier``, or ``maco``: the magnitudes of the spectrum are fixed to 1/f, as in natural
+            images, and only the phases change.
         learning_rate: of Adam, in Fourier space.
         jitter: largest shift in pixels.
         scale: largest relative change of scale.
@@ -103,6 +106,7 @@ def visualize_filters(
         seed=seed,
         size=size,
         octaves=octaves,
+        parametrization=parametrization,
         learning_rate=learning_rate,
         jitter=jitter,
         scale=scale,
