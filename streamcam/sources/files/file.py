@@ -273,7 +273,8 @@ class FileSource:
     def _seek(self, seconds: Fraction) -> bool:
         """Seek to the keyframe before ``seconds``; return False if impossible."""
         self._passthrough.reset()
-        self._earliest_seconds, self._reader.skipped, self._num_untimed, self._last_raw_pts = None, 0, 0, None
+        self._earliest_seconds, self._num_untimed, self._last_raw_pts = None, 0, None
+        self._reader.restart()
         try:
             self._container.seek(int(seconds / self._timeline.time_base), stream=self._video)
         except av.error.FFmpegError:
