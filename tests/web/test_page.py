@@ -294,11 +294,11 @@ def test_metrics_are_prometheus(client: httpx.Client, controller: FakeController
     assert found["streamcam_explained_fps", "cam1"] == 0
     assert found["streamcam_viewers", "cam1"] == 0
     assert found["streamcam_camera_live", "cam2"] == 0
-    assert found["streamcam_output_frames_total", "cam1", 'a "quoted" \\ place'] == 7
-    assert found["streamcam_output_dropped_total", "cam1", 'a "quoted" \\ place'] == 2
-    assert found["streamcam_output_restarts_total", "cam1", 'a "quoted" \\ place'] == 1
-    assert found["streamcam_output_state", "cam1", "waiting", 'a "quoted" \\ place'] == 1
-    assert found["streamcam_output_state", "cam1", "running", 'a "quoted" \\ place'] == 0
+    assert found["streamcam_output_frames_total", "cam1", "1", 'a "quoted" \\ place'] == 7
+    assert found["streamcam_output_dropped_total", "cam1", "1", 'a "quoted" \\ place'] == 2
+    assert found["streamcam_output_restarts_total", "cam1", "1", 'a "quoted" \\ place'] == 1
+    assert found["streamcam_output_state", "cam1", "1", "waiting", 'a "quoted" \\ place'] == 1
+    assert found["streamcam_output_state", "cam1", "1", "running", 'a "quoted" \\ place'] == 0
     assert found["streamcam_ready",] == 1
     assert found["streamcam_uptime_seconds",] > 0
 
