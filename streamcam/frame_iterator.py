@@ -120,7 +120,7 @@ def _file_frames(job: FramesJob) -> Iterator[FrameExplanation]:
         resizer = stages.make_resizer(info, prepared.geometry, prepared.device)
         selected = stages.select_and_resize(source, resizer, stages.frame_selector(job.temporal))
         max_length = stages.queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), info)
-        depth = stages.queue_depth(2 * batch, info)
+        depth = stages.prefetch_depth(2 * batch, info)
         frames = group.prefetch(selected, depth=depth, name="decode", live=info.live)
         batches = stages.batched(frames, batch, max_length=max_length)
         explained = stages.explain(batches, explainer, prepared, group, timer)

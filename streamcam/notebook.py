@@ -187,18 +187,16 @@ def save_images(images: Sequence[RgbImage], path: Path, *, overwrite: bool) -> t
 def _write(data: bytes, path: Path, *, overwrite: bool) -> None:
     """Write a file completely or not at all."""
     from .sinks.output_file import OutputFile
-    from .sinks.paths import temp_path
+    from .sinks.paths import temporary_copy
 
     output = OutputFile(path, overwrite=overwrite)
-    part: Path | None = None
     try:
         target = output.reserve()
-        part = temp_path(target)
-        part.write_bytes(data)
-        output.replace(part, target)
+        with temporary_copy(target) as part:
+            part.write(data)
+            part.close()
+            output.replace(Path(part.name), target)
     finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
         output.close()
 
 

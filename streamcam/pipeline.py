@@ -15,7 +15,6 @@ from .frames import ExplainedFrame, Frame, MapKind, SourceInfo
 from .job import Job
 from .notes import collect_notes
 from .prepare import PreparedRun, prepare
-from .sinks import Sink
 from .summary import Summary
 from .temporal import MAX_HOLD_FRAMES, is_zero, zero_map_note
 
@@ -136,7 +135,7 @@ def _start(
     selected = stages.select_and_resize(source_frames, resizer, stages.frame_selector(job.temporal))
     frames = group.prefetch(
         timer.measure("decode", selected),
-        depth=stages.queue_depth(2 * prepared.max_batch_length, info),
+        depth=stages.prefetch_depth(2 * prepared.max_batch_length, info),
         name="decode",
         live=info.live,
     )
@@ -151,9 +150,9 @@ def _start(
     )
     normalized = stages.normalize_maps(interpolated, job.temporal, explainer.display)
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
-    drawn_depth = stages.queue_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
+    drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
     rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=drawn_depth, name="draw")
-    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.sink, explainer.display)
+    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), explainer.display)
     return group.prefetch(written, depth=1, name="encode")
 
 
@@ -179,10 +178,9 @@ class _Totals:
             self.frames_in += 1
             yield frame
 
-    def count_written(self, items: Iterable[ExplainedFrame], sink: Sink, display: MapKind) -> Iterator[ExplainedFrame]:
+    def count_written(self, items: Iterable[tuple[ExplainedFrame, bool]], display: MapKind) -> Iterator[ExplainedFrame]:
         """Fold in the attributions and errors of each frame; count those that the sink has not omitted."""
-        for item in items:
-            is_written = sink.num_frames > self.frames_explained + self.frames_held
+        for item, is_written in items:
             self.frames_explained += is_written and not item.held
             self.frames_held += is_written and item.held
             if is_written and not (item.held or item.errors):

@@ -42,6 +42,7 @@ __all__ = [
     "make_renderer",
     "make_resizer",
     "normalize_maps",
+    "prefetch_depth",
     "queue_depth",
     "read_frames",
     "render",
@@ -93,6 +94,16 @@ def queue_depth(wanted: int, info: SourceInfo, *, frames_per_item: int = 1, max_
     if info.frame_bytes > LARGE_FRAME_BYTES:
         max_bytes //= 2
     return max(1, min(wanted, max_bytes // (frames_per_item * info.frame_bytes)))
+
+
+def prefetch_depth(wanted: int, info: SourceInfo, *, frames_per_item: int = 1) -> int:
+    """Return the depth of a queue as `queue_depth`; 0 for large frames, whose stages take turns.
+
+    A queue of one frame holds three: one waits, and both its stages have one in hand.
+    """
+    if info.frame_bytes > LARGE_FRAME_BYTES:
+        return 0
+    return queue_depth(wanted, info, frames_per_item=frames_per_item)
 
 
 def make_resizer(info: SourceInfo, geometry: Geometry, device: str) -> Callable[[VideoFrame], RgbImage]:
@@ -216,13 +227,15 @@ def render(
         with timer("draw"):
             video_frame = renderer.draw(item)
         yield item, video_frame
+        del item, video_frame  # the next ones may need their memory
 
 
 def encode(
     rendered: Iterable[tuple[ExplainedFrame, VideoFrame]], sink: Sink, timer: StageTimer
-) -> Iterator[ExplainedFrame]:
-    """Write each drawn frame; the time counts as ``encode``."""
+) -> Iterator[tuple[ExplainedFrame, bool]]:
+    """Write each drawn frame, and say if the sink kept it; the time counts as ``encode``."""
     for item, video_frame in rendered:
         with timer("encode"):
-            sink.write(video_frame, item.frame.pts, item.frame.passthrough_packets)
-        yield item
+            is_written = sink.write(video_frame, item.frame.pts, item.frame.passthrough_packets)
+        del video_frame  # the next one may need its memory
+        yield item, is_written
