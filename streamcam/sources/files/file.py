@@ -277,7 +277,7 @@ class FileSource:
         self._reader.restart()
         try:
             self._container.seek(int(seconds / self._timeline.time_base), stream=self._video)
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, OverflowError):  # a time beyond 64 bits
             return False
         return True
 
