@@ -12,6 +12,9 @@ from ..options import DrawOptions
 from .overlay import level_kind, opacity_and_color
 from .upsample import LEVELS, MapUpsampler
 
+_STRIPE_ROWS = 64
+"""Rows that are blended at once: their numbers take 16 times the memory of the pixels."""
+
 
 def overlay_image(
     image: RgbImage,
@@ -42,7 +45,10 @@ def overlay_image(
     opacity, color = opacity_and_color(options, display)
     lowest_level = LEVELS - len(opacity)
     levels = upsampler(heatmap, vmax, 0).values
-    indices = np.clip(levels, lowest_level, LEVELS - 1) - lowest_level
-    pixel_opacity = opacity[indices][..., None]
-    rendered = np.rint(image * (1 - pixel_opacity) + 255 * color[indices] * pixel_opacity).astype(np.uint8)
+    rendered = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIPE_ROWS):
+        rows = slice(top, top + _STRIPE_ROWS)
+        indices = np.clip(levels[rows], lowest_level, LEVELS - 1) - lowest_level
+        pixel_opacity = opacity[indices][..., None]
+        rendered[rows] = np.rint(image[rows] * (1 - pixel_opacity) + 255 * color[indices] * pixel_opacity)
     return np.concatenate([image, rendered], axis=1) if options.layout == "side-by-side" else rendered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from PIL import Image
 
 from streamcam import process
 from streamcam.frames import WORKING_FORMATS, Frame
+from streamcam.options import SourceOptions
+from streamcam.sources import open_source
 from tests.media_helpers import (
     COLORS,
     color_patches,
@@ -158,3 +162,14 @@ def test_the_last_frame_of_an_animation_keeps_its_length(tmp_path: Path) -> None
         frames = list(container.decode(video=0))
         assert [float(frame.time) for frame in frames] == [0, 0.1, 0.3, 0.35]
         assert float(container.streams.video[0].duration * container.streams.video[0].time_base) == pytest.approx(0.65)
+
+
+def test_a_decoded_frame_is_freed_before_the_next_is_decoded(tmp_path: Path) -> None:
+    """The first one too: a GIF's decoder would copy each frame while one of them is in use."""
+    with open_source(SourceOptions(url=str(write_gif(tmp_path / "g.gif")))) as source:
+        frames = iter(source)
+        yuv = [next(frames) for _ in range(3)]
+        alive = [
+            one for one in gc.get_objects() if isinstance(one, VideoFrame) and one.width == yuv[0].video_frame.width
+        ]
+    assert sorted(one.format.name for one in alive) == ["bgra", "yuv420p", "yuv420p", "yuv420p"]
