@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ContainerSink(ABC):
-    """Opens a container with the first frame, and keeps the part that plays if writing fails.
+    """Open a container with the first frame; on failure keep what plays.
 
     See `streamcam.sinks.Sink`. Subclasses set `encoder`, and `_output` in `_open`.
     """
@@ -68,7 +68,7 @@ class ContainerSink(ABC):
 
     @abstractmethod
     def _open(self, frame: VideoFrame, pts: int) -> None:
-        """Reserve the file and open the container for frames like the first one."""
+        """Reserve the file and open the container for such frames."""
 
     @abstractmethod
     def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...]) -> bool:

@@ -1,4 +1,4 @@
-"""The last frames of a damaged file, which a decoder with threads withholds."""
+"""The last frames of a damaged file, which threads withhold."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REORDERED_FRAMES = 16
 
 
 class TailDecoder:
-    """Keeps the packets that may still be in the decoder, to decode them again at the end of the file.
+    """Keep the last packets, to decode them again at the end.
 
     A decoder with threads reports the damage of a packet several packets later. At the end of the file PyAV stops at
     the first error, and the frames after it are lost. A decoder with one thread reports each error with its packet.
