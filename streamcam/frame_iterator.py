@@ -16,8 +16,7 @@ from .frames import Attribution, ExplainedFrame, Frame, MapKind, RgbImage, Sourc
 from .geometry import Geometry
 from .job import FramesJob
 from .options import CameraOptions, Colormap, DrawOptions, Layout
-from .prepare import AUTO_EVERY_ESTIMATE, MAX_BATCH_WAIT
-from .temporal import MAX_HOLD_FRAMES
+from .prepare import estimate_every, max_batch_length
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -114,22 +113,19 @@ def _file_frames(job: FramesJob) -> Iterator[FrameExplanation]:
     with open_source(job.source) as source, StageGroup() as group:
         explainer = load_explainer(job.model, job.explain)
         info, timer = source.info, StageTimer()
-        every = AUTO_EVERY_ESTIMATE if job.temporal.every == "auto" else job.temporal.every
+        every = estimate_every(job.temporal)
         prepared = _prepare(explainer, info, every=every)
-        batch = prepared.executable.batch
-        resizer = stages.make_resizer(info, prepared.geometry, prepared.device)
-        selected = stages.select_and_resize(source, resizer, stages.frame_selector(job.temporal))
-        max_length = stages.queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), info)
-        depth = stages.queue_depth(2 * batch, info)
-        frames = group.prefetch(selected, depth=depth, name="decode", live=info.live)
-        batches = stages.batched(frames, batch, max_length=max_length)
-        explained = stages.explain(batches, explainer, prepared, group, timer)
-        interpolation = "hold" if info.live else job.temporal.interpolation
-        max_waiting = stages.queue_depth(MAX_HOLD_FRAMES, info, max_bytes=stages.MAX_WAITING_BYTES)
-        interpolated = stages.interpolate_maps(
-            explained, interpolation, prepared.geometry, timer, max_waiting=max_waiting
+        items = stages.explain_source(
+            source,
+            info,
+            explainer,
+            prepared,
+            job.temporal,
+            group,
+            timer,
+            max_batch_length=max_batch_length(prepared.executable.batch, every, info),
         )
-        for item in stages.normalize_maps(interpolated, job.temporal, explainer.display):
+        for item in items:
             yield _to_explanation(item, explainer, info, prepared.geometry)
 
 

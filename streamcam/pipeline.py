@@ -17,7 +17,7 @@ from .notes import collect_notes
 from .prepare import PreparedRun, prepare
 from .sinks import Sink
 from .summary import Summary
-from .temporal import MAX_HOLD_FRAMES, is_zero, zero_map_note
+from .temporal import is_zero, zero_map_note
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
@@ -117,7 +117,6 @@ def _start(
     between writing a frame and counting it.
     """
     job, info, explainer, compiled = prepared.job, prepared.info, prepared.explainer, prepared.compiled
-    resizer = stages.make_resizer(info, prepared.geometry, prepared.device)
     renderer = stages.make_renderer(
         job.draw,
         info,
@@ -132,24 +131,17 @@ def _start(
         group.raise_if_cancelled()
         on_pass(done, total)
 
-    source_frames = totals.count_read(stages.read_frames(prepared.source, prepared.device))
-    selected = stages.select_and_resize(source_frames, resizer, stages.frame_selector(job.temporal))
-    frames = group.prefetch(
-        timer.measure("decode", selected),
-        depth=stages.queue_depth(2 * prepared.max_batch_length, info),
-        name="decode",
-        live=info.live,
-    )
-    batches = stages.batched(frames, prepared.batch, max_length=prepared.max_batch_length)
-    explained = stages.explain(batches, explainer, compiled, group, timer, report_passes)
-    interpolated = stages.interpolate_maps(
-        explained,
-        prepared.interpolation,
-        prepared.geometry,
+    normalized = stages.explain_source(
+        totals.count_read(stages.read_frames(prepared.source, prepared.device)),
+        info,
+        explainer,
+        compiled,
+        job.temporal,
+        group,
         timer,
-        max_waiting=stages.queue_depth(MAX_HOLD_FRAMES, info, max_bytes=stages.MAX_WAITING_BYTES),
+        max_batch_length=prepared.max_batch_length,
+        progress=report_passes,
     )
-    normalized = stages.normalize_maps(interpolated, job.temporal, explainer.display)
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
     drawn_depth = stages.queue_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
     rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=drawn_depth, name="draw")

@@ -150,6 +150,22 @@ def test_queues_of_large_frames_are_short(clip: Path, monkeypatch: pytest.Monkey
     assert depths == {"decode": 1, "batch": 1, "waiting": 2}
 
 
+def test_the_decoder_reads_as_far_ahead_as_in_process(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depths: list[int] = []
+    prefetch = StageGroup.prefetch
+
+    def record_queue(group: StageGroup, items: Any, *, depth: int, name: str, **options: Any) -> Any:
+        depths.extend([depth] if name == "decode" else [])
+        return prefetch(group, items, depth=depth, name=name, **options)
+
+    monkeypatch.setattr(StageGroup, "prefetch", record_queue)
+    run(Job.from_options(clip, tmp_path / "o.mp4", **MODEL, every=2), explainer=_explainer(("top",)))
+    assert len(list(streamcam.frames(clip, **MODEL, every=2))) == 50
+    assert depths[0] == depths[1] > 2
+
+
 def test_options_are_checked_by_the_call_itself(tmp_path: Path) -> None:
     with pytest.raises(streamcam.OptionError, match="unknown option 'alpa'"):
         streamcam.frames("a.mp4", alpa=1)  # type: ignore[call-arg]
