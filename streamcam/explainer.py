@@ -194,7 +194,7 @@ class Explainer:
             method=self._engine.method,
             layer=prepared.executable.layer,
             precision=prepared.executable.precision,
-            display=self._engine.display,
+            map_kind=self._engine.map_kind,
             quality_metrics={
                 name: np.array([unwrap(s.quality_metrics[name]) for s in results])
                 for name in results[0].quality_metrics
@@ -263,7 +263,7 @@ class Explainer:
                         for c, p in zip(batch_result.top_classes[n], batch_result.top_probabilities[n], strict=True)
                     ),
                     quality_metrics={name: values[n] for name, values in batch_result.quality_metrics.items()},
-                    has_zero_map=any(is_zero(one, self._engine.display) for one in attributions),
+                    has_zero_map=any(is_zero(one, self._engine.map_kind) for one in attributions),
                 )
             )
         return results

@@ -39,7 +39,7 @@ class FrameExplanation:
         classes: the most probable classes, ``(name, probability)``, best first.
         held: True if the frame was not explained itself (see ``every``): its maps come from frames around it.
         errors: why the result cannot be used, one line each; its maps are zero.
-        display: how the maps are drawn: ``heat``, ``pixels`` or ``signed``.
+        map_kind: how the maps are drawn: ``heat``, ``pixels`` or ``signed``.
         geometry: how the frame was fitted into the model's input.
     """
 
@@ -49,7 +49,7 @@ class FrameExplanation:
     classes: tuple[tuple[str, float], ...]
     held: bool
     errors: tuple[str, ...]
-    display: MapKind
+    map_kind: MapKind
     geometry: Geometry
     _video_frame: VideoFrame = field(repr=False)
 
@@ -83,7 +83,7 @@ class FrameExplanation:
             raise OptionError(f"there is no target {target}", expected=f"0 to {len(self.attributions) - 1}")
         shown = self.attributions[target]
         options = DrawOptions(layout=layout, colormap=colormap, alpha=alpha)
-        return overlay_image(self.image, shown.heatmap, self.geometry, options, vmax=shown.vmax, display=self.display)
+        return overlay_image(self.image, shown.heatmap, self.geometry, options, vmax=shown.vmax, map_kind=self.map_kind)
 
 
 def iterate_frames(job: FramesJob) -> Generator[FrameExplanation, None, None]:
@@ -162,7 +162,7 @@ def _camera_frames(job: FramesJob) -> Iterator[FrameExplanation]:
         try:
             newest = group.prefetch(camera, depth=1, name="camera", live=True)
             explained = hold_between(explain_batches(newest))
-            for item in stages.normalize_maps(explained, job.temporal, explainer.display):
+            for item in stages.normalize_maps(explained, job.temporal, explainer.map_kind):
                 yield _to_explanation(item, explainer, *shown[-1])
         finally:
             camera.stop()
@@ -194,7 +194,7 @@ def _to_explanation(
         classes=tuple((explainer.info.labels[index], probability) for index, probability in item.top),
         held=item.held,
         errors=item.errors,
-        display=explainer.display,
+        map_kind=explainer.map_kind,
         geometry=geometry,
         _video_frame=item.frame.model_source,
     )

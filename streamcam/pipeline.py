@@ -124,7 +124,7 @@ def _start(
         prepared.device,
         facts=compiled.caption_facts(explainer.method, explainer.targets, explainer.info),
         panels=len(explainer.targets),
-        display=explainer.display,
+        map_kind=explainer.map_kind,
     )
 
     def report_passes(done: int, total: int) -> None:
@@ -145,7 +145,7 @@ def _start(
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
     drawn_depth = stages.queue_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
     rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=drawn_depth, name="draw")
-    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.sink, explainer.display)
+    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.sink, explainer.map_kind)
     return group.prefetch(written, depth=1, name="encode")
 
 
@@ -171,14 +171,14 @@ class _Totals:
             self.frames_in += 1
             yield frame
 
-    def count_written(self, items: Iterable[ExplainedFrame], sink: Sink, display: MapKind) -> Iterator[ExplainedFrame]:
+    def count_written(self, items: Iterable[ExplainedFrame], sink: Sink, map_kind: MapKind) -> Iterator[ExplainedFrame]:
         """Fold in the attributions and errors of each frame; count those that the sink has not omitted."""
         for item in items:
             is_written = sink.num_frames > self.frames_explained + self.frames_held
             self.frames_explained += is_written and not item.held
             self.frames_held += is_written and item.held
             if is_written and not (item.held or item.errors):
-                self.frames_zero_map += any(is_zero(one, display) for one in item.attributions)
+                self.frames_zero_map += any(is_zero(one, map_kind) for one in item.attributions)
             if len(self.errors) < MAX_REPORTED_ERRORS:
                 self.errors += [f"frame {item.frame.index}: {error}; no map is drawn" for error in item.errors]
             for name, values in item.quality_metrics.items():

@@ -115,16 +115,16 @@ def make_renderer(
     *,
     facts: CaptionFacts,
     panels: int = 1,
-    display: MapKind = "heat",
+    map_kind: MapKind = "heat",
 ) -> Renderer:
     """Return a renderer for the frames' memory; options as in `FrameRenderer`."""
     if info.on_gpu:
         from .gpu.renderer import GpuRenderer
 
-        return GpuRenderer(options, info, geometry, facts=facts, device=device, panels=panels, display=display)
+        return GpuRenderer(options, info, geometry, facts=facts, device=device, panels=panels, map_kind=map_kind)
     from .compose import FrameRenderer
 
-    return FrameRenderer(options, info, geometry, facts=facts, panels=panels, display=display)
+    return FrameRenderer(options, info, geometry, facts=facts, panels=panels, map_kind=map_kind)
 
 
 def gpu_unavailable_reason(job: Job) -> str:
@@ -250,7 +250,7 @@ def explain_source(
         timer,
         max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
     )
-    return normalize_maps(interpolated, temporal, explainer.display)
+    return normalize_maps(interpolated, temporal, explainer.map_kind)
 
 
 def render(

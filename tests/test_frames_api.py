@@ -72,7 +72,7 @@ def test_frames_are_those_of_process_with_their_maps(clip: Path, tmp_path: Path)
     assert found[0].overlay(layout="side-by-side").shape[1] == 2 * drawn.shape[1]
     with pytest.raises(streamcam.OptionError, match="no target 2"):
         found[0].overlay(target=2)
-    signed, pixels = (dataclasses.replace(found[0], display=display) for display in ("signed", "pixels"))
+    signed, pixels = (dataclasses.replace(found[0], map_kind=map_kind) for map_kind in ("signed", "pixels"))
     assert (signed.overlay() != signed.overlay(colormap="turbo")).any()
     alone = pixels.overlay(layout="heatmap")
     np.testing.assert_array_equal(alone, pixels.overlay(layout="heatmap", colormap="gray"))

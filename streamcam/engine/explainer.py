@@ -14,7 +14,7 @@ from ..concurrency.group import StageTimer
 from ..errors import DeviceError, ModelError, OptionError
 from ..frames import Batch, MapKind, SourceInfo
 from ..geometry import Geometry, Size, fit_to_input
-from ..methods import load_method, method_display, method_name
+from ..methods import load_method, method_map_kind, method_name
 from ..models import LoadedModel, ModelInfo, TargetSet, load_model
 from ..options import ExplainOptions, Fit, ModelOptions
 from .compile import compile_method, survey_model
@@ -47,7 +47,7 @@ class FrameExplainer:
     Attributes:
         info: properties of the model.
         pool: its devices, shared with explainers made by `with_options` for the same ones.
-        display: how the method's maps are drawn.
+        map_kind: how the method's maps are drawn.
         target_set, targets: the explained targets.
     """
 
@@ -69,7 +69,7 @@ class FrameExplainer:
         self.pool: DevicePool = shared if shared is not None and shared.devices == devices else DevicePool(devices)
         self._model_options, self._options = model, explain
         self._method = load_method(explain.method, explain.params)
-        self.display: MapKind = method_display(explain.method)
+        self.map_kind: MapKind = method_map_kind(explain.method)
         self._cache = cache or CompileCache()
         # Compute the cache key before the model loads: its file may change meanwhile.
         self._model_key: str = (

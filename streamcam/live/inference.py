@@ -227,7 +227,7 @@ class InferenceService:
             geometry=prepared.geometry,
             color=info.color,
             caption_facts=prepared.caption_facts(state.explainer.method, state.explainer.targets, state.explainer.info),
-            map_kind=state.explainer.display,
+            map_kind=state.explainer.map_kind,
             num_targets=len(state.explainer.targets),
         )
         with self._condition:

@@ -15,10 +15,10 @@ _HINTS = {
 """Hints by method. Maps of these methods are zero or negative if all evidence is against the target."""
 
 
-def is_zero(attribution: Attribution, display: MapKind) -> bool:
+def is_zero(attribution: Attribution, map_kind: MapKind) -> bool:
     """Return True for a map of which nothing is drawn: zeros, or for ``heat`` no positive value."""
     heatmap = attribution.heatmap
-    return bool(heatmap.max(initial=0.0) <= 0) if display == "heat" else not heatmap.any()
+    return bool(heatmap.max(initial=0.0) <= 0) if map_kind == "heat" else not heatmap.any()
 
 
 def zero_map_note(method: str, count: int, total: int, noun: str = "frame") -> str:

@@ -24,7 +24,7 @@ def attribution(*values: float) -> Attribution:
 
 
 @pytest.mark.parametrize(
-    ("values", "display", "expected"),
+    ("values", "map_kind", "expected"),
     [
         ((0, 0), "heat", True),
         ((-1, 0), "heat", True),  # only positive attribution is drawn
@@ -35,8 +35,8 @@ def attribution(*values: float) -> Attribution:
         ((0, 1), "pixels", False),
     ],
 )
-def test_a_map_is_zero_if_nothing_of_it_is_drawn(values: Any, display: Any, expected: bool) -> None:
-    assert is_zero(attribution(*values), display) is expected
+def test_a_map_is_zero_if_nothing_of_it_is_drawn(values: Any, map_kind: Any, expected: bool) -> None:
+    assert is_zero(attribution(*values), map_kind) is expected
 
 
 def test_the_note_names_the_cause_only_for_methods_that_have_it() -> None:
