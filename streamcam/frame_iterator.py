@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from . import stages
 from .concurrency.group import StageGroup, StageTimer
-from .errors import OptionError
+from .errors import OptionError, warn_user
 from .frames import Attribution, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
 from .geometry import Geometry
 from .job import FramesJob
 from .options import CameraOptions, Colormap, DrawOptions, Layout
 from .prepare import estimate_every, max_batch_length
+from .temporal import ZeroMapCounter
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -91,9 +93,23 @@ def iterate_frames(job: FramesJob) -> Generator[FrameExplanation, None, None]:
 
     Raises:
         StreamcamError: the job cannot be done.
+
+    Warns:
+        UserWarning: once a run, if maps are zero.
     """
+    from .methods import method_name
+
     read = _camera_frames if _is_camera(job.source.url) else _file_frames
-    yield from read(job)
+    zero_maps = ZeroMapCounter(lambda note: warn_user(note, UserWarning))
+    method = method_name(job.explain.method)
+    with contextlib.closing(read(job)) as frames:
+        try:
+            for frame in frames:
+                if not frame.held:
+                    zero_maps.count(() if frame.errors else frame.attributions, frame.map_kind, method)
+                yield frame
+        finally:
+            zero_maps.close()
 
 
 def _is_camera(url: str) -> bool:
@@ -105,7 +121,7 @@ def _is_camera(url: str) -> bool:
     return url.startswith("/dev/video") or kind in CAMERAS.keys() - SOURCES.keys()
 
 
-def _file_frames(job: FramesJob) -> Iterator[FrameExplanation]:
+def _file_frames(job: FramesJob) -> Generator[FrameExplanation, None, None]:
     """Explain every frame of a file, ahead of the caller."""
     from .engine import load_explainer
     from .sources import open_source
@@ -129,7 +145,7 @@ def _file_frames(job: FramesJob) -> Iterator[FrameExplanation]:
             yield _to_explanation(item, explainer, info, prepared.geometry)
 
 
-def _camera_frames(job: FramesJob) -> Iterator[FrameExplanation]:
+def _camera_frames(job: FramesJob) -> Generator[FrameExplanation, None, None]:
     """Explain a camera's newest frame whenever the caller asks."""
     from .engine import load_explainer
     from .engine.results import hold_between

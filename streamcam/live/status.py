@@ -82,6 +82,7 @@ class CameraStatus:
         frames_in, frames_shown, frames_explained, frames_dropped, reconnects: counts since the start.
         top: the most probable classes of the last explained frame, best first.
         targets: the explained targets of that frame.
+        frames_zero_map: explained frames whose map is zero for a target, so that nothing is drawn.
         latency_source: ``capture`` if latencies count from the capture, which RTCP sender reports tell; ``arrival`` if
             they count from when the frame arrived, or should have arrived.
         viewers: open MJPEG and WebRTC streams.
@@ -105,6 +106,7 @@ class CameraStatus:
     reconnects: int = 0
     top: tuple[ClassScore, ...] = ()
     targets: tuple[TargetScore, ...] = ()
+    frames_zero_map: int = 0
     latency_source: Literal["capture", "arrival"] = "arrival"
     viewers: int = 0
 

@@ -12,11 +12,12 @@ from ..geometry import smooth_pixels
 from ..options import TemporalOptions
 from .change_detection import MAX_HOLD_FRAMES, frame_selector
 from .interpolate import interpolate_maps
-from .zero_maps import is_zero, zero_map_note
+from .zero_maps import ZeroMapCounter, is_zero, zero_map_note
 
 __all__ = [
     "MAX_HOLD_FRAMES",
     "Normalizer",
+    "ZeroMapCounter",
     "frame_selector",
     "interpolate_maps",
     "is_zero",
