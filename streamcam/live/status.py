@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..options import Colormap
+from ..options import CaptionPosition, Colormap
 from .latest_value import LatestValue
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ class Settings:
         alpha: opacity of the overlay at full attribution, 0–1.
         colormap: color map of the heatmap.
         caption: True to draw class, probability, method and layer in a corner.
+        caption_position: that corner.
     """
 
     method: str
@@ -151,6 +152,7 @@ class Settings:
     alpha: float
     colormap: Colormap
     caption: bool
+    caption_position: CaptionPosition
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,6 +264,7 @@ def test_controls_act_at_once_and_what_cannot_be_had_changes_nothing():
         run.wait_for_explained(3)
         controller = run.controller
         assert controller.change(alpha=0.2, colormap="viridis").alpha == 0.2
+        assert controller.change(caption_position="bottom-right").caption_position == "bottom-right"
         assert controller.change(method="saliency").method == "saliency"
         run.wait_until(lambda status: status.layer == "input")
         run.wait_for_explained(3)
