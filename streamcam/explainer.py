@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .concurrency.group import StageGroup
-from .errors import OptionError, StreamcamError, TargetError
+from .errors import OptionError, PreprocessWarning, StreamcamError, TargetError, warn_user
 from .explanation import Explanation
 from .frames import ColorSpec, RgbImage, SourceInfo
 from .geometry import Geometry
@@ -153,6 +153,9 @@ class Explainer:
         notes: list[str] = []
         with collect_notes(notes.append):
             prepared = engine.prepare(_source_info(rgb_images[0], len(rgb_images)), fit=self._choose_fit(rgb_images))
+        if note := engine.check_first_frames(lambda: _model_inputs(rgb_images[:2], geometries[:2])):
+            notes.append(note)
+            warn_user(note, PreprocessWarning)
         results: list[_ImageResult] = []
         error_notes: list[str] = []
         batch_size = prepared.executable.batch
