@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from . import stages
+from . import notes, stages
 from .concurrency.group import StageGroup, StageTimer
 from .errors import OptionError, warn_user
 from .frames import Attribution, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from .engine.prepared_source import PreparedSource
     from .engine.results import ExplainedBatch
 
-logger = logging.getLogger(__name__)
+logger = notes.get_logger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
