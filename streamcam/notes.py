@@ -22,7 +22,7 @@ _active: ContextVar[tuple[NoteHandler, ...]] = ContextVar("streamcam_note_handle
 
 
 def get_logger(name: str) -> logging.Logger:
-    """Return the logger of a module that may be the first to log."""
+    """Return a logger whose notes are on; for modules that log first."""
     return logging.getLogger(name)
 
 

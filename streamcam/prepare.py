@@ -124,7 +124,7 @@ def estimate_every(temporal: TemporalOptions) -> int:
 
 
 def max_batch_length(batch: int, every: int, info: SourceInfo) -> int:
-    """Return how many frames a batch may hold, those that are not explained included.
+    """Return how many frames a batch may hold, held ones included.
 
     Args:
         batch: frames that the model explains at once.

@@ -257,7 +257,7 @@ class FrameExplainer:
         return tuple(row.path for row in rows if row.usable)
 
     def check_first_frames(self, make_images: Callable[[], RgbImage]) -> str:
-        """Return a note if a guessed preprocessing does not fit the first frames; see `FirstFramesCheck`."""
+        """Check a guessed preprocessing on the first frames; see `FirstFramesCheck`."""
         owner = self._model_owner or self
         return owner._first_frames(owner.__dict__.get("loaded"), make_images)
 

@@ -76,14 +76,15 @@ class FirstFramesCheck:
         self._is_done = False
 
     def __call__(self, loaded: LoadedModel | None, make_images: Callable[[], RgbImage]) -> str:
-        """Return a note if the finding differs from that on the photographs; else an empty text.
-
-        Frames that are too dark, bright or flat are passed over.
+        """Check the first frames that are neither dark, bright nor flat.
 
         Args:
             loaded: the model as from `check_preprocessing`; None if it is not in memory, because its compiled method
                 was cached.
             make_images: returns frames at the size of the model's input, ``uint8 (n, height, width, 3)`` RGB.
+
+        Returns:
+            A note if the finding differs from that on the photographs; else an empty text.
         """
         if self._is_done or loaded is None or not loaded.preprocess_guess:
             return ""

@@ -44,9 +44,10 @@ def zero_map_note(method: str, count: int, total: int, noun: str = "frame") -> s
 
 
 class ZeroMapCounter:
-    """Count the zero maps of a run of unknown length, and report them once.
+    """Count the zero maps of a run, and report them once.
 
-    The report comes with the tenth zero map, or at the end of the run. Callable from any thread.
+    The length of the run is unknown. The report comes with the tenth zero map, or at the end of the run. Callable from
+    any thread.
 
     Args:
         report: takes the note, one line.
