@@ -139,10 +139,10 @@ def _compare_candidates(loaded: LoadedModel, images: Any, clear_margin: float) -
 
 
 def _measure(loaded: LoadedModel, inputs: list[Any]) -> list[tuple[float, float]]:
-    """Return the deviation of the first batch normalisation, and the logit margin, of each candidate's input.
+    """Return each candidate's deviation and logit margin.
 
-    The deviation is NaN if the model has no trained batch normalisation. One call for all candidates takes half
-    the time of a call for each.
+    The deviation is that of the first batch normalisation; NaN if the model has no trained one. One call for all
+    candidates takes half the time of a call for each.
     """
     norms = {
         path: layer
