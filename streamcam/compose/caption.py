@@ -15,7 +15,7 @@ from ..frames import Attribution, CaptionFacts, ExplainedFrame, SourceInfo
 from ..geometry import Size
 from ..media.planes import next_even
 from ..options import CaptionPosition, DrawOptions
-from .plate import make_plate, rounded_rectangle
+from .plate import PlateMaker, rounded_rectangle
 from .yuv import BlendOp
 
 _CACHED_PER_PANEL = 32
@@ -92,6 +92,7 @@ class CaptionRenderer:
         self._cache_size = _CACHED_PER_PANEL * panels
         self._position, self._top_k, self._fields = options.caption_position, options.top_k, options.caption_parts
         self._info = info
+        self._make_plate = PlateMaker(info)
         self._image_size = image_size
         self._facts = facts
         self._font = cv2.FontFace("sans")
@@ -170,12 +171,12 @@ class CaptionRenderer:
             height = min(height, max_size[1])
         widths = widths[: len(lines)] + [self._width(line.text, line.size, line.weight) for line in lines]
         box_size = min(next_even(2 * self._padding + max(widths)), max_size[0]), next_even(height)
-        ink, baseline = np.zeros(box_size[::-1]), self._padding
+        ink, baseline = np.zeros(box_size[::-1], np.uint8), self._padding
         for line in lines:
             baseline += line.ascent
-            ink = np.maximum(ink, line.white * self._draw_line(line, box_size, baseline))
+            self._draw_line(line, ink, baseline)
             baseline += gap
-        op = make_plate(self._info, rounded_rectangle(box_size, self._padding), ink)
+        op = self._make_plate(rounded_rectangle(box_size, self._padding), ink)
         return place_box(op, self._position, self._image_size, self._margin)
 
     def _height(self, lines: Sequence[_Line], gap: int) -> int:
@@ -194,10 +195,9 @@ class CaptionRenderer:
         )
         return _cut(text, length) if length else ""
 
-    def _draw_line(self, line: _Line, size: Size, baseline: int) -> NDArray[np.float64]:
-        mask = np.zeros(size[::-1], np.uint8)
-        cv2.putText(mask, line.text, (self._padding, baseline), 255, self._font, line.size, line.weight)
-        return mask / 255.0
+    def _draw_line(self, line: _Line, ink: NDArray[np.uint8], baseline: int) -> None:
+        white = round(255 * line.white)
+        cv2.putText(ink, line.text, (self._padding, baseline), white, self._font, line.size, line.weight)
 
 
 def place_box(blend_op: BlendOp, position: CaptionPosition, image_size: Size, margin: int) -> CaptionBox:

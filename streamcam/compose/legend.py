@@ -13,7 +13,7 @@ from ..media.planes import next_even
 from ..options import CaptionPosition, DrawOptions
 from .caption import MIN_TEXT_SIZE, CaptionBox, place_box
 from .overlay import level_kind, opacity_and_color
-from .plate import add_image, make_plate, rounded_rectangle
+from .plate import PlateMaker, add_image, rounded_rectangle
 
 _CACHED_PER_PANEL = 32
 _WEIGHT = 400
@@ -43,7 +43,7 @@ class LegendRenderer:
         self, options: DrawOptions, info: SourceInfo, image_size: Size, map_kind: MapKind, panels: int = 1
     ) -> None:
         self._position = _OPPOSITE[options.caption_position]
-        self._info, self._image_size = info, image_size
+        self._info, self._image_size, self._make_plate = info, image_size, PlateMaker(info)
         self._is_signed = level_kind(options, map_kind) == "signed"
         self._color = opacity_and_color(options, map_kind)[1]
         self._font = cv2.FontFace("sans")
@@ -82,7 +82,7 @@ class LegendRenderer:
         places = ((low, self._padding + low_width - self._width(low)), (high, bar_left + bar_width + self._padding))
         for text, left in places:
             cv2.putText(ink, text, (left, baseline), 255, self._font, self._text_size, _WEIGHT)
-        plate = make_plate(self._info, rounded_rectangle(size, self._padding), ink / 255.0)
+        plate = self._make_plate(rounded_rectangle(size, self._padding), ink)
         columns = np.linspace(0, len(self._color) - 1, bar_width // 2).round().astype(int)
         rows = max(1, next_even(text_height) // 2)
         bar = np.broadcast_to(self._color[columns], (rows, len(columns), 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,34 +16,52 @@ from .yuv import BlendOp, blend_coefficients
 
 _BOX_OPACITY = 0.62
 _BOX_GRAY = 0.05
+_TINY = np.float32(1e-9)
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
-def make_plate(info: SourceInfo, shape: Floats, ink: Floats) -> BlendOp:
-    """Return text over plate over image, in code values.
+class PlateMaker:
+    """Makes plates for one stream.
 
     Args:
         info: the stream.
-        shape: opacity of the plate, ``(height, width)``, both even, 0–1.
-        ink: opacity of white text on it, likewise.
     """
-    (dark, neutral, _), (white, _, _) = rgb_to_ycbcr(np.array([[_BOX_GRAY] * 3, [1.0] * 3]), info)
-    box_opacity = _BOX_OPACITY * shape * (1 - ink)
-    opacity = box_opacity + ink
-    color = np.divide(box_opacity * dark + ink * white, opacity, out=np.zeros_like(opacity), where=opacity > 0)
-    block_opacity = _block_means(opacity)
-    dtype = sample_dtype(info.pixel_format)
-    luma_keep, luma_add = blend_coefficients(dtype, opacity, color)
-    chroma_keep, chroma_add = blend_coefficients(dtype, block_opacity, np.full_like(block_opacity, neutral))
-    return BlendOp(luma_keep, luma_add, chroma_keep, chroma_add, chroma_add)
+
+    def __init__(self, info: SourceInfo) -> None:
+        (dark, neutral, _), (white, _, _) = rgb_to_ycbcr(np.array([[_BOX_GRAY] * 3, [1.0] * 3]), info)
+        self._dark, self._neutral, self._white = float(dark), float(neutral), float(white)
+        self._dtype = sample_dtype(info.pixel_format)
+
+    def __call__(self, shape: Floats, ink: NDArray[np.uint8]) -> BlendOp:
+        """Return text over plate over image, in code values.
+
+        Args:
+            shape: opacity of the plate, float32 ``(height, width)``, both even, 0–1.
+            ink: opacity of white text on it, ``(height, width)``, 0–255.
+        """
+        text_opacity = ink * np.float32(1 / 255)
+        box_opacity = 1 - text_opacity
+        box_opacity *= shape
+        box_opacity *= _BOX_OPACITY
+        opacity = box_opacity + text_opacity
+        color = box_opacity
+        color *= self._dark
+        text_opacity *= self._white
+        color += text_opacity
+        color /= np.maximum(opacity, _TINY)
+        block_opacity = _block_means(opacity)
+        luma_keep, luma_add = blend_coefficients(self._dtype, opacity, color)
+        neutral = np.float32(self._neutral)
+        chroma_keep, chroma_add = blend_coefficients(self._dtype, block_opacity, neutral)
+        return BlendOp(luma_keep, luma_add, chroma_keep, chroma_add, chroma_add)
 
 
-def add_image(op: BlendOp, info: SourceInfo, rgb: Floats, top: int, left: int) -> BlendOp:
+def add_image(op: BlendOp, info: SourceInfo, rgb: NDArray[np.float64], top: int, left: int) -> BlendOp:
     """Return a plate with an opaque image on it.
 
     Args:
-        op: the plate, as from `make_plate`; not changed.
+        op: the plate, as from `PlateMaker`; not changed.
         info: the stream.
         rgb: sRGB colors of 2×2 blocks, ``(h, w, 3)``, 0–1.
         top: the image's upper edge, in blocks.
@@ -73,10 +92,10 @@ def _block_means(values: Floats) -> Floats:
 
 @lru_cache(maxsize=8)
 def rounded_rectangle(size: Size, radius: float) -> Floats:
-    """Return a rectangle with round corners, 0–1, anti-aliased."""
+    """Return a rectangle with round corners, float32 ``(height, width)``, 0–1, anti-aliased."""
     width, height = size
     across = np.abs(np.arange(width) + 0.5 - width / 2)[None, :] - (width / 2 - radius)
     down = np.abs(np.arange(height) + 0.5 - height / 2)[:, None] - (height / 2 - radius)
     outside = np.hypot(np.maximum(across, 0), np.maximum(down, 0)) - radius
-    inside: Floats = np.clip(0.5 - outside, 0, 1)
+    inside: Floats = np.clip(0.5 - outside, 0, 1).astype(np.float32)
     return inside

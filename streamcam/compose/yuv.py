@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..geometry import Size
 from ..media.planes import Plane, Planes
 
-Floats: TypeAlias = NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ def padded_rows(count: int, size: int, dtype: np.dtype[Any]) -> Plane:
     return np.empty((count, -(-size // 4096) * 4096 + 288), dtype)
 
 
-def blend_coefficients(dtype: np.dtype[Any], opacity: Floats, color: Floats) -> tuple[Plane, Plane]:
+def blend_coefficients(dtype: np.dtype[Any], opacity: Floats, color: Floats | np.float32) -> tuple[Plane, Plane]:
     """Return ``keep`` and ``add`` that blend a color over an image.
 
     Half of one is added too: so the result is rounded to the nearest, and only once. Rounding twice would draw
@@ -61,7 +61,7 @@ def blend_coefficients(dtype: np.dtype[Any], opacity: Floats, color: Floats) -> 
     Args:
         dtype: type of the image's samples.
         opacity: 0–1.
-        color: code values; ``add`` has its shape.
+        color: code values; ``add`` has the shape of both together.
     """
     wide_dtype, one = blend_dtype(dtype)
     covered = np.rint(opacity * one)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import count_of
+from ..sources.cameras.thinning import NO_LIMIT, FrameLimit
 
 if TYPE_CHECKING:
     from .scheduler import FairScheduler
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PERIOD_SECONDS = 1.0
-_MIN_VIDEO_SHARE, _MAX_VIDEO_SHARE = 0.46, 0.9
+_MIN_VIDEO_SHARE, _MAX_VIDEO_SHARE = 0.42, 0.9
 """Part of the CPU that decoding and drawing may take, while the model could use more, and while it could not."""
 _STARVED_RATIO = 0.05
 """Part of the shown frames without a map of their own from which the model is starved."""
@@ -28,6 +29,10 @@ _LATE_MIN_FPS = 5.0
 """Late frames do not limit a camera below this rate: other programs may be the cause."""
 _RELEASE_RATIO = 0.9
 """All frames are shown again once they would take at most this part of the budget."""
+_MAX_DECODE_RATIO, _MIN_DECODE_RATIO = 0.75, 0.65
+"""Parts of the budget above which decoding is saved, and below which it no longer is."""
+_SAVING_DEPTH = 2
+"""Frames of a camera that may wait for the model while decoding is saved: they come in bursts, one a group."""
 _WEIGHT = 0.5
 _REPORT_PERIODS = 3
 """Periods of overload after which it is reported."""
@@ -62,7 +67,7 @@ class LoadController:
         cores: CPU cores of this process.
 
     Attributes:
-        max_fps: most frames that each camera shows a second; None for all.
+        limit: how many frames each camera shows.
         num_fitting: how many cameras of this kind could show every frame.
     """
 
@@ -72,11 +77,11 @@ class LoadController:
         self._late_limit: float | None = None
         # CPU seconds a received frame, at the moment and while all are decoded, and a shown frame.
         self._decode_cost = self._full_decode_cost = self._draw_cost = 0.0
-        self.max_fps: float | None = None
+        self.limit = NO_LIMIT
         self.num_fitting = 0
 
     def update(self, sample: LoadSample) -> None:
-        """Adjust `max_fps` to the last period's work."""
+        """Adjust `limit` to the last period's work."""
         received = sum(sample.received)
         if not (received and sample.seconds > 0):
             return
@@ -85,24 +90,30 @@ class LoadController:
             max(_MIN_VIDEO_SHARE, 0.8 * self._share) if is_starved else min(_MAX_VIDEO_SHARE, self._share + 0.01)
         )
         self._decode_cost = _mean(self._decode_cost, sample.decode_seconds / received)
-        if self.max_fps is None or not self._full_decode_cost:
+        if self.limit.decodes_all or not self._full_decode_cost:
             self._full_decode_cost = _mean(self._full_decode_cost, sample.decode_seconds / received)
         if sample.shown:
             self._draw_cost = _mean(self._draw_cost, sample.draw_seconds / sample.shown)
         rates = [count / sample.seconds for count in sample.received]
-        limits = (self._cpu_limit(rates), self._update_late_limit(sample, max(rates)))
-        self.max_fps = min((limit for limit in limits if limit is not None), default=None)
+        decodes_all = self._full_decode_cost * sum(rates) <= self._share * self._cores * (
+            _MAX_DECODE_RATIO if self.limit.decodes_all else _MIN_DECODE_RATIO
+        )
+        limits = (self._cpu_limit(rates, decodes_all=decodes_all), self._update_late_limit(sample, max(rates)))
+        max_fps = min((limit for limit in limits if limit is not None), default=None)
+        self.limit = FrameLimit(max_fps, decodes_all or max_fps is None)
 
-    def _cpu_limit(self, rates: Sequence[float]) -> float | None:
+    def _cpu_limit(self, rates: Sequence[float], *, decodes_all: bool) -> float | None:
         """Return the limit that the CPU share of video allows; None for none."""
         budget = self._share * self._cores
         full_cost = max(1e-9, (self._full_decode_cost + self._draw_cost) * sum(rates))
         self.num_fitting = int(len(rates) * budget / full_cost)
-        if full_cost <= budget * (1.0 if self.max_fps is None else _RELEASE_RATIO):
+        previous = self.limit.max_fps
+        if full_cost <= budget * (1.0 if previous is None else _RELEASE_RATIO):
             return None
-        spare = max(0.0, budget - self._decode_cost * sum(rates))
+        decode_cost = self._full_decode_cost if decodes_all else self._decode_cost
+        spare = max(0.0, budget - decode_cost * sum(rates))
         fair = max(1.0, _fair_limit(rates, spare / max(self._draw_cost, 1e-6)))
-        return fair if self.max_fps is None else _mean(self.max_fps, fair)
+        return fair if previous is None else _mean(previous, fair)
 
     def _update_late_limit(self, sample: LoadSample, fastest: float) -> float | None:
         """Return the limit with which few frames are late; None for none."""
@@ -173,9 +184,9 @@ class LoadGovernor:
         self._max_explain_fps = max_explain_fps
         self._stopping = threading.Event()
 
-    def max_fps(self) -> float | None:
-        """Return how many frames a second each camera may show; None for all."""
-        return self._controller.max_fps
+    def frame_limit(self) -> FrameLimit:
+        """Return how many frames each camera may show."""
+        return self._controller.limit
 
     def run(self, cameras: Sequence[LoadSource], scheduler: FairScheduler, *, on_cpu: bool) -> None:
         """Adjust the limit once a second, until `stop`; report an overload once.
@@ -186,11 +197,14 @@ class LoadGovernor:
             on_cpu: True if the model runs on the CPU.
         """
         before, overloaded, reported = self._totals(cameras, scheduler), 0, False
+        depth = scheduler.depth
         while not self._stopping.wait(_PERIOD_SECONDS):
             after = self._totals(cameras, scheduler)
             self._controller.update(self._sample(before, after, on_cpu=on_cpu))
-            before = after
-            overloaded = 0 if self._controller.max_fps is None else overloaded + 1
+            before, limit = after, self._controller.limit
+            if on_cpu:
+                scheduler.depth = depth if limit.decodes_all else _SAVING_DEPTH
+            overloaded = 0 if limit.max_fps is None else overloaded + 1
             if overloaded == _REPORT_PERIODS and not reported:
                 reported = True
                 self._report(len(cameras))
@@ -205,7 +219,7 @@ class LoadGovernor:
             "%s too many for this machine: %s at full rate; each shows about %.0f frames a second now",
             f"{count_of(num_cameras, 'camera')} {'is' if num_cameras == 1 else 'are'}",
             f"{fitting} {'fits' if fitting == 1 else 'fit'}",
-            self._controller.max_fps,
+            self._controller.limit.max_fps,
         )
 
     @staticmethod

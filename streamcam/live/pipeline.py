@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..concurrency.cpu_slots import CpuSlots
 from ..concurrency.group import Cancelled, StageGroup
 from ..errors import count_of
 from ..job import LiveJob
@@ -133,6 +134,7 @@ def run_live(
 
     inference = InferenceService(job.model, job.explain, len(job.cameras))
     governor = LoadGovernor(cpu_count(), job.max_explain_fps)
+    cpu_slots = CpuSlots(cpu_count())
     sessions: list[CameraSession] = []
 
     def on_audio(camera: str, packet: AudioPacket) -> None:
@@ -145,8 +147,9 @@ def run_live(
             options,
             wait_until_ready=inference.wait_until_ready,
             on_audio=functools.partial(on_audio, options.name),
-            max_fps=governor.max_fps,
+            frame_limit=governor.frame_limit,
             may_give_up=functools.partial(_no_other_runs, sessions, options.name),
+            cpu_slot=cpu_slots,
         )
         for options in job.cameras
     ]
@@ -165,6 +168,7 @@ def run_live(
             stats=stats,
             consumers=[output for name, output in outputs if name == camera.name],
             encode_jpeg=ImageEncoder().encode_jpeg,
+            cpu_slot=cpu_slots,
         )
         renderers.append(renderer)
         sessions.append(CameraSession(camera, renderer, stats, inference, scheduler))

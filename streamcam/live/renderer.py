@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from ..compose import FrameRenderer
+from ..concurrency.cpu_slots import UNLIMITED, CpuSlot
 from ..concurrency.group import Cancelled
 from ..frames import CaptionFacts, ExplainedFrame, SourceInfo
 from ..geometry import fit_to_input
 from ..options import DrawOptions
 from ..temporal import Normalizer
+from .caption_note import CaptionNote
 from .latest_value import LatestValue
 from .stats import FrameStats
 from .sync_policy import SyncPolicy
@@ -29,8 +31,6 @@ MAX_MAP_WAIT_SECONDS = 0.15
 """The longest wait of a frame for its own map."""
 
 _HALF_LIFE_SECONDS = 60.0
-_STALE_MAP_SECONDS = 0.15
-"""The caption shows the lag of the map from here on."""
 _IDLE_SECONDS = 0.5
 """A new viewer gets the last frame after so long without a new one."""
 _CPU_FRAMES = 4
@@ -61,6 +61,7 @@ class CameraRenderer:
         stats: counts frames and latencies.
         consumers: take every shown frame.
         encode_jpeg: encodes a frame for `jpegs`.
+        cpu_slot: entered while a frame is drawn and encoded.
 
     Attributes:
         jpegs: shown frames as JPEG, encoded only while there are viewers.
@@ -80,6 +81,7 @@ class CameraRenderer:
         stats: FrameStats,
         consumers: Sequence[FrameConsumer] = (),
         encode_jpeg: Callable[[VideoFrame], bytes],
+        cpu_slot: CpuSlot = UNLIMITED,
     ) -> None:
         self.jpegs = LatestValue(b"")
         self.frames: LatestValue[tuple[VideoFrame, int] | None] = LatestValue(None)
@@ -91,7 +93,7 @@ class CameraRenderer:
         self._max_latency_seconds = max_latency_seconds
         self._stats = stats
         self._consumers = consumers
-        self._encode_jpeg = encode_jpeg
+        self._encode_jpeg, self._cpu_slot = encode_jpeg, cpu_slot
         self._sync_policy = SyncPolicy(min(MAX_MAP_WAIT_SECONDS, max_latency_seconds / 2))
         self._queue: deque[PendingFrame] = deque()
         self._results: list[PendingFrame] = []
@@ -105,7 +107,7 @@ class CameraRenderer:
         self._normalizer = Normalizer(scale)
         self._last: tuple[VideoFrame, ExplainedFrame] | None = None
         self._last_pending: PendingFrame | None = None
-        self._latency_text, self._latency_text_time = "", 0.0
+        self._caption_note = CaptionNote(stats)
 
     @property
     def draw(self) -> DrawOptions:
@@ -172,7 +174,8 @@ class CameraRenderer:
             elif time.monotonic() - pending.frame.arrival_time > self._max_latency_seconds:
                 self._stats.count_dropped()
             else:
-                self._show(pending)
+                with self._cpu_slot:
+                    self._show(pending)
                 if self._stats.frames_shown % _CPU_FRAMES == 0:
                     self.cpu_seconds = time.thread_time()
 
@@ -241,24 +244,12 @@ class CameraRenderer:
         if current is None or current_map is None:
             return ExplainedFrame(pending.frame, (), held=True)
         lag_seconds = pending.frame.arrival_time - current.frame.arrival_time
-        notes = [f"map {lag_seconds:.1f} s old"] if lag_seconds >= _STALE_MAP_SECONDS else []
         return replace(
             current_map,
             frame=pending.frame,
             held=current.frame.index != pending.frame.index,
-            caption_note=" · ".join([*self._latency_label(), *notes]),
+            caption_note=self._caption_note.text(lag_seconds),
         )
-
-    def _latency_label(self) -> list[str]:
-        """Return the median latency as text; nothing if no frame was shown of late.
-
-        It is renewed once a second so that it stays readable.
-        """
-        now = time.monotonic()
-        if not self._latency_text or now - self._latency_text_time >= 1:
-            latency = self._stats.recent_latency
-            self._latency_text, self._latency_text_time = f"{latency.p50:.0f} ms" if latency.max else "", now
-        return [self._latency_text] if self._latency_text else []
 
     def _make_frame_renderer(self, info: SourceInfo) -> FrameRenderer:
         size = info.width, info.height

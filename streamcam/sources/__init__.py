@@ -15,6 +15,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
+from ..concurrency.cpu_slots import UNLIMITED, CpuSlot
 from ..errors import SourceError, did_you_mean
 from ..frames import AudioPacket, Frame, SourceInfo
 from ..options import CameraOptions, SourceOptions
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
     from .cameras.camera import Camera
+    from .cameras.thinning import FrameLimit
 
 SOURCES: dict[str, str] = {
     "file": "streamcam.sources.files.file:FileSource",
@@ -100,8 +102,9 @@ def open_camera(
     *,
     wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
     on_audio: Callable[[AudioPacket], object] = lambda packet: None,
-    max_fps: Callable[[], float | None] = lambda: None,
+    frame_limit: Callable[[], FrameLimit] | None = None,
     may_give_up: Callable[[], bool] = lambda: True,
+    cpu_slot: CpuSlot = UNLIMITED,
 ) -> Camera:
     """Return a camera, which opens when it is iterated over.
 
@@ -109,20 +112,23 @@ def open_camera(
         options: what to open, and how long to try.
         wait_until_ready: returns when the pipeline is ready for such frames; only a recording waits for that.
         on_audio: gets the packets of the camera's audio, if ``options`` ask for them.
-        max_fps: returns how many frames a second to yield at most; None for all.
+        frame_limit: returns how many frames to yield; None for all.
         may_give_up: returns whether a camera that was never reached may be given up under ``reconnect="auto"``.
+        cpu_slot: entered while a frame is decoded.
 
     Raises:
         SourceError: there is no such kind of camera, or no such file.
     """
     from .cameras.camera import Camera
+    from .cameras.thinning import NO_LIMIT
 
     return Camera(
         options,
         wait_until_ready=wait_until_ready,
         on_audio=on_audio,
-        max_fps=max_fps,
+        frame_limit=frame_limit or (lambda: NO_LIMIT),
         may_give_up=may_give_up,
+        cpu_slot=cpu_slot,
     )
 
 

@@ -14,6 +14,7 @@ from streamcam.frames import Frame, SourceInfo
 from streamcam.notes import collect_notes
 from streamcam.options import CameraOptions
 from streamcam.sources import open_camera
+from streamcam.sources.cameras.thinning import NO_LIMIT, FrameLimit
 
 TIMEOUT_SECONDS = 30.0
 """Seconds; generous, as other work may go on beside the tests."""
@@ -22,10 +23,10 @@ TIMEOUT_SECONDS = 30.0
 class CameraReader:
     """The frames that a camera has delivered so far, without their images."""
 
-    def __init__(self, url: str, *, max_fps: Callable[[], float | None] = lambda: None, **options: Any) -> None:
+    def __init__(self, url: str, *, frame_limit: Callable[[], FrameLimit] = lambda: NO_LIMIT, **options: Any) -> None:
         self.messages: list[str] = []
         self.ages: list[float] = []
-        self.camera = open_camera(CameraOptions(url=url, **options), max_fps=max_fps)
+        self.camera = open_camera(CameraOptions(url=url, **options), frame_limit=frame_limit)
         self.infos: list[SourceInfo] = []
         self.frames: list[Frame] = []
         self.error: SourceError | None = None

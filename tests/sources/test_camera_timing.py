@@ -11,7 +11,7 @@ import pytest
 
 from streamcam.sources.cameras.capture_times import TransportDelay
 from streamcam.sources.cameras.silence import SilenceLimit
-from streamcam.sources.cameras.thinning import FrameThinner
+from streamcam.sources.cameras.thinning import NO_LIMIT, FrameLimit, FrameThinner
 
 from ..mjpeg_server import mjpeg_camera
 from ..rtsp_replay import ReplayServer, encode_clip
@@ -161,25 +161,34 @@ def test_a_transport_that_the_camera_refuses(make_server: Callable[..., ReplaySe
 
 def test_frames_are_left_out_evenly() -> None:
     thinner = FrameThinner()
-    kept = [k for k in range(100) if thinner.keeps(k / 25, 8.0)]
+    kept = [k for k in range(100) if thinner.keeps(k / 25, FrameLimit(8.0))]
     assert {b - a for a, b in itertools.pairwise(kept)} == {3, 4}
     assert len(kept) == 32
-    assert all(thinner.keeps(k / 25, None) for k in range(100, 110))
+    assert all(thinner.keeps(k / 25, NO_LIMIT) for k in range(100, 110))
 
 
 def test_a_jump_in_time_does_not_stop_the_frames() -> None:
     thinner = FrameThinner()
-    assert thinner.keeps(1000.0, 5.0)
-    assert thinner.keeps(3.0, 5.0)
-    assert not thinner.keeps(3.1, 5.0)
+    assert thinner.keeps(1000.0, FrameLimit(5.0))
+    assert thinner.keeps(3.0, FrameLimit(5.0))
+    assert not thinner.keeps(3.1, FrameLimit(5.0))
 
 
-def decoded(thinner: FrameThinner, max_fps: float | None, group: int, count: int = 500, start: int = 0) -> list[int]:
+def decoded(
+    thinner: FrameThinner,
+    max_fps: float | None,
+    group: int,
+    count: int = 500,
+    start: int = 0,
+    *,
+    decodes_all: bool = False,
+) -> list[int]:
     """Return the packets that are decoded, of 25 a second with a keyframe in each ``group``."""
+    limit = FrameLimit(max_fps, decodes_all)
     return [
         k
         for k in range(start, start + count)
-        if thinner.decodes(1 + k / 25, is_keyframe=k % group == 0, max_fps=max_fps, fps=25.0)
+        if thinner.decodes(1 + k / 25, is_keyframe=k % group == 0, limit=limit, fps=25.0)
     ]
 
 
@@ -200,6 +209,14 @@ def test_with_few_to_drop_or_rare_key_frames_all_are_decoded(max_fps: float | No
     assert len(decoded(thinner, max_fps, group, start=500)) == 500
 
 
+def test_while_decoding_fits_all_are_decoded_and_dropped_evenly() -> None:
+    thinner = FrameThinner()
+    decoded(thinner, None, 50)
+    assert len(decoded(thinner, 4.0, 50, start=500, decodes_all=True)) == 500
+    kept = [k for k in range(200) if thinner.keeps(k / 25, FrameLimit(4.0))]
+    assert {b - a for a, b in itertools.pairwise(kept)} == {6, 7}
+
+
 def test_decoding_begins_again_at_a_key_frame() -> None:
     thinner = FrameThinner()
     decoded(thinner, 5.0, 50, count=520)  # the allowance of the last group is used up
@@ -208,12 +225,12 @@ def test_decoding_begins_again_at_a_key_frame() -> None:
 
 @pytest.mark.slow
 def test_too_many_cameras_show_fewer_frames_then_all_again(make_server: Callable[..., ReplayServer]) -> None:
-    allowed: list[float | None] = [None]
-    with read_camera(make_server().url, max_fps=lambda: allowed[0]) as door:
+    allowed = [NO_LIMIT]
+    with read_camera(make_server().url, frame_limit=lambda: allowed[0]) as door:
         door.wait_for_frames(15)
-        allowed[0] = 5.0  # two of the ten frames from key to key
+        allowed[0] = FrameLimit(5.0, decodes_all=False)  # two of the ten frames from key to key
         door.wait_until(lambda: door.camera.thinned > 30, "frames that are dropped")
-        allowed[0] = None
+        allowed[0] = NO_LIMIT
         before = len(door.frames)
         door.wait_for_frames(15)
         assert [b.pts - a.pts for a, b in itertools.pairwise(door.frames[before + 2 :])].count(3600) > 8
@@ -226,7 +243,12 @@ def test_a_stream_whose_keyframes_end_is_decoded_again(num_keyframes: int) -> No
     """Raw frames have no keyframes, and some cameras send a single one: skipping must not wait for the next."""
     thinner = FrameThinner()
     decoded = [
-        thinner.decodes(1 + n / 10, is_keyframe=n % 10 == 0 and n // 10 < num_keyframes, max_fps=1.0, fps=10.0)
+        thinner.decodes(
+            1 + n / 10,
+            is_keyframe=n % 10 == 0 and n // 10 < num_keyframes,
+            limit=FrameLimit(1.0, decodes_all=False),
+            fps=10.0,
+        )
         for n in range(200)
     ]
     assert all(decoded[-50:])

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from ...concurrency.cpu_slots import UNLIMITED, CpuSlot
 from ...errors import SourceError
 from ...frames import AudioPacket, Frame, SourceInfo
 from ...options import CameraOptions
@@ -25,6 +26,7 @@ from .opening import VideoMissingError
 from .reader import ConnectionReader
 from .silence import SilenceLimit
 from .standard_input import StandardInput
+from .thinning import NO_LIMIT, FrameLimit
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +52,8 @@ class Camera:
         state: ``opening`` until the first frame, ``live``, ``lost`` (it is reconnected), or ``ended``.
         last_error: the last error, in one line; empty while frames arrive.
         reconnects: how often it was reopened.
-        dropped: packets and frames dropped because decoding was late, or because of ``max_fps``.
-        thinned: those of them because of ``max_fps``.
+        dropped: packets and frames dropped because decoding was late, or because of ``frame_limit``.
+        thinned: those of them because of ``frame_limit``.
         skipped: packets that could not be decoded.
         cpu_seconds: CPU time of reading and decoding.
         latency_source: from where latencies count; see `CaptureTimes`.
@@ -63,8 +65,9 @@ class Camera:
         *,
         wait_until_ready: Callable[[SourceInfo], None] = lambda info: None,
         on_audio: Callable[[AudioPacket], object] = lambda packet: None,
-        max_fps: Callable[[], float | None] = lambda: None,
+        frame_limit: Callable[[], FrameLimit] = lambda: NO_LIMIT,
         may_give_up: Callable[[], bool] = lambda: True,
+        cpu_slot: CpuSlot = UNLIMITED,
     ) -> None:
         """Create the camera without opening it.
 
@@ -73,15 +76,16 @@ class Camera:
             wait_until_ready: returns when the pipeline is ready for such frames; only a recording waits, since it
                 would end before.
             on_audio: gets the packets of the camera's audio, if ``options`` ask for them.
-            max_fps: returns how many frames a second to yield at most; None for all.
+            frame_limit: returns how many frames to yield.
             may_give_up: returns whether a camera that was never reached may be given up under ``reconnect="auto"``.
+            cpu_slot: entered while a frame is decoded.
 
         Raises:
             SourceError: there is no such kind of source, or no such file.
         """
         self._options = options
         self._wait_until_ready, self._on_audio = wait_until_ready, on_audio
-        self._max_fps, self._may_give_up = max_fps, may_give_up
+        self._frame_limit, self._may_give_up, self._cpu_slot = frame_limit, may_give_up, cpu_slot
         self._endpoint = camera_endpoint(options)
         self.name = options.name
         self.source = self._endpoint.name
@@ -243,7 +247,13 @@ class Camera:
 
     def _open(self) -> Connection:
         connection = Connection(
-            self._endpoint, self._options, self._stopping, self._silence, self._max_fps, self._standard_input
+            self._endpoint,
+            self._options,
+            self._stopping,
+            self._silence,
+            frame_limit=self._frame_limit,
+            cpu_slot=self._cpu_slot,
+            standard_input=self._standard_input,
         )
         if self._options.audio == "copy":
             connection.copy_audio(self._clock.to_pts, self._on_audio)

@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
 
+from ...concurrency.cpu_slots import CpuSlot
 from ...errors import SourceError
 from ...frames import AudioPacket
 from ...options import CameraOptions
@@ -23,7 +24,7 @@ from .clocks import BacklogEstimator, RealtimePacer
 from .decoding import LiveDecoder
 from .opening import open_input
 from .silence import SilenceLimit
-from .thinning import FrameThinner
+from .thinning import FrameLimit, FrameThinner
 
 _NO_TIMESTAMPS = 128  # AVFMT_NOTIMESTAMPS of a format
 _MAX_FPS = 1000
@@ -46,7 +47,7 @@ class Connection:
         is_recording: True if it waits to be read, and ends.
         is_snapshot: True if the peer sends one image and hangs up.
         dropped: packets so far that were dropped because decoding was late.
-        thinned: packets and frames so far that were dropped because of `max_fps`.
+        thinned: packets and frames so far that were dropped because of ``frame_limit``.
         cpu_seconds: CPU time of its thread so far.
         reading_since: when it began to wait for the peer, in `time.monotonic` seconds; None while it does not.
     """
@@ -57,7 +58,9 @@ class Connection:
         options: CameraOptions,
         stopping: threading.Event,
         silence: SilenceLimit,
-        max_fps: Callable[[], float | None] = lambda: None,
+        *,
+        frame_limit: Callable[[], FrameLimit],
+        cpu_slot: CpuSlot,
         standard_input: Any = None,
     ) -> None:
         """Open the connection, within twice the timeout.
@@ -67,14 +70,15 @@ class Connection:
             options: timeout and latency bound.
             stopping: ends every wait that can be ended from here.
             silence: learns the camera's pace.
-            max_fps: returns how many frames to yield a second at most; None for all.
+            frame_limit: returns how many frames to yield.
+            cpu_slot: entered while a frame is decoded.
             standard_input: file to read for an endpoint without a URL.
 
         Raises:
             SourceError: it cannot be opened, or has no video.
         """
         self._endpoint = endpoint
-        self._stopping, self._silence, self._max_fps = stopping, silence, max_fps
+        self._stopping, self._silence, self._frame_limit = stopping, silence, frame_limit
         self.dropped = self.thinned = self._damaged = 0
         self.cpu_seconds = 0.0
         self.reading_since: float | None = None
@@ -95,7 +99,11 @@ class Connection:
             self._pacer = RealtimePacer(options.max_latency_seconds, stopping.wait) if is_paced else None
             self._backlog = None if self.is_recording or is_paced else BacklogEstimator(options.max_latency_seconds)
             self._decoder = LiveDecoder(
-                video, endpoint.name, is_live=self._backlog is not None, max_pixels=options.max_pixels
+                video,
+                endpoint.name,
+                is_live=self._backlog is not None,
+                max_pixels=options.max_pixels,
+                cpu_slot=cpu_slot,
             )
             self._times = CaptureTimes()
             self._thinner = FrameThinner()
@@ -156,7 +164,7 @@ class Connection:
                 last_frame_time = time.monotonic()
                 frame_seconds = self._stream_seconds(frame)
                 if not self._thinner.keeps(
-                    float(arrival_time if frame_seconds is None else frame_seconds), self._max_fps()
+                    float(arrival_time if frame_seconds is None else frame_seconds), self._frame_limit()
                 ):
                     self.thinned += 1
                     continue
@@ -272,12 +280,12 @@ class Connection:
             request_time = time.monotonic()
 
     def _is_thinned(self, packet: Packet[Any], seconds: Fraction | None, now: float) -> bool:
-        """Return whether to drop a packet because of `max_fps`."""
-        max_fps = self._max_fps()
+        """Return whether to drop a packet because of ``frame_limit``."""
+        limit = self._frame_limit()
         fps = float(self.average_fps or _DEFAULT_FPS)
-        self._decoder.limit_fps(max_fps, fps)
+        self._decoder.limit_fps(limit.max_fps, fps)
         if not packet.size or self._thinner.decodes(
-            now if seconds is None else float(seconds), is_keyframe=packet.is_keyframe, max_fps=max_fps, fps=fps
+            now if seconds is None else float(seconds), is_keyframe=packet.is_keyframe, limit=limit, fps=fps
         ):
             return False
         self.thinned += 1

@@ -11,6 +11,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from ...concurrency.cpu_slots import CpuSlot
 from ...errors import SourceError
 from ...geometry import Size
 from ..frame_limits import check_frame_size, exceeds, limit_decoder, refused_size
@@ -31,14 +32,15 @@ class LiveDecoder:
         name: the source, for messages.
         is_live: True if a stream that cannot be decoded for a while is lost; a recording goes on.
         max_pixels: frames with more pixels are refused.
+        cpu_slot: entered while a packet is decoded.
 
     Attributes:
         skipped: packets that could not be decoded, so far.
     """
 
-    def __init__(self, video: VideoStream, name: str, *, is_live: bool, max_pixels: int) -> None:
+    def __init__(self, video: VideoStream, name: str, *, is_live: bool, max_pixels: int, cpu_slot: CpuSlot) -> None:
         self.skipped = 0
-        self._max_pixels = max_pixels
+        self._max_pixels, self._cpu_slot = max_pixels, cpu_slot
         self._has_keyframe = self._has_frame = False
         self._video, self._name, self._is_live = video, name, is_live
         self._recent_errors: deque[bool] = deque(maxlen=_NUM_RECENT)
@@ -75,7 +77,8 @@ class LiveDecoder:
         """
         self._has_keyframe = self._has_keyframe or packet.is_keyframe
         try:
-            frames = self._video.decode(packet)
+            with self._cpu_slot:
+                frames = self._video.decode(packet)
         except av.error.EOFError:
             return []
         except av.error.FFmpegError as error:

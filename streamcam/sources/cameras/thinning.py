@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 _ROUNDING_SECONDS = 1e-3
 _EVEN_RATIO = 0.5
 """Down to this part of the frames, all are decoded and some are dropped, evenly. Below, decoding is saved too."""
@@ -14,11 +16,27 @@ _OVERDUE_GROUPS = 4
 """After so many usual groups without a keyframe, none is expected."""
 
 
+@dataclass(frozen=True, slots=True)
+class FrameLimit:
+    """How many frames of a camera are wanted.
+
+    Attributes:
+        max_fps: at most so many a second; None for all.
+        decodes_all: True if those to drop are dropped evenly after decoding; False if decoding is to be saved too.
+    """
+
+    max_fps: float | None = None
+    decodes_all: bool = True
+
+
+NO_LIMIT = FrameLimit()
+
+
 class FrameThinner:
     """Keeps at most so many frames a second of a stream.
 
-    A few frames are dropped evenly after decoding. If most have to go, decoding is what costs most: then the first
-    frames of each group, from keyframe to keyframe, are decoded, as many as are allowed, and the others are not.
+    Frames are dropped evenly after decoding. If not even decoding fits the machine, the first frames of each group,
+    from keyframe to keyframe, are decoded, as many as are allowed, and the others are not.
     """
 
     def __init__(self) -> None:
@@ -28,15 +46,16 @@ class FrameThinner:
         self._allowance = 0.0
         self._saves_decoding = self._is_skipping = False
 
-    def decodes(self, seconds: float, *, is_keyframe: bool, max_fps: float | None, fps: float) -> bool:
+    def decodes(self, seconds: float, *, is_keyframe: bool, limit: FrameLimit, fps: float) -> bool:
         """Return whether to decode a packet.
 
         Args:
             seconds: time of the packet.
             is_keyframe: True if decoding can begin with it.
-            max_fps: most frames to keep a second; None for all.
+            limit: how many frames to keep.
             fps: frames a second of the stream.
         """
+        max_fps = limit.max_fps
         step_seconds = min(max(0.0, seconds - self._last_seconds), _MAX_STEP_SECONDS)
         self._last_seconds = seconds
         if is_keyframe:
@@ -49,6 +68,7 @@ class FrameThinner:
         # Raw frames have no keyframes, and some cameras send a single one.
         self._saves_decoding = (
             max_fps is not None
+            and not limit.decodes_all
             and self._group_seconds is not None
             and (
                 max_fps < _KEYFRAMES_FPS or (max_fps < _EVEN_RATIO * fps and self._group_seconds <= _MAX_GROUP_SECONDS)
@@ -64,17 +84,17 @@ class FrameThinner:
             self._is_skipping = False
         return not self._is_skipping
 
-    def keeps(self, seconds: float, max_fps: float | None) -> bool:
+    def keeps(self, seconds: float, limit: FrameLimit) -> bool:
         """Return whether to keep a decoded frame.
 
         Args:
             seconds: time of the frame.
-            max_fps: most frames to keep a second; None for all.
+            limit: how many frames to keep.
         """
-        if max_fps is None or self._saves_decoding:
+        if limit.max_fps is None or self._saves_decoding:
             self._due_seconds = None
             return True
-        period_seconds = 1 / max_fps
+        period_seconds = 1 / limit.max_fps
         if self._due_seconds is None or abs(seconds - self._due_seconds) > 2 * period_seconds:
             self._due_seconds = seconds
         if seconds < self._due_seconds - _ROUNDING_SECONDS:
