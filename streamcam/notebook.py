@@ -42,7 +42,7 @@ class Explained(Protocol):
         """The most probable classes of each image."""
 
     @property
-    def display(self) -> MapKind:
+    def map_kind(self) -> MapKind:
         """How the maps are drawn."""
 
     @property
@@ -134,7 +134,7 @@ def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
     images, targets = len(explanation), explanation.num_targets
     figure = pyplot.figure(figsize=(4.8 * targets, 3.6 * images), layout="constrained")
     axes = figure.subplots(images, targets, squeeze=False)
-    table = ListedColormap(color_bar(draw_options, explanation.display, 256) / 255.0)
+    table = ListedColormap(color_bar(draw_options, explanation.map_kind, 256) / 255.0)
     for target in range(targets):
         for n, overlay in enumerate(explanation.draw(range(images), target, **overlay_options)):
             axis = axes[n, target]
@@ -220,14 +220,14 @@ def _value_range(
     """Return the attribution at both ends of the color bar."""
     from .compose.overlay import level_kind
 
-    high = peak(explanation.target_maps[n, target], explanation.display) if scale == "frame" else float(scale)
-    return (-high if level_kind(options, explanation.display) == "signed" else 0.0), high
+    high = peak(explanation.target_maps[n, target], explanation.map_kind) if scale == "frame" else float(scale)
+    return (-high if level_kind(options, explanation.map_kind) == "signed" else 0.0), high
 
 
 def _vertical_bar(explanation: Explained, height: int) -> RgbImage:
     from .compose.image_caption import color_bar
 
-    return color_bar(_DEFAULTS, explanation.display, height)[::-1, None]
+    return color_bar(_DEFAULTS, explanation.map_kind, height)[::-1, None]
 
 
 def _thumbnail(image: RgbImage) -> RgbImage:

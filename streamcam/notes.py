@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 _LOGGER = logging.getLogger("streamcam")
+_LOGGER.addHandler(logging.NullHandler())
+if _LOGGER.level == logging.NOTSET:
+    # Notes are records of level INFO; a higher level keeps them out of summaries, too.
+    _LOGGER.setLevel(logging.INFO)
+
 _active: ContextVar[tuple[NoteHandler, ...]] = ContextVar("streamcam_note_handlers", default=())
+
+
+def get_logger(name: str) -> logging.Logger:
+    """Return a logger whose notes are on; for modules that log first."""
+    return logging.getLogger(name)
 
 
 class NoteHandler(logging.Handler):

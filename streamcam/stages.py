@@ -19,8 +19,8 @@ from .errors import StreamcamError
 from .frames import Batch, CaptionFacts, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
 from .geometry import Geometry
 from .job import Job
-from .options import DrawOptions
-from .temporal import frame_selector, interpolate_maps, normalize_maps
+from .options import DrawOptions, TemporalOptions
+from .temporal import MAX_HOLD_FRAMES, frame_selector, interpolate_maps, normalize_maps
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -36,6 +36,7 @@ __all__ = [
     "batched",
     "encode",
     "explain",
+    "explain_source",
     "frame_selector",
     "gpu_unavailable_reason",
     "interpolate_maps",
@@ -125,16 +126,16 @@ def make_renderer(
     *,
     facts: CaptionFacts,
     panels: int = 1,
-    display: MapKind = "heat",
+    map_kind: MapKind = "heat",
 ) -> Renderer:
     """Return a renderer for the frames' memory; options as in `FrameRenderer`."""
     if info.on_gpu:
         from .gpu.renderer import GpuRenderer
 
-        return GpuRenderer(options, info, geometry, facts=facts, device=device, panels=panels, display=display)
+        return GpuRenderer(options, info, geometry, facts=facts, device=device, panels=panels, map_kind=map_kind)
     from .compose import FrameRenderer
 
-    return FrameRenderer(options, info, geometry, facts=facts, panels=panels, display=display)
+    return FrameRenderer(options, info, geometry, facts=facts, panels=panels, map_kind=map_kind)
 
 
 def gpu_unavailable_reason(job: Job) -> str:
@@ -217,6 +218,50 @@ def explain(
         batches, workers, depth=1, threads=prepared.concurrency, name="model", on_failure=disable
     )
     return hold_between(results)
+
+
+def explain_source(
+    frames: Iterable[Frame],
+    info: SourceInfo,
+    explainer: FrameExplainer,
+    compiled: PreparedSource,
+    temporal: TemporalOptions,
+    group: StageGroup,
+    timer: StageTimer,
+    *,
+    max_batch_length: int,
+    progress: Progress | None = None,
+) -> Iterator[ExplainedFrame]:
+    """Return a source's frames with normalised maps: all stages from `select_and_resize` to `normalize_maps`.
+
+    Args:
+        frames: the frames of the source.
+        info: properties of the source; a live one holds its maps.
+        explainer: the model with its method.
+        compiled: as from ``explainer.prepare``.
+        temporal: selection, interpolation and normalisation.
+        group: owns the threads.
+        timer: counts the time as ``decode`` and ``model``.
+        max_batch_length: most frames in a batch.
+        progress: as for `explain`.
+    """
+    resizer = make_resizer(info, compiled.geometry, compiled.device)
+    selected = select_and_resize(frames, resizer, frame_selector(temporal))
+    read_ahead = group.prefetch(
+        timer.measure("decode", selected),
+        depth=prefetch_depth(2 * max_batch_length, info),
+        name="decode",
+        live=info.live,
+    )
+    batches = batched(read_ahead, compiled.executable.batch, max_length=max_batch_length)
+    interpolated = interpolate_maps(
+        explain(batches, explainer, compiled, group, timer, progress),
+        "hold" if info.live else temporal.interpolation,
+        compiled.geometry,
+        timer,
+        max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
+    )
+    return normalize_maps(interpolated, temporal, explainer.map_kind)
 
 
 def render(

@@ -23,7 +23,7 @@ def overlay_image(
     options: DrawOptions,
     *,
     vmax: float,
-    display: MapKind = "heat",
+    map_kind: MapKind = "heat",
 ) -> RgbImage:
     """Draw a heatmap over an image, as `FrameRenderer` does on a video.
 
@@ -33,7 +33,7 @@ def overlay_image(
         geometry: position and scale of the image in the model's input.
         options: colours, opacity and layout; captions are not drawn.
         vmax: attribution drawn at full strength.
-        display: how the map is shown.
+        map_kind: how the map is shown.
 
     Returns:
         A new image, twice as wide for ``side-by-side``. Samples without attribution are unchanged.
@@ -41,8 +41,8 @@ def overlay_image(
     height, width = image.shape[:2]
     # A level covers 2×2 pixels, so a level of the doubled image covers one pixel of this one.
     doubled = replace(geometry, source=(2 * width, 2 * height))
-    upsampler = MapUpsampler(doubled, (heatmap.shape[1], heatmap.shape[0]), level_kind(options, display))
-    opacity, color = opacity_and_color(options, display)
+    upsampler = MapUpsampler(doubled, (heatmap.shape[1], heatmap.shape[0]), level_kind(options, map_kind))
+    opacity, color = opacity_and_color(options, map_kind)
     lowest_level = LEVELS - len(opacity)
     levels = upsampler(heatmap, vmax, 0).values
     rendered = np.empty((height, width, 3), np.uint8)

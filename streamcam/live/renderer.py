@@ -264,7 +264,7 @@ class CameraRenderer:
             binding.geometry,
             facts=binding.caption_facts,
             panels=binding.num_targets,
-            display=binding.map_kind,
+            map_kind=binding.map_kind,
         )
 
     def _redraw(self) -> None:

@@ -72,6 +72,7 @@ def _camera_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:
             ("in", camera.frames_in),
             ("shown", camera.frames_shown),
             ("explained", camera.frames_explained),
+            ("zero_map", camera.frames_zero_map),
             ("dropped", camera.frames_dropped),
         ):
             frames.add_metric([name, stage], count)
