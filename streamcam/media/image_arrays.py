@@ -82,6 +82,8 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
         raise
     except FileNotFoundError:
         raise SourceError(f"no such file: {path}", expected="the path of an image") from None
+    except Image.DecompressionBombError:
+        raise _too_large(path, "too many") from None
     except UnidentifiedImageError:
         raise SourceError(
             f"{path} is not an image that can be read",
@@ -102,11 +104,15 @@ def _known_formats() -> tuple[str, ...]:
 def _check_size(path: Path, image: Image.Image) -> None:
     """Refuse a large image before it is decoded: a small file can declare any size."""
     if image.width * image.height > DEFAULT_MAX_PIXELS:
-        raise SourceError(
-            f"{path} has {image.width}x{image.height} pixels",
-            expected=f"at most {DEFAULT_MAX_PIXELS}",
-            hint="scale it down, or pass it as an array",
-        )
+        raise _too_large(path, f"{image.width}x{image.height}")
+
+
+def _too_large(path: Path, pixels: str) -> SourceError:
+    return SourceError(
+        f"{path} has {pixels} pixels",
+        expected=f"at most {DEFAULT_MAX_PIXELS}",
+        hint="scale it down, or pass it as an array",
+    )
 
 
 def _from_pillow(image: Image.Image) -> NDArray[np.uint8]:

@@ -13,8 +13,8 @@ from streamcam.errors import SourceError
 from streamcam.media.image_arrays import as_images
 
 
-@pytest.mark.parametrize("side", [8200, 16_000])
-def test_a_small_file_of_a_huge_image_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+@pytest.mark.parametrize(("side", "pixels"), [(8200, "8200x8200"), (16_000, "too many")])
+def test_a_small_file_of_a_huge_image_is_refused_before_it_is_decoded(tmp_path: Path, side: int, pixels: str) -> None:
     path = tmp_path / "bomb.gif"
     Image.new("P", (16, 16)).save(path)
     data = path.read_bytes()
@@ -22,9 +22,7 @@ def test_a_small_file_of_a_huge_image_is_refused_before_it_is_decoded(tmp_path: 
     with warnings.catch_warnings(), pytest.raises(SourceError) as caught:
         warnings.simplefilter("error")
         as_images(path)
-    assert f"has {side}x{side} pixels; expected at most 66355200; scale it down" in str(caught.value) or (
-        "DecompressionBombError" in str(caught.value)
-    )
+    assert f"has {pixels} pixels; expected at most 66355200; scale it down" in str(caught.value)
 
 
 def test_alpha_is_blended_over_white_in_every_stripe() -> None:
