@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +12,7 @@ from . import stages
 from .concurrency.group import StageGroup, StageTimer
 from .frames import ExplainedFrame, Frame, MapKind, SourceInfo
 from .job import Job
-from .notes import collect_notes
+from .notes import collect_notes, get_logger
 from .prepare import PreparedRun, prepare
 from .summary import Summary
 from .temporal import is_zero, zero_map_note
@@ -21,7 +20,7 @@ from .temporal import is_zero, zero_map_note
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 STAGES = ("decode", "model", "draw", "encode")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from .engine import load_explainer
 from .frames import SourceInfo
 from .geometry import Geometry
 from .job import Job
+from .notes import get_logger
 from .options import Interpolation, TemporalOptions
 from .sinks import open_sink
 from .sources import open_source
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .sinks import Sink
     from .sources import Source
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 EAGER_OPEN_SECONDS = 0.5
 """Seconds to wait for a source before the model is loaded. Local sources open sooner, and their errors come first."""

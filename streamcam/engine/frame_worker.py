@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,11 +9,12 @@ import numpy as np
 from ..concurrency.group import StageTimer
 from ..frames import Batch, RgbImage
 from ..models import TargetSet
+from ..notes import get_logger
 from .multi_pass import Progress
 from .results import ExplainedBatch, make_explained_frames
 from .runtime.replica import DeviceReplica
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def frame_worker(

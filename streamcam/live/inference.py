@@ -16,6 +16,7 @@ from ..engine import load_explainer
 from ..errors import StreamcamError, count_of
 from ..frames import ColorSpec, SourceInfo
 from ..geometry import Size
+from ..notes import get_logger
 from ..options import ExplainOptions, ModelOptions
 from ..temporal import ZeroMapCounter
 from .model_binding import BatchSizes, ModelBinding
@@ -23,7 +24,7 @@ from .model_binding import BatchSizes, ModelBinding
 if TYPE_CHECKING:
     from ..engine.explainer import FrameExplainer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_BATCH = 8
 """Frames a call: larger batches gain less than their latency costs."""
