@@ -107,12 +107,12 @@ class MacoImages:
     def enlarge(self, coordinates: NDArray[np.float32], size: Size) -> tuple[MacoImages, NDArray[np.float32]]:
         """Return the same phases at a larger size.
 
-        New frequencies take the phases of low ones.
+        New frequencies take random phases.
         """
         larger = MacoImages(size)
         height, columns = coordinates.shape[2:]
-        rows = np.arange(size[1]) % height
-        phases = coordinates[:, :, rows][..., np.arange(size[0] // 2 + 1) % columns]
+        # Equal for all images, so that each is that of its filter alone.
+        phases = np.repeat(larger.start([list(size)]), len(coordinates), axis=0)
         low, high = (height + 1) // 2, height // 2
         phases[:, :, :low, :columns] = coordinates[:, :, :low]
         phases[:, :, size[1] - high :, :columns] = coordinates[:, :, low:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import PreprocessWarning, warn_user
+from ...notes import get_logger
 from ...options import DEFAULT_MODEL, FilterOptions, ModelOptions
 from .patch_files import check_patches
 from .result import FilterImage, FilterStudy, Patch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...models import LoadedModel
     from .network import FilterNetwork
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _DEFAULT_SIZE = 128
 """Side for models that accept any size: a third of the time of 224, with the same features."""
