@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .explainer import Explainer as Explainer
     from .explanation import Explanation as Explanation
     from .frame_iterator import FrameExplanation as FrameExplanation
+    from .studies.activations import Activations as Activations
+    from .studies.activations import show_activations as show_activations
     from .summary import Summary as Summary
 
 __version__ = "0.1.0"
@@ -43,6 +45,7 @@ if _logger.level == logging.NOTSET:
     _logger.setLevel(logging.INFO)
 
 _LAZY_IMPORTS = {
+    "Activations": "studies.activations",
     "DeviceError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",
@@ -59,6 +62,7 @@ _LAZY_IMPORTS = {
     "TargetError": "errors",
     "frames": "api",
     "process": "api",
+    "show_activations": "studies.activations",
 }
 
 __all__ = sorted(_LAZY_IMPORTS)

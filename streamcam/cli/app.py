@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import bench, doctor, layers, live, methods, models, process
+from . import activations, bench, doctor, layers, live, methods, models, process
 from .errors import handle_errors
 from .signals import SERVICES
 
@@ -34,5 +34,14 @@ def _root(
     pass
 
 
-for command in (process.process, live.live, bench.bench, models.models, layers.layers, methods.methods, doctor.doctor):
+for command in (
+    process.process,
+    live.live,
+    activations.activations,
+    bench.bench,
+    models.models,
+    layers.layers,
+    methods.methods,
+    doctor.doctor,
+):
     app.command()(handle_errors(command, is_service=command.__name__ in SERVICES))

@@ -1,0 +1,1 @@
+"""Studies of a model: its layers and filters."""
