@@ -191,7 +191,7 @@ def collected_metrics() -> list[Any]:
     status = Status(
         (CameraStatus("door", "rtsp://192.0.2.7/stream", "live"),),
         (OutputStatus("door", "door.mp4", "running"),),
-        Settings("gradcam", "auto", ("top",), 0.6, "turbo", True),
+        Settings("gradcam", "auto", ("top",), 0.6, "turbo", True, "top-left"),
     )
     camera = SimpleNamespace(name="door", latency_histogram=LatencyHistogram(((0.1, 1),), 1, 0.05))
     run: Any = SimpleNamespace(status=lambda: status, handles={"door": camera})

@@ -10,12 +10,10 @@ Importing this package loads nothing heavy; the first call does.
 
 from __future__ import annotations
 
-import logging
 import sys
-from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # the import of `typing` takes 7 ms
 if TYPE_CHECKING:
     from .api import frames as frames
     from .api import process as process
@@ -37,12 +35,6 @@ if TYPE_CHECKING:
     from .summary import Summary as Summary
 
 __version__ = "0.1.0"
-
-_logger = logging.getLogger(__name__)
-_logger.addHandler(logging.NullHandler())
-if _logger.level == logging.NOTSET:
-    # Notes are records of level INFO; a higher level keeps them out of summaries, too.
-    _logger.setLevel(logging.INFO)
 
 _LAZY_IMPORTS = {
     "Activations": "studies.activations",
@@ -70,6 +62,8 @@ __all__ = sorted(_LAZY_IMPORTS)
 
 def __getattr__(name: str) -> object:
     if name in _LAZY_IMPORTS:
+        from importlib import import_module
+
         return getattr(import_module(f".{_LAZY_IMPORTS[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -60,6 +60,10 @@ def frames(
     Raises:
         OptionError: unknown option, or a value that cannot be used; raised by the call itself.
         StreamcamError: the source cannot be read, or the model cannot be explained; raised by the loop.
+
+    Warns:
+        PreprocessWarning: the model's preprocessing is a guess.
+        UserWarning: maps are zero, so that nothing is drawn; after ten such frames or at the end, once a call.
     """
     return iterate_frames(FramesJob.from_options(input, **options))
 

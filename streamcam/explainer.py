@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .concurrency.group import StageGroup
-from .errors import OptionError, StreamcamError, TargetError
+from .errors import OptionError, PreprocessWarning, StreamcamError, TargetError, warn_user
 from .explanation import Explanation
 from .frames import ColorSpec, RgbImage, SourceInfo
 from .geometry import Geometry
@@ -153,6 +153,9 @@ class Explainer:
         notes: list[str] = []
         with collect_notes(notes.append):
             prepared = engine.prepare(_source_info(rgb_images[0], len(rgb_images)), fit=self._choose_fit(rgb_images))
+        if note := engine.check_first_frames(lambda: _model_inputs(rgb_images[:2], geometries[:2])):
+            notes.append(note)
+            warn_user(note, PreprocessWarning)
         results: list[_ImageResult] = []
         error_notes: list[str] = []
         batch_size = prepared.executable.batch
@@ -194,7 +197,7 @@ class Explainer:
             method=self._engine.method,
             layer=prepared.executable.layer,
             precision=prepared.executable.precision,
-            display=self._engine.display,
+            map_kind=self._engine.map_kind,
             quality_metrics={
                 name: np.array([unwrap(s.quality_metrics[name]) for s in results])
                 for name in results[0].quality_metrics
@@ -263,7 +266,7 @@ class Explainer:
                         for c, p in zip(batch_result.top_classes[n], batch_result.top_probabilities[n], strict=True)
                     ),
                     quality_metrics={name: values[n] for name, values in batch_result.quality_metrics.items()},
-                    has_zero_map=any(is_zero(one, self._engine.display) for one in attributions),
+                    has_zero_map=any(is_zero(one, self._engine.map_kind) for one in attributions),
                 )
             )
         return results

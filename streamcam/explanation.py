@@ -37,7 +37,7 @@ class Explanation:
         method: name of the method.
         layer: path of the target layer; ``input`` if the method has none.
         precision: precision of the model; maps are float32.
-        display: how to show the maps: ``heat``, ``pixels`` or ``signed``.
+        map_kind: how to show the maps: ``heat``, ``pixels`` or ``signed``.
         quality_metrics: the method's metrics of its maps' quality, float32 ``(N,)`` each, by name.
         notes: one-line announcements for the user, such as the chosen layer and why.
         images: the unchanged inputs, ``uint8 (H, W, 3)`` each.
@@ -54,7 +54,7 @@ class Explanation:
     method: str
     layer: str
     precision: str
-    display: MapKind
+    map_kind: MapKind
     quality_metrics: Mapping[str, NDArray[np.float32]]
     notes: tuple[str, ...]
     images: tuple[RgbImage, ...]
@@ -133,9 +133,9 @@ class Explanation:
         rendered = []
         for n in numbers:
             heatmap = self.target_maps[n, target]
-            vmax = peak(heatmap, self.display) if scale == "frame" else float(scale)
+            vmax = peak(heatmap, self.map_kind) if scale == "frame" else float(scale)
             image = overlay_image(
-                base_images[n], heatmap, self.geometries[n], draw_options, vmax=vmax, display=self.display
+                base_images[n], heatmap, self.geometries[n], draw_options, vmax=vmax, map_kind=self.map_kind
             )
             rendered.append(
                 caption_image(image, ["  ".join(self.describe(n, target)), self.origin]) if caption else image

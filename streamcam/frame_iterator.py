@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from . import stages
+from . import notes, stages
 from .concurrency.group import StageGroup, StageTimer
-from .errors import OptionError
+from .errors import OptionError, warn_user
 from .frames import Attribution, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
 from .geometry import Geometry
 from .job import FramesJob
 from .options import CameraOptions, Colormap, DrawOptions, Layout
-from .prepare import AUTO_EVERY_ESTIMATE, MAX_BATCH_WAIT
-from .temporal import MAX_HOLD_FRAMES
+from .prepare import estimate_every, max_batch_length
+from .temporal import ZeroMapCounter
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .engine.prepared_source import PreparedSource
     from .engine.results import ExplainedBatch
 
-logger = logging.getLogger(__name__)
+logger = notes.get_logger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class FrameExplanation:
         classes: the most probable classes, ``(name, probability)``, best first.
         held: True if the frame was not explained itself (see ``every``): its maps come from frames around it.
         errors: why the result cannot be used, one line each; its maps are zero.
-        display: how the maps are drawn: ``heat``, ``pixels`` or ``signed``.
+        map_kind: how the maps are drawn: ``heat``, ``pixels`` or ``signed``.
         geometry: how the frame was fitted into the model's input.
     """
 
@@ -50,7 +50,7 @@ class FrameExplanation:
     classes: tuple[tuple[str, float], ...]
     held: bool
     errors: tuple[str, ...]
-    display: MapKind
+    map_kind: MapKind
     geometry: Geometry
     _video_frame: VideoFrame = field(repr=False)
 
@@ -84,7 +84,7 @@ class FrameExplanation:
             raise OptionError(f"there is no target {target}", expected=f"0 to {len(self.attributions) - 1}")
         shown = self.attributions[target]
         options = DrawOptions(layout=layout, colormap=colormap, alpha=alpha)
-        return overlay_image(self.image, shown.heatmap, self.geometry, options, vmax=shown.vmax, display=self.display)
+        return overlay_image(self.image, shown.heatmap, self.geometry, options, vmax=shown.vmax, map_kind=self.map_kind)
 
 
 def iterate_frames(job: FramesJob) -> Generator[FrameExplanation, None, None]:
@@ -92,9 +92,23 @@ def iterate_frames(job: FramesJob) -> Generator[FrameExplanation, None, None]:
 
     Raises:
         StreamcamError: the job cannot be done.
+
+    Warns:
+        UserWarning: once a run, if maps are zero.
     """
+    from .methods import method_name
+
     read = _camera_frames if _is_camera(job.source.url) else _file_frames
-    yield from read(job)
+    zero_maps = ZeroMapCounter(lambda note: warn_user(note, UserWarning))
+    method = method_name(job.explain.method)
+    with contextlib.closing(read(job)) as frames:
+        try:
+            for frame in frames:
+                if not frame.held:
+                    zero_maps.count(() if frame.errors else frame.attributions, frame.map_kind, method)
+                yield frame
+        finally:
+            zero_maps.close()
 
 
 def _is_camera(url: str) -> bool:
@@ -106,7 +120,7 @@ def _is_camera(url: str) -> bool:
     return url.startswith("/dev/video") or kind in CAMERAS.keys() - SOURCES.keys()
 
 
-def _file_frames(job: FramesJob) -> Iterator[FrameExplanation]:
+def _file_frames(job: FramesJob) -> Generator[FrameExplanation, None, None]:
     """Explain every frame of a file, ahead of the caller."""
     from .engine import load_explainer
     from .sources import open_source
@@ -114,26 +128,23 @@ def _file_frames(job: FramesJob) -> Iterator[FrameExplanation]:
     with open_source(job.source) as source, StageGroup() as group:
         explainer = load_explainer(job.model, job.explain)
         info, timer = source.info, StageTimer()
-        every = AUTO_EVERY_ESTIMATE if job.temporal.every == "auto" else job.temporal.every
+        every = estimate_every(job.temporal)
         prepared = _prepare(explainer, info, every=every)
-        batch = prepared.executable.batch
-        resizer = stages.make_resizer(info, prepared.geometry, prepared.device)
-        selected = stages.select_and_resize(source, resizer, stages.frame_selector(job.temporal))
-        max_length = stages.queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), info)
-        depth = stages.queue_depth(2 * batch, info)
-        frames = group.prefetch(selected, depth=depth, name="decode", live=info.live)
-        batches = stages.batched(frames, batch, max_length=max_length)
-        explained = stages.explain(batches, explainer, prepared, group, timer)
-        interpolation = "hold" if info.live else job.temporal.interpolation
-        max_waiting = stages.queue_depth(MAX_HOLD_FRAMES, info, max_bytes=stages.MAX_WAITING_BYTES)
-        interpolated = stages.interpolate_maps(
-            explained, interpolation, prepared.geometry, timer, max_waiting=max_waiting
+        items = stages.explain_source(
+            source,
+            info,
+            explainer,
+            prepared,
+            job.temporal,
+            group,
+            timer,
+            max_batch_length=max_batch_length(prepared.executable.batch, every, info),
         )
-        for item in stages.normalize_maps(interpolated, job.temporal, explainer.display):
+        for item in items:
             yield _to_explanation(item, explainer, info, prepared.geometry)
 
 
-def _camera_frames(job: FramesJob) -> Iterator[FrameExplanation]:
+def _camera_frames(job: FramesJob) -> Generator[FrameExplanation, None, None]:
     """Explain a camera's newest frame whenever the caller asks."""
     from .engine import load_explainer
     from .engine.results import hold_between
@@ -166,7 +177,7 @@ def _camera_frames(job: FramesJob) -> Iterator[FrameExplanation]:
         try:
             newest = group.prefetch(camera, depth=1, name="camera", live=True)
             explained = hold_between(explain_batches(newest))
-            for item in stages.normalize_maps(explained, job.temporal, explainer.display):
+            for item in stages.normalize_maps(explained, job.temporal, explainer.map_kind):
                 yield _to_explanation(item, explainer, *shown[-1])
         finally:
             camera.stop()
@@ -198,7 +209,7 @@ def _to_explanation(
         classes=tuple((explainer.info.labels[index], probability) for index, probability in item.top),
         held=item.held,
         errors=item.errors,
-        display=explainer.display,
+        map_kind=explainer.map_kind,
         geometry=geometry,
         _video_frame=item.frame.model_source,
     )

@@ -42,7 +42,7 @@ class Explained(Protocol):
         """The most probable classes of each image."""
 
     @property
-    def display(self) -> MapKind:
+    def map_kind(self) -> MapKind:
         """How the maps are drawn."""
 
     @property
@@ -134,7 +134,7 @@ def figure_of(explanation: Explained, overlay_options: dict[str, Any]) -> Any:
     images, targets = len(explanation), explanation.num_targets
     figure = pyplot.figure(figsize=(4.8 * targets, 3.6 * images), layout="constrained")
     axes = figure.subplots(images, targets, squeeze=False)
-    table = ListedColormap(color_bar(draw_options, explanation.display, 256) / 255.0)
+    table = ListedColormap(color_bar(draw_options, explanation.map_kind, 256) / 255.0)
     for target in range(targets):
         for n, overlay in enumerate(explanation.draw(range(images), target, **overlay_options)):
             axis = axes[n, target]
@@ -187,18 +187,16 @@ def save_images(images: Sequence[RgbImage], path: Path, *, overwrite: bool) -> t
 def _write(data: bytes, path: Path, *, overwrite: bool) -> None:
     """Write a file completely or not at all."""
     from .sinks.output_file import OutputFile
-    from .sinks.paths import temp_path
+    from .sinks.paths import temporary_copy
 
     output = OutputFile(path, overwrite=overwrite)
-    part: Path | None = None
     try:
         target = output.reserve()
-        part = temp_path(target)
-        part.write_bytes(data)
-        output.replace(part, target)
+        with temporary_copy(target) as part:
+            part.write(data)
+            part.close()
+            output.replace(Path(part.name), target)
     finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
         output.close()
 
 
@@ -222,14 +220,14 @@ def _value_range(
     """Return the attribution at both ends of the color bar."""
     from .compose.overlay import level_kind
 
-    high = peak(explanation.target_maps[n, target], explanation.display) if scale == "frame" else float(scale)
-    return (-high if level_kind(options, explanation.display) == "signed" else 0.0), high
+    high = peak(explanation.target_maps[n, target], explanation.map_kind) if scale == "frame" else float(scale)
+    return (-high if level_kind(options, explanation.map_kind) == "signed" else 0.0), high
 
 
 def _vertical_bar(explanation: Explained, height: int) -> RgbImage:
     from .compose.image_caption import color_bar
 
-    return color_bar(_DEFAULTS, explanation.display, height)[::-1, None]
+    return color_bar(_DEFAULTS, explanation.map_kind, height)[::-1, None]
 
 
 def _thumbnail(image: RgbImage) -> RgbImage:

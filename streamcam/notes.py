@@ -1,6 +1,6 @@
 """Collect the log messages of a run for summary and terminal.
 
-Modules log with ``logging.getLogger(__name__)``. A run collects the records of its own threads only, so that two runs
+Modules log with `get_logger`. A run collects the records of its own threads only, so that two runs
 in one process do not mix: a context variable holds the run that a record belongs to, and `StageGroup` and
 `BackgroundOpen` start their threads in a copy of it.
 """
@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 _LOGGER = logging.getLogger("streamcam")
+_LOGGER.addHandler(logging.NullHandler())
+if _LOGGER.level == logging.NOTSET:
+    # Notes are records of level INFO; a higher level keeps them out of summaries, too.
+    _LOGGER.setLevel(logging.INFO)
+
 _active: ContextVar[tuple[NoteHandler, ...]] = ContextVar("streamcam_note_handlers", default=())
+
+
+def get_logger(name: str) -> logging.Logger:
+    """Return the logger of a module; it prints nothing by itself, and lets notes pass."""
+    return logging.getLogger(name)
 
 
 class NoteHandler(logging.Handler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,16 +12,15 @@ from . import stages
 from .concurrency.group import StageGroup, StageTimer
 from .frames import ExplainedFrame, Frame, MapKind, SourceInfo
 from .job import Job
-from .notes import collect_notes
+from .notes import collect_notes, get_logger
 from .prepare import PreparedRun, prepare
-from .sinks import Sink
 from .summary import Summary
-from .temporal import MAX_HOLD_FRAMES, is_zero, zero_map_note
+from .temporal import is_zero, zero_map_note
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 STAGES = ("decode", "model", "draw", "encode")
 
@@ -117,7 +115,6 @@ def _start(
     between writing a frame and counting it.
     """
     job, info, explainer, compiled = prepared.job, prepared.info, prepared.explainer, prepared.compiled
-    resizer = stages.make_resizer(info, prepared.geometry, prepared.device)
     renderer = stages.make_renderer(
         job.draw,
         info,
@@ -125,35 +122,28 @@ def _start(
         prepared.device,
         facts=compiled.caption_facts(explainer.method, explainer.targets, explainer.info),
         panels=len(explainer.targets),
-        display=explainer.display,
+        map_kind=explainer.map_kind,
     )
 
     def report_passes(done: int, total: int) -> None:
         group.raise_if_cancelled()
         on_pass(done, total)
 
-    source_frames = totals.count_read(stages.read_frames(prepared.source, prepared.device))
-    selected = stages.select_and_resize(source_frames, resizer, stages.frame_selector(job.temporal))
-    frames = group.prefetch(
-        timer.measure("decode", selected),
-        depth=stages.queue_depth(2 * prepared.max_batch_length, info),
-        name="decode",
-        live=info.live,
-    )
-    batches = stages.batched(frames, prepared.batch, max_length=prepared.max_batch_length)
-    explained = stages.explain(batches, explainer, compiled, group, timer, report_passes)
-    interpolated = stages.interpolate_maps(
-        explained,
-        prepared.interpolation,
-        prepared.geometry,
+    normalized = stages.explain_source(
+        totals.count_read(stages.read_frames(prepared.source, prepared.device)),
+        info,
+        explainer,
+        compiled,
+        job.temporal,
+        group,
         timer,
-        max_waiting=stages.queue_depth(MAX_HOLD_FRAMES, info, max_bytes=stages.MAX_WAITING_BYTES),
+        max_batch_length=prepared.max_batch_length,
+        progress=report_passes,
     )
-    normalized = stages.normalize_maps(interpolated, job.temporal, explainer.display)
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
-    drawn_depth = stages.queue_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
+    drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
     rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=drawn_depth, name="draw")
-    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.sink, explainer.display)
+    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), explainer.map_kind)
     return group.prefetch(written, depth=1, name="encode")
 
 
@@ -179,14 +169,15 @@ class _Totals:
             self.frames_in += 1
             yield frame
 
-    def count_written(self, items: Iterable[ExplainedFrame], sink: Sink, display: MapKind) -> Iterator[ExplainedFrame]:
+    def count_written(
+        self, items: Iterable[tuple[ExplainedFrame, bool]], map_kind: MapKind
+    ) -> Iterator[ExplainedFrame]:
         """Fold in the attributions and errors of each frame; count those that the sink has not omitted."""
-        for item in items:
-            is_written = sink.num_frames > self.frames_explained + self.frames_held
+        for item, is_written in items:
             self.frames_explained += is_written and not item.held
             self.frames_held += is_written and item.held
             if is_written and not (item.held or item.errors):
-                self.frames_zero_map += any(is_zero(one, display) for one in item.attributions)
+                self.frames_zero_map += any(is_zero(one, map_kind) for one in item.attributions)
             if len(self.errors) < MAX_REPORTED_ERRORS:
                 self.errors += [f"frame {item.frame.index}: {error}; no map is drawn" for error in item.errors]
             for name, values in item.quality_metrics.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +13,8 @@ from .engine import load_explainer
 from .frames import SourceInfo
 from .geometry import Geometry
 from .job import Job
-from .options import Interpolation
+from .notes import get_logger
+from .options import Interpolation, TemporalOptions
 from .sinks import open_sink
 from .sources import open_source
 from .stages import gpu_unavailable_reason, queue_depth
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .sinks import Sink
     from .sources import Source
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 EAGER_OPEN_SECONDS = 0.5
 """Seconds to wait for a source before the model is loaded. Local sources open sooner, and their errors come first."""
@@ -118,6 +118,22 @@ class PreparedRun:
         }
 
 
+def estimate_every(temporal: TemporalOptions) -> int:
+    """Return one in how many frames is explained; an estimate for ``--every auto``."""
+    return AUTO_EVERY_ESTIMATE if temporal.every == "auto" else temporal.every
+
+
+def max_batch_length(batch: int, every: int, info: SourceInfo) -> int:
+    """Return how many frames a batch may hold, held ones included.
+
+    Args:
+        batch: frames that the model explains at once.
+        every: one frame in ``every`` is explained.
+        info: the source of the frames.
+    """
+    return queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), info)
+
+
 @contextlib.contextmanager
 def prepare(
     job: Job,
@@ -163,7 +179,7 @@ def prepare(
         with timer("load"):
             explainer = explainer or load_explainer(job.model, job.explain, limit_threads=True)
         source, sink = early or open_both()
-        every = AUTO_EVERY_ESTIMATE if job.temporal.every == "auto" else job.temporal.every
+        every = estimate_every(job.temporal)
         with timer("load"):
             compiled = explainer.prepare(source.info, every=every)
         for note in compiled.notes:
@@ -182,5 +198,5 @@ def prepare(
             compiled=compiled,
             interpolation=interpolation,
             batch=batch,
-            max_batch_length=queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), source.info),
+            max_batch_length=max_batch_length(batch, every, source.info),
         )

@@ -19,8 +19,8 @@ from .errors import StreamcamError
 from .frames import Batch, CaptionFacts, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
 from .geometry import Geometry
 from .job import Job
-from .options import DrawOptions
-from .temporal import frame_selector, interpolate_maps, normalize_maps
+from .options import DrawOptions, TemporalOptions
+from .temporal import MAX_HOLD_FRAMES, frame_selector, interpolate_maps, normalize_maps
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -36,12 +36,14 @@ __all__ = [
     "batched",
     "encode",
     "explain",
+    "explain_source",
     "frame_selector",
     "gpu_unavailable_reason",
     "interpolate_maps",
     "make_renderer",
     "make_resizer",
     "normalize_maps",
+    "prefetch_depth",
     "queue_depth",
     "read_frames",
     "render",
@@ -95,6 +97,16 @@ def queue_depth(wanted: int, info: SourceInfo, *, frames_per_item: int = 1, max_
     return max(1, min(wanted, max_bytes // (frames_per_item * info.frame_bytes)))
 
 
+def prefetch_depth(wanted: int, info: SourceInfo, *, frames_per_item: int = 1) -> int:
+    """Return the depth of a queue as `queue_depth`; 0 for large frames, whose stages take turns.
+
+    A queue of one frame holds three: one waits, and both its stages have one in hand.
+    """
+    if info.frame_bytes > LARGE_FRAME_BYTES:
+        return 0
+    return queue_depth(wanted, info, frames_per_item=frames_per_item)
+
+
 def make_resizer(info: SourceInfo, geometry: Geometry, device: str) -> Callable[[VideoFrame], RgbImage]:
     """Return a resizer to the model's input for the frames' memory."""
     if info.on_gpu:
@@ -114,16 +126,16 @@ def make_renderer(
     *,
     facts: CaptionFacts,
     panels: int = 1,
-    display: MapKind = "heat",
+    map_kind: MapKind = "heat",
 ) -> Renderer:
     """Return a renderer for the frames' memory; options as in `FrameRenderer`."""
     if info.on_gpu:
         from .gpu.renderer import GpuRenderer
 
-        return GpuRenderer(options, info, geometry, facts=facts, device=device, panels=panels, display=display)
+        return GpuRenderer(options, info, geometry, facts=facts, device=device, panels=panels, map_kind=map_kind)
     from .compose import FrameRenderer
 
-    return FrameRenderer(options, info, geometry, facts=facts, panels=panels, display=display)
+    return FrameRenderer(options, info, geometry, facts=facts, panels=panels, map_kind=map_kind)
 
 
 def gpu_unavailable_reason(job: Job) -> str:
@@ -208,6 +220,50 @@ def explain(
     return hold_between(results)
 
 
+def explain_source(
+    frames: Iterable[Frame],
+    info: SourceInfo,
+    explainer: FrameExplainer,
+    compiled: PreparedSource,
+    temporal: TemporalOptions,
+    group: StageGroup,
+    timer: StageTimer,
+    *,
+    max_batch_length: int,
+    progress: Progress | None = None,
+) -> Iterator[ExplainedFrame]:
+    """Return a source's frames with normalised maps: all stages from `select_and_resize` to `normalize_maps`.
+
+    Args:
+        frames: the frames of the source.
+        info: properties of the source; a live one holds its maps.
+        explainer: the model with its method.
+        compiled: as from ``explainer.prepare``.
+        temporal: selection, interpolation and normalisation.
+        group: owns the threads.
+        timer: counts the time as ``decode`` and ``model``.
+        max_batch_length: most frames in a batch.
+        progress: as for `explain`.
+    """
+    resizer = make_resizer(info, compiled.geometry, compiled.device)
+    selected = select_and_resize(frames, resizer, frame_selector(temporal))
+    read_ahead = group.prefetch(
+        timer.measure("decode", selected),
+        depth=prefetch_depth(2 * max_batch_length, info),
+        name="decode",
+        live=info.live,
+    )
+    batches = batched(read_ahead, compiled.executable.batch, max_length=max_batch_length)
+    interpolated = interpolate_maps(
+        explain(batches, explainer, compiled, group, timer, progress),
+        "hold" if info.live else temporal.interpolation,
+        compiled.geometry,
+        timer,
+        max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
+    )
+    return normalize_maps(interpolated, temporal, explainer.map_kind)
+
+
 def render(
     items: Iterable[ExplainedFrame], renderer: Renderer, timer: StageTimer
 ) -> Iterator[tuple[ExplainedFrame, VideoFrame]]:
@@ -216,13 +272,15 @@ def render(
         with timer("draw"):
             video_frame = renderer.draw(item)
         yield item, video_frame
+        del item, video_frame  # the next ones may need their memory
 
 
 def encode(
     rendered: Iterable[tuple[ExplainedFrame, VideoFrame]], sink: Sink, timer: StageTimer
-) -> Iterator[ExplainedFrame]:
-    """Write each drawn frame; the time counts as ``encode``."""
+) -> Iterator[tuple[ExplainedFrame, bool]]:
+    """Write each drawn frame, and say if the sink kept it; the time counts as ``encode``."""
     for item, video_frame in rendered:
         with timer("encode"):
-            sink.write(video_frame, item.frame.pts, item.frame.passthrough_packets)
-        yield item
+            is_written = sink.write(video_frame, item.frame.pts, item.frame.passthrough_packets)
+        del video_frame  # the next one may need its memory
+        yield item, is_written

@@ -26,11 +26,13 @@ LONGEST_FILES = (
     "tests/methods/test_contract.py",
     "tests/bench/test_run.py",
     "tests/docs/test_blocks.py",
+    "tests/cli/test_live_process.py",
     "tests/cli/test_live.py",
     "tests/cli/test_endings.py",
     "tests/gpu/test_gpu_pipeline.py",
     "tests/engine/test_compile_cache.py",
     "tests/live/test_live_pipeline.py",
+    "tests/live/test_live_controls.py",
 )
 
 

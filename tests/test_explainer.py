@@ -43,7 +43,7 @@ def test_images_of_the_models_size_are_explained_as_they_are(explainer: streamca
     assert found.maps.shape == (11, *MAP_SIZE)
     assert found.maps.dtype == np.float32
     assert len(found) == 11
-    assert (found.method, found.layer, found.display) == ("gradcam", "last", "heat")
+    assert (found.method, found.layer, found.map_kind) == ("gradcam", "last", "heat")
     assert found.targets[0] == "abcde"[int(result.classes[0, 0])] == found.top[0][0][0]
     assert found.top[0][0][1] == pytest.approx(float(found.probabilities[0]))
 

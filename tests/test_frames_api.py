@@ -72,7 +72,7 @@ def test_frames_are_those_of_process_with_their_maps(clip: Path, tmp_path: Path)
     assert found[0].overlay(layout="side-by-side").shape[1] == 2 * drawn.shape[1]
     with pytest.raises(streamcam.OptionError, match="no target 2"):
         found[0].overlay(target=2)
-    signed, pixels = (dataclasses.replace(found[0], display=display) for display in ("signed", "pixels"))
+    signed, pixels = (dataclasses.replace(found[0], map_kind=map_kind) for map_kind in ("signed", "pixels"))
     assert (signed.overlay() != signed.overlay(colormap="turbo")).any()
     alone = pixels.overlay(layout="heatmap")
     np.testing.assert_array_equal(alone, pixels.overlay(layout="heatmap", colormap="gray"))
@@ -148,6 +148,22 @@ def test_queues_of_large_frames_are_short(clip: Path, monkeypatch: pytest.Monkey
     found = list(streamcam.frames(clip, **MODEL, every=3, interpolation="linear"))
     assert [one.held for one in found[:4]] == [False, True, True, False]
     assert depths == {"decode": 1, "batch": 1, "waiting": 2}
+
+
+def test_the_decoder_reads_as_far_ahead_as_in_process(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depths: list[int] = []
+    prefetch = StageGroup.prefetch
+
+    def record_queue(group: StageGroup, items: Any, *, depth: int, name: str, **options: Any) -> Any:
+        depths.extend([depth] if name == "decode" else [])
+        return prefetch(group, items, depth=depth, name=name, **options)
+
+    monkeypatch.setattr(StageGroup, "prefetch", record_queue)
+    run(Job.from_options(clip, tmp_path / "o.mp4", **MODEL, every=2), explainer=_explainer(("top",)))
+    assert len(list(streamcam.frames(clip, **MODEL, every=2))) == 50
+    assert depths[0] == depths[1] > 2
 
 
 def test_options_are_checked_by_the_call_itself(tmp_path: Path) -> None:

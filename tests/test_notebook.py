@@ -152,7 +152,7 @@ def test_plot_is_a_figure_with_bars(several: streamcam.Explanation, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("display", "options", "ends", "colors"),
+    ("map_kind", "options", "ends", "colors"),
     [
         ("heat", {"colormap": "viridis", "scale": 0.25}, (0, 0.25), "viridis"),
         ("heat", {}, (0, None), "turbo"),
@@ -162,16 +162,16 @@ def test_plot_is_a_figure_with_bars(several: streamcam.Explanation, monkeypatch:
     ],
 )
 def test_the_bar_of_a_plot_is_that_of_its_overlays(
-    found: streamcam.Explanation, display: Any, options: dict[str, Any], ends: tuple[float, Any], colors: Any
+    found: streamcam.Explanation, map_kind: Any, options: dict[str, Any], ends: tuple[float, Any], colors: Any
 ) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
-    shown = dataclasses.replace(found, display=display, maps=np.abs(found.maps) + 1)  # no map is zero
+    shown = dataclasses.replace(found, map_kind=map_kind, maps=np.abs(found.maps) + 1)  # no map is zero
     figure = shown.plot(**options)
     bar = figure.axes[-1]._colorbar.mappable
     low, high = ends
     assert bar.norm.vmin == low
-    assert bar.norm.vmax == (peak(shown.target_maps[-1, -1], display) if high is None else high)
+    assert bar.norm.vmax == (peak(shown.target_maps[-1, -1], map_kind) if high is None else high)
     np.testing.assert_allclose(bar.cmap(1.0)[:3], colormap(colors, 511)[-1], atol=0.02)
     matplotlib.pyplot.close(figure)
 

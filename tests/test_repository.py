@@ -74,6 +74,12 @@ def test_the_architecture_names_packages_that_exist() -> None:
     assert top - {name.rstrip("/") for name in names} == {"__init__.py", "__main__.py"}
 
 
+def test_modules_log_through_notes() -> None:
+    """Python prints what is logged where no handler is installed, and importing `notes` installs one."""
+    direct = [path for path in (ROOT / "streamcam").rglob("*.py") if "getLogger(__name__)" in path.read_text()]
+    assert direct == []
+
+
 def test_decisions_are_numbered_without_a_gap() -> None:
     assert [int(page.name[:4]) for page in PAGES] == list(range(1, len(PAGES) + 1))
 

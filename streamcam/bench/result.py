@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..notes import get_logger
 from .analysis import analyze, best_batch, scaling
 from .environment import machine_info
 from .matrix import BenchmarkMatrix
 from .runner import Measurement, measure_case, run_case
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _FORMAT = 2
 _BUSY_LOAD = 0.5

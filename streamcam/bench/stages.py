@@ -209,5 +209,5 @@ def _load_renderer(case: Case) -> tuple[FrameRenderer, list[ExplainedFrame]]:
     with open_source(job.source) as source:
         info, frames = source.info, read_frames(source, source.info)
     geometry = warm.geometry(info)
-    renderer = FrameRenderer(job.draw, info, geometry, facts=CaptionFacts(*warm.caption_facts), display=warm.map_kind)
+    renderer = FrameRenderer(job.draw, info, geometry, facts=CaptionFacts(*warm.caption_facts), map_kind=warm.map_kind)
     return renderer, warm.attach_maps(frames, maps)

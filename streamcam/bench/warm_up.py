@@ -92,7 +92,7 @@ def warm_up(case: Case) -> dict[str, Any]:
         scaled=prepared.geometry.scaled,
         offset=prepared.geometry.offset,
         caption_facts=(facts.method, facts.layer),
-        map_kind=explainer.display,
+        map_kind=explainer.map_kind,
         labels=[item.attributions[0].label for item in items],
         probabilities=[item.attributions[0].probability for item in items],
     )

@@ -14,11 +14,12 @@ def main() -> None:
     Exits with 0, 1 (failed), 2 (usage), 130 (Ctrl-C) or 143 (SIGTERM, SIGHUP; 0 for services).
     """
     import sys
-    import warnings
 
     from .signals import SERVICES, StopSignals
 
     StopSignals(is_service=sys.argv[1:2] in [[name] for name in SERVICES]).exit_at_once()
+
+    import warnings
 
     from ..errors import PreprocessWarning
 

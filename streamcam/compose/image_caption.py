@@ -53,12 +53,12 @@ def caption_image(image: RgbImage, lines: Sequence[str]) -> RgbImage:
     return rendered
 
 
-def color_bar(options: DrawOptions, display: MapKind, length: int) -> NDArray[np.uint8]:
+def color_bar(options: DrawOptions, map_kind: MapKind, length: int) -> NDArray[np.uint8]:
     """Return the colors of attribution over white, from least to largest.
 
     They are ``uint8 (length, 3)``, RGB.
     """
-    opacity, color = opacity_and_color(options, display)
+    opacity, color = opacity_and_color(options, map_kind)
     strength = (opacity / max(float(opacity.max()), 1e-9))[:, None]
     shades = np.rint(255 * (1 - strength + color * strength))
     positions = np.linspace(0, len(shades) - 1, length).astype(int)

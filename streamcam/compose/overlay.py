@@ -33,21 +33,21 @@ def smoothstep(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values**2 * (3 - 2 * values)
 
 
-def choose_colormap(options: DrawOptions, display: MapKind) -> Colormap | Literal["RdBu_r"]:
+def choose_colormap(options: DrawOptions, map_kind: MapKind) -> Colormap | Literal["RdBu_r"]:
     """Return the color map of the options; ``auto`` depends on the map."""
     if options.colormap != "auto":
         return options.colormap
-    if display == "signed":
+    if map_kind == "signed":
         return "RdBu_r"
-    return "gray" if display != "heat" and options.layout == "heatmap" else "turbo"
+    return "gray" if map_kind != "heat" and options.layout == "heatmap" else "turbo"
 
 
-def level_kind(options: DrawOptions, display: MapKind) -> MapKind:
+def level_kind(options: DrawOptions, map_kind: MapKind) -> MapKind:
     """Return how a map becomes levels: a relief alone is signed."""
-    return "signed" if display == "relief" and options.layout == "heatmap" else display
+    return "signed" if map_kind == "relief" and options.layout == "heatmap" else map_kind
 
 
-def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def opacity_and_color(options: DrawOptions, map_kind: MapKind) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return color and opacity of each level.
 
     Levels start at ``1 - LEVELS`` if signed and at 0 otherwise.
@@ -55,12 +55,12 @@ def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[n
     Returns:
         Opacity ``(n,)``, 0–1, and color ``(n, 3)``, sRGB, 0–1.
     """
-    is_signed = level_kind(options, display) == "signed"
+    is_signed = level_kind(options, map_kind) == "signed"
     values = np.linspace(-1, 1, 2 * LEVELS - 1) if is_signed else np.linspace(0, 1, LEVELS)
-    color = colormap(choose_colormap(options, display), len(values))
+    color = colormap(choose_colormap(options, map_kind), len(values))
     if options.layout == "heatmap":
         return np.ones(len(values)), color
-    if display == "heat":
+    if map_kind == "heat":
         return options.alpha * smoothstep(values), color
     # Pixel maps have neither rims nor plateaus, and are faint in large parts.
     size = np.abs(values)
@@ -71,13 +71,13 @@ def opacity_and_color(options: DrawOptions, display: MapKind) -> tuple[NDArray[n
     return options.alpha * (1 - (1 - size) ** 2), color[np.rint(positions).astype(int)]
 
 
-def make_blend_table(options: DrawOptions, info: SourceInfo, display: MapKind) -> tuple[Plane, int]:
+def make_blend_table(options: DrawOptions, info: SourceInfo, map_kind: MapKind) -> tuple[Plane, int]:
     """Return the blend coefficients of each level; see `BlendOp`.
 
     Returns:
         ``keep`` and the values to add to luma, Cb and Cr, ``(levels, 4)``; and the lowest level, of the first line.
     """
-    opacity, color = opacity_and_color(options, display)
+    opacity, color = opacity_and_color(options, map_kind)
     keep, add = blend_coefficients(sample_dtype(info.pixel_format), opacity[:, None], rgb_to_ycbcr(color, info))
     return np.concatenate([keep, add], axis=1), LEVELS - len(opacity)
 
@@ -90,15 +90,15 @@ class OverlayBlender:
     Args:
         options: colors, opacity and layout.
         info: the source.
-        display: how the maps are shown.
+        map_kind: how the maps are shown.
         blender: of the images.
 
     Attributes:
         min_visible_level: the lowest level that is visible; above all levels when none is.
     """
 
-    def __init__(self, options: DrawOptions, info: SourceInfo, display: MapKind, blender: PlaneBlender) -> None:
-        blend_table, lowest_level = make_blend_table(options, info, display)
+    def __init__(self, options: DrawOptions, info: SourceInfo, map_kind: MapKind, blender: PlaneBlender) -> None:
+        blend_table, lowest_level = make_blend_table(options, info, map_kind)
         visible = np.flatnonzero(blend_table[-lowest_level:, 0] < blend_dtype(sample_dtype(info.pixel_format))[1])
         self.min_visible_level = int(visible[0]) if visible.size else 2 * LEVELS
         self._blend = compiled.native_blend(blend_table, lowest_level) or _NumpyBlend(

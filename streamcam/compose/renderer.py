@@ -39,7 +39,7 @@ class FrameRenderer:
         geometry: position and scale of the source's frames in the model's input.
         facts: for the caption.
         panels: how many targets there are.
-        display: how the maps are shown.
+        map_kind: how the maps are shown.
     """
 
     def __init__(
@@ -50,18 +50,18 @@ class FrameRenderer:
         *,
         facts: CaptionFacts,
         panels: int = 1,
-        display: MapKind = "heat",
+        map_kind: MapKind = "heat",
     ) -> None:
         self._options = options
         self._panels = arrange_panels(options, info, panels)
         self._scaler = make_scaler(options, info, self._panels.panel)
         self._info = info = drawn_info(options, info, panels)
         self._geometry = replace(geometry, source=(info.width, info.height)) if options.size else geometry
-        self._level_kind = level_kind(options, display)
+        self._level_kind = level_kind(options, map_kind)
         self._blender = PlaneBlender(sample_dtype(info.pixel_format), self.size)
-        self._overlay = OverlayBlender(options, info, display, self._blender)
+        self._overlay = OverlayBlender(options, info, map_kind, self._blender)
         self._upsamplers: dict[Size, MapUpsampler] = {}
-        self._annotations = Annotations(options, info, self._panels.panel, facts, display, panels)
+        self._annotations = Annotations(options, info, self._panels.panel, facts, map_kind, panels)
 
     @property
     def size(self) -> Size:

@@ -79,7 +79,7 @@ class StageGroup:
         Args:
             items: consumed by the new thread only; a generator is also closed there, so its ``finally`` clauses
                 run in the thread that runs it.
-            depth: number of items that may wait for the consumer.
+            depth: number of items that may wait for the consumer; 0 starts no thread, and the consumer does the work.
             live: drop the oldest waiting item instead of making ``items`` wait.
             name: name of the thread.
             on_wait: called every 0.1 s while the consumer waits, in its thread; its errors are the consumer's.
@@ -87,6 +87,8 @@ class StageGroup:
         Returns:
             An iterator for one consumer. It re-raises the first error of the stages before it, unchanged.
         """
+        if depth == 0:
+            return iter(items)
         channel: Channel[T] = Channel(depth, live=live, on_wait=on_wait)
         self._start(functools.partial(_produce, items, channel), channel, name)
         return iter(channel)

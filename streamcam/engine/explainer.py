@@ -8,21 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from ..concurrency.group import StageTimer
 from ..errors import DeviceError, ModelError, OptionError
-from ..frames import Batch, MapKind, SourceInfo
+from ..frames import Batch, MapKind, RgbImage, SourceInfo
 from ..geometry import Geometry, Size, fit_to_input
-from ..methods import load_method, method_display, method_name
+from ..methods import load_method, method_map_kind, method_name
 from ..models import LoadedModel, ModelInfo, TargetSet, load_model
 from ..options import ExplainOptions, Fit, ModelOptions
 from .compile import compile_method, survey_model
 from .compiled_method import Executable, FrozenMethod
+from .frame_worker import frame_worker
 from .multi_pass import Progress
 from .prepared_source import PreparedSource
-from .preprocess_check import check_preprocessing
-from .results import ExplainedBatch, make_explained_frames
+from .preprocess_check import FirstFramesCheck, check_preprocessing
+from .results import ExplainedBatch
 from .runtime.autotune import AUTO_BATCH, DEFAULT_BATCH, autotune
 from .runtime.compile_cache import CompileCache, TunedMethod
 from .runtime.devices import resolve_devices
@@ -47,7 +46,7 @@ class FrameExplainer:
     Attributes:
         info: properties of the model.
         pool: its devices, shared with explainers made by `with_options` for the same ones.
-        display: how the method's maps are drawn.
+        map_kind: how the method's maps are drawn.
         target_set, targets: the explained targets.
     """
 
@@ -69,7 +68,7 @@ class FrameExplainer:
         self.pool: DevicePool = shared if shared is not None and shared.devices == devices else DevicePool(devices)
         self._model_options, self._options = model, explain
         self._method = load_method(explain.method, explain.params)
-        self.display: MapKind = method_display(explain.method)
+        self.map_kind: MapKind = method_map_kind(explain.method)
         self._cache = cache or CompileCache()
         # Compute the cache key before the model loads: its file may change meanwhile.
         self._model_key: str = (
@@ -78,6 +77,7 @@ class FrameExplainer:
         self._model_owner: FrameExplainer | None = (
             (share_model_with._model_owner or share_model_with) if share_model_with else None
         )
+        self._first_frames = FirstFramesCheck()
         cached_info = share_model_with.info if share_model_with else self._cache.get_info(self._model_key)
         self.info: ModelInfo = cached_info or self.loaded
         if cached_info is None:
@@ -256,6 +256,11 @@ class FrameExplainer:
         rows = survey_model(self.loaded, self.info.input_size)
         return tuple(row.path for row in rows if row.usable)
 
+    def check_first_frames(self, make_images: Callable[[], RgbImage]) -> str:
+        """Check a guessed preprocessing on the first frames; see `FirstFramesCheck`."""
+        owner = self._model_owner or self
+        return owner._first_frames(owner.__dict__.get("loaded"), make_images)
+
     def _compile_method(self, size: Size, batch: int) -> FrozenMethod:
         return compile_method(
             self.loaded,
@@ -283,17 +288,7 @@ class FrameExplainer:
             timer: counts their time as ``model``.
             progress: called with passes done and passes in all, for methods of many; in the worker's thread.
         """
-
-        def make_worker(replica: DeviceReplica) -> Callable[[Batch], ExplainedBatch]:
-            def explain_batch(batch: Batch) -> ExplainedBatch:
-                frames = [frame for frame in batch if frame.model_input is not None]
-                pixels = [frame.model_input for frame in batch if frame.model_input is not None]
-                if not frames:
-                    return batch, ()
-                with timer("model"):
-                    result = replica(np.stack(pixels), self.target_set.codes, progress)
-                return batch, make_explained_frames(frames, result, self.targets, self.info.labels)
-
-            return explain_batch
-
-        return tuple(make_worker(replica) for replica in replicas)
+        return tuple(
+            frame_worker(replica, self.target_set, self.info.labels, timer, progress, self.check_first_frames)
+            for replica in replicas
+        )

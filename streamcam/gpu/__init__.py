@@ -10,14 +10,13 @@ that once for this machine's GPU and drivers.
 
 from __future__ import annotations
 
-import logging
-
 from ..job import Job
 from ..media.cuda import is_emulated
+from ..notes import get_logger
 from ..sinks.codecs import CONTAINERS, NVENC_ENCODERS, nvenc_unavailable_reason
 from ..sources.container import nvdec_unavailable_reason as nvdec_unavailable_reason
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 __all__ = ["report_environment", "unavailable_reason"]
 

@@ -35,7 +35,7 @@ class GpuRenderer:
     4096 in places, and by up to four on GPUs that multiply in TF32 (Ampere and later).
 
     Args:
-        options, info, geometry, facts, panels, display: as in `streamcam.compose.FrameRenderer`.
+        options, info, geometry, facts, panels, map_kind: as in `streamcam.compose.FrameRenderer`.
         device: where the frames are, as from `resolve_devices`.
     """
 
@@ -48,16 +48,16 @@ class GpuRenderer:
         facts: CaptionFacts,
         device: str,
         panels: int = 1,
-        display: MapKind = "heat",
+        map_kind: MapKind = "heat",
     ) -> None:
         self._device = device
         self._cuda = cuda_context(device)
         self._info, self._geometry = info, geometry
-        self._level_kind = level_kind(options, display)
+        self._level_kind = level_kind(options, map_kind)
         self._panels = arrange_panels(options, info, panels)
-        table, self._min_level = make_blend_table(options, info, display)
+        table, self._min_level = make_blend_table(options, info, map_kind)
         self._table = table.astype(np.float32)
-        self._annotations = Annotations(options, info, self._panels.panel, facts, display, panels)
+        self._annotations = Annotations(options, info, self._panels.panel, facts, map_kind, panels)
         self._graphs: dict[Size, Any] = {}
 
     @property

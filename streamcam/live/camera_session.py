@@ -77,7 +77,7 @@ class CameraSession:
                 if self._renderer.paused:
                     self._stats.count_paused()
                     continue
-                pending = PendingFrame(self.name, info, frame, self._inference.binding_for(info), self._renderer)
+                pending = PendingFrame(self.name, info, frame, self._inference.binding_for(info), self)
                 self._renderer.put(pending)
                 self._unexplained = pending if pending.binding is None else None
                 if pending.binding is None:
@@ -100,7 +100,16 @@ class CameraSession:
         if last is not None and binding is not None:
             self._unexplained = None
             frame = replace(last.frame, arrival_time=time.monotonic())
-            self._scheduler.submit(PendingFrame(self.name, last.info, frame, binding, self._renderer))
+            self._scheduler.submit(PendingFrame(self.name, last.info, frame, binding, self))
+
+    def on_resolved(self, pending: PendingFrame) -> None:
+        """See `ResultListener`."""
+        item, binding = pending.explained, pending.binding
+        if item is not None and binding is not None:
+            attributions = () if item.errors else item.attributions
+            if self._inference.zero_maps.count(attributions, binding.map_kind, binding.caption_facts.method):
+                self._stats.count_zero_map()
+        self._renderer.on_resolved(pending)
 
     def stop(self) -> None:
         """Make `read` return soon."""
@@ -192,6 +201,7 @@ class CameraSession:
             frames_in=self.counts["frames_in"],
             frames_shown=self._stats.frames_shown,
             frames_explained=self._stats.frames_explained,
+            frames_zero_map=self._stats.frames_zero_map,
             frames_dropped=self.dropped,
             reconnects=self._camera.reconnects,
             top=tuple(
@@ -221,6 +231,7 @@ class CameraSession:
             "frames_in": self._stats.frames_in + self._camera.dropped,
             "frames_shown": self._stats.frames_shown,
             "frames_explained": self._stats.frames_explained,
+            "frames_zero_map": self._stats.frames_zero_map,
             "frames_dropped": self.dropped,
             "frames_paused": self._stats.frames_paused,
             "frames_skipped": self._camera.skipped,

@@ -19,7 +19,7 @@ from .status import CameraHandle, OutputStatus, Settings, Status
 if TYPE_CHECKING:
     from ..sinks.push.output import PushOutput
 
-_DRAW_SETTINGS = ("alpha", "colormap", "caption")
+_DRAW_SETTINGS = ("alpha", "colormap", "caption", "caption_position")
 _EXPLAIN_SETTINGS = ("method", "layer", "target")
 
 
@@ -90,6 +90,7 @@ class LiveController:
             alpha=draw.alpha,
             colormap=draw.colormap,
             caption=draw.caption,
+            caption_position=draw.caption_position,
         )
 
     def change(self, **settings: Any) -> Settings:

@@ -16,13 +16,15 @@ from ..engine import load_explainer
 from ..errors import StreamcamError, count_of
 from ..frames import ColorSpec, SourceInfo
 from ..geometry import Size
+from ..notes import get_logger
 from ..options import ExplainOptions, ModelOptions
+from ..temporal import ZeroMapCounter
 from .model_binding import BatchSizes, ModelBinding
 
 if TYPE_CHECKING:
     from ..engine.explainer import FrameExplainer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_BATCH = 8
 """Frames a call: larger batches gain less than their latency costs."""
@@ -62,10 +64,12 @@ class InferenceService:
 
     Attributes:
         activity: the load or compilation in progress; empty otherwise.
+        zero_maps: counts explained frames without anything to draw, and logs a note once.
     """
 
     def __init__(self, model: ModelOptions, explain: ExplainOptions, num_cameras: int) -> None:
         self.activity = "loading the model"
+        self.zero_maps = ZeroMapCounter(functools.partial(self.log_once, logging.WARNING))
         self._model, self._explain = model, explain
         self._num_cameras = num_cameras
         self._loaded: _LoadedModel | None = None
@@ -98,6 +102,7 @@ class InferenceService:
                     break
                 task = self._tasks.popleft()
             task()
+        self.zero_maps.close()
         while self._tasks:
             self._tasks.popleft()()
 
@@ -227,7 +232,7 @@ class InferenceService:
             geometry=prepared.geometry,
             color=info.color,
             caption_facts=prepared.caption_facts(state.explainer.method, state.explainer.targets, state.explainer.info),
-            map_kind=state.explainer.display,
+            map_kind=state.explainer.map_kind,
             num_targets=len(state.explainer.targets),
         )
         with self._condition:

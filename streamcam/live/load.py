@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -11,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import count_of
+from ..notes import get_logger
 from ..sources.cameras.thinning import NO_LIMIT, FrameLimit
 
 if TYPE_CHECKING:
     from .scheduler import FairScheduler
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _PERIOD_SECONDS = 1.0
 _MIN_VIDEO_SHARE, _MAX_VIDEO_SHARE = 0.42, 0.9

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import sys
 import threading
 import time
@@ -23,7 +22,7 @@ from ..concurrency.cpu_slots import CpuSlots
 from ..concurrency.group import Cancelled, StageGroup
 from ..errors import count_of
 from ..job import LiveJob
-from ..notes import collect_notes
+from ..notes import collect_notes, get_logger
 from ..options import DrawOptions
 from ..sources import open_camera
 from .camera_session import CameraSession
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from ..sinks.push.output import PushOutput
     from .status import Controller
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _CONCURRENT_BATCHES = 2
 """Batches under way on each device; see `streamcam.engine.runtime.frozen_graph`."""

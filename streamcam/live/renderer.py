@@ -15,6 +15,7 @@ from ..concurrency.group import Cancelled
 from ..frames import CaptionFacts, ExplainedFrame, SourceInfo
 from ..geometry import fit_to_input
 from ..options import DrawOptions
+from ..sources.cameras.clocks import TICKS_PER_SECOND
 from ..temporal import Normalizer
 from .caption_note import CaptionNote
 from .latest_value import LatestValue
@@ -264,13 +265,13 @@ class CameraRenderer:
             binding.geometry,
             facts=binding.caption_facts,
             panels=binding.num_targets,
-            display=binding.map_kind,
+            map_kind=binding.map_kind,
         )
 
     def _redraw(self) -> None:
         """Show the last frame to new viewers.
 
-        Show it to all viewers after a change of drawing options, and once its map has come late.
+        Show it to all viewers after a change of drawing options, and to outputs too once its map has come late.
         """
         last, pending = self._last, self._last_pending
         if last is None or pending is None or self._source is None:
@@ -285,6 +286,11 @@ class CameraRenderer:
             video_frame = self._frame_renderer.draw(item)
             self._last = video_frame, item
         if has_map:
-            self.frames.put((video_frame, pending.frame.pts + 1))
+            # Between this frame and the next one: half a second behind the clock, as frames that fill a silence.
+            waited_seconds = time.monotonic() - pending.frame.arrival_time - _IDLE_SECONDS
+            pts = pending.frame.pts + max(1, round(waited_seconds * TICKS_PER_SECOND))
+            for consumer in self._consumers:
+                consumer.submit(video_frame, pts)
+            self.frames.put((video_frame, pts))
         if self.jpegs.has_new_subscriber or (changed and self.jpegs.num_subscribers):
             self.jpegs.put(self._encode_jpeg(video_frame))

@@ -83,6 +83,7 @@ class FrameStats:
         frames_in: frames that the camera delivered.
         frames_shown: frames that went to the outputs.
         frames_explained: frames that the model explained.
+        frames_zero_map: explained frames whose map is zero for a target.
         frames_dropped: frames that were too old to be shown.
         frames_paused: frames that arrived while the camera was paused.
         latencies: of all shown frames.
@@ -90,6 +91,7 @@ class FrameStats:
 
     def __init__(self) -> None:
         self.frames_in = self.frames_shown = self.frames_explained = self.frames_dropped = self.frames_paused = 0
+        self.frames_zero_map = 0
         self.latencies = Histogram()
         self._lock = threading.Lock()
         self._recent_shown: deque[tuple[float, float]] = deque()
@@ -125,6 +127,11 @@ class FrameStats:
             self._recent_explained.append(now)
             while self._recent_explained[0] < now - _FPS_WINDOW_SECONDS:
                 self._recent_explained.popleft()
+
+    def count_zero_map(self) -> None:
+        """Count an explained frame whose map is zero."""
+        with self._lock:
+            self.frames_zero_map += 1
 
     def count_shown(self, latency_seconds: float) -> None:
         """Count a shown frame, ``latency_seconds`` after its arrival."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..options import Colormap
+from ..options import CaptionPosition, Colormap
 from .latest_value import LatestValue
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class CameraStatus:
         frames_in, frames_shown, frames_explained, frames_dropped, reconnects: counts since the start.
         top: the most probable classes of the last explained frame, best first.
         targets: the explained targets of that frame.
+        frames_zero_map: explained frames whose map is zero for a target, so that nothing is drawn.
         latency_source: ``capture`` if latencies count from the capture, which RTCP sender reports tell; ``arrival`` if
             they count from when the frame arrived, or should have arrived.
         viewers: open MJPEG and WebRTC streams.
@@ -105,6 +106,7 @@ class CameraStatus:
     reconnects: int = 0
     top: tuple[ClassScore, ...] = ()
     targets: tuple[TargetScore, ...] = ()
+    frames_zero_map: int = 0
     latency_source: Literal["capture", "arrival"] = "arrival"
     viewers: int = 0
 
@@ -141,6 +143,7 @@ class Settings:
         alpha: opacity of the overlay at full attribution, 0–1.
         colormap: color map of the heatmap.
         caption: True to draw class, probability, method and layer in a corner.
+        caption_position: that corner.
     """
 
     method: str
@@ -149,6 +152,7 @@ class Settings:
     alpha: float
     colormap: Colormap
     caption: bool
+    caption_position: CaptionPosition
 
 
 @dataclass(frozen=True, slots=True)

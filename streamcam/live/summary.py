@@ -17,9 +17,10 @@ class LiveSummary:
     """Result of a live run; the JSON of ``streamcam live``.
 
     Attributes:
-        sources: for each camera the counts ``frames_in``, ``frames_shown``, ``frames_explained``, ``frames_dropped``,
-            ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``latency_ms`` (``p50``, ``p99``, ``max``),
-            ``latency_source`` (``capture`` or ``arrival``), and its ``last_error``, None if there was none.
+        sources: for each camera the counts ``frames_in``, ``frames_shown``, ``frames_explained``, ``frames_zero_map``,
+            ``frames_dropped``, ``frames_paused``, ``frames_skipped``, ``reconnects``, its ``latency_ms`` (``p50``,
+            ``p99``, ``max``), ``latency_source`` (``capture`` or ``arrival``), and its ``last_error``, None if there
+            was none.
         total: the sums, and the latency over all cameras.
         outputs: for each output its frames, dropped frames, restarts and last error.
         wall_seconds: from the start to the end.

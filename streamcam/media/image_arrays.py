@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import OptionError, SourceError, describe_error
 from ..frames import RgbImage
+from ..options import DEFAULT_MAX_PIXELS
 
 _EXPECTED = (
     "(H, W, 3) RGB or (H, W, 4) RGBA for one image, (N, H, W, 3 or 4) or a list for many; or Pillow images; paths"
 )
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that are read, by Pillow's names: others may start a program, such as Ghostscript for EPS."""
+
+_STRIPE_ROWS = 64
+"""Rows that are blended at once, for little memory."""
 
 _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I")
 """Modes of Pillow with 16 bits a sample."""
@@ -67,10 +72,18 @@ def _as_array(image: Any) -> NDArray[Any]:
 
 def _read_image(path: Path) -> NDArray[np.uint8]:
     try:
-        with Image.open(path, formats=_known_formats()) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
+            image = Image.open(path, formats=_known_formats())
+        with image:
+            _check_size(path, image)
             return _from_pillow(ImageOps.exif_transpose(image))
+    except SourceError:
+        raise
     except FileNotFoundError:
         raise SourceError(f"no such file: {path}", expected="the path of an image") from None
+    except Image.DecompressionBombError:
+        raise _too_large(path, "too many") from None
     except UnidentifiedImageError:
         raise SourceError(
             f"{path} is not an image that can be read",
@@ -86,6 +99,20 @@ def _known_formats() -> tuple[str, ...]:
     """Return the formats that this build of Pillow has."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _check_size(path: Path, image: Image.Image) -> None:
+    """Refuse a large image before it is decoded: a small file can declare any size."""
+    if image.width * image.height > DEFAULT_MAX_PIXELS:
+        raise _too_large(path, f"{image.width}x{image.height}")
+
+
+def _too_large(path: Path, pixels: str) -> SourceError:
+    return SourceError(
+        f"{path} has {pixels} pixels",
+        expected=f"at most {DEFAULT_MAX_PIXELS}",
+        hint="scale it down, or pass it as an array",
+    )
 
 
 def _from_pillow(image: Image.Image) -> NDArray[np.uint8]:
@@ -114,5 +141,9 @@ def _to_uint8(image: NDArray[Any], unit: float) -> NDArray[np.uint8]:
 def _blend_over_white(image: NDArray[np.uint8]) -> RgbImage:
     if image.shape[2] == 3:
         return image
-    color, alpha = image[..., :3].astype(np.uint16), image[..., 3:].astype(np.uint16)
-    return ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    blended = np.empty((*image.shape[:2], 3), np.uint8)
+    for top in range(0, len(image), _STRIPE_ROWS):
+        stripe = image[top : top + _STRIPE_ROWS]
+        color, alpha = stripe[..., :3].astype(np.uint16), stripe[..., 3:].astype(np.uint16)
+        blended[top : top + _STRIPE_ROWS] = (color * alpha + 255 * (255 - alpha) + 127) // 255
+    return blended

@@ -31,7 +31,7 @@ __all__ = [
     "MultiPass",
     "Tensor",
     "load_method",
-    "method_display",
+    "method_map_kind",
     "method_name",
     "parameters",
 ]
@@ -46,14 +46,14 @@ class MethodInfo:
         summary: meaning of a map.
         cost: forward passes of the model per frame.
         paper: source of the formula.
-        display: how its maps are shown.
+        map_kind: how its maps are shown.
     """
 
     function: str
     summary: str
     cost: str
     paper: str
-    display: MapKind = "heat"
+    map_kind: MapKind = "heat"
 
 
 METHODS: dict[str, MethodInfo] = {
@@ -186,25 +186,25 @@ def parameters(name: str | Callable[..., Any]) -> dict[str, Any]:
     return {p.name: p.default for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def method_display(name: str | Callable[..., Any]) -> MapKind:
+def method_map_kind(name: str | Callable[..., Any]) -> MapKind:
     """Return how the maps of a method are shown.
 
-    A function outside the package declares it by an attribute ``display``; the default is ``heat``.
+    A function outside the package declares it by an attribute ``map_kind``; the default is ``heat``.
 
     Args:
         name: as for `load_method`.
 
     Raises:
-        MethodError: as `load_method`, or an unknown ``display``.
+        MethodError: as `load_method`, or an unknown ``map_kind``.
     """
     if isinstance(name, str) and name in METHODS:
-        return METHODS[name].display
-    display: MapKind = getattr(_resolve_function(name), "display", "heat")
-    if display not in MAP_KINDS:
+        return METHODS[name].map_kind
+    map_kind: MapKind = getattr(_resolve_function(name), "map_kind", "heat")
+    if map_kind not in MAP_KINDS:
         raise MethodError(
-            f"unknown display {display!r} of {method_name(name)}", expected=f"one of {', '.join(MAP_KINDS)}"
+            f"unknown map_kind {map_kind!r} of {method_name(name)}", expected=f"one of {', '.join(MAP_KINDS)}"
         )
-    return display
+    return map_kind
 
 
 def method_name(name: str | Callable[..., Any]) -> str:

@@ -67,13 +67,16 @@ class Sink(Protocol):
         """
         ...
 
-    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
+    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> bool:
         """Write one frame, and the copied packets read before it.
 
         Args:
             frame: in a working format, all of the same size. The sink sets its time.
             pts: in the source's time base, greater than the one before.
             packets: of the streams in ``info.passthrough_streams``.
+
+        Returns:
+            True if the file holds the frame; False if the format cannot show frames so close.
 
         Raises:
             SinkError: the disk is full, or the codec cannot encode such a frame.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
-from av.container import OutputContainer
 from av.filter.graph import Graph
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -24,16 +22,15 @@ from ..media.rgb import RgbConverter
 from ..options import SinkOptions
 from .animation_files import set_last_duration, truncate_to_last_image
 from .animation_formats import FORMATS
+from .container_sink import ContainerSink
 from .muxing import KEEP_DURATIONS
-from .output_file import OutputFile
-from .salvage import WRITE_ERRORS, write_error
 from .stream_copy import describe_stream
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
 
-class AnimationSink:
+class AnimationSink(ContainerSink):
     """Writes a GIF or an animated WebP that loops; see `streamcam.sinks.Sink`.
 
     Frames are encoded as they come; memory holds a few of them, and for WebP the encoded ones. A WebP is written at
@@ -47,11 +44,7 @@ class AnimationSink:
             SinkError: the source is HDR.
             OptionError: options of a video codec are given.
         """
-        self.path = options.path
-        self.num_frames = 0
-        self._file = OutputFile(options.path, overwrite=options.overwrite)
-        self._lock = threading.Lock()
-        self._suffix = options.path.suffix.lower()
+        super().__init__(options)
         self._format = FORMATS[self._suffix]
         self.encoder = self._format.encoder
         codec_options = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
@@ -63,7 +56,7 @@ class AnimationSink:
             raise SinkError(
                 f"{info.name} is HDR, which {self._suffix} cannot keep", hint="write .mp4 with --codec hevc"
             )
-        self.notes = [
+        self.notes += [
             f"{describe_stream(stream)} is dropped: {self._suffix} holds no other streams"
             for stream in info.passthrough_streams
         ]
@@ -71,42 +64,19 @@ class AnimationSink:
         matrix, color_range = scaler_color(info.color, info.width, info.height)
         self._color = replace(info.color, matrix=matrix, range=color_range)
         self._to_rgb = RgbConverter(exact=True)
-        self._output: OutputContainer | None = None
         self._has_header = False
-        self._failure: SinkError | None = None
         self._first_pts = 0
         self._last_tick = -1
         self._duration = self._cut_ticks = 0
         self._pauses: list[int] = []
         self._num_omitted = 0
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """See `streamcam.sinks.Sink`."""
-        # After an interrupt another thread may still be writing a frame.
-        with self._lock:
-            try:
-                if self._output is not None:
-                    self._close(kind)
-            finally:
-                self._file.close()
+        super().__exit__(kind, error, trace)
         self._note_changes()
-
-    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
-        """See `streamcam.sinks.Sink`; frames too close for the format are omitted and counted in the notes."""
-        with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            try:
-                if self._output is None:
-                    self._open(frame, pts)
-                self._encode(frame, pts)
-            except WRITE_ERRORS as error:
-                self._fail(error)
 
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
         """Ignore packets: an animation has no other streams."""
@@ -126,7 +96,8 @@ class AnimationSink:
         self._output = av.open(f"file:{path}", "w", format=self._format.name, options=self._format.muxer_options)
         self._stream: VideoStream | None = None
 
-    def _encode(self, frame: VideoFrame, pts: int) -> None:
+    def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...]) -> bool:
+        """Encode a frame; omit and count one that is too close for the format."""
         tick, duration = (
             round(count * self._info.time_base / self._format.time_base)
             for count in (pts - self._first_pts, frame.duration or 0)
@@ -134,7 +105,7 @@ class AnimationSink:
         tick -= self._cut_ticks
         if self._last_tick >= 0 and tick - self._last_tick < self._format.min_ticks:
             self._num_omitted += 1
-            return
+            return False
         if self._last_tick >= 0:
             uncut, tick = tick, self._last_tick + self._limit(tick - self._last_tick)
             self._cut_ticks += uncut - tick
@@ -146,7 +117,7 @@ class AnimationSink:
         rgb.pts, rgb.time_base, self._last_tick = tick, self._format.time_base, tick
         self._graph.push(rgb)
         self._mux_filtered()
-        self.num_frames += 1
+        return True
 
     def _limit(self, ticks: int) -> int:
         """Shorten the time of a frame to what the file can hold."""
@@ -183,20 +154,6 @@ class AnimationSink:
         stream.codec_context.flags |= KEEP_DURATIONS
         return stream
 
-    def _close(self, kind: type[BaseException] | None) -> None:
-        # If the block failed, its error is the one to report.
-        with contextlib.nullcontext() if kind is None else contextlib.suppress(SinkError):
-            try:
-                self._finish()
-                self._file.check_in_place()
-            except WRITE_ERRORS as failure:
-                self._fail(failure)
-            except KeyboardInterrupt:
-                self.num_frames = self._salvage()
-                raise
-            finally:
-                self._output = None
-
     def _finish(self) -> None:
         assert self._output is not None
         self._duration = self._limit(self._duration)
@@ -208,19 +165,9 @@ class AnimationSink:
         if self._suffix == ".webp":
             set_last_duration(self._file.path, self._last_tick + self._duration)
 
-    def _fail(self, error: Exception) -> NoReturn:
-        """Close the file, keep the part that plays, and raise."""
-        self.num_frames = self._salvage()
-        self._failure = write_error(self.path, error, self.num_frames)
-        raise self._failure from error
-
     def _salvage(self) -> int:
-        """Close the file and keep its whole frames; count them."""
-        output, self._output = self._output, None
+        """See `ContainerSink`."""
         num_frames = 0
-        with contextlib.suppress(*WRITE_ERRORS):
-            if output is not None:
-                output.close()
         # Before the header, the file is empty, or still the one to overwrite.
         if self._has_header:
             # A WebP without its end cannot be read.

@@ -17,7 +17,7 @@ from ..media.image_bytes import encode_rgb
 from ..media.rgb import RgbConverter
 from ..options import SinkOptions
 from .output_file import OutputFile
-from .paths import temp_path
+from .paths import temporary_copy
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -74,23 +74,21 @@ class ImageSink:
         finally:
             self._file.close()
 
-    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
+    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> bool:
         """Write the frame; a second one is an error. See `streamcam.sinks.Sink`."""
         if self.num_frames:
             raise self._single_image_error("there is a second frame to write")
         data = self._encode(frame)
-        part: Path | None = None
         try:
             target = self._file.reserve()
-            part = temp_path(target)
-            part.write_bytes(data)
-            self._file.replace(part, target)
+            with temporary_copy(target) as part:
+                part.write(data)
+                part.close()
+                self._file.replace(Path(part.name), target)
         except OSError as error:
             raise SinkError(f"{self.path} cannot be written: {error.strerror or error}") from error
-        finally:
-            if part is not None:
-                part.unlink(missing_ok=True)
         self.num_frames = 1
+        return True
 
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
         """Ignore packets: an image has no other streams."""

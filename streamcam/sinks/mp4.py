@@ -11,12 +11,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
 from ..media.mp4_boxes import iter_boxes
-from .paths import temp_path
+from .paths import temporary_copy
 
 _CONTAINER_BOXES = (b"trak", b"mdia", b"minf", b"stbl")
 _CHUNK_BYTES = 1 << 20
@@ -44,18 +44,15 @@ def faststart(path: Path, replace: Callable[[Path, Path], None] = os.replace) ->
         moov = bytearray(file.read(length))
         _shift_offsets(moov, 8, length, length)
         head = sum(boxes[b"ftyp"])
-        copy = temp_path(path)
-        try:
-            with copy.open("wb") as target:
-                file.seek(0)
-                target.write(file.read(head))
-                target.write(moov)
-                _copy(file, target, start - head)
-                file.seek(start + length)
-                shutil.copyfileobj(file, target, _CHUNK_BYTES)
-            replace(copy, path)
-        finally:
-            copy.unlink(missing_ok=True)
+        with temporary_copy(path) as target:
+            file.seek(0)
+            target.write(file.read(head))
+            target.write(moov)
+            _copy(file, target, start - head)
+            file.seek(start + length)
+            shutil.copyfileobj(file, target, _CHUNK_BYTES)
+            target.close()
+            replace(Path(target.name), path)
 
 
 def truncate_to_last_fragment(path: Path) -> bool:
@@ -96,7 +93,7 @@ def _shift_offsets(moov: bytearray, begin: int, end: int, shift: int) -> None:
         position += length
 
 
-def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
+def _copy(source: BinaryIO, target: IO[bytes], length: int) -> None:
     while length > 0:
         chunk = source.read(min(_CHUNK_BYTES, length))
         if not chunk:

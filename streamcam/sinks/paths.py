@@ -1,12 +1,14 @@
-"""Checks of output paths before writing, and names of temporary files."""
+"""Checks of output paths before writing, and temporary files beside them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from ..errors import SinkError
 from .output_file import check_replaceable, exists_error
@@ -71,9 +73,24 @@ def check_directory(directory: Path, option: str) -> None:
         ) from error
 
 
-def temp_path(path: Path) -> Path:
-    """Return the name of a temporary file in the same folder.
+@contextlib.contextmanager
+def temporary_copy(path: Path) -> Iterator[IO[bytes]]:
+    """Create a file that will take the place of an existing one.
 
-    The name is short enough for every file system.
+    It stands in the same folder under an unused name, which is created exclusively: no link or file of another user is
+    written through. It has the permissions of the existing file. It is removed at the end unless it was renamed; close
+    it before that.
+
+    Args:
+        path: of the existing file.
+
+    Raises:
+        OSError: it cannot be created.
     """
-    return path.with_name(f".streamcam-{os.getpid()}-{path.stat().st_ino if path.exists() else 0}")
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".streamcam-", delete=False) as file:
+        try:
+            shutil.copymode(path, file.name)
+            yield file
+        finally:
+            file.close()
+            Path(file.name).unlink(missing_ok=True)

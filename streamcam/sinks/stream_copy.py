@@ -196,17 +196,20 @@ class StreamCopier:
         packet.pts = None if packet.pts is None else packet.pts + shift_ticks
 
     def _ends_before(self, packet: Packet[Any]) -> bool:
-        """Return True if an MP4 cannot hold the pause before a packet; its stream ends there."""
+        """Return True if an MP4 cannot hold the pause before a packet; its stream ends there, or never begins."""
         index = packet.stream.index
         stream, last_seconds = self._streams[index], self._last_dts_seconds.get(index)
         if not self._fragmented or stream.time_base is None or packet.time_base is None or packet.dts is None:
             return False
         max_seconds, time_base = MAX_FRAME_TICKS * Fraction(stream.time_base), Fraction(packet.time_base)
         pause_seconds = packet.dts * time_base - (last_seconds or 0)
-        if last_seconds is not None and pause_seconds > max_seconds:
+        if pause_seconds > max_seconds:
+            hours = f"{float(pause_seconds) / 3600:.1f} hours"
             self.notes.append(
-                f"{describe_stream(packet.stream)} ends at {float(last_seconds):.1f} s: a pause of "
-                f"{float(pause_seconds) / 3600:.1f} hours follows, which .mkv can hold"
+                f"{describe_stream(packet.stream)} is dropped: it begins after {hours}, which .mkv can hold"
+                if last_seconds is None
+                else f"{describe_stream(packet.stream)} ends at {float(last_seconds):.1f} s: a pause of {hours} "
+                "follows, which .mkv can hold"
             )
             del self._streams[index]
             return True

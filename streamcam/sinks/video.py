@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Iterable
 from fractions import Fraction
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.container import OutputContainer
@@ -20,12 +17,12 @@ from ..frames import SourceInfo
 from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
 from .codecs import NVENC_ENCODERS, choose_encoder
+from .container_sink import ContainerSink
 from .frame_size import playable_size, without_lookahead
 from .frame_times import PtsRounder, extend_last_packet, set_decoding_times
 from .mp4 import faststart
 from .muxing import chapter_entries, choose_pixel_format, configure_video, convert_frame, muxer_options
-from .output_file import OutputFile
-from .salvage import WRITE_ERRORS, error_reason, salvage, write_error
+from .salvage import WRITE_ERRORS, error_reason, salvage
 from .scheduling import keep_scheduling
 from .stream_copy import StreamCopier, clean_metadata, describe_stream, is_described_by_packets, muxable_streams
 
@@ -40,7 +37,7 @@ _MAX_HEADER_WAIT_SECONDS = 10
 """Seconds for which the header waits for a stream's first packet, if the header needs data from it."""
 
 
-class VideoSink:
+class VideoSink(ContainerSink):
     """Encodes frames and copies other streams; see `streamcam.sinks.Sink`.
 
     MP4 and QuickTime files are written in fragments, so that the file of a killed process plays up to its last whole
@@ -53,12 +50,8 @@ class VideoSink:
         Raises:
             SinkError, OptionError: see `streamcam.sinks.open_sink`.
         """
-        self.path = options.path
-        self.num_frames = 0
-        self._lock = threading.Lock()
-        self.notes: list[str] = []
+        super().__init__(options)
         self._info = info
-        self._suffix = options.path.suffix.lower()
         self._fragmented = self._suffix in (".mp4", ".mov")
         self._codec, self._encoder, self._encoder_options, note = choose_encoder(options)
         self.encoder = self._encoder.name
@@ -71,9 +64,6 @@ class VideoSink:
             _FORMATS[self._suffix], self._muxer_options, info.passthrough_streams
         )
         self.notes.extend(f"{stream} is dropped: {self._suffix} cannot hold it" for stream in rejected)
-        self._file = OutputFile(options.path, overwrite=options.overwrite)
-        self._output: OutputContainer | None = None
-        self._failure: SinkError | None = None
         self._first_packets: list[Packet[VideoStream]] | None = None
         self._copier: StreamCopier | None = None
         self._awaited_streams: set[int] = set()
@@ -83,23 +73,6 @@ class VideoSink:
         self._end_pts = 0
         self._reformatter = VideoReformatter()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> None:
-        """See `streamcam.sinks.Sink`."""
-        with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            try:
-                if self._output is None:
-                    self._open(frame, pts)
-                self._copy_packets(packets)
-                self._encode(frame, pts)
-            except WRITE_ERRORS as error:
-                self._fail(error)
-            self.num_frames += 1
-
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
         """See `streamcam.sinks.Sink`."""
         if self._output is None:
@@ -108,33 +81,6 @@ class VideoSink:
             self._copy_packets(packets)
         except WRITE_ERRORS as error:
             self._fail(error)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """See `streamcam.sinks.Sink`."""
-        # After an interrupt another thread may still be writing a frame.
-        with self._lock:
-            try:
-                if self._output is not None:
-                    self._close(kind)
-            finally:
-                self._file.close()
-
-    def _close(self, kind: type[BaseException] | None) -> None:
-        # If the block failed, its error is the one to report.
-        with contextlib.nullcontext() if kind is None else contextlib.suppress(SinkError):
-            try:
-                self._finish()
-                self._file.check_in_place()
-            except WRITE_ERRORS as failure:
-                self._fail(failure)
-            except KeyboardInterrupt:
-                # The file is closed, perhaps without the frames that were still in the encoder.
-                self.num_frames = salvage(self._file, fragmented=self._fragmented)
-                raise
-            finally:
-                self._output = None
 
     def _open(self, frame: VideoFrame, pts: int) -> None:
         if self._encoder.needs_even_size and (frame.width % 2 or frame.height % 2):
@@ -219,14 +165,16 @@ class VideoSink:
         self._frame_ticks = max(1, round(frame_seconds / self._info.time_base))
         return stream
 
-    def _encode(self, frame: VideoFrame, pts: int) -> None:
+    def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...]) -> bool:
+        self._copy_packets(packets)
         if self._copier is None and pts * self._info.time_base > self._start_seconds + _MAX_HEADER_WAIT_SECONDS:
             self._write_header()
         if self._first_packets is None:
             self._mux(self._stream.encode(self._prepare_frame(frame, pts)))
-            return
-        packets, self._first_packets = self._first_packets, None
-        self._mux(packets)
+        else:
+            self._mux(self._first_packets)
+            self._first_packets = None
+        return True
 
     def _prepare_frame(self, frame: VideoFrame, pts: int) -> VideoFrame:
         if (frame.width, frame.height) != self._frame_size:
@@ -285,13 +233,7 @@ class VideoSink:
             except (OSError, ValueError) as error:
                 self.notes.append(f"{self.path} keeps its index at the end: {error_reason(error)}")
 
-    def _fail(self, error: Exception) -> NoReturn:
-        """Close the file, keep the part that plays, and raise."""
-        output, self._output = self._output, None
-        if output is not None:
-            with contextlib.suppress(*WRITE_ERRORS):
-                output.close()
+    def _salvage(self) -> int:
+        """See `ContainerSink`."""
         # Before the header, the file is empty, or still the one to overwrite.
-        self.num_frames = salvage(self._file, fragmented=self._fragmented) if self._copier is not None else 0
-        self._failure = write_error(self.path, error, self.num_frames)
-        raise self._failure from error
+        return salvage(self._file, fragmented=self._fragmented) if self._copier is not None else 0

@@ -12,11 +12,12 @@ from ..geometry import smooth_pixels
 from ..options import TemporalOptions
 from .change_detection import MAX_HOLD_FRAMES, frame_selector
 from .interpolate import interpolate_maps
-from .zero_maps import is_zero, zero_map_note
+from .zero_maps import ZeroMapCounter, is_zero, zero_map_note
 
 __all__ = [
     "MAX_HOLD_FRAMES",
     "Normalizer",
+    "ZeroMapCounter",
     "frame_selector",
     "interpolate_maps",
     "is_zero",
@@ -29,16 +30,16 @@ PERCENTILE = 99.0
 """Percentage of a map's pixels drawn within the scale, so that a few outliers do not make the others pale."""
 
 
-def peak(heatmap: Heatmap, display: MapKind) -> float:
+def peak(heatmap: Heatmap, map_kind: MapKind) -> float:
     """Return the attribution to draw at full strength, ≥ 0.
 
     For a coarse map (``heat``) it is the largest value: negative attribution is not drawn. For a map of pixels, which
     is drawn smoothed, it is the 99th percentile of the smoothed absolute values, or the largest if all but a few
     pixels are zero.
     """
-    if display == "heat":
+    if map_kind == "heat":
         return max(0.0, float(heatmap.max(initial=0.0)))
-    size = smooth_pixels(np.abs(heatmap)) if display == "relief" else np.abs(smooth_pixels(heatmap))
+    size = smooth_pixels(np.abs(heatmap)) if map_kind == "relief" else np.abs(smooth_pixels(heatmap))
     return float(np.percentile(size, PERCENTILE)) or float(size.max(initial=0.0))
 
 
@@ -48,14 +49,14 @@ class Normalizer:
     Args:
         scale: ``running`` takes the largest `peak` of the stream so far: equal attribution is drawn equally in all
             frames, and a frame with little of it is pale. ``frame`` takes each frame's own peak. A number sets it.
-        display: how the maps are shown.
+        map_kind: how the maps are shown.
         half_life_seconds: seconds of the stream in which the largest peak decays to half, so that one strong moment of
             an endless stream does not make all later frames pale; 0 for never.
     """
 
-    def __init__(self, scale: str | float, display: MapKind = "heat", *, half_life_seconds: float = 0.0) -> None:
+    def __init__(self, scale: str | float, map_kind: MapKind = "heat", *, half_life_seconds: float = 0.0) -> None:
         self._scale = scale
-        self._display = display
+        self._map_kind = map_kind
         self._half_life_seconds = half_life_seconds
         self._running_peaks: dict[int, float] = {}
 
@@ -67,7 +68,7 @@ class Normalizer:
         )
 
     def _normalize(self, n: int, attribution: Attribution, decay: float) -> Attribution:
-        frame_peak = peak(attribution.heatmap, self._display)
+        frame_peak = peak(attribution.heatmap, self._map_kind)
         self._running_peaks[n] = max(self._running_peaks.get(n, 0.0) * decay, frame_peak)
         match self._scale:
             case "running":
@@ -80,7 +81,7 @@ class Normalizer:
 
 
 def normalize_maps(
-    items: Iterable[ExplainedFrame], options: TemporalOptions, display: MapKind = "heat"
+    items: Iterable[ExplainedFrame], options: TemporalOptions, map_kind: MapKind = "heat"
 ) -> Iterator[ExplainedFrame]:
     """Set the scale of each frame's attributions; see `Normalizer`."""
-    return map(Normalizer(options.scale, display), items)
+    return map(Normalizer(options.scale, map_kind), items)

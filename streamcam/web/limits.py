@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 from typing import Any
 
 import h11
@@ -18,7 +17,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-logger = logging.getLogger(__name__)
+from ..notes import get_logger
+
+logger = get_logger(__name__)
 
 MAX_CONNECTIONS = 128
 """About 20 open pages: a browser opens at most six connections."""

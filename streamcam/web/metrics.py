@@ -17,6 +17,8 @@ from ..live.status import CameraHandle, CameraStatus, Controller, OutputStatus
 
 _REPORTED_PACKAGES = ("tensorflow", "keras", "av")
 _OUTPUT_STATES = ("starting", "running", "waiting", "ended")
+_OUTPUT_LABELS = ("camera", "output", "url")
+"""Outputs are numbered from 1: URLs that differ only in their stream key are equal without it."""
 
 
 def make_registry(controller: Controller) -> CollectorRegistry:
@@ -70,6 +72,7 @@ def _camera_metrics(cameras: tuple[CameraStatus, ...]) -> Iterator[Metric]:
             ("in", camera.frames_in),
             ("shown", camera.frames_shown),
             ("explained", camera.frames_explained),
+            ("zero_map", camera.frames_zero_map),
             ("dropped", camera.frames_dropped),
         ):
             frames.add_metric([name, stage], count)
@@ -101,12 +104,12 @@ def _output_metrics(outputs: tuple[OutputStatus, ...]) -> Iterator[Metric]:
         ("restarts", "Restarts of an output."),
     )
     for field, help_text in counters:
-        counter = CounterMetricFamily(f"streamcam_output_{field}", help_text, None, ["camera", "url"])
-        for output in outputs:
-            counter.add_metric([output.camera, output.url], getattr(output, field))
+        counter = CounterMetricFamily(f"streamcam_output_{field}", help_text, None, _OUTPUT_LABELS)
+        for number, output in enumerate(outputs, 1):
+            counter.add_metric([output.camera, str(number), output.url], getattr(output, field))
         yield counter
-    state = GaugeMetricFamily("streamcam_output_state", "1 for the current state.", None, ["camera", "url", "state"])
-    for output in outputs:
+    state = GaugeMetricFamily("streamcam_output_state", "1 for the current state.", None, [*_OUTPUT_LABELS, "state"])
+    for number, output in enumerate(outputs, 1):
         for state_name in _OUTPUT_STATES:
-            state.add_metric([output.camera, output.url, state_name], output.state == state_name)
+            state.add_metric([output.camera, str(number), output.url, state_name], output.state == state_name)
     yield state

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..live.status import CameraStatus
-from ..options import Colormap
+from ..options import CaptionPosition, Colormap
 
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _ERROR_DESCRIPTIONS = {
@@ -65,6 +65,7 @@ class Change(_RequestModel):
     alpha: Annotated[float, Field(ge=0, le=1)] | None = None
     colormap: Colormap | None = None
     caption: bool | None = None
+    caption_position: CaptionPosition | None = None
 
 
 class Pause(_RequestModel):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,17 @@ def test_a_signal_during_an_import_is_one_line(clip: Path, tmp_path: Path, modul
     if is_known:
         assert json.loads(one_line(run.stdout))["interrupted"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["logging", "typing", "contextlib"])
+def test_the_handlers_come_before_imports_that_take_milliseconds(module: str) -> None:
+    code = SIGNAL_AT.format(module=module, number=signal.SIGTERM, arguments=["process", "x.mp4"])
+    environment = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
+    run = subprocess.run(  # -S: site of an editable installation imports them by itself
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
+    assert (run.returncode, run.stderr) == (143, "streamcam: stopped by SIGTERM\n")
 
 
 @pytest.mark.slow

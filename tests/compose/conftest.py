@@ -56,7 +56,7 @@ class DrawStage:
 
     def renderer(self, **options: Any) -> FrameRenderer:
         options = {"caption": False} | options
-        renderer_options = {key: options.pop(key) for key in ("panels", "display") if key in options}
+        renderer_options = {key: options.pop(key) for key in ("panels", "map_kind") if key in options}
         return FrameRenderer(DrawOptions(**options), self.info, self.geometry, facts=FACTS, **renderer_options)
 
     def item(self, video_frame: VideoFrame, heatmap: Any, vmax: float = 1.0, **more: Any) -> ExplainedFrame:

@@ -209,19 +209,19 @@ def test_the_size_of_the_text(stage_type):
     assert double == pytest.approx(2 * usual, rel=0.05)
 
 
-@pytest.mark.parametrize("display", ["heat", "signed"])
-def test_the_legend_shows_the_colours_from_end_to_end(stage_type, planes, display):
+@pytest.mark.parametrize("map_kind", ["heat", "signed"])
+def test_the_legend_shows_the_colours_from_end_to_end(stage_type, planes, map_kind):
     stage = stage_type((640, 360))
     grey = stage.make_frame(lambda k, _: 120 if k == 0 else 128)
     item = stage.item(grey, ZEROS, 2.0)
-    drawn = planes(stage.renderer(legend=True, display=display, colormap="viridis").draw(item))
+    drawn = planes(stage.renderer(legend=True, map_kind=map_kind, colormap="viridis").draw(item))
     ends = [
         planes(
-            stage.renderer(layout="heatmap", display=display, colormap="viridis").draw(
+            stage.renderer(layout="heatmap", map_kind=map_kind, colormap="viridis").draw(
                 stage.item(grey, np.full((7, 7), value))
             )
         )
-        for value in (-1.0 if display == "signed" else 0.0, 1.0)
+        for value in (-1.0 if map_kind == "signed" else 0.0, 1.0)
     ]
     line = np.stack([drawn[1][-12 // 2 - 3], drawn[2][-12 // 2 - 3]])
     coloured = np.flatnonzero((line != 128).any(axis=0))

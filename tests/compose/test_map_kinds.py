@@ -28,7 +28,7 @@ def test_evidence_for_is_red_and_evidence_against_is_blue(stage_type, planes, pi
     grey = 126 if pixel_format == "yuv420p" else 504
     middle = 128 if pixel_format == "yuv420p" else 512
     frame = stage.make_frame(lambda plane, _: middle if plane else grey)
-    luma, blue, red = planes(stage.draw(frame, SIGNS, display="signed", alpha=1))
+    luma, blue, red = planes(stage.draw(frame, SIGNS, map_kind="signed", alpha=1))
     assert at(red, 1.5 / 6, 1.5 / 8) > middle * 1.3
     assert at(blue, 1.5 / 6, 1.5 / 8) < middle
     assert at(blue, 4.5 / 6, 6.5 / 8) > middle * 1.2
@@ -40,20 +40,20 @@ def test_evidence_for_is_red_and_evidence_against_is_blue(stage_type, planes, pi
 def test_signed_evidence_is_drawn_alike_on_both_sides(stage_type, planes):
     stage = stage_type()
     frame = stage.make_frame(lambda plane, _: 128 if plane else 126)
-    one = planes(stage.draw(frame, SIGNS, display="signed"))
-    other = planes(stage.draw(frame, -SIGNS, display="signed"))
+    one = planes(stage.draw(frame, SIGNS, map_kind="signed"))
+    other = planes(stage.draw(frame, -SIGNS, map_kind="signed"))
     changed = [np.abs(p[0] - 126) > 0 for p in (one, other)]
     # Rounding towards zero costs the negative side one level of 4095 at the rim.
     assert (changed[0] != changed[1]).mean() < 0.01
     for sign in (-1, 1):
-        full, beyond = (planes(stage.draw(frame, np.full((6, 8), sign * n), display="signed")) for n in (1, 9))
+        full, beyond = (planes(stage.draw(frame, np.full((6, 8), sign * n), map_kind="signed")) for n in (1, 9))
         for plane, clipped in zip(full, beyond, strict=True):
             np.testing.assert_array_equal(plane, clipped)
 
 
 def test_the_neutral_colour_stands_for_nothing_where_the_map_is_alone(stage_type, planes):
     stage = stage_type()
-    luma, blue, red = planes(stage.draw(stage.noise_frame(), SIGNS * 0, layout="heatmap", display="signed"))
+    luma, blue, red = planes(stage.draw(stage.noise_frame(), SIGNS * 0, layout="heatmap", map_kind="signed"))
     assert np.ptp(luma) == 0
     assert abs(int(luma[0, 0]) - (16 + 219 * 247 / 255)) < 1.5
     assert abs(int(blue[0, 0]) - 128) <= 1
@@ -136,18 +136,18 @@ def test_the_sign_of_a_small_share_of_attribution_is_seen(stage_type, planes, si
     """Most pixels of integrated gradients have a tenth of the largest attribution: near white would hide them."""
     stage = stage_type()
     grey = stage.make_frame(lambda plane, _: 128 if plane else 126)
-    _, blue, red = planes(stage.draw(grey, np.full((20, 20), 0.1 * sign), display="signed"))
+    _, blue, red = planes(stage.draw(grey, np.full((20, 20), 0.1 * sign), map_kind="signed"))
     assert sign * (int(red[50, 50]) - int(blue[50, 50])) >= 5
 
 
 def test_maps_of_pixels_alone_are_grey_as_in_the_literature(stage_type, planes):
     stage = stage_type()
     heatmap = np.full((20, 20), 0.5)
-    luma, blue, red = planes(stage.draw(stage.noise_frame(), heatmap, layout="heatmap", display="pixels"))
+    luma, blue, red = planes(stage.draw(stage.noise_frame(), heatmap, layout="heatmap", map_kind="pixels"))
     assert int(luma[50, 50]) == pytest.approx(16 + 219 / 2, abs=1)
     assert (blue == 128).all()
     assert (red == 128).all()
-    coloured = planes(stage.draw(stage.noise_frame(), heatmap, layout="heatmap", display="pixels", colormap="turbo"))
+    coloured = planes(stage.draw(stage.noise_frame(), heatmap, layout="heatmap", map_kind="pixels", colormap="turbo"))
     assert (coloured[1] != 128).any()
 
 
@@ -170,14 +170,14 @@ def test_a_relief_is_grey_alone_and_its_size_over_a_frame(stage_type, planes):
     stage = stage_type()
     frame = stage.noise_frame()
     alone = {
-        value: int(planes(stage.draw(frame, np.full((20, 20), value), layout="heatmap", display="relief"))[0][50, 50])
+        value: int(planes(stage.draw(frame, np.full((20, 20), value), layout="heatmap", map_kind="relief"))[0][50, 50])
         for value in (-1.0, 0.0, 1.0)
     }
     assert alone == {-1.0: 16, 0.0: pytest.approx(16 + 219 / 2, abs=1), 1.0: 235}
     checks = np.where(np.indices((60, 60)).sum(axis=0) % 2, 1.0, -1.0)
     for one, other in zip(
-        planes(stage.draw(frame, checks, display="relief")),
-        planes(stage.draw(frame, np.ones((60, 60)), display="pixels")),
+        planes(stage.draw(frame, checks, map_kind="relief")),
+        planes(stage.draw(frame, np.ones((60, 60)), map_kind="pixels")),
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)

@@ -32,10 +32,10 @@ def info(width, height, pixel_format):
     return SourceInfo("clip", width, height, pixel_format, Fraction(1, 25), ColorSpec(1, 1, 1, 1))
 
 
-def paint(levels, planes, pixel_format, options, display, top, left):
+def paint(levels, planes, pixel_format, options, map_kind, top, left):
     height, width = planes[1].shape
     stream = info(2 * width, 2 * height, pixel_format)
-    blender = OverlayBlender(options, stream, display, PlaneBlender(planes[0].dtype, (2 * width, 2 * height)))
+    blender = OverlayBlender(options, stream, map_kind, PlaneBlender(planes[0].dtype, (2 * width, 2 * height)))
     copies = tuple(plane.copy() for plane in planes)
     blender(QuantizedMap(levels, 1, 2), copies, top, left)
     return copies
@@ -58,10 +58,10 @@ def formula(levels, planes, blend_table, lowest, top, left):
 
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
-@pytest.mark.parametrize("display", ["heat", "signed", "pixels"])
+@pytest.mark.parametrize("map_kind", ["heat", "signed", "pixels"])
 @pytest.mark.parametrize("blocks", [(1, 1), (7, 31), (5, 512), (3, 513), (2, 1300)])
 @pytest.mark.parametrize("way", ["compiled", "in passes"])
-def test_levels_do_what_the_formula_says(way, blocks, display, pixel_format, monkeypatch, request):
+def test_levels_do_what_the_formula_says(way, blocks, map_kind, pixel_format, monkeypatch, request):
     if way == "compiled":
         request.getfixturevalue("needs_compiled")
     else:
@@ -74,8 +74,8 @@ def test_levels_do_what_the_formula_says(way, blocks, display, pixel_format, mon
     # The cubic overshoots: there are levels beyond the last one on both sides.
     levels = rng.integers(-LEVELS * 5 // 4, LEVELS * 5 // 4, blocks).astype(np.int16)
     options = DrawOptions(alpha=0.9, colormap="turbo")
-    blend_table, lowest = make_blend_table(options, info(2 * width, 2 * height, pixel_format), display)
-    found = paint(levels, planes, pixel_format, options, display, 2, 3)
+    blend_table, lowest = make_blend_table(options, info(2 * width, 2 * height, pixel_format), map_kind)
+    found = paint(levels, planes, pixel_format, options, map_kind, 2, 3)
     for plane, expected in zip(found, formula(levels, planes, blend_table, lowest, 3, 5), strict=True):
         np.testing.assert_array_equal(plane, expected)
 

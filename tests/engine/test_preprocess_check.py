@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import streamcam
-from streamcam.engine.preprocess_check import check_preprocessing
+from streamcam.engine import explainer as engine_module
+from streamcam.engine.preprocess_check import FirstFramesCheck, check_preprocessing
 from streamcam.engine.runtime.precision import load_probe_images
 from streamcam.models import load_model
+from streamcam.notes import collect_notes
 from streamcam.options import ModelOptions
 from streamcam.tf import keras
 
 layers = keras.layers
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+FRAMES = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
 RANGES = {"none": lambda x: x, "0..1": lambda x: x / 255, "-1..1": lambda x: x / 127.5 - 1}
 
 
@@ -91,3 +97,44 @@ def test_a_preprocessing_that_was_set_is_no_guess() -> None:
         explainer = streamcam.Explainer(trained("0..1"), preprocess="0..1")
     assert "preprocess 0..1, " in repr(explainer)
     assert "guessed" not in repr(explainer.explain(IMAGES))
+
+
+@pytest.fixture(scope="module")
+def wrong_guess() -> Any:
+    """A model that takes 0–1, with the guess that it takes 0–255; the photographs have not been checked."""
+    return load_model(ModelOptions(model=trained("0..1")))
+
+
+def test_the_first_typical_frames_are_checked_once(wrong_guess: Any) -> None:
+    check = FirstFramesCheck()
+    for unusable in (FRAMES // 8, FRAMES // 8 + 220, np.full_like(FRAMES, 120)):
+        assert check(wrong_guess, lambda images=unusable: images) == ""  # type: ignore[misc]
+    assert check(None, lambda: pytest.fail("the model is not in memory")) == ""
+    assert check(wrong_guess, lambda: FRAMES).startswith(
+        "preprocess none is a guess; on the first frames the first batch normalisation fits 0..1 better than none ("
+    )
+    assert check(wrong_guess, lambda: pytest.fail("checked again")) == ""
+
+
+def test_first_frames_that_agree_with_the_photographs_add_no_note(wrong_guess: Any) -> None:
+    assert FirstFramesCheck()(check_preprocessing(wrong_guess), lambda: FRAMES) == ""
+    right_guess = load_model(ModelOptions(model=trained("none")))
+    assert FirstFramesCheck()(check_preprocessing(right_guess), lambda: FRAMES) == ""
+    was_set = load_model(ModelOptions(model=trained("0..1"), preprocess="none"))
+    assert FirstFramesCheck()(was_set, lambda: pytest.fail("it is no guess")) == ""
+
+
+def test_images_and_frames_are_checked_on_their_way_to_the_model(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "check_preprocessing", lambda loaded: loaded)
+    found = "on the first frames the first batch normalisation fits 0..1 better than none"
+    with pytest.warns(streamcam.PreprocessWarning, match="preprocess unknown"):
+        explainer = streamcam.Explainer(trained("0..1"))
+    with pytest.warns(streamcam.PreprocessWarning, match=re.escape(found)) as caught:
+        explanation = explainer.explain(IMAGES)
+    assert [one.filename for one in caught if one.category is streamcam.PreprocessWarning] == [__file__]
+    assert [note for note in explanation.notes if found in note]
+    assert not [note for note in explainer.explain(IMAGES).notes if found in note]
+    notes: list[str] = []
+    with collect_notes(notes.append), pytest.warns(streamcam.PreprocessWarning, match="preprocess unknown"):
+        assert len(list(itertools.islice(streamcam.frames(clip, model=trained("0..1")), 12))) == 12
+    assert len([note for note in notes if found in note]) == 1

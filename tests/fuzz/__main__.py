@@ -42,7 +42,7 @@ def main() -> int:
 def _write(path: Path | None, report: Report) -> None:
     if path is not None:
         findings = [dataclasses.asdict(finding) for finding in report.findings]
-        counts = {"cases": report.num_cases, "kinds": report.kinds, "outcomes": report.outcomes}
+        counts = {"cases": report.num_cases, "kinds": report.kinds, "uses": report.uses, "outcomes": report.outcomes}
         peaks = {"peak_bytes": report.peak_bytes, "longest_seconds": report.longest_seconds}
         path.write_text(json.dumps({**counts, **peaks, "findings": findings}, indent=2))
 

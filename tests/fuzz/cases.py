@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import av.error
@@ -26,6 +27,11 @@ SIZES = (
     (0, 0),
     (2**31 - 1, 2),
 )
+_STARTS = (0.001, 0.04, 1 / 3, 0.4799, 0.48, 0.5, 7, 3_600.001, 1e7, 1e15)
+"""Odd places of a clip of 0.48 s, and beyond."""
+_CAMERA_TURN = 6
+_MATROSKA_TURN = 3
+_OUTPUT_TURNS = {4: ".gif", 5: ".webp"}
 _TIME_FORMATS = ("matroska", "mp4", "nut", "mpegts", "flv", "avi", "asf", "mov", "webm", "ivf")
 
 
@@ -48,12 +54,51 @@ class Case:
     intact_bytes: int = 0
 
 
+@dataclass(frozen=True)
+class Use:
+    """What streamcam does with a case.
+
+    Attributes:
+        command: ``process``, ``camera`` or ``explain``.
+        suffix: of the output of ``process``.
+        window: its ``start`` and ``end``, if any.
+    """
+
+    command: Literal["process", "camera", "explain"]
+    suffix: str = ""
+    window: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.command}{self.suffix}{' a part' if self.window else ''}"
+
+
 def make_case(number: int) -> Case:
     """Return case ``number``: kinds and seeds take turns, the damage is random with the number as the seed."""
     kind, make = _KINDS[number % len(_KINDS)]
     rng = random.Random(number)
     turn = number // len(_KINDS)
     return make(kind, turn, rng)
+
+
+def choose_use(number: int, case: Case) -> Use:
+    """Return what is done with case ``number``: commands, outputs and windows take turns."""
+    turn = number // len(_KINDS)
+    is_explained = turn % 2 if case.kind == "image" else turn // _NUM_BOMBS % 2 if case.kind == "size" else 0
+    if is_explained:
+        return Use("explain")
+    if number % _CAMERA_TURN == _CAMERA_TURN - 1:
+        return Use("camera")
+    if case.kind == "image":
+        return Use("process", ".png")
+    suffix = ".mkv" if number % _MATROSKA_TURN == 0 else ".mp4"
+    if case.intact_bytes or case.kind == "size":
+        return Use("process", suffix)
+    rng, window = random.Random(f"window of {number}"), dict[str, float]()
+    if rng.random() < 0.25:
+        window["start"] = rng.choice(_STARTS)
+        if rng.random() < 0.5:
+            window["end"] = window["start"] + rng.choice((0.001, 0.1, 1e15))
+    return Use("process", _OUTPUT_TURNS.get(turn % 6, suffix), window)
 
 
 def _seed_of(turn: int, rng: random.Random, names: list[str], make: Callable[[str], Seed | None]) -> Seed:
@@ -95,16 +140,21 @@ def _pixel_format(kind: str, turn: int, rng: random.Random) -> Case:
     return _mutate(kind, seed, rng)
 
 
+_BOMBS = (
+    *("png/rgb24", "bmp/bgr24", "gif/gif", "mjpeg/yuvj420p", "ivf/libvpx", "yuv4mpegpipe/rawvideo", "ppm/rgb24"),
+    *("qoi/rgba", "pcx/rgb24", "targa/bgr24", "mjpeg/mjpeg", "ivf/libsvtav1"),
+)
+_NUM_BOMBS = len(_BOMBS) * len(SIZES)
+
+
 def _size_bomb(kind: str, turn: int, rng: random.Random) -> Case:
-    names = ["png/rgb24", "bmp/bgr24", "gif/gif", "mjpeg/yuvj420p", "ivf/libvpx", "yuv4mpegpipe/rawvideo", "ppm/rgb24"]
-    names += ["qoi/rgba", "pcx/rgb24", "targa/bgr24", "mjpeg/mjpeg", "ivf/libsvtav1"]
-    size = SIZES[turn // len(names) % len(SIZES)]
-    name = names[turn % len(names)]
+    size = SIZES[turn // len(_BOMBS) % len(SIZES)]
+    name = _BOMBS[turn % len(_BOMBS)]
     seed = video_seed(name) if name in VIDEOS else image_seed(name)
     bomb = None if seed is None else declare_size(seed.data, seed.suffix, *size)
     if seed is None or bomb is None:
         return _mutated_image(kind, turn, rng)
-    if turn >= len(names) * len(SIZES):
+    if turn >= 2 * _NUM_BOMBS:
         bomb = rng.choice(MUTATIONS)(bomb, rng) or bomb
     return Case(kind, f"{name} of {size[0]}x{size[1]}", seed.suffix, bomb)
 

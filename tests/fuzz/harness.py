@@ -44,6 +44,7 @@ class Report:
     """Counts and findings of a run."""
 
     kinds: Counter[str] = field(default_factory=Counter)
+    uses: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     peak_bytes: int = 0
@@ -155,7 +156,7 @@ def run_cases(
 
 def check_answer(number: int, answer: dict[str, Any], max_bytes: int) -> Iterator[Finding]:
     """Yield the rules that a case broke."""
-    text = f"{answer.get('kind')} {answer.get('name')}: {answer.get('error', '')}"
+    text = f"{answer.get('kind')} {answer.get('name')}, {answer.get('use')}: {answer.get('error', '')}"
     frames, in_file = answer.get("frames", 0), answer.get("frames_in_file")
     match answer["outcome"]:
         case "abort" | "hang":
@@ -176,6 +177,7 @@ def check_answer(number: int, answer: dict[str, Any], max_bytes: int) -> Iterato
 def add_to(report: Report, answer: dict[str, Any], findings: list[Finding]) -> None:
     """Count a case in a report."""
     report.kinds[answer.get("kind", "unknown")] += 1
+    report.uses[answer.get("use", "unknown")] += 1
     report.outcomes[answer["outcome"]] += 1
     report.findings += findings
     report.peak_bytes = max(report.peak_bytes, answer.get("peak_bytes", 0))

@@ -38,6 +38,7 @@ def test_a_slice_of_the_cases_breaks_no_rule(worker: Worker) -> None:
         add_to(report, answer, findings)
     assert not report.findings, "\n".join(map(str, report.findings))
     assert set(report.kinds) == set(KINDS)
+    assert {"explain", "camera", "process.gif", "process.webp", "process.gif a part"} <= set(report.uses)
     assert report.outcomes["done"] > report.num_cases / 4
     assert report.outcomes["refused"] > report.num_cases / 10
 

@@ -21,19 +21,21 @@ import av.error
 
 from streamcam.cli.errors import to_streamcam_error
 from streamcam.engine import load_explainer
+from streamcam.engine.explainer import FrameExplainer
 from streamcam.errors import StreamcamError
+from streamcam.explainer import Explainer
 from streamcam.job import Job
 from streamcam.options import CameraOptions, ExplainOptions, ModelOptions
 from streamcam.pipeline import run
 from streamcam.sources import open_camera
 
-from .cases import Case, make_case
+from .cases import choose_use, make_case
 
 ADDRESS_SPACE_BYTES = 12 << 30
 """Stops a runaway before the machine suffers; the fuzzer compares the resident memory with a lower limit."""
 
-_CAMERA_TURN = 6
-_MATROSKA_TURN = 3
+_UNREADABLE = (".png", ".webp")
+"""Outputs whose frames FFmpeg does not count: libwebp joins equal ones."""
 
 
 def main(folder: Path, model: str) -> None:
@@ -44,6 +46,7 @@ def main(folder: Path, model: str) -> None:
     explainer = load_explainer(
         ModelOptions(model=model, preprocess="none"), ExplainOptions(batch=1, precision="float32"), limit_threads=True
     )
+    image_explainer = Explainer(model, preprocess=None, batch=1, precision="float32")
     results = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     results.write(json.dumps({"ready": True}) + "\n")
@@ -54,33 +57,42 @@ def main(folder: Path, model: str) -> None:
         if "fault" in request:
             answer = _provoke(request["fault"])
         else:
-            answer = _process(request["number"], make_case(request["number"]), explainer)
+            answer = _process(request["number"], explainer, image_explainer)
         answer |= {"seconds": round(time.monotonic() - start_time, 2), "peak_bytes": _peak_memory()}
         results.write(json.dumps(answer) + "\n")
 
 
-def _process(number: int, case: Case, explainer: Any) -> dict[str, Any]:
+def _process(number: int, explainer: FrameExplainer, image_explainer: Explainer) -> dict[str, Any]:
     """Process one case; return what became of it."""
+    case = make_case(number)
+    use = choose_use(number, case)
     path = Path(f"case.{case.suffix}")
     path.write_bytes(case.data)
-    answer: dict[str, Any] = {"kind": case.kind, "name": case.name, "outcome": "done", "frames": 0}
-    is_image, is_camera = case.kind == "image", number % _CAMERA_TURN == _CAMERA_TURN - 1
-    suffix = ".png" if is_image else ".mkv" if number % _MATROSKA_TURN == 0 else ".mp4"
-    output = path.with_name(f"out{suffix}")
+    answer: dict[str, Any] = {
+        "kind": case.kind,
+        "name": case.name,
+        "use": str(use),
+        "outcome": "done",
+        "frames": 0,
+    }
+    output = path.with_name(f"out{use.suffix}")
     output.unlink(missing_ok=True)
     try:
-        if is_camera:
+        if use.command == "camera":
             camera = CameraOptions(url=str(path), realtime=False, timeout_seconds=5)
             answer["frames"] = sum(1 for _ in open_camera(camera))
+        elif use.command == "explain":
+            answer["frames"] = len(image_explainer.explain([path]).overlay())
         else:
-            answer["frames"] = run(Job.from_options(path, output, overwrite=True), explainer=explainer).frames_out
+            job = Job.from_options(path, output, overwrite=True, **use.window)
+            answer["frames"] = run(job, explainer=explainer).frames_out
     except StreamcamError as error:
         answer |= {"outcome": "refused", "error": str(error)}
     except Exception as error:
         answer |= {"outcome": "foreign", "error": repr(error), "line": str(to_streamcam_error(error))}
-    if output.exists() and not is_image:
+    if output.exists() and use.suffix not in _UNREADABLE:
         answer["frames_in_file"] = _count_packets(output)
-    if case.intact_bytes and not is_camera:
+    if case.intact_bytes and use.command == "process":
         intact = _count_decodable(case.data[: case.intact_bytes], path.with_name(f"intact.{case.suffix}"))
         # The last frame before the damage may be decoded in part; FFmpeg drops others when it meets damage.
         answer["decodable"] = min(intact - 1, _count_decodable(case.data, path))

@@ -160,16 +160,16 @@ def test_the_model_input_is_that_of_the_cpu(emulated_gpu: None, mode: Any, size:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("display", MAP_KINDS)
+@pytest.mark.parametrize("map_kind", MAP_KINDS)
 @pytest.mark.parametrize(("size", "mode", "targets"), [(SIZES[0], "stretch", 1), (SIZES[1], "crop", 3)])
 def test_the_gpu_draws_what_the_cpu_draws(
-    emulated_gpu: None, layout: Any, display: Any, size: tuple[int, int], mode: Any, targets: int
+    emulated_gpu: None, layout: Any, map_kind: Any, size: tuple[int, int], mode: Any, targets: int
 ) -> None:
     info = SourceInfo("clip", *size, "yuv420p", Fraction(1, 25), color=BT709)
     geometry = fit_to_input(mode, size, (224, 224))
     frame = Frame(0, 7, noise(*size))
     options = DrawOptions(layout=layout)
-    how: dict[str, Any] = {"facts": CaptionFacts("gradcam", "conv"), "panels": targets, "display": display}
+    how: dict[str, Any] = {"facts": CaptionFacts("gradcam", "conv"), "panels": targets, "map_kind": map_kind}
     here, there = (
         FrameRenderer(options, info, geometry, **how),
         GpuRenderer(options, info, geometry, device="cpu", **how),
@@ -230,7 +230,7 @@ def test_each_operation_has_a_kernel_on_gpus(emulated_gpu: None) -> None:
     info = SourceInfo("clip", 320, 180, "yuv420p", Fraction(1, 25), color=BT709)
     geometry = fit_to_input("letterbox", (320, 180), (224, 224))
     options = DrawOptions(layout="side-by-side")
-    renderer = GpuRenderer(options, info, geometry, facts=CaptionFacts("x"), device="cpu", panels=2, display="signed")
+    renderer = GpuRenderer(options, info, geometry, facts=CaptionFacts("x"), device="cpu", panels=2, map_kind="signed")
     scaler, copier = GpuResizer(geometry, BT709, "cpu"), SurfaceCopier("cpu")
     attribution = Attribution(np.ones((7, 7), np.float32), "x", 1.0, 0.5, 0, 1.0)
     (frame,) = copier([Frame(0, 0, as_nv12(noise(320, 180)))])

@@ -149,7 +149,7 @@ class FakeController:
         outputs: tuple[OutputStatus, ...] = (),
         webrtc: bool = False,
     ) -> None:
-        self.settings = Settings("gradcam", "auto", ("top",), 0.6, "turbo", True)
+        self.settings = Settings("gradcam", "auto", ("top",), 0.6, "turbo", True, "top-left")
         self.cameras = {name: FakeCamera(name, size, self) for name in names or ("cam1",)}
         self.changes: list[dict[str, object]] = []
         self.compiling = threading.Event()

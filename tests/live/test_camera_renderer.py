@@ -126,7 +126,10 @@ def test_a_late_map_is_shown_at_once_if_no_frame_follows(stage):
         assert updated.wait(60)
     assert is_drawn_on(plane_arrays(stage.renderer.last[0])[0])
     assert stage.renderer.last[1].held is False
-    assert len(stage.consumer.frames) == 1  # outputs have it already
+    (plain, pts), (drawn, later_pts) = stage.consumer.wait(2)
+    assert not is_drawn_on(plain)
+    assert is_drawn_on(drawn)
+    assert later_pts > pts
 
 
 def test_a_map_of_a_later_frame_is_not_used_before_it(stage):

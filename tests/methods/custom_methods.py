@@ -29,4 +29,4 @@ def custom_steps(context: MethodContext, *, steps: int = 2) -> MultiPass:
     )
 
 
-custom_steps.display = "signed"  # type: ignore[attr-defined]
+custom_steps.map_kind = "signed"  # type: ignore[attr-defined]

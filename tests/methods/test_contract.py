@@ -10,7 +10,7 @@ import pytest
 
 from streamcam.engine.compiled_method import BatchResult, Executable
 from streamcam.errors import MethodError, OptionError
-from streamcam.methods import METHODS, MethodContext, load_method, method_display, parameters
+from streamcam.methods import METHODS, MethodContext, load_method, method_map_kind, parameters
 from streamcam.tf import keras
 from tests.engine.executables import build_executable, random_images
 from tests.engine.models import EVERY_BUILD, HEIGHT, MAP_SIZE, WIDTH
@@ -161,8 +161,8 @@ def test_a_function_of_the_users_is_a_method() -> None:
     one = build_executable(model, f"{CUSTOM}:custom_steps", params={"steps": 1})(random_images(2)).maps
     np.testing.assert_allclose(one, plain, rtol=1e-4, atol=1e-4)
     assert build_executable(model, f"{CUSTOM}:custom_steps")(random_images(2)).maps.shape == plain.shape
-    assert method_display(f"{CUSTOM}:custom_steps") == "signed"
-    assert method_display(f"{CUSTOM}:custom_method") == "heat"
+    assert method_map_kind(f"{CUSTOM}:custom_steps") == "signed"
+    assert method_map_kind(f"{CUSTOM}:custom_method") == "heat"
     assert parameters(f"{CUSTOM}:custom_method") == {"scale": 1.0}
 
 

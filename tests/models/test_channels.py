@@ -132,6 +132,29 @@ def test_the_preprocessor_in_a_model_file_is_used(tmp_path: Path, scale: Any, of
     np.testing.assert_allclose(loaded.preprocess(tf.constant(RGB)), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_a_classifier_of_keras_hub_gets_what_its_own_preprocessor_makes(tmp_path: Path) -> None:
+    hub = pytest.importorskip("keras_hub", reason="keras-hub and its dependencies take 250 MB")
+    backbone = hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64],
+        stackwise_num_blocks=[1],
+        stackwise_num_strides=[1],
+        block_type="basic_block",
+    )
+    converter = hub.layers.ResNetImageConverter(image_size=(48, 64), scale=SCALE, offset=OFFSET)
+    preprocessor = hub.models.ResNetImageClassifierPreprocessor(image_converter=converter)
+    model = hub.models.ResNetImageClassifier(backbone=backbone, preprocessor=preprocessor, num_classes=3)
+    model.save(tmp_path / "hub.keras")
+    loaded = load_model(ModelOptions(model=str(tmp_path / "hub.keras")))
+    assert (loaded.input_size, loaded.preprocess_summary) == ((64, 48), "preprocessor")
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3)).astype(np.float32)
+    inputs = loaded.preprocess(tf.constant(images))
+    np.testing.assert_allclose(inputs, preprocessor(images), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(loaded.call(inputs), model.predict(images, verbose=0), rtol=1e-4, atol=1e-5)
+
+
 def test_a_keras_hub_file_without_keras_hub_names_the_package(tmp_path: Path) -> None:
     keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(2)]).save(tmp_path / "plain.keras")
     with zipfile.ZipFile(tmp_path / "plain.keras") as plain, zipfile.ZipFile(tmp_path / "hub.keras", "w") as hub:

@@ -13,7 +13,9 @@ from streamcam.engine.explainer import FrameExplainer
 from streamcam.frames import Attribution
 from streamcam.job import Job
 from streamcam.pipeline import run
-from streamcam.temporal import is_zero, zero_map_note
+from streamcam.temporal import ZeroMapCounter, is_zero, zero_map_note
+from tests.live.live_runs import PATTERN, run_in_thread
+from tests.live.live_runs import job as live_job
 
 MODEL: dict[str, Any] = {"model": "tests.pipeline.models:brightness", "precision": "float32"}
 NOTE = "map is zero in {} of {} (all evidence is negative); --method hirescam or layercam shows it"
@@ -24,7 +26,7 @@ def attribution(*values: float) -> Attribution:
 
 
 @pytest.mark.parametrize(
-    ("values", "display", "expected"),
+    ("values", "map_kind", "expected"),
     [
         ((0, 0), "heat", True),
         ((-1, 0), "heat", True),  # only positive attribution is drawn
@@ -35,8 +37,8 @@ def attribution(*values: float) -> Attribution:
         ((0, 1), "pixels", False),
     ],
 )
-def test_a_map_is_zero_if_nothing_of_it_is_drawn(values: Any, display: Any, expected: bool) -> None:
-    assert is_zero(attribution(*values), display) is expected
+def test_a_map_is_zero_if_nothing_of_it_is_drawn(values: Any, map_kind: Any, expected: bool) -> None:
+    assert is_zero(attribution(*values), map_kind) is expected
 
 
 def test_the_note_names_the_cause_only_for_methods_that_have_it() -> None:
@@ -64,3 +66,47 @@ def test_an_explanation_notes_them() -> None:
     explainer = streamcam.Explainer(**MODEL, preprocess=None)
     images = np.full((3, 112, 112, 3), 200, np.uint8)
     assert NOTE.format(2, "3 images") in explainer.explain(images, targets=[0, 1, 0]).notes
+
+
+def test_an_endless_run_reports_them_once_and_early() -> None:
+    found: list[str] = []
+    counter = ZeroMapCounter(found.append)
+    for value in (0.0, 1.0) * 9:
+        assert counter.count([attribution(value)], "heat", "gradcam") is (value == 0)
+    assert found == []
+    counter.count([], "heat", "gradcam")  # the model failed on this frame
+    counter.count([attribution(0.0)], "heat", "gradcam")
+    counter.count([attribution(0.0)], "heat", "gradcam")
+    counter.close()
+    assert found == [NOTE.format(10, "20 frames")]
+
+
+def test_a_short_run_reports_them_at_its_end_for_its_last_method() -> None:
+    found: list[str] = []
+    counter = ZeroMapCounter(found.append)
+    counter.count([attribution(0.0)], "heat", "eigencam")
+    counter.count([attribution(0.0)], "heat", "gradcam")
+    counter.close()
+    counter.close()
+    assert found == [NOTE.format(1, "1 frame")]
+
+
+def test_frames_from_python_warn_once(clip: Path) -> None:
+    with pytest.warns(UserWarning, match=r"map is zero in 10 of 10 frames .*hirescam") as caught:
+        assert len(list(streamcam.frames(clip, **MODEL, preprocess="none", target=0))) == 50
+    (one,) = [one for one in caught if "map is zero" in str(one.message)]
+    assert one.filename == __file__
+
+
+@pytest.mark.slow
+def test_a_live_run_counts_them_and_tells_once() -> None:
+    with run_in_thread(live_job(PATTERN, f"b={PATTERN}", explain={"target": ("0",)})) as run:
+        status = run.wait_for_explained(12)
+        summary = run.stop()
+    told = [line for line in run.messages if line.startswith("map is zero in 1")]
+    assert len(told) == len([line for line in run.messages if "map is zero" in line]) == 1
+    assert told[0] in summary.notes
+    for camera, source in zip(status.cameras, summary.sources, strict=True):
+        assert 12 <= camera.frames_zero_map <= source["frames_zero_map"]
+        assert source["frames_zero_map"] == source["frames_explained"]
+    assert summary.as_dict()["frames_zero_map"] == sum(one["frames_zero_map"] for one in summary.sources)

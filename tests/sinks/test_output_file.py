@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,32 @@ def test_symbolic_links_are_followed_and_stay(tmp_path: Path, suffix: str) -> No
     assert sorted(tmp_path.iterdir()) == sorted([link, target])
 
 
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".gif"])
+def test_permissions_are_those_of_the_file_that_is_replaced_or_of_a_new_one(tmp_path: Path, suffix: str) -> None:
+    old, new, plain = tmp_path / f"old{suffix}", tmp_path / f"new{suffix}", tmp_path / "plain"
+    old.write_bytes(b"old")
+    old.chmod(0o640)
+    plain.touch()
+    for path in (old, new):
+        with open_sink_for(path, overwrite=True) as sink:
+            write(sink)
+    assert old.stat().st_size > 3
+    assert stat.S_IMODE(old.stat().st_mode) == 0o640
+    assert new.stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".png"])
+def test_a_link_beside_the_output_is_not_written_through(tmp_path: Path, suffix: str) -> None:
+    path, victim = tmp_path / f"o{suffix}", tmp_path / "victim"
+    path.write_bytes(b"old")
+    victim.write_bytes(b"precious")
+    (tmp_path / f".streamcam-{os.getpid()}-{path.stat().st_ino}").symlink_to(victim)
+    with open_sink_for(path, overwrite=True) as sink:
+        write(sink)
+    assert victim.read_bytes() == b"precious"
+    assert path.stat().st_size > 3
+
+
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "o.mkv"
     os.mkfifo(path)
@@ -178,6 +205,18 @@ class TestTimes:
         assert sink.notes == []
         assert len(packets(tmp_path / "o.mkv")) == len(packets(source))
 
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+    def test_sound_that_begins_after_a_pause_that_mp4_cannot_hold_is_dropped(self, tmp_path: Path, suffix: str) -> None:
+        source = write_paused_sound(tmp_path / "in.mkv", pause_seconds=50_400, first_packets=0)
+        _, sink = transcode(source, tmp_path / f"o{suffix}")
+        assert len(frame_times(tmp_path / f"o{suffix}")) == sink.num_frames == 50
+        assert sink.notes == ["audio stream (deu) in aac is dropped: it begins after 14.0 hours, which .mkv can hold"]
+        with av.open(str(tmp_path / f"o{suffix}")) as container:
+            assert container.duration == 2_000_000
+        _, sink = transcode(source, tmp_path / "o.mkv")
+        assert sink.notes == []
+        assert packets(tmp_path / "o.mkv") == packets(source)
+
     def test_frames_of_days_are_refused_with_the_name_to_choose(self, tmp_path: Path) -> None:
         about = source_info(time_base=Fraction(1, 1000))
         refused = pytest.raises(SinkError, match=r"too far apart .*no frame is kept; choose a name that ends in \.mkv")
@@ -191,8 +230,8 @@ def packets(path: Path) -> list[tuple[Fraction, bytes]]:
     return packets_of(path, "audio")
 
 
-def write_paused_sound(path: Path, pause_seconds: int) -> Path:
-    """Two seconds of frames; the sound pauses for a long time after one."""
+def write_paused_sound(path: Path, pause_seconds: int, *, first_packets: int = 44) -> Path:
+    """Two seconds of frames; the sound pauses for a long time after its first packets."""
     with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
@@ -204,7 +243,7 @@ def write_paused_sound(path: Path, pause_seconds: int) -> Path:
             output.mux(video.encode(frame))
         output.mux(video.encode())
         for number, packet in enumerate(encode_tone(sound, 88_200, 0)):
-            if number > 43:
+            if number >= first_packets:
                 packet.dts, packet.pts = (time + 44_100 * pause_seconds for time in (packet.dts, packet.pts))
             output.mux(packet)
     return path

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
+import av.error
 import pytest
+from av.packet import Packet
 
 from streamcam.errors import SourceError
 from streamcam.options import CameraOptions
@@ -107,3 +111,28 @@ def test_a_chapter_beyond_all_time_is_ignored(tmp_path: Path) -> None:
 def test_a_pixel_format_that_cannot_be_converted_is_named() -> None:
     with pytest.raises(SourceError, match="the pixel format rgb4 cannot be converted: Operation not supported"):
         read(DATA / "raw_rgb4.nut")
+
+
+@pytest.mark.parametrize("codec", ["libx265", "libx264", "ffv1"])
+def test_a_broken_last_packet_costs_no_frame_before_it(tmp_path: Path, codec: str) -> None:
+    """A decoder with threads reports it at the end of the file only, before frames that wait for their order."""
+    whole, path = tmp_path / "whole.mkv", tmp_path / "broken.mkv"
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    write_clip(whole, [gradient_frame(96, 64, index) for index in range(12)], codec=codec, options=options)
+    with av.open(str(whole)) as container, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(container.streams.video[0])
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        for number, packet in enumerate(packets):
+            written = packet if number < len(packets) - 1 else Packet(b"\xff" * 50)
+            written.pts, written.dts, written.time_base = packet.pts, packet.dts, packet.time_base
+            written.stream = stream
+            output.mux_one(written)
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_type = "SLICE"
+        expected = []
+        for packet in container.demux(video=0):
+            with contextlib.suppress(av.error.FFmpegError):
+                expected += [frame.pts for frame in packet.decode()]
+    _, frames = read(path)
+    assert len(expected) > 9
+    assert [frame.pts for frame in frames] == expected

@@ -138,6 +138,8 @@ def test_queues_are_bounded_in_bytes() -> None:
     assert stages.queue_depth(16, info(7680, 4320, "yuv420p10le")) == 1
     assert stages.queue_depth(4, info(7680, 4320), frames_per_item=3) == 1
     assert stages.queue_depth(16, info(20_000, 20_000)) == 1
+    assert stages.prefetch_depth(16, info(7680, 4320)) == 5
+    assert stages.prefetch_depth(16, info(7680, 8640)) == 0
 
 
 def test_the_limit_is_checked() -> None:

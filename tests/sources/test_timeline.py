@@ -69,3 +69,38 @@ def test_a_packet_beyond_the_range_of_times_is_dropped(tmp_path: Path, dts: int,
         queue = PassthroughQueue(Timeline(Fraction(1, 90000), 3600, shift_seconds=Fraction(1, 10)))
         queue.add(packet, dts * packet.time_base)
         assert (len(queue.pop_ready(flush=True)), queue.num_dropped) == (1 - dropped, dropped)
+
+
+@pytest.mark.parametrize(("late_seconds", "expected_seconds"), [(0, 0), (3000, 3000), (36_000, 2)])
+def test_a_stream_that_begins_far_ahead_belongs_to_the_frames_that_follow(
+    tmp_path: Path, late_seconds: int, expected_seconds: int
+) -> None:
+    """The clock of the frames jumps ahead after 2 s; the sound begins with the second recording, or before."""
+    timeline = Timeline(Fraction(1, 1000), step_ticks=40, max_gap_seconds=FORWARD_JUMP_SECONDS)
+    queue = PassthroughQueue(timeline)
+    for pts in range(0, 2000, 40):
+        timeline.assign_pts(pts)
+    with av.open(str(tmp_path / "any.mkv"), "w") as output:
+        packet = Packet(b"data")
+        packet.stream = output.add_stream("aac", rate=44100)
+        packet.time_base, packet.dts, packet.pts = Fraction(1, 1000), late_seconds * 1000, late_seconds * 1000
+        queue.add(packet, Fraction(late_seconds))
+        ready = queue.pop_ready()
+        assert len(ready) == (late_seconds < FORWARD_JUMP_SECONDS)
+        timeline.assign_pts(36_000_000)
+        ready += queue.pop_ready()
+        assert [Fraction(one.dts) * one.time_base for one in ready] == [expected_seconds]
+
+
+def test_a_stream_that_begins_in_the_second_recording_is_shifted_like_it(tmp_path: Path) -> None:
+    timeline = clock()
+    for pts in (0, 40, 9000, 0):
+        timeline.assign_pts(pts)
+    queue = PassthroughQueue(timeline)
+    with av.open(str(tmp_path / "any.mkv"), "w") as output:
+        packet = Packet(b"data")
+        packet.stream = output.add_stream("aac", rate=44100)
+        packet.time_base, packet.dts, packet.pts = Fraction(1, 1000), 20, 20
+        queue.add(packet, Fraction(20, 1000))
+        (ready,) = queue.pop_ready()
+    assert Fraction(ready.dts) * ready.time_base == Fraction(9060, 1000)

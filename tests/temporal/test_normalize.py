@@ -33,23 +33,23 @@ def test_each_target_has_a_scale_of_its_own() -> None:
     assert [[one.vmax for one in e.attributions] for e in out] == [[1, 7], [3, 7]]
 
 
-@pytest.mark.parametrize("display", ["pixels", "signed", "relief"])
-def test_outliers_among_pixels_set_no_scale(display: Any) -> None:
+@pytest.mark.parametrize("map_kind", ["pixels", "signed", "relief"])
+def test_outliers_among_pixels_set_no_scale(map_kind: Any) -> None:
     heatmap = np.linspace(-1, 1, 10_000, dtype=np.float32).reshape(100, 100)
     expected = np.sort(np.abs(heatmap).ravel())[int(0.99 * 9_999)]
-    assert peak(heatmap, display) == pytest.approx(expected, rel=0.01)
+    assert peak(heatmap, map_kind) == pytest.approx(expected, rel=0.01)
     heatmap[0, :5] = 1e6
-    assert peak(heatmap, display) < 1.01
+    assert peak(heatmap, map_kind) < 1.01
     assert peak(heatmap, "heat") == 1e6
 
 
-@pytest.mark.parametrize("display", ["heat", "pixels", "signed", "relief"])
-def test_no_evidence_has_no_scale_and_a_single_pixel_has_one(display: Any) -> None:
+@pytest.mark.parametrize("map_kind", ["heat", "pixels", "signed", "relief"])
+def test_no_evidence_has_no_scale_and_a_single_pixel_has_one(map_kind: Any) -> None:
     heatmap = np.zeros((50, 50), np.float32)
-    assert peak(heatmap, display) == 0
+    assert peak(heatmap, map_kind) == 0
     heatmap[3, 4] = 2.0
     # Smoothed over its neighbours, a pixel keeps 1 / 2π of its value.
-    assert 0 < peak(heatmap, display) <= (2.0 if display == "heat" else 2.0 / 6.28)
+    assert 0 < peak(heatmap, map_kind) <= (2.0 if map_kind == "heat" else 2.0 / 6.28)
 
 
 def test_alternating_pixels_do_not_set_the_scale_of_a_region() -> None:

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,7 +19,7 @@ from selenium.webdriver.support.ui import Select
 
 from streamcam import web as page
 from streamcam.live.status import OutputStatus
-from streamcam.options import COLORMAPS, ServerOptions
+from streamcam.options import COLORMAPS, CaptionPosition, ServerOptions
 from streamcam.web import serve
 from streamcam.web.server import Page
 
@@ -68,6 +69,11 @@ def test_settings_reach_the_run(browser: BrowserPage, server: Page, controller: 
     assert [option.text for option in Select(browser.find("#colormap")).options] == list(COLORMAPS)
     Select(browser.find("#colormap")).select_by_value("viridis")
     wait_until(lambda: controller.settings.colormap == "viridis")
+    corners = Select(browser.find("#caption_position"))
+    assert [option.get_attribute("value") for option in corners.options] == list(get_args(CaptionPosition))
+    assert corners.first_selected_option.text == "Top left"
+    corners.select_by_value("bottom-right")
+    wait_until(lambda: controller.settings.caption_position == "bottom-right")
     browser.find("#layer").click()
     wait_until(lambda: len(Select(browser.find("#layer")).options) == 5)
     browser.find("#layer").send_keys(Keys.ESCAPE)

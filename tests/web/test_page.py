@@ -86,6 +86,7 @@ def test_status_is_the_controllers(client: httpx.Client, controller: FakeControl
         "alpha": 0.6,
         "colormap": "turbo",
         "caption": True,
+        "caption_position": "top-left",
     }
     assert client.get("/api/cameras").json()[1]["name"] == "cam2"
     assert client.get("/api/cameras/cam2").json()["width"] == 160
@@ -131,6 +132,7 @@ def test_other_requests_are_answered_while_a_change_compiles(client: httpx.Clien
         ({"alpha": 1.5}, 422, "alpha: Input should be less than or equal to 1"),
         ({"alpha": "0.5"}, 422, "alpha: Input should be a valid number"),
         ({"colormap": "grey"}, 422, "colormap: Input should be"),
+        ({"caption_position": "middle"}, 422, "caption_position: Input should be 'top-left'"),
         ({"opacity": 1}, 422, "opacity: Extra inputs are not permitted"),
         ({"target": ["\ud800"]}, 422, "target.0: Input should be a valid string"),
         ([], 422, "body: Input should be"),
@@ -294,11 +296,11 @@ def test_metrics_are_prometheus(client: httpx.Client, controller: FakeController
     assert found["streamcam_explained_fps", "cam1"] == 0
     assert found["streamcam_viewers", "cam1"] == 0
     assert found["streamcam_camera_live", "cam2"] == 0
-    assert found["streamcam_output_frames_total", "cam1", 'a "quoted" \\ place'] == 7
-    assert found["streamcam_output_dropped_total", "cam1", 'a "quoted" \\ place'] == 2
-    assert found["streamcam_output_restarts_total", "cam1", 'a "quoted" \\ place'] == 1
-    assert found["streamcam_output_state", "cam1", "waiting", 'a "quoted" \\ place'] == 1
-    assert found["streamcam_output_state", "cam1", "running", 'a "quoted" \\ place'] == 0
+    assert found["streamcam_output_frames_total", "cam1", "1", 'a "quoted" \\ place'] == 7
+    assert found["streamcam_output_dropped_total", "cam1", "1", 'a "quoted" \\ place'] == 2
+    assert found["streamcam_output_restarts_total", "cam1", "1", 'a "quoted" \\ place'] == 1
+    assert found["streamcam_output_state", "cam1", "1", "waiting", 'a "quoted" \\ place'] == 1
+    assert found["streamcam_output_state", "cam1", "1", "running", 'a "quoted" \\ place'] == 0
     assert found["streamcam_ready",] == 1
     assert found["streamcam_uptime_seconds",] > 0
 

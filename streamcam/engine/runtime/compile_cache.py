@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import re
 import time
@@ -27,6 +26,7 @@ from platformdirs import user_cache_path
 
 from ...models.graph_operations import refused_operation
 from ...models.load import ModelInfo
+from ...notes import get_logger
 from ...tf import tf
 from ..compiled_method import FrozenMethod
 from ..compiler.graph_editor import node_name
@@ -37,7 +37,7 @@ from .private_folder import KEY_FILE, UNFINISHED_SUFFIX, PrivateFolder
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_CACHE_BYTES = 2 * 2**30
 """Most bytes of all entries; the least recently used are deleted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,10 +11,11 @@ import numpy as np
 from ...errors import OutOfMemoryError
 from ...frames import RgbImage
 from ...models.targets import TargetCodes
+from ...notes import get_logger
 from ..compiled_method import BatchResult, Executable
 from ..multi_pass import Progress
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _ARRAYS = ("maps", "classes", "scores", "probabilities", "top_classes", "top_probabilities")
 

@@ -6,7 +6,6 @@ Keras downloads their ImageNet weights once, into its own cache.
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from typing import Any
 
 from ...errors import ModelError, error_summary
 from ...geometry import Size
+from ...notes import get_logger
 from ...options import DEFAULT_MODEL
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _FAMILIES = {
     "convnext": ("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_event, wait_random_exponential
 
 from ...errors import SinkError, redact_url
+from ...notes import get_logger
 from ...options import OutputOptions
 from .destinations import check_destination
 from .protocol import TIME_BASE, Item, WorkerConfig
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ...frames import AudioPacket
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _FILL_SECONDS = 0.25
 """Seconds between two frames that fill a silence of the camera."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -13,8 +12,9 @@ from av.stream import Stream
 
 from ...frames import AudioPacket
 from ...media.stream_header import pack_stream
+from ...notes import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class AudioTap:

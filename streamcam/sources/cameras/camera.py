@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import math
 import threading
 import time
@@ -16,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from ...concurrency.cpu_slots import UNLIMITED, CpuSlot
 from ...errors import SourceError
 from ...frames import AudioPacket, Frame, SourceInfo
+from ...notes import get_logger
 from ...options import CameraOptions
 from . import camera_endpoint
 from .capture_times import LatencySource, ReceivedFrame
@@ -28,7 +28,7 @@ from .silence import SilenceLimit
 from .standard_input import StandardInput
 from .thinning import NO_LIMIT, FrameLimit
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 CameraState: TypeAlias = Literal["opening", "live", "lost", "ended"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
@@ -112,7 +111,7 @@ class FileSource:
             refused_size = self._reader.refused_size if self._reader.refused else declared_size
             check_frame_size(self._name, refused_size, self._options.max_pixels, refused=self._reader.refused > 0)
             raise no_frame_error(self._name, container, self._options, self.skipped)
-        self._frames: Iterator[VideoFrame] = chain([first], rest)
+        self._frames = _prepend(first, rest)
         self._normalizer = FrameNormalizer(
             first, time_base, keep_on_gpu=self._keep_on_gpu, mirrored=self._is_image and is_mirrored(self._path)
         )
@@ -157,7 +156,7 @@ class FileSource:
     ) -> None:
         """Close the file after a read in progress, or after the timeout."""
         self._reader.close(self._options.timeout_seconds + 1)
-        self._frames = iter(())  # it refers to this object, and would keep the last frames until a garbage collection
+        self._frames = iter(())  # it refers to this object, and would keep frames until a garbage collection
 
     def __iter__(self) -> Iterator[Frame]:
         """See `streamcam.sources.Source`."""
@@ -244,10 +243,9 @@ class FileSource:
         )
 
     def _update_reached(self, packet: Packet[Any]) -> None:
-        times = [time for time in (packet.pts, packet.dts) if time is not None]
+        times = [time + (packet.duration or 0) for time in (packet.pts, packet.dts) if time is not None]
         if times and packet.time_base is not None:
-            ticks = max(times) + (packet.duration or 0)
-            self._reached_seconds = max(self._reached_seconds, ticks * Fraction(packet.time_base))
+            self._reached_seconds = max(self._reached_seconds, max(times) * Fraction(packet.time_base))
 
     def _find_first_frame(self) -> tuple[VideoFrame | None, Iterator[VideoFrame]]:
         """Return the window's first frame, and an iterator over the rest."""
@@ -273,15 +271,16 @@ class FileSource:
     def _seek(self, seconds: Fraction) -> bool:
         """Seek to the keyframe before ``seconds``; return False if impossible."""
         self._passthrough.reset()
-        self._earliest_seconds, self._reader.skipped, self._num_untimed, self._last_raw_pts = None, 0, 0, None
+        self._earliest_seconds, self._num_untimed, self._last_raw_pts = None, 0, None
+        self._reader.restart()
         try:
             self._container.seek(int(seconds / self._timeline.time_base), stream=self._video)
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, OverflowError):  # a time beyond 64 bits
             return False
         return True
 
     def _add_notes(self) -> None:
-        """Add notes about irregularities, once the input was read."""
+        """Add notes, once the input was read."""
         self.notes += irregularity_notes(self._name, self._timeline, self._num_untimed, self._normalizer)
         self.notes += skipped_notes(self._name, self._reader, self._options.max_pixels, self._passthrough.num_dropped)
         if self._reader.closed or self._end_seconds is not None or self.info.is_image:
@@ -292,3 +291,10 @@ class FileSource:
 
     def _translate_error(self, error: Exception) -> SourceError:
         return read_error(self._name, error, self._options, self._num_frames)
+
+
+def _prepend(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Yield the first frame, then the rest; `itertools.chain` would keep the first until the end."""
+    yield first
+    del first
+    yield from rest

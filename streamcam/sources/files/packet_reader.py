@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..frame_limits import exceeds, refused_size
+from .tail import TailDecoder
 
 if TYPE_CHECKING:
     from ...geometry import Size
@@ -59,6 +60,7 @@ class PacketReader:
         self.skipped = self.refused = 0
         self.refused_size: Size = (0, 0)
         self._last_packet: Packet[Any] | None = None
+        self._tail = TailDecoder(video, max_pixels)
         self.late_streams = 0
         self.closed = False
 
@@ -91,12 +93,18 @@ class PacketReader:
                 return
             yield packet
 
+    def restart(self) -> None:
+        """Forget what was read, after a seek."""
+        self.skipped = 0
+        self._tail.reset()
+
     def decode(self, packet: Packet[Any]) -> list[VideoFrame]:
         """Decode a packet of the video; return no frames after `close`."""
         with self._lock:
             if self.closed:
                 return []
             self._last_packet = packet if packet.size else self._last_packet
+            self._tail.add(packet)
             try:
                 frames = self._video.decode(packet)
             except av.error.EOFError:
@@ -104,7 +112,10 @@ class PacketReader:
             except av.error.FFmpegError as error:
                 context, last_packet = self._video.codec_context, self._last_packet or packet
                 self._skip(refused_size(context, error, last_packet, self._max_pixels))
-                return []
+                frames = []
+            self._tail.record(frames)
+            if not packet.size:
+                frames += self._tail.missing_frames()
             for frame in [frame for frame in frames if exceeds((frame.width, frame.height), self._max_pixels)]:
                 self._skip((frame.width, frame.height))
                 frames.remove(frame)

@@ -25,8 +25,8 @@ class _StreamPosition:
     Recordings count from 0; the time is that in the file.
     """
 
-    recording: int = 0
-    last_seconds: Fraction | None = None
+    recording: int
+    last_seconds: Fraction
 
 
 _MAX_QUEUED_BYTES = 512 << 20
@@ -88,12 +88,15 @@ class PassthroughQueue:
         return tuple(ready)
 
     def _find_recording(self, stream: int, dts_seconds: Fraction) -> int:
-        position = self._positions.setdefault(stream, _StreamPosition())
-        if position.last_seconds is not None:
-            max_gap_seconds, ahead = self._timeline.max_gap_seconds, dts_seconds - position.last_seconds
-            position.recording += ahead < -BACKWARD_JUMP_SECONDS or (
-                max_gap_seconds is not None and ahead > max_gap_seconds
-            )
+        if stream not in self._positions:
+            # The time before its first packet is a gap too, which begins at the last frame.
+            begin_seconds = min(dts_seconds, self._timeline.reached_seconds)
+            self._positions[stream] = _StreamPosition(len(self._timeline.shift_ticks) - 1, begin_seconds)
+        position = self._positions[stream]
+        max_gap_seconds, ahead = self._timeline.max_gap_seconds, dts_seconds - position.last_seconds
+        position.recording += ahead < -BACKWARD_JUMP_SECONDS or (
+            max_gap_seconds is not None and ahead > max_gap_seconds
+        )
         position.last_seconds = dts_seconds
         return position.recording
 

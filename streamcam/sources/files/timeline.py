@@ -69,6 +69,11 @@ class Timeline:
         self.last_pts = output_pts
         return output_pts
 
+    @property
+    def reached_seconds(self) -> Fraction:
+        """Time in the file of the last frame; before the first, of the beginning."""
+        return ((self.last_pts or 0) + self.shift_ticks[-1]) * self.time_base
+
     def recording_shift_seconds(self, recording: int) -> Fraction:
         """Return the seconds to subtract from the times of a recording.
 

@@ -89,6 +89,7 @@ export class Settings {
         element.value = alpha;
         this.showAlpha();
       } }),
+      new Field("caption_position", { read: value, write: selectOption }),
       new Field("caption", { read: (element) => element.checked, write: (element, on) => { element.checked = on; } }),
     ];
     for (const field of this.fields) {
