@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from .explainer import Explainer as Explainer
     from .explanation import Explanation as Explanation
     from .frame_iterator import FrameExplanation as FrameExplanation
-    from .studies.activations import Activations as Activations
+    from .studies.activation_results import Activations as Activations
     from .studies.activations import show_activations as show_activations
     from .summary import Summary as Summary
 
 __version__ = "0.1.0"
 
 _LAZY_IMPORTS = {
-    "Activations": "studies.activations",
+    "Activations": "studies.activation_results",
     "DeviceError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",

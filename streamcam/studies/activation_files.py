@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -14,6 +13,7 @@ import numpy as np
 from ..errors import UnknownFormatError
 from ..media.rgb import from_rgb
 from ..notebook import save_images
+from ..notes import get_logger
 from ..options import SinkOptions
 from ..sinks import SINKS, open_sink
 from ..sinks.paths import check_output_path
@@ -22,9 +22,9 @@ from .activation_sheet import ActivationSheet
 
 if TYPE_CHECKING:
     from .activation_frames import ActivationReader
-    from .activations import Activations
+    from .activation_results import Activations
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -60,7 +60,7 @@ def save(
         on_frame: called after each frame of a video.
 
     Raises:
-        StreamcamError: see `streamcam.studies.activations.Activations.save`.
+        StreamcamError: see `streamcam.studies.activation_results.Activations.save`.
     """
     check_output(path, overwrite=overwrite, input_name=study.input)
     if path.suffix.lower() in IMAGE_SUFFIXES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,11 +18,12 @@ from ..engine.layer_maps import LayerMaps, load_layer_maps
 from ..errors import OptionError
 from ..frames import ColorSpec, Frame, RgbImage, SourceInfo
 from ..geometry import Geometry, Size
+from ..notes import get_logger
 from ..options import ExplainOptions, ModelOptions, SourceOptions
 from ..sources import Source, open_source
 from ..stages import batched, make_resizer, queue_depth, select_and_resize
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MAX_BATCH = 8
 _MAX_BATCH_PIXELS = _MAX_BATCH * 224 * 224

@@ -15,7 +15,7 @@ from ..geometry import Size
 from ..options import ActivationOptions
 
 if TYPE_CHECKING:
-    from .activations import Activations, LayerActivations
+    from .activation_results import Activations, LayerActivations
 
 MAX_SHEET_PIXELS = 64 << 20
 """Pixels of an image: 192 MB in memory."""

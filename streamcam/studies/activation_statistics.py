@@ -8,6 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..tf import tf
+
 Floats: TypeAlias = NDArray[np.float64]
 
 DUPLICATE_CORRELATION = 0.999
@@ -88,7 +90,7 @@ class StatisticsAccumulator:
         # Shifted by the first mean, sums of products keep their precision where the variance is small.
         shifted = (maps - self._shift).reshape(-1, maps.shape[2])
         self._sum += shifted.sum(axis=0, dtype=np.float64)
-        self._products += shifted.T @ shifted
+        self._products += _gram_matrix(shifted)
         centered = maps - maps.mean(axis=(0, 1))
         for number, (down, across) in enumerate(_DISPLACEMENTS):
             first, second = _overlap(centered, down, across), _overlap(centered, -down, -across)
@@ -134,6 +136,16 @@ class StatisticsAccumulator:
         """Return the number of pairs of positions at each displacement."""
         rows, columns = self._shape
         return np.array([max(1, (rows - down) * (columns - abs(across))) for down, across in _DISPLACEMENTS], float)
+
+
+def _gram_matrix(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``values.T @ values``.
+
+    On two busy cores the threads of NumPy's library wait for one another: 112 CPU ms for 16128×96 against 10 ms. On a
+    GPU, TensorFlow would round to fewer digits.
+    """
+    with tf.device("cpu"):
+        return np.asarray(tf.linalg.matmul(values, values, transpose_a=True))
 
 
 def _overlap(maps: NDArray[np.float32], down: int, across: int) -> NDArray[np.float32]:
