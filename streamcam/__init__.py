@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .explainer import Explainer as Explainer
     from .explanation import Explanation as Explanation
     from .frame_iterator import FrameExplanation as FrameExplanation
+    from .studies.activation_results import Activations as Activations
+    from .studies.activations import show_activations as show_activations
     from .studies.filters import FilterImage as FilterImage
     from .studies.filters import FilterStudy as FilterStudy
     from .studies.filters import visualize_filters as visualize_filters
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY_IMPORTS = {
+    "Activations": "studies.activation_results",
     "DeviceError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",
@@ -56,6 +59,7 @@ _LAZY_IMPORTS = {
     "TargetError": "errors",
     "frames": "api",
     "process": "api",
+    "show_activations": "studies.activations",
     "visualize_filters": "studies.filters",
 }
 

@@ -38,6 +38,7 @@ Decoder: TypeAlias = Literal["cpu", "nvdec"]
 Encoder: TypeAlias = Literal["cpu", "nvenc"]
 Interpolation: TypeAlias = Literal["hold", "linear", "flow"]
 Scale: TypeAlias = Literal["running", "frame"] | float
+ChannelScale: TypeAlias = Literal["own", "shared"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 COLORMAPS: tuple[Colormap, ...] = get_args(Colormap)
@@ -380,6 +381,45 @@ class FilterOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationOptions:
+    """Which feature maps to read and to draw.
+
+    Attributes:
+        layers: paths of layers joined by commas, or ``auto``: some through the depth of the network.
+        channels: most channels of a layer to draw: those with the largest mean activation.
+        scale: ``own`` draws each channel from its own smallest to its own largest value over the whole input;
+            ``shared`` uses the smallest and largest value of the layer.
+        colormap: a Matplotlib name; ``auto`` is ``viridis``, but ``RdBu_r`` around 0 for layers with negative values.
+    """
+
+    layers: Annotated[
+        str, Help("Layers joined by commas; auto chooses some through the depth.", metavar="LAYER,...|auto")
+    ] = "auto"
+    channels: Annotated[
+        int,
+        Help("Most channels of a layer to draw: those of the largest mean activation.", metavar="N"),
+        Range(1, 4096),
+    ] = 32
+    scale: Annotated[
+        ChannelScale, Help("Colors by the range of each channel (own), or of its whole layer (shared).")
+    ] = "own"
+    colormap: Annotated[
+        Colormap, Help("Colors of the maps: a Matplotlib name; auto suits the layer.", metavar="NAME")
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.layer_names and self.layers != "auto":
+            raise OptionError("--layers is empty", expected="auto, or layers joined by commas")
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers in `layers`; none for ``auto``."""
+        names = (name.strip() for name in self.layers.split(","))
+        return () if self.layers == "auto" else tuple(name for name in names if name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from streamcam.errors import OptionError
 from streamcam.job import Job, LiveJob, options_from_dict, options_to_dict
 from streamcam.option_fields import option_fields
 from streamcam.options import (
+    ActivationOptions,
     CameraOptions,
     DrawOptions,
     ExplainOptions,
@@ -113,7 +114,8 @@ LIVE_JOB = LiveJob(
     max_explain_fps=12.5,
     duration_seconds=90.0,
 )
-ALL = [SOURCE, MODEL, EXPLAIN, TEMPORAL, DRAW, SINK, CAMERA, OUTPUT, FILTERS, SERVER, JOB, LIVE_JOB]
+ACTIVATIONS = ActivationOptions(layers="a,b/c", channels=8, scale="shared", colormap="magma")
+ALL = [ACTIVATIONS, SOURCE, MODEL, EXPLAIN, TEMPORAL, DRAW, SINK, CAMERA, OUTPUT, FILTERS, SERVER, JOB, LIVE_JOB]
 
 
 @pytest.mark.parametrize("options", ALL, ids=lambda options: type(options).__name__)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import bench, doctor, filters, layers, live, methods, models, process
+from . import activations, bench, doctor, filters, layers, live, methods, models, process
 from .errors import handle_errors
 from .signals import SERVICES
 
@@ -38,6 +38,7 @@ for command in (
     process.process,
     live.live,
     filters.filters,
+    activations.activations,
     bench.bench,
     models.models,
     layers.layers,

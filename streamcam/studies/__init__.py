@@ -1,4 +1,1 @@
-"""Studies of a model, beside the pipeline.
-
-Importing this package loads no TensorFlow.
-"""
+"""Studies of a model: its layers and filters."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import LayerError, did_you_mean
-from .layer_info import LayerInfo, LayerOutput
-from .layer_trace import ancestors
+from .layer_info import FeatureMap, LayerInfo, LayerOutput
+from .layer_trace import ancestors, descendants
 from .spatial import SpatialTensors
 
 POOLING = ("MaxPool", "AvgPool")
 PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum")
+_PADDING = ("Pad", "PadV2", "MirrorPad")
+_MIN_LAYERS_THROUGH_DEPTH = 4
 NOT_BATCH_AXIS = "its first axis holds"
 """Beginning of the reason of a layer whose first axis is not the batch."""
 
@@ -120,3 +122,47 @@ def choose_layer(name: str, rows: tuple[LayerInfo, ...]) -> str:
             hint="streamcam layers MODEL lists the layers",
         )
     return name
+
+
+def choose_layers_through_depth(
+    rows: tuple[LayerInfo, ...], feature_maps: dict[str, FeatureMap], images: Any
+) -> tuple[str, ...]:
+    """Return the paths of layers through the depth of the network.
+
+    They are, from the input on, the last layer of each resolution after the first weights, neither pooling nor
+    padding. A network of fewer than four resolutions, such as a vision transformer, adds layers of the last one's kind
+    at equal distances.
+
+    Args:
+        rows: the surveyed layers.
+        feature_maps: of the usable ones, by path.
+        images: the model's input.
+
+    Raises:
+        LayerError: no layer has a feature map.
+    """
+    chosen = next((row for row in rows if row.chosen), None)
+    if chosen is None:
+        raise LayerError(
+            "the model has no layer whose output is a feature map (N, h, w, channels) that its logits depend on",
+            expected="a model with convolutions or patch tokens",
+            hint="streamcam layers MODEL --all lists the layers, with the reasons",
+        )
+    weighted = _tensors_after_weights(images.graph, descendants(images))
+    by_tensor: dict[str, LayerInfo] = {}
+    for row in rows:
+        tensor = feature_maps[row.path].tensor if row.usable else None
+        if row is chosen or (
+            tensor is not None and tensor.name in weighted and tensor.op.type not in (*POOLING, *_PADDING)
+        ):
+            by_tensor.setdefault(feature_maps[row.path].tensor.name, row)
+        if row is chosen:
+            break
+    candidates = list(by_tensor.values())
+    last = {row.spatial_shape: row.path for row in candidates}
+    paths = set(last.values())
+    if len(paths) < _MIN_LAYERS_THROUGH_DEPTH:
+        alike = [row.path for row in candidates if row.kind == candidates[-1].kind]
+        count = min(_MIN_LAYERS_THROUGH_DEPTH, len(alike))
+        paths |= {alike[(n + 1) * len(alike) // count - 1] for n in range(count)}
+    return tuple(row.path for row in candidates if row.path in paths)
