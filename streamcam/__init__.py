@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .explainer import Explainer as Explainer
     from .explanation import Explanation as Explanation
     from .frame_iterator import FrameExplanation as FrameExplanation
-    from .studies.activation_results import Activations as Activations
+    from .studies.activations import Activations as Activations
     from .studies.activations import show_activations as show_activations
     from .studies.filters import FilterImage as FilterImage
     from .studies.filters import FilterStudy as FilterStudy
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY_IMPORTS = {
-    "Activations": "studies.activation_results",
+    "Activations": "studies.activations",
     "DeviceError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",

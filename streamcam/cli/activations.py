@@ -16,7 +16,7 @@ from .errors import current_command, print_note
 from .tables import print_table
 
 if TYPE_CHECKING:
-    from ..studies.activation_results import Activations
+    from ..studies.activations import Activations
 
 _MODEL_FIELDS = ("model", "preprocess", "fit", "image_input", "extra_input", "trust_model")
 _SOURCE_FIELDS = ("start", "end", "max_pixels", "allow_playlist_files")

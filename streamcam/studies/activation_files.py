@@ -18,11 +18,11 @@ from ..options import SinkOptions
 from ..sinks import SINKS, open_sink
 from ..sinks.paths import check_output_path
 from ..sources.normalize import FrameNormalizer
-from .activation_sheet import ActivationSheet
+from .activation_sheet import ActivationSheet, draw_first_frame
 
 if TYPE_CHECKING:
     from .activation_frames import ActivationReader
-    from .activation_results import Activations
+    from .activation_results import ActivationStudy
 
 logger = get_logger(__name__)
 
@@ -45,7 +45,7 @@ def check_output(path: Path, *, overwrite: bool, input_name: str) -> None:
 
 
 def save(
-    study: Activations,
+    study: ActivationStudy,
     path: Path,
     *,
     overwrite: bool,
@@ -60,11 +60,11 @@ def save(
         on_frame: called after each frame of a video.
 
     Raises:
-        StreamcamError: see `streamcam.studies.activation_results.Activations.save`.
+        StreamcamError: see `streamcam.studies.activations.Activations.save`.
     """
     check_output(path, overwrite=overwrite, input_name=study.input)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        save_images([study.sheet()], path, overwrite=overwrite)
+        save_images([draw_first_frame(study)], path, overwrite=overwrite)
         return path
     sheet = ActivationSheet(study, study.options)
     _save_video(sheet, study.reader, SinkOptions(path=path, overwrite=overwrite), on_frame)

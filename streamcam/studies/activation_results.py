@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,8 +69,8 @@ class LayerActivations:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Activations:
-    """The result of `show_activations`.
+class ActivationStudy:
+    """The findings of a study of activations.
 
     Attributes:
         layers: from the input on if ``layers="auto"``, else as requested.
@@ -81,8 +79,8 @@ class Activations:
         input: name of the input.
         model: name of the model.
         notes: one-line announcements for the user.
-        options: how `sheet` and `save` draw.
-        reader: reads the maps of all frames once more, for `save`.
+        options: how its sheet is drawn.
+        reader: reads the maps of all frames once more, for a grid video.
     """
 
     layers: tuple[LayerActivations, ...]
@@ -93,34 +91,6 @@ class Activations:
     notes: tuple[str, ...]
     options: ActivationOptions
     reader: ActivationReader = field(repr=False)
-
-    def sheet(self) -> RgbImage:
-        """Draw the maps of the first frame; return uint8 ``(H, W, 3)`` RGB.
-
-        Raises:
-            OptionError: it would be too large.
-        """
-        from .activation_sheet import ActivationSheet
-
-        return ActivationSheet(self, self.options).draw(self.image, [layer.maps for layer in self.layers])
-
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the sheet, or a grid video of all frames.
-
-        A video runs the model again, so that its colors cover the range of the whole input.
-
-        Args:
-            path: of the file: ``.png`` or ``.jpg`` for the sheet, that of a video or animation for the grid video.
-            overwrite: replace an existing file.
-
-        Raises:
-            OptionError: another suffix, or the sheet would be too large.
-            SinkError: the file exists, or cannot be written.
-            SourceError: the input cannot be read again.
-        """
-        from .activation_files import save
-
-        return save(self, Path(path), overwrite=overwrite)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the findings of each layer as values for JSON."""
@@ -133,9 +103,3 @@ class Activations:
             "layers": [layer.to_dict() for layer in self.layers],
             "notes": list(self.notes),
         }
-
-    def _repr_png_(self) -> bytes:
-        """Return the sheet, for notebooks."""
-        from ..media.image_bytes import encode_rgb
-
-        return encode_rgb(self.sheet(), ".png", quality=0)

@@ -15,7 +15,7 @@ from ..geometry import Size
 from ..options import ActivationOptions
 
 if TYPE_CHECKING:
-    from .activation_results import Activations, LayerActivations
+    from .activation_results import ActivationStudy, LayerActivations
 
 MAX_SHEET_PIXELS = 64 << 20
 """Pixels of an image: 192 MB in memory."""
@@ -32,7 +32,7 @@ class ActivationSheet:
         OptionError: it would be too large.
     """
 
-    def __init__(self, study: Activations, options: ActivationOptions) -> None:
+    def __init__(self, study: ActivationStudy, options: ActivationOptions) -> None:
         self._channels = [layer.strongest(options.channels) for layer in study.layers]
         height, width = study.image.shape[:2]
         groups = [
@@ -63,7 +63,16 @@ class ActivationSheet:
         return self._grid.draw(image, shown, caption)
 
 
-def _header(study: Activations, options: ActivationOptions) -> list[str]:
+def draw_first_frame(study: ActivationStudy) -> RgbImage:
+    """Draw the maps of the first frame; return uint8 ``(H, W, 3)`` RGB.
+
+    Raises:
+        OptionError: the sheet would be too large.
+    """
+    return ActivationSheet(study, study.options).draw(study.image, [layer.maps for layer in study.layers])
+
+
+def _header(study: ActivationStudy, options: ActivationOptions) -> list[str]:
     frames = count_of(study.num_frames, "frame")
     scale = "each channel has its own scale" if options.scale == "own" else "the channels of a layer share one scale"
     return [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,7 +25,7 @@ from ..options import (
     ModelOptions,
     SourceOptions,
 )
-from .activation_results import Activations, LayerActivations
+from .activation_results import ActivationStudy, LayerActivations
 from .activation_statistics import ChannelStatistics, StatisticsAccumulator
 
 if TYPE_CHECKING:
@@ -31,6 +33,45 @@ if TYPE_CHECKING:
     from ..geometry import Size
 
 logger = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Activations(ActivationStudy):
+    """The result of `show_activations`."""
+
+    def sheet(self) -> RgbImage:
+        """Draw the maps of the first frame; return uint8 ``(H, W, 3)`` RGB.
+
+        Raises:
+            OptionError: it would be too large.
+        """
+        from .activation_sheet import draw_first_frame
+
+        return draw_first_frame(self)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the sheet, or a grid video of all frames.
+
+        A video runs the model again, so that its colors cover the range of the whole input.
+
+        Args:
+            path: of the file: ``.png`` or ``.jpg`` for the sheet, that of a video or animation for the grid video.
+            overwrite: replace an existing file.
+
+        Raises:
+            OptionError: another suffix, or the sheet would be too large.
+            SinkError: the file exists, or cannot be written.
+            SourceError: the input cannot be read again.
+        """
+        from .activation_files import save
+
+        return save(self, Path(path), overwrite=overwrite)
+
+    def _repr_png_(self) -> bytes:
+        """Return the sheet, for notebooks."""
+        from ..media.image_bytes import encode_rgb
+
+        return encode_rgb(self.sheet(), ".png", quality=0)
 
 
 def show_activations(
