@@ -287,7 +287,7 @@ for name in streamcam.__all__:
 print(" ".join(streamcam.__all__))
 """
     assert run_in_new_process(code).split() == [
-        "Activations", "DeviceError", "Explainer", "Explanation", "FrameExplanation", "LayerError", "MethodError",
-        "ModelError", "OptionError", "PreprocessWarning", "SinkError", "SourceError",
-        "StreamcamError", "Summary", "TargetError", "frames", "process", "show_activations",
+        "Activations", "DeviceError", "Explainer", "Explanation", "FilterImage", "FilterStudy", "FrameExplanation",
+        "LayerError", "MethodError", "ModelError", "OptionError", "PreprocessWarning", "SinkError", "SourceError",
+        "StreamcamError", "Summary", "TargetError", "frames", "process", "show_activations", "visualize_filters",
     ]  # fmt: skip
