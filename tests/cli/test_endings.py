@@ -153,14 +153,15 @@ def test_an_ffmpeg_error_is_not_reported_as_standard_output() -> None:
 def test_an_interrupt_between_a_frame_and_its_count_changes_neither(
     long_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = VideoSink._encode
+    write = VideoSink._write
 
-    def interrupt(self: VideoSink, frame: Any, pts: int) -> None:
-        encode(self, frame, pts)
+    def write_and_interrupt(self: VideoSink, *arguments: Any) -> bool:
+        is_written = write(self, *arguments)
         if self.num_frames == 20:
             _thread.interrupt_main()
+        return is_written
 
-    monkeypatch.setattr(VideoSink, "_encode", interrupt)
+    monkeypatch.setattr(VideoSink, "_write", write_and_interrupt)
     out = tmp_path / "out.mp4"
     with pytest.raises(Interrupted) as stop:
         run_job(Job.from_options(str(long_clip), str(out), model=SMALL[1], preprocess="none", precision="float32"))

@@ -23,8 +23,8 @@ def waiting_model() -> Any:
     elif place == "copy":
         mp4._copy = _after_waiting(mp4._copy, lambda *_: True)
     elif place != "none":
-        VideoSink._encode = _after_waiting(  # type: ignore[method-assign]
-            VideoSink._encode, lambda sink, *_: sink.num_frames == int(place)
+        VideoSink._write = _after_waiting(  # type: ignore[method-assign]
+            VideoSink._write, lambda sink, *_: sink.num_frames == int(place)
         )
     return brightness()
 
