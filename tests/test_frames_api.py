@@ -147,7 +147,7 @@ def test_queues_of_large_frames_are_short(clip: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(SourceInfo, "frame_bytes", property(lambda info: 256 << 20))
     found = list(streamcam.frames(clip, **MODEL, every=3, interpolation="linear"))
     assert [one.held for one in found[:4]] == [False, True, True, False]
-    assert depths == {"decode": 1, "batch": 1, "waiting": 2}
+    assert depths == {"decode": 0, "batch": 1, "waiting": 2}
 
 
 def test_the_decoder_reads_as_far_ahead_as_in_process(
