@@ -16,7 +16,7 @@ from .frames import Attribution, ExplainedFrame, Frame, MapKind, RgbImage, Sourc
 from .geometry import Geometry
 from .job import FramesJob
 from .options import CameraOptions, Colormap, DrawOptions, Layout
-from .prepare import estimate_every, max_batch_length
+from .prepare import choose_interpolation, estimate_every, max_batch_length
 from .temporal import ZeroMapCounter
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _file_frames(job: FramesJob) -> Generator[FrameExplanation, None, None]:
             job.temporal,
             group,
             timer,
+            interpolation=choose_interpolation(info, job.temporal),
             max_batch_length=max_batch_length(prepared.executable.batch, every, info),
         )
         for item in items:

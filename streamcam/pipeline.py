@@ -137,6 +137,7 @@ def _start(
         job.temporal,
         group,
         timer,
+        interpolation=prepared.interpolation,
         max_batch_length=prepared.max_batch_length,
         progress=report_passes,
     )

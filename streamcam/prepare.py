@@ -134,6 +134,11 @@ def max_batch_length(batch: int, every: int, info: SourceInfo) -> int:
     return queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), info)
 
 
+def choose_interpolation(info: SourceInfo, temporal: TemporalOptions) -> Interpolation:
+    """Return how maps are interpolated: a live source cannot wait for the next one."""
+    return "hold" if info.live else temporal.interpolation
+
+
 @contextlib.contextmanager
 def prepare(
     job: Job,
@@ -186,7 +191,7 @@ def prepare(
             logger.info("%s", note)
         if gpu_requested and not source.info.on_gpu:
             logger.info("frames do not stay on the GPU: %s", unavailable_reason or _NOT_ON_GPU_REASON)
-        interpolation: Interpolation = "hold" if source.info.live else job.temporal.interpolation
+        interpolation = choose_interpolation(source.info, job.temporal)
         if interpolation != job.temporal.interpolation:
             logger.info(_LIVE_HOLD_NOTE)
         batch = compiled.executable.batch

@@ -19,7 +19,7 @@ from .errors import StreamcamError
 from .frames import Batch, CaptionFacts, ExplainedFrame, Frame, MapKind, RgbImage, SourceInfo
 from .geometry import Geometry
 from .job import Job
-from .options import DrawOptions, TemporalOptions
+from .options import DrawOptions, Interpolation, TemporalOptions
 from .temporal import MAX_HOLD_FRAMES, frame_selector, interpolate_maps, normalize_maps
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ def explain_source(
     group: StageGroup,
     timer: StageTimer,
     *,
+    interpolation: Interpolation,
     max_batch_length: int,
     progress: Progress | None = None,
 ) -> Iterator[ExplainedFrame]:
@@ -236,12 +237,13 @@ def explain_source(
 
     Args:
         frames: the frames of the source.
-        info: properties of the source; a live one holds its maps.
+        info: properties of the source.
         explainer: the model with its method.
         compiled: as from ``explainer.prepare``.
-        temporal: selection, interpolation and normalisation.
+        temporal: selection and normalisation.
         group: owns the threads.
         timer: counts the time as ``decode`` and ``model``.
+        interpolation: for the frames between explained ones.
         max_batch_length: most frames in a batch.
         progress: as for `explain`.
     """
@@ -256,7 +258,7 @@ def explain_source(
     batches = batched(read_ahead, compiled.executable.batch, max_length=max_batch_length)
     interpolated = interpolate_maps(
         explain(batches, explainer, compiled, group, timer, progress),
-        "hold" if info.live else temporal.interpolation,
+        interpolation,
         compiled.geometry,
         timer,
         max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
