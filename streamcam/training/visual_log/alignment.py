@@ -1,0 +1,157 @@
+"""Measure how much of an image an augmentation left: search for it after flips, shifts, crops, zooms and rotations."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .evidence import FloatArray
+from .recorder import shrink
+
+SIDE, _FINE_SIDE = 32, 64
+_FINE_SCALES = (1.0, 1.15, 1.3, 0.87, 0.75, 0.65, 0.57, 0.5, 0.43, 0.37)
+_SCALES = (1.0, 1.25, 0.8)
+_ANGLES = tuple(range(0, 360, 15))
+_SURE = 0.6
+_MIN_OVERLAP = 0.3
+_SMOOTHING = 5 / 32
+"""Width of the mean that is subtracted, relative to the side: shapes remain, shading goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is left of an image.
+
+    Attributes:
+        similarity: correlation of details at the best alignment, times the root of the share of the original that it
+            covers; 1 for an unchanged image, about 0.35 for an unrelated one.
+        flat: share of the image that is of one color, beyond that of the original.
+        sharpness: share of the contrast in details, relative to the original.
+    """
+
+    similarity: float
+    flat: float
+    sharpness: float
+
+
+def compare(original: NDArray[Any], changed: NDArray[Any]) -> Remains:
+    """Compare an image with its augmented form.
+
+    Args:
+        original: ``(height, width, channels)``, of any size and range.
+        changed: likewise.
+    """
+    first, second = _luma(original, SIDE), _luma(changed, SIDE)
+    flat = _flat_share(changed) - _flat_share(original)
+    sharpness = _sharpness(second) / max(_sharpness(first), 1e-9)
+    return Remains(similarity(original, changed), flat, sharpness)
+
+
+def similarity(original: NDArray[Any], changed: NDArray[Any], *, turn: bool = True) -> float:
+    """Return how much of an image is found in another, as `Remains.similarity`.
+
+    Args:
+        original: as for `compare`.
+        changed: likewise.
+        turn: also search for rotations, if the images do not fit without.
+    """
+    best = _search(_luma(original, _FINE_SIDE), _luma(changed, _FINE_SIDE), _FINE_SCALES, (0,))
+    if turn and best < _SURE:
+        best = max(best, _search(_luma(original, SIDE), _luma(changed, SIDE), _SCALES, _ANGLES[1:]))
+    return best
+
+
+def _search(original: FloatArray, changed: FloatArray, scales: tuple[float, ...], angles: tuple[int, ...]) -> float:
+    """Return the best similarity over flips, scales, angles, and all shifts."""
+    side = len(original)
+    maps, masks, areas = _transforms(side, scales, angles)
+    padded = np.concatenate([changed.ravel(), [0.0]]).astype(np.float32)
+    size = (2 * side, 2 * side)
+    lowpass = _lowpass(side)
+    ones = np.ones((1, side, side), np.float32)
+    ones_spectrum, mask_spectrum = np.fft.rfft2(ones, size), np.fft.rfft2(masks, size)
+    own = _subtract_shading(original[None].astype(np.float32), ones, ones_spectrum, lowpass)
+    turned = _subtract_shading(padded[maps], masks, mask_spectrum, lowpass)
+    mask_spectrum = np.conj(mask_spectrum)
+    product = np.fft.irfft2(np.fft.rfft2(own, size) * np.conj(np.fft.rfft2(turned, size)), size)
+    own_energy = np.fft.irfft2(np.fft.rfft2(own**2, size) * mask_spectrum, size)
+    other_energy = np.fft.irfft2(ones_spectrum * np.conj(np.fft.rfft2(turned**2, size)), size)
+    overlap = np.fft.irfft2(ones_spectrum * mask_spectrum, size)
+    total = float((own**2).sum())
+    energies = (turned**2).sum((1, 2))[:, None, None]
+    valid = (overlap >= _MIN_OVERLAP * areas[:, None, None]) & (other_energy >= _MIN_OVERLAP * energies)
+    norm = np.sqrt(np.maximum(own_energy, 1e-9 * total) * np.maximum(other_energy, 1e-9))
+    correlation = np.where(valid & (own_energy > 1e-3 * total), product / np.maximum(norm, 1e-12), 0)
+    covered = np.clip(own_energy / max(total, 1e-12), 0, 1)
+    return float((correlation * np.sqrt(covered)).max())
+
+
+def _subtract_shading(images: FloatArray, masks: FloatArray, mask_spectrum: Any, lowpass: FloatArray) -> FloatArray:
+    """Subtract the mean of the surroundings from images, within their masks."""
+    size = (2 * images.shape[1], 2 * images.shape[1])
+    side = images.shape[1]
+    means = np.fft.irfft2(np.fft.rfft2(images * masks, size) * lowpass, size)[:, :side, :side]
+    weights = np.fft.irfft2(mask_spectrum * lowpass, size)[:, :side, :side]
+    details: FloatArray = (images - means / np.maximum(weights, 1e-3)) * masks
+    return details
+
+
+@functools.lru_cache(maxsize=2)
+def _lowpass(side: int) -> FloatArray:
+    """Return the spectrum of a Gaussian of `_SMOOTHING`, for images padded to twice their side."""
+    rows, columns = np.fft.fftfreq(2 * side), np.fft.rfftfreq(2 * side)
+    gaussian: FloatArray = np.exp(
+        -2 * (np.pi * _SMOOTHING * side) ** 2 * (rows[:, None] ** 2 + columns[None] ** 2)
+    ).astype(np.float32)
+    return gaussian
+
+
+@functools.lru_cache(maxsize=2)
+def _transforms(
+    side: int, scales: tuple[float, ...], angles: tuple[int, ...]
+) -> tuple[NDArray[np.intp], FloatArray, FloatArray]:
+    """Return index maps that flip, turn and scale an image about its centre, their masks and areas."""
+    centre = (side - 1) / 2
+    rows, columns = np.mgrid[:side, :side] - centre
+    maps, masks = [], []
+    for scale in scales:
+        for angle in angles:
+            cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+            for flip in (1, -1):
+                y = (cosine * rows - sine * columns) / scale
+                x = flip * (sine * rows + cosine * columns) / scale
+                y, x = np.rint(y + centre).astype(np.intp), np.rint(x + centre).astype(np.intp)
+                inside = (y >= 0) & (y < side) & (x >= 0) & (x < side)
+                maps.append(np.where(inside, y * side + x, side * side))
+                masks.append(inside)
+    mask = np.array(masks, np.float32)
+    return np.array(maps), mask, mask.sum((1, 2))
+
+
+def _luma(image: NDArray[Any], side: int) -> FloatArray:
+    small = shrink(np.nan_to_num(np.asarray(image, np.float32)), side)[..., :3].mean(2)
+    rows, columns = (np.arange(side) * size // side for size in small.shape)
+    luma: FloatArray = small[rows][:, columns]
+    return luma
+
+
+def _flat_share(image: NDArray[Any]) -> float:
+    """Return the share of pixels that equal both neighbours."""
+    luma = np.asarray(image, np.float32)[..., :3].mean(2)
+    span = float(luma.max() - luma.min())
+    if span <= 0 or min(luma.shape) < 2:
+        return 1.0
+    rows, columns = np.abs(np.diff(luma, axis=0))[:, :-1], np.abs(np.diff(luma, axis=1))[:-1]
+    return float(np.mean((rows < 1e-4 * span) & (columns < 1e-4 * span)))
+
+
+def _sharpness(luma: FloatArray) -> float:
+    """Return the share of the contrast beyond four periods a side."""
+    spectrum = np.abs(np.fft.fft2((luma - luma.mean()) * np.hanning(SIDE)[:, None] * np.hanning(SIDE)[None])) ** 2
+    frequency = np.fft.fftfreq(SIDE, 1 / SIDE)
+    fine = np.hypot(frequency[:, None], frequency[None]) >= 4
+    return float(spectrum[fine].sum() / max(float(spectrum.sum()), 1e-12))
