@@ -188,10 +188,11 @@ def report(rows: list[list[float]], drawn: float, packages: dict[str, str], coun
 
 Pearson correlation of tf-explain's maps, before it draws them, with streamcam's: same weights (EfficientNet-Lite0),
 same preprocessed 224x224 images, last feature map. Median over one image of each of {count} samples. Within a method,
-each row adds one change to the row above. The correlation ignores scale and offset. Made by `make bench-tf-explain`; no figure depends on the machine's speed.
+each row adds one change to the row above. The correlation ignores scale and offset. Made by `make bench-tf-explain`;
+no figure depends on the machine's speed.
 
-tf-explain draws maps of pixels as (x − mean) / deviation, clipped to 0–1, with one mean and deviation for all images of a
-call. Correlation of the drawn map with the map itself: {drawn:.2f} (VanillaGradients).
+tf-explain draws maps of pixels as (x − mean) / deviation, clipped to 0–1, with one mean and deviation for all images of
+a call. Correlation of the drawn map with the map itself: {drawn:.2f} (VanillaGradients).
 
 Machine: {machine_summary()}. Packages: {named}.
 

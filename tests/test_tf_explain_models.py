@@ -112,7 +112,9 @@ def test_gradients_are_those_of_the_score_wherever_the_softmax_is(head: str, ima
 def test_activations_are_the_mean_of_the_channels_that_tf_explain_draws(images: Any) -> None:
     model = small("inside")
     mean = explainer(model, "activations", target=0, layer="activation_1").explain(images)
-    feature_map = keras.Model(model.input, model.get_layer("activation_1").output).predict(images / np.float32(255), verbose=0)
+    feature_map = keras.Model(model.input, model.get_layer("activation_1").output).predict(
+        images / np.float32(255), verbose=0
+    )
     np.testing.assert_allclose(mean.maps, feature_map.mean(axis=3), rtol=1e-4, atol=1e-6)
 
 

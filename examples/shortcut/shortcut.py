@@ -56,9 +56,7 @@ def draw_shape(image: NDArray[np.float32], label: int, x: float, y: float, rng: 
     image[inside] = 0.3 * image[inside] + 0.7 * rng.uniform(0, 255, size=3)
 
 
-def make_images(
-    count: int, seed: int, *, patch: str = "of the class"
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def make_images(count: int, seed: int, *, patch: str = "of the class") -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Draw images.
 
     Args:
