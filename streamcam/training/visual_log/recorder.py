@@ -166,7 +166,7 @@ class StageRecorder:
         if self._is_kept(self._records, MAX_RECORDS, rank):
             summary = ImageRecord(
                 index=index,
-                shape=image.shape,  # type: ignore[arg-type]
+                shape=image.shape,
                 low=float(low.min()),
                 high=float(high.max()),
                 mean=float(small.mean()),
@@ -249,4 +249,5 @@ def _reduce(image: NDArray[Any]) -> NDArray[Any]:
     rows, columns = max(1, height // factor), max(1, width // factor)
     high, wide = min(factor, height), min(factor, width)
     blocks = image[: rows * high, : columns * wide].reshape(rows, high, columns, wide, channels)
-    return blocks.mean((1, 3), dtype=np.float32).astype(image.dtype)
+    reduced: NDArray[Any] = blocks.mean((1, 3), dtype=np.float32).astype(image.dtype)
+    return reduced
