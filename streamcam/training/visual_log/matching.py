@@ -58,8 +58,8 @@ def fingerprints(records: Sequence[ImageRecord]) -> Fingerprints:
     scale = np.abs(color).max(initial=1e-12, axis=(1, 2, 3), keepdims=True)
     color = (color - color.mean((1, 2), keepdims=True)) / scale
     blocks = color.reshape(count, _COARSE, SIDE // _COARSE, _COARSE, SIDE // _COARSE, 3)
-    detail = (blocks - blocks.mean((2, 4), keepdims=True)).reshape(count, -1)
-    coarse = color.reshape(count, -1)
+    detail = (blocks - blocks.mean((2, 4), keepdims=True)).reshape(count, SIDE * SIDE * 3)
+    coarse = color.reshape(count, SIDE * SIDE * 3)
     energy, fine = (coarse**2).sum(1), (detail**2).sum(1)
     luma -= luma.mean((1, 2), keepdims=True)
     return Fingerprints(
@@ -67,7 +67,7 @@ def fingerprints(records: Sequence[ImageRecord]) -> Fingerprints:
         detail=_unit(detail),
         detail_share=fine / np.maximum(energy, 1e-12),
         is_flat=energy < _MIN_ENERGY * SIDE**2,
-        luma=_unit(luma.reshape(count, -1)).reshape(count, SIDE, SIDE),
+        luma=_unit(luma.reshape(count, SIDE * SIDE)).reshape(count, SIDE, SIDE),
     )
 
 
@@ -163,7 +163,7 @@ def match_records(first: Sequence[ImageRecord], second: Sequence[ImageRecord]) -
     if not first or not second:
         return []
     own, other = fingerprints(first), fingerprints(second)
-    similar = other.luma.reshape(len(other), -1) @ own.luma.reshape(len(own), -1).T
+    similar = other.luma.reshape(len(other), SIDE * SIDE) @ own.luma.reshape(len(own), SIDE * SIDE).T
     similar[:, own.is_flat] = -1
     best = similar.argmax(1)
     found = []
@@ -179,7 +179,7 @@ def match_records(first: Sequence[ImageRecord], second: Sequence[ImageRecord]) -
 def _is_same_order(first: Sequence[ImageRecord], second: Sequence[ImageRecord], counts: tuple[int, int]) -> bool:
     """Return True if images at equal positions are the same, as far as labels and contents tell."""
     own, other = fingerprints(first), fingerprints(second)
-    similar = other.luma.reshape(len(other), -1) @ own.luma.reshape(len(own), -1).T
+    similar = other.luma.reshape(len(other), SIDE * SIDE) @ own.luma.reshape(len(own), SIDE * SIDE).T
     if len(first) < 3:
         return counts[0] == counts[1]
     aligned = np.diagonal(similar)
@@ -207,6 +207,6 @@ def resize_nearest(image: FloatArray, side: int = SIDE) -> FloatArray:
 
 
 def _unit(rows: FloatArray) -> FloatArray:
-    flat = rows.reshape(len(rows), -1)
+    flat = rows.reshape(len(rows), int(np.prod(rows.shape[1:])))
     unit: FloatArray = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
     return unit.reshape(rows.shape)
