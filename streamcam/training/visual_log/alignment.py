@@ -18,6 +18,9 @@ _SCALES = (1.0, 1.25, 0.8)
 _ANGLES = tuple(range(0, 360, 15))
 _SURE, _SAME = 0.55, 0.9
 _MIN_OVERLAP = 0.3
+_MIN_NEIGHBORS = 0.4
+"""Least correlation of neighbouring areas."""
+
 _SMOOTHING = 5 / 32
 """Width of the mean that is subtracted, relative to the side: shapes remain, shading goes."""
 
@@ -49,6 +52,19 @@ def compare(original: NDArray[Any], changed: NDArray[Any]) -> Remains:
     flat = _flat_share(changed) - _flat_share(original)
     sharpness = _sharpness(second) / max(_sharpness(first), 1e-9)
     return Remains(similarity(original, changed), flat, sharpness)
+
+
+def has_structure(image: NDArray[Any]) -> bool:
+    """Return True if neighbouring areas of an image are alike; in noise, nothing can be found again.
+
+    Args:
+        image: as for `compare`.
+    """
+    luma = _luma(image, SIDE)
+    luma = luma - luma.mean()
+    energy = float((luma**2).mean())
+    neighbors = float((luma[1:] * luma[:-1]).mean() + (luma[:, 1:] * luma[:, :-1]).mean()) / 2
+    return neighbors > _MIN_NEIGHBORS * energy > 0
 
 
 def similarity(original: NDArray[Any], changed: NDArray[Any], *, turn: bool = True) -> float:

@@ -18,7 +18,7 @@ SIDE = 32
 _COARSE = 8
 _MIN_ENERGY = 1e-6
 _BLOCK = 512
-_COPY, _COPY_DETAIL = 0.98, 0.8
+_COPY, _COPY_DETAIL = 0.98, 0.95
 _DETAIL_SHARE = 0.02
 """Least share of the variance in detail: below, only exact equality counts as a copy."""
 _SAME = 0.8
@@ -69,6 +69,16 @@ def fingerprints(records: Sequence[ImageRecord]) -> Fingerprints:
         is_flat=energy < _MIN_ENERGY * SIDE**2,
         luma=_unit(luma.reshape(count, SIDE * SIDE)).reshape(count, SIDE, SIDE),
     )
+
+
+def flat_share(record: ImageRecord) -> float:
+    """Return the share of neighbouring areas that are equal: large in graphics and drawings, small in photographs."""
+    luma = record.thumbnail[..., :3].astype(np.float32).mean(2)
+    span = float(luma.max() - luma.min())
+    if span <= 0 or min(luma.shape) < 2:
+        return 1.0
+    rows, columns = np.abs(np.diff(luma, axis=0))[:, :-1], np.abs(np.diff(luma, axis=1))[:-1]
+    return float(np.mean((rows < 0.005 * span) & (columns < 0.005 * span)))
 
 
 def find_copies(
