@@ -16,8 +16,11 @@ SIDE, _FINE_SIDE = 32, 64
 _FINE_SCALES = (1.0, 1.15, 1.3, 0.87, 0.75, 0.65, 0.57, 0.5, 0.43, 0.37)
 _SCALES = (1.0, 1.25, 0.8)
 _ANGLES = tuple(range(0, 360, 15))
-_SURE = 0.6
+_SURE, _SAME = 0.55, 0.9
 _MIN_OVERLAP = 0.3
+_MIN_NEIGHBORS = 0.4
+"""Least correlation of neighbouring areas."""
+
 _SMOOTHING = 5 / 32
 """Width of the mean that is subtracted, relative to the side: shapes remain, shading goes."""
 
@@ -51,6 +54,19 @@ def compare(original: NDArray[Any], changed: NDArray[Any]) -> Remains:
     return Remains(similarity(original, changed), flat, sharpness)
 
 
+def has_structure(image: NDArray[Any]) -> bool:
+    """Return True if neighbouring areas of an image are alike; in noise, nothing can be found again.
+
+    Args:
+        image: as for `compare`.
+    """
+    luma = _luma(image, SIDE)
+    luma = luma - luma.mean()
+    energy = float((luma**2).mean())
+    neighbors = float((luma[1:] * luma[:-1]).mean() + (luma[:, 1:] * luma[:, :-1]).mean()) / 2
+    return neighbors > _MIN_NEIGHBORS * energy > 0
+
+
 def similarity(original: NDArray[Any], changed: NDArray[Any], *, turn: bool = True) -> float:
     """Return how much of an image is found in another, as `Remains.similarity`.
 
@@ -59,23 +75,43 @@ def similarity(original: NDArray[Any], changed: NDArray[Any], *, turn: bool = Tr
         changed: likewise.
         turn: also search for rotations, if the images do not fit without.
     """
-    best = _search(_luma(original, _FINE_SIDE), _luma(changed, _FINE_SIDE), _FINE_SCALES, (0,))
-    if turn and best < _SURE:
-        best = max(best, _search(_luma(original, SIDE), _luma(changed, SIDE), _SCALES, _ANGLES[1:]))
+    own, other = _luma(original, SIDE).ravel(), _luma(changed, SIDE).ravel()
+    own, other = own - own.mean(), other - other.mean()
+    best = float(own @ other / max(float(np.linalg.norm(own) * np.linalg.norm(other)), 1e-9))
+    if best >= _SAME:
+        return best  # nothing has moved
+    best = 0.0
+    for keep_ratio in (False, True) if _ratio(original) != _ratio(changed) else (False,):
+        fine, fine_changed = (_fit(one, _FINE_SIDE, keep_ratio=keep_ratio) for one in (original, changed))
+        for scales in (_FINE_SCALES[:1], _FINE_SCALES[1:]):  # the cheapest first
+            if best < _SURE:
+                best = max(best, _search(fine, fine_changed, scales, (0,)))
+        if turn and best < _SURE:
+            coarse, coarse_changed = (_fit(one, SIDE, keep_ratio=keep_ratio) for one in (original, changed))
+            best = max(best, _search(coarse, coarse_changed, _SCALES, _ANGLES[1:]))
     return best
 
 
-def _search(original: FloatArray, changed: FloatArray, scales: tuple[float, ...], angles: tuple[int, ...]) -> float:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """An image in a square, and which pixels of the square belong to it and are not of one color."""
+
+    luma: FloatArray
+    mask: FloatArray
+
+
+def _search(original: _Fitted, changed: _Fitted, scales: tuple[float, ...], angles: tuple[int, ...]) -> float:
     """Return the best similarity over flips, scales, angles, and all shifts."""
-    side = len(original)
-    maps, masks, areas = _transforms(side, scales, angles)
-    padded = np.concatenate([changed.ravel(), [0.0]]).astype(np.float32)
+    side = len(original.luma)
+    maps = _transforms(side, scales, angles)
+    images, masks = (np.append(one.ravel(), np.float32(0))[maps] for one in (changed.luma, changed.mask))
+    areas = masks.sum((1, 2))
     size = (2 * side, 2 * side)
     lowpass = _lowpass(side)
-    ones = np.ones((1, side, side), np.float32)
+    ones = original.mask[None]
     ones_spectrum, mask_spectrum = np.fft.rfft2(ones, size), np.fft.rfft2(masks, size)
-    own = _subtract_shading(original[None].astype(np.float32), ones, ones_spectrum, lowpass)
-    turned = _subtract_shading(padded[maps], masks, mask_spectrum, lowpass)
+    own = _subtract_shading(original.luma[None], ones, ones_spectrum, lowpass)
+    turned = _subtract_shading(images, masks, mask_spectrum, lowpass)
     mask_spectrum = np.conj(mask_spectrum)
     product = np.fft.irfft2(np.fft.rfft2(own, size) * np.conj(np.fft.rfft2(turned, size)), size)
     own_energy = np.fft.irfft2(np.fft.rfft2(own**2, size) * mask_spectrum, size)
@@ -110,14 +146,12 @@ def _lowpass(side: int) -> FloatArray:
     return gaussian
 
 
-@functools.lru_cache(maxsize=2)
-def _transforms(
-    side: int, scales: tuple[float, ...], angles: tuple[int, ...]
-) -> tuple[NDArray[np.intp], FloatArray, FloatArray]:
-    """Return index maps that flip, turn and scale an image about its centre, their masks and areas."""
+@functools.lru_cache(maxsize=3)
+def _transforms(side: int, scales: tuple[float, ...], angles: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return index maps that flip, turn and scale an image about its centre; ``side**2`` is outside."""
     centre = (side - 1) / 2
     rows, columns = np.mgrid[:side, :side] - centre
-    maps, masks = [], []
+    maps = []
     for scale in scales:
         for angle in angles:
             cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
@@ -127,26 +161,71 @@ def _transforms(
                 y, x = np.rint(y + centre).astype(np.intp), np.rint(x + centre).astype(np.intp)
                 inside = (y >= 0) & (y < side) & (x >= 0) & (x < side)
                 maps.append(np.where(inside, y * side + x, side * side))
-                masks.append(inside)
-    mask = np.array(masks, np.float32)
-    return np.array(maps), mask, mask.sum((1, 2))
+    return np.array(maps)
+
+
+def _ratio(image: NDArray[Any]) -> float:
+    """Return width over height, rounded to a tenth."""
+    return float(round(image.shape[1] / image.shape[0], 1))
+
+
+def _fit(image: NDArray[Any], side: int, *, keep_ratio: bool) -> _Fitted:
+    """Fit an image into a square: stretched, or with its ratio kept.
+
+    Areas of one color (bars, erased blocks) are not part of the mask, unless hardly anything remains.
+    """
+    luma = _gray(image)
+    detailed = np.zeros(luma.shape, np.float32)
+    flat = _flat_pixels(luma)
+    detailed[: flat.shape[0], : flat.shape[1]] = ~flat
+    detailed[flat.shape[0] :], detailed[:, flat.shape[1] :] = 1, 1
+    rows = columns = side
+    if keep_ratio:
+        longest = max(luma.shape)
+        rows, columns = (max(8, round(side * size / longest)) for size in luma.shape)
+    square = np.zeros((side, side), np.float32)
+    mask = np.zeros((side, side), np.float32)
+    top, left = (side - rows) // 2, (side - columns) // 2
+    place = np.s_[top : top + rows, left : left + columns]
+    square[place] = _stretch(luma, rows, columns)
+    mask[place] = _stretch(detailed, rows, columns) > 0.05
+    if mask.mean() < 0.05:
+        mask[place] = 1
+    return _Fitted(square, mask)
+
+
+def _stretch(luma: FloatArray, rows: int, columns: int) -> FloatArray:
+    small = shrink(luma[..., None], max(rows, columns))[..., 0]
+    down, across = (np.arange(n) * size // n for n, size in zip((rows, columns), small.shape, strict=True))
+    stretched: FloatArray = small[down][:, across]
+    return stretched
 
 
 def _luma(image: NDArray[Any], side: int) -> FloatArray:
-    small = shrink(np.nan_to_num(np.asarray(image, np.float32)), side)[..., :3].mean(2)
+    small = shrink(np.nan_to_num(_gray(image))[..., None], side)[..., 0]
     rows, columns = (np.arange(side) * size // side for size in small.shape)
     luma: FloatArray = small[rows][:, columns]
     return luma
 
 
+def _gray(image: NDArray[Any]) -> FloatArray:
+    """Return the mean of the color channels; far faster than `numpy.mean` over a short axis."""
+    channels = [image[..., channel].astype(np.float32) for channel in range(min(3, image.shape[2]))]
+    gray: FloatArray = sum(channels[1:], start=channels[0]) / len(channels)
+    return gray
+
+
 def _flat_share(image: NDArray[Any]) -> float:
     """Return the share of pixels that equal both neighbours."""
-    luma = np.asarray(image, np.float32)[..., :3].mean(2)
+    return float(np.mean(_flat_pixels(_gray(image))))
+
+
+def _flat_pixels(luma: FloatArray) -> NDArray[np.bool_]:
+    """Return which pixels equal both neighbours; one row and column less."""
     span = float(luma.max() - luma.min())
-    if span <= 0 or min(luma.shape) < 2:
-        return 1.0
     rows, columns = np.abs(np.diff(luma, axis=0))[:, :-1], np.abs(np.diff(luma, axis=1))[:-1]
-    return float(np.mean((rows < 1e-4 * span) & (columns < 1e-4 * span)))
+    flat: NDArray[np.bool_] = (rows <= 1e-4 * span) & (columns <= 1e-4 * span)
+    return flat
 
 
 def _sharpness(luma: FloatArray) -> float:

@@ -176,6 +176,14 @@ class VisualLog:
         self.report()
         return write_page(self.evidence(), self.faults(), Path(path), overwrite=overwrite, title=title)
 
+    def set_model(self, model: Any) -> None:
+        """Set the model, before `faults` is called.
+
+        Args:
+            model: as for the constructor.
+        """
+        self._model, self._evidence = model, None
+
     def recorder(self, stage: str, split: Split | None = None) -> StageRecorder:
         """Return the recorder of a stage, for readers within the package."""
         return self._recorder(stage, split)

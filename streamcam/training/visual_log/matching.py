@@ -18,7 +18,7 @@ SIDE = 32
 _COARSE = 8
 _MIN_ENERGY = 1e-6
 _BLOCK = 512
-_COPY, _COPY_DETAIL = 0.98, 0.8
+_COPY, _COPY_DETAIL = 0.98, 0.95
 _DETAIL_SHARE = 0.02
 """Least share of the variance in detail: below, only exact equality counts as a copy."""
 _SAME = 0.8
@@ -58,8 +58,8 @@ def fingerprints(records: Sequence[ImageRecord]) -> Fingerprints:
     scale = np.abs(color).max(initial=1e-12, axis=(1, 2, 3), keepdims=True)
     color = (color - color.mean((1, 2), keepdims=True)) / scale
     blocks = color.reshape(count, _COARSE, SIDE // _COARSE, _COARSE, SIDE // _COARSE, 3)
-    detail = (blocks - blocks.mean((2, 4), keepdims=True)).reshape(count, -1)
-    coarse = color.reshape(count, -1)
+    detail = (blocks - blocks.mean((2, 4), keepdims=True)).reshape(count, SIDE * SIDE * 3)
+    coarse = color.reshape(count, SIDE * SIDE * 3)
     energy, fine = (coarse**2).sum(1), (detail**2).sum(1)
     luma -= luma.mean((1, 2), keepdims=True)
     return Fingerprints(
@@ -67,8 +67,18 @@ def fingerprints(records: Sequence[ImageRecord]) -> Fingerprints:
         detail=_unit(detail),
         detail_share=fine / np.maximum(energy, 1e-12),
         is_flat=energy < _MIN_ENERGY * SIDE**2,
-        luma=_unit(luma.reshape(count, -1)).reshape(count, SIDE, SIDE),
+        luma=_unit(luma.reshape(count, SIDE * SIDE)).reshape(count, SIDE, SIDE),
     )
+
+
+def flat_share(record: ImageRecord) -> float:
+    """Return the share of neighbouring areas that are equal: large in graphics and drawings, small in photographs."""
+    luma = record.thumbnail[..., :3].astype(np.float32).mean(2)
+    span = float(luma.max() - luma.min())
+    if span <= 0 or min(luma.shape) < 2:
+        return 1.0
+    rows, columns = np.abs(np.diff(luma, axis=0))[:, :-1], np.abs(np.diff(luma, axis=1))[:-1]
+    return float(np.mean((rows < 0.005 * span) & (columns < 0.005 * span)))
 
 
 def find_copies(
@@ -163,7 +173,7 @@ def match_records(first: Sequence[ImageRecord], second: Sequence[ImageRecord]) -
     if not first or not second:
         return []
     own, other = fingerprints(first), fingerprints(second)
-    similar = other.luma.reshape(len(other), -1) @ own.luma.reshape(len(own), -1).T
+    similar = other.luma.reshape(len(other), SIDE * SIDE) @ own.luma.reshape(len(own), SIDE * SIDE).T
     similar[:, own.is_flat] = -1
     best = similar.argmax(1)
     found = []
@@ -179,7 +189,7 @@ def match_records(first: Sequence[ImageRecord], second: Sequence[ImageRecord]) -
 def _is_same_order(first: Sequence[ImageRecord], second: Sequence[ImageRecord], counts: tuple[int, int]) -> bool:
     """Return True if images at equal positions are the same, as far as labels and contents tell."""
     own, other = fingerprints(first), fingerprints(second)
-    similar = other.luma.reshape(len(other), -1) @ own.luma.reshape(len(own), -1).T
+    similar = other.luma.reshape(len(other), SIDE * SIDE) @ own.luma.reshape(len(own), SIDE * SIDE).T
     if len(first) < 3:
         return counts[0] == counts[1]
     aligned = np.diagonal(similar)
@@ -207,6 +217,6 @@ def resize_nearest(image: FloatArray, side: int = SIDE) -> FloatArray:
 
 
 def _unit(rows: FloatArray) -> FloatArray:
-    flat = rows.reshape(len(rows), -1)
+    flat = rows.reshape(len(rows), int(np.prod(rows.shape[1:])))
     unit: FloatArray = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
     return unit.reshape(rows.shape)

@@ -91,7 +91,7 @@ def render_page(evidence: Evidence, faults: Sequence[Fault], title: str) -> str:
         title: heading.
     """
     rows = _rows(evidence)
-    positions = {
+    positions: dict[tuple[str, str, int], int] = {
         (stage.name, stage.split, sample.index): number for number, row in enumerate(rows) for stage, sample in row
     }
     shown, omitted = _render_rows(rows, evidence)
@@ -222,7 +222,7 @@ def _identity(first: StageEvidence | None, second: StageEvidence) -> dict[int, i
 
 def _render_rows(rows: list[list[tuple[StageEvidence, Sample]]], evidence: Evidence) -> tuple[list[str], int]:
     """Return the rows as HTML until the page is full, and the number of those omitted."""
-    rendered, size = [], 0
+    rendered, size = list[str](), 0
     for number, row in enumerate(rows):
         figures = "".join(_render_figure(stage, sample, evidence) for stage, sample in row)
         size += len(figures)
@@ -240,7 +240,7 @@ def _render_figure(stage: StageEvidence, sample: Sample, evidence: Evidence) -> 
     path = f"<br>{_text(sample.path[-80:])}" if sample.path else ""
     data = base64.b64encode(encode_rgb(to_rgb(stage, image), ".jpg", quality=85)).decode()
     record = next((one for one in stage.records if one.index == sample.index), None)
-    shape = describe_shape(record.shape if record is not None else image.shape)  # type: ignore[arg-type]
+    shape = describe_shape(record.shape if record is not None else image.shape)
     return (
         f'<figure><img alt="Sample {sample.index}" src="data:image/jpeg;base64,{data}">'
         f"<figcaption><b>{_text(stage.name)}</b>{shape} {_text(stage.dtype)}{label}<br>"

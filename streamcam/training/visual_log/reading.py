@@ -219,7 +219,8 @@ def _elements(data: Any, recorder: StageRecorder) -> Iterable[Any]:
         recorder.is_single_pass = False
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return (data[index] for index in range(len(data)))
-    return iter(data)
+    elements: Iterable[Any] = iter(data)
+    return elements
 
 
 def _read_reference(log: VisualLog, split: Split, files: list[Any], options: InspectOptions) -> None:

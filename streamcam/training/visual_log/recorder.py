@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import heapq
 import threading
 from collections import Counter
@@ -166,7 +165,7 @@ class StageRecorder:
         if self._is_kept(self._records, MAX_RECORDS, rank):
             summary = ImageRecord(
                 index=index,
-                shape=image.shape,  # type: ignore[arg-type]
+                shape=image.shape,
                 low=float(low.min()),
                 high=float(high.max()),
                 mean=float(small.mean()),
@@ -213,14 +212,23 @@ def _rank(index: int, seed: int) -> int:
     return z ^ z >> 31
 
 
-@functools.lru_cache(maxsize=64)
-def _area_matrix(size: int, target: int) -> NDArray[np.float32]:
-    """Return the weights ``(target, size)`` that average pixels by the area they cover."""
+def _area_means(values: NDArray[Any], target: int) -> FloatArray:
+    """Average along the first axis over areas, by differences of a running sum.
+
+    A matrix product would start threads, which wait for one another on a busy machine.
+    """
+    size = len(values)
+    if size % target == 0:
+        whole_blocks: FloatArray = values.reshape(target, -1, *values.shape[1:]).mean(1, dtype=np.float32)
+        return whole_blocks
+    total = np.zeros((size + 1, *values.shape[1:]))
+    np.cumsum(values, axis=0, dtype=np.float64, out=total[1:])
     edges = np.linspace(0, size, target + 1)
-    pixels = np.arange(size)
-    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    weights: NDArray[np.float32] = (np.maximum(covered, 0) * target / size).astype(np.float32)
-    return weights
+    whole = np.minimum(edges.astype(np.intp), size - 1)
+    part = (edges - whole).reshape(-1, *([1] * (values.ndim - 1)))
+    at_edges = total[whole] + part * (total[whole + 1] - total[whole])
+    means: FloatArray = np.diff(at_edges, axis=0) * (target / size)
+    return means
 
 
 def shrink(image: NDArray[Any], side: int) -> NDArray[np.float32]:
@@ -234,10 +242,9 @@ def shrink(image: NDArray[Any], side: int) -> NDArray[np.float32]:
     rows, columns = min(height, side), min(width, side)
     if (rows, columns) == (height, width):
         return image.astype(np.float32)
-    flat = image.reshape(height, width * channels).astype(np.float32)
-    reduced = (_area_matrix(height, rows) @ flat).reshape(rows, width, channels)
-    small: NDArray[np.float32] = np.matmul(_area_matrix(width, columns), reduced)
-    return small
+    reduced = _area_means(image.reshape(height, width * channels), rows).reshape(rows, width, channels)
+    small = _area_means(reduced.transpose(1, 0, 2), columns).transpose(1, 0, 2)
+    return small.astype(np.float32)
 
 
 def _reduce(image: NDArray[Any]) -> NDArray[Any]:
@@ -249,4 +256,5 @@ def _reduce(image: NDArray[Any]) -> NDArray[Any]:
     rows, columns = max(1, height // factor), max(1, width // factor)
     high, wide = min(factor, height), min(factor, width)
     blocks = image[: rows * high, : columns * wide].reshape(rows, high, columns, wide, channels)
-    return blocks.mean((1, 3), dtype=np.float32).astype(image.dtype)
+    reduced: NDArray[Any] = blocks.mean((1, 3), dtype=np.float32).astype(image.dtype)
+    return reduced

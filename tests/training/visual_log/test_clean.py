@@ -6,6 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +15,7 @@ from streamcam.tf import keras, tf
 from streamcam.training import VisualLog
 from streamcam.training.visual_log.reading import inspect_source
 
-from .pipelines import CLASSES, photos, scenes, write_folder
+from .pipelines import CLASSES, SAMPLES, photos, scenes, write_folder
 
 L = keras.layers
 
@@ -164,6 +165,47 @@ def several_epochs() -> VisualLog:
     return log
 
 
+def graphics() -> VisualLog:
+    """Discs and squares of one color, which resemble each other after a shift, turned with a constant border."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:64, :64]
+    labels = np.arange(40) % 2
+    images = np.empty((40, 64, 64, 3), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        y, x = rng.uniform(24, 40, 2)
+        radius = rng.uniform(8, 16)
+        distance = np.hypot(rows - y, columns - x) if label else np.maximum(abs(rows - y), abs(columns - x))
+        image[:] = np.where((distance < radius)[..., None], rng.integers(0, 256, 3), rng.integers(0, 256, 3))
+    log = VisualLog()
+    log.record("loaded", images[:28], labels[:28])
+    turned = [np.asarray(Image.fromarray(one).rotate(rng.uniform(-30, 30))) for one in images[:28]]
+    log.record("augmented", np.stack(turned), labels[:28])
+    log.record("validation", images[28:], labels[28:])
+    return log
+
+
+def noise() -> VisualLog:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 32, 32, 3)).astype(np.uint8)
+    log = VisualLog()
+    log.record("loaded", images, np.arange(40) % 4)
+    turned = [np.asarray(Image.fromarray(one).rotate(20, Image.Resampling.BILINEAR)) for one in images]
+    log.record("augmented", np.stack(turned), np.arange(40) % 4)
+    return log
+
+
+def frames_of_two_videos() -> VisualLog:
+    videos = []
+    for name in ("cockatoo.mp4", "samoyed_640_nogps.mp4"):
+        with av.open(SAMPLES / name) as container:
+            frames = [next(container.decode(video=0)) for _ in range(24)][::2]
+        videos.append(np.stack([frame.to_ndarray(width=96, height=96, format="rgb24") for frame in frames]))
+    log = VisualLog()
+    log.record("train", np.concatenate([videos[0], photos()]), np.arange(24) // 12)
+    log.record("validation", videos[1], np.ones(12, int))
+    return log
+
+
 PIPELINES = [
     arrays,
     scaled_to_one,
@@ -179,6 +221,9 @@ PIPELINES = [
     padded_to_aspect,
     shuffled_between_stages,
     several_epochs,
+    graphics,
+    noise,
+    frames_of_two_videos,
 ]
 
 

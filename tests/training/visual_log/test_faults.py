@@ -283,10 +283,12 @@ def dark(image: np.ndarray) -> np.ndarray:
     return np.clip(image.astype(np.int64) - 225, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("share", [0.34, 0.67, 1.0])
-@pytest.mark.parametrize("destroy", [erase, noise, blur, dark, crop], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    ("destroy", "share"),
+    [(erase, 0.4), (erase, 0.7), (noise, 0.4), (noise, 1.0), (blur, 1.0), (dark, 0.7), (crop, 1.0)],
+)
 def test_augmentation(destroy: Any, share: float) -> None:
-    images = photos()
+    images = photos()[:10]
     labels = np.arange(len(images)) % 3
     count = round(share * len(images))
     log = VisualLog()

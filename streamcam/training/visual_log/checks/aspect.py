@@ -113,7 +113,8 @@ def _luma(record: ImageRecord) -> FloatArray:
 
 
 def _to_luma(image: FloatArray) -> FloatArray:
-    return resize_nearest(image)[..., :3].mean(2)
+    luma: FloatArray = resize_nearest(image)[..., :3].mean(2)
+    return luma
 
 
 def _correlation(one: FloatArray, two: FloatArray) -> float:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ....errors import count_of
-from ..alignment import Remains, compare
+from ..alignment import Remains, compare, has_structure
 from ..evidence import Evidence, Fault, Sample, StageEvidence
-from ..matching import pair_records
+from ..matching import flat_share, pair_records
 from .constant import constant_records
 
 MAX_SAMPLES = 16
@@ -52,11 +52,15 @@ def _between(first: StageEvidence, second: StageEvidence) -> Fault | None:
         for one, two in samples
         if one.index not in blank and min(one.image.shape[:2]) >= 16 and _is_finite(one) and _is_finite(two)
     ]
+    samples = [pair for pair in samples if has_structure(np.asarray(pair[0].image))]
     if len(samples) < 2:
         return None
-    remains = [_remains(one, two) for one, two in samples]
+    graphics = {record.index for record in first.records if flat_share(record) > 0.4}
+    remains = [None if one.index in graphics else _remains(one, two) for one, two in samples]
     destroyed = [
-        (two, left) for (_, two), left in zip(samples, remains, strict=True) if left is None or _is_destroyed(left)
+        (two, left)
+        for (one, two), left in zip(samples, remains, strict=True)
+        if (_is_blank(two) if left is None else _is_destroyed(left))
     ]
     if len(destroyed) < max(2, _MIN_SHARE * len(samples)):
         return None
@@ -81,6 +85,11 @@ def _remains(first: Sample, second: Sample) -> Remains | None:
     if float(image.max()) == float(image.min()):
         return None
     return compare(np.asarray(first.image, np.float32), image)
+
+
+def _is_blank(sample: Sample) -> bool:
+    image = np.asarray(sample.image, np.float32)
+    return float(image.max()) - float(image.min()) <= 0.02 * max(float(np.abs(image).max()), 1e-9)
 
 
 def _is_finite(sample: Sample) -> bool:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from ....errors import count_of
 from ..evidence import Evidence, Fault, StageEvidence
-from ..matching import find_copies
+from ..matching import find_copies, fingerprints
+
+_SEQUENCE = 0.9
 
 
 def check_duplicate(evidence: Evidence) -> Iterator[Fault]:
     """Find copies within each data set, at its first stage."""
     for stage in evidence.first_stages():
-        found = list(find_copies(stage.records))
+        found = _without_sequences(stage, list(find_copies(stage.records)))
         if not found or (not stage.is_single_pass and _is_repeated(stage, found)):
             continue
         first, second = (stage.records[number] for number in found[0])
@@ -28,6 +32,22 @@ def check_duplicate(evidence: Evidence) -> Iterator[Fault]:
             len(found),
             tuple(stage.records[later].index for _, later in found),
         )
+
+
+def _without_sequences(stage: StageEvidence, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Drop frames of videos: nearly, but not exactly equal to the image just before."""
+    if not found:
+        return []
+    records = stage.records
+    prints = fingerprints(records)
+
+    def is_frame(earlier: int, later: int) -> bool:
+        one, two = records[earlier].thumbnail, records[later].thumbnail
+        if one.shape == two.shape and np.array_equal(one, two):
+            return False
+        return float(prints.coarse[later] @ prints.coarse[later - 1]) >= _SEQUENCE
+
+    return [pair for pair in found if not is_frame(*pair)]
 
 
 def _is_repeated(stage: StageEvidence, found: list[tuple[int, int]]) -> bool:

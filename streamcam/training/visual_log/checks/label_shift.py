@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....errors import count_of
 from ..evidence import Evidence, Fault, ImageRecord, Predictions, StageEvidence
 from ..matching import fingerprints, pair_records
 from .common import class_name
+
+Indices: TypeAlias = NDArray[np.int64]
 
 _MIN_IMAGES = 12
 _MIN_ACCURACY = 0.6
@@ -146,14 +150,14 @@ def _by_model(stage: StageEvidence, evidence: Evidence) -> Fault | None:
     return None
 
 
-def _labels_and_predictions(stage: StageEvidence, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _labels_and_predictions(stage: StageEvidence, predictions: Predictions) -> tuple[Indices, Indices]:
     labels = {sample.index: sample.label for sample in stage.samples}
     rows = [row for row, index in enumerate(predictions.indices) if labels.get(index) is not None]
     own = np.array([labels[predictions.indices[row]] for row in rows], np.int64)
     return own, predictions.probabilities[rows].argmax(1) if rows else np.zeros(0, np.int64)
 
 
-def _best_permutation(labels: np.ndarray, found: np.ndarray) -> tuple[dict[int, int], float]:  # type: ignore[type-arg]
+def _best_permutation(labels: Indices, found: Indices) -> tuple[dict[int, int], float]:
     """Match each label with the class that is predicted for it most; each class once, the surest first."""
     counts = Counter(zip(labels.tolist(), found.tolist(), strict=True))
     permutation: dict[int, int] = {}

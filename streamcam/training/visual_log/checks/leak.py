@@ -7,15 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....errors import count_of
 from ..evidence import Evidence, Fault, FloatArray, ImageRecord
-from ..matching import SIDE, Fingerprints, find_copies, fingerprints
+from ..matching import SIDE, Fingerprints, find_copies, fingerprints, flat_share, resize_nearest
 
 _COARSE_SIMILARITY = 0.8
 _SHIFTED_SIMILARITY = 0.6
 """Least correlation of shapes, and of details after the best shift, of two frames of one scene."""
 
+_COLOR_DISTANCE = 0.5
+"""Largest distance of colors, relative to the median over the training images."""
+
+_MIN_COMPONENTS, _MIN_DETAIL = 12, 0.004
 _CANDIDATES = 3
 _MIN_FRAMES = 2
 _MIN_SIDE = 24
@@ -57,8 +62,8 @@ def check_leak(evidence: Evidence) -> Iterator[Fault]:
 def find_scenes(records: Sequence[ImageRecord], others: Sequence[ImageRecord]) -> list[int]:
     """Return positions in ``others`` of images of a scene that is also in ``records``.
 
-    Two frames of one scene have the same coarse shapes, and details that agree after a shift. Shapes that all images
-    have in common (a centred face) are subtracted first.
+    Two frames of one scene have the same coarse shapes and colors, and rich details that agree after a shift. Shapes
+    that all images have in common (a centred face) are subtracted first. Graphics of few shapes tell nothing.
     """
     own, second = fingerprints(records), fingerprints(others)
     coarse, other_coarse = _coarse(own), _coarse(second)
@@ -66,21 +71,32 @@ def find_scenes(records: Sequence[ImageRecord], others: Sequence[ImageRecord]) -
         common = np.concatenate([coarse, other_coarse]).mean(0)
         coarse, other_coarse = coarse - common, other_coarse - common
     coarse, other_coarse = _unit(coarse), _unit(other_coarse)
-    bands = _bands(own)
+    colors, other_colors = _colors(records), _colors(others)
+    bands, is_rich = _bands(own, records)
+    other_bands, other_is_rich = _bands(second, others)
     found = []
-    for number, band in enumerate(_bands(second)):
-        if second.is_flat[number] or min(others[number].thumbnail.shape[:2]) < _MIN_SIDE:
-            continue
-        similar = coarse @ other_coarse[number]
+    for number in np.flatnonzero(other_is_rich):
+        similar = np.where(is_rich, coarse @ other_coarse[number], -1)
+        distance = np.sqrt(((colors - other_colors[number]) ** 2).mean(1))
+        near = distance <= _COLOR_DISTANCE * np.median(distance)
         for candidate in np.argsort(-similar)[:_CANDIDATES]:
-            if own.is_flat[candidate] or similar[candidate] < _COARSE_SIMILARITY:
+            if similar[candidate] < _COARSE_SIMILARITY or not (near[candidate] or len(records) < 6):
                 continue
             same_video = _is_same_video(records[int(candidate)].path, others[number].path)
             limit = _SHIFTED_SIMILARITY * (0.7 if same_video else 1)
-            if _shifted_similarity(bands[candidate], band) >= limit:
-                found.append(number)
+            if _shifted_similarity(bands[candidate], other_bands[number]) >= limit:
+                found.append(int(number))
                 break
     return found
+
+
+def _colors(records: Sequence[ImageRecord]) -> FloatArray:
+    """Return the colors of blocks of 4x4 pixels, ``(N, values)``."""
+    thumbnails = [resize_nearest(record.thumbnail.astype(np.float32)) for record in records]
+    color = np.stack([one[..., :3] if one.shape[2] >= 3 else np.repeat(one[..., :1], 3, 2) for one in thumbnails])
+    blocks = color.reshape(len(records), SIDE // 4, 4, SIDE // 4, 4, 3).mean((2, 4))
+    flat: FloatArray = blocks.reshape(len(records), -1)
+    return flat
 
 
 def _coarse(prints: Fingerprints) -> FloatArray:
@@ -89,16 +105,25 @@ def _coarse(prints: Fingerprints) -> FloatArray:
     return _unit(blocks.reshape(len(prints), -1))
 
 
-def _bands(prints: Fingerprints) -> FloatArray:
-    """Return the spectra of the details, 3 to 12 periods a side, with norm 1."""
+def _bands(prints: Fingerprints, records: Sequence[ImageRecord]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the spectra of the details with norm 1, and which images have rich ones.
+
+    Details have 4 to 16 periods a side. They are rich if they hold a share of the contrast, in many frequencies, and
+    the image has no large areas of one color.
+    """
     window = np.hanning(SIDE + 2)[1:-1]
     spectra = np.fft.fft2(prints.luma * window[:, None] * window[None])
+    total = (np.abs(spectra) ** 2).sum((1, 2))
     frequency = np.fft.fftfreq(SIDE, 1 / SIDE)
     radius = np.hypot(frequency[:, None], frequency[None])
-    spectra[:, (radius < 2.5) | (radius > 12)] = 0
-    norm = np.sqrt((np.abs(spectra) ** 2).sum((1, 2), keepdims=True))
-    unit: FloatArray = spectra / np.maximum(norm, 1e-12)
-    return unit
+    spectra[:, (radius < 4) | (radius > 16)] = 0
+    power = np.abs(spectra) ** 2
+    energy = power.sum((1, 2))
+    components = energy**2 / np.maximum((power**2).sum((1, 2)), 1e-30)
+    is_rich = (components >= _MIN_COMPONENTS) & (energy >= _MIN_DETAIL * total) & ~prints.is_flat
+    is_rich &= np.array([min(one.thumbnail.shape[:2]) >= _MIN_SIDE and flat_share(one) <= 0.4 for one in records])
+    unit: FloatArray = spectra / np.maximum(np.sqrt(energy), 1e-12)[:, None, None]
+    return unit, is_rich
 
 
 def _shifted_similarity(one: FloatArray, two: FloatArray) -> float:
