@@ -17,6 +17,7 @@ from streamcam.options import (
     ActivationOptions,
     CameraOptions,
     DrawOptions,
+    EvolutionOptions,
     ExplainOptions,
     FilterOptions,
     ModelOptions,
@@ -101,6 +102,9 @@ FILTERS = FilterOptions(
     tv=0.5,
     l2=0.25,
 )
+EVOLUTION = EvolutionOptions(
+    method="saliency", images=4, step_seconds=1.5, fps=10, interpolation="hold", alpha=0.5, colormap="gray"
+)
 SERVER = ServerOptions(host="0.0.0.0", port=81, token="secret-of-16-chars")
 JOB = Job(source=SOURCE, sink=SINK, model=MODEL, explain=EXPLAIN, temporal=TEMPORAL, draw=DRAW)
 LIVE_JOB = LiveJob(
@@ -115,7 +119,22 @@ LIVE_JOB = LiveJob(
     duration_seconds=90.0,
 )
 ACTIVATIONS = ActivationOptions(layers="a,b/c", channels=8, scale="shared", colormap="magma")
-ALL = [ACTIVATIONS, SOURCE, MODEL, EXPLAIN, TEMPORAL, DRAW, SINK, CAMERA, OUTPUT, FILTERS, SERVER, JOB, LIVE_JOB]
+ALL = [
+    ACTIVATIONS,
+    SOURCE,
+    MODEL,
+    EXPLAIN,
+    TEMPORAL,
+    DRAW,
+    SINK,
+    CAMERA,
+    OUTPUT,
+    EVOLUTION,
+    FILTERS,
+    SERVER,
+    JOB,
+    LIVE_JOB,
+]
 
 
 @pytest.mark.parametrize("options", ALL, ids=lambda options: type(options).__name__)

@@ -152,7 +152,9 @@ class FrozenMultiPass:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TracedMultiPass:
-    """The traced passes of a method, whose weights are still the model's variables.
+    """The traced passes of a method.
+
+    Their weights are still the model's variables.
 
     Attributes:
         step, finish: concrete functions, as in `MultiPassExecutor`; the codes are the last argument of ``step``.

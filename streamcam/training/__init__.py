@@ -1,0 +1,32 @@
+"""Beside a training run: a Keras callback that explains, loggers, and videos of learning.
+
+    from streamcam.training import ExplainCallback
+    model.fit(x, y, callbacks=[ExplainCallback((x_val, y_val), loggers=["folder:log"])])
+
+Importing this package loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .callback import ExplainCallback
+    from .evolution import Evolution, write_evolution
+    from .loggers import ImageLogger
+
+__all__ = ["Evolution", "ExplainCallback", "ImageLogger", "write_evolution"]
+
+_LAZY_IMPORTS = {
+    "Evolution": ".evolution",
+    "ExplainCallback": ".callback",
+    "ImageLogger": ".loggers",
+    "write_evolution": ".evolution",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY_IMPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY_IMPORTS[name], __name__), name)
