@@ -8,6 +8,7 @@ accuracy is perfect; the heatmaps show why. Exits with 1 if they do not.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -108,6 +109,7 @@ class Shares:
 
 def train(model: Any, folder: Path) -> Shares:
     """Train on data with the patch; explain 16 validation images before the training and after each epoch."""
+    shutil.rmtree(folder, ignore_errors=True)  # a new training needs a new log
     shares = Shares()
     callback = ExplainCallback(
         make_images(16, seed=1),

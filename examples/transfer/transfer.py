@@ -8,6 +8,7 @@ callback explains a layer inside it. Exits with 1 if the evidence does not move 
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -43,15 +44,17 @@ def make_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.in
     masks = np.empty((count, SIDE, SIDE), bool)
     for number, label in enumerate(labels):
         coarse, fine = (rng.integers(40, 216, (n, n, 3), np.uint8) for n in (5, 24))
-        parts = [
-            np.asarray(Image.fromarray(one).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for one in (coarse, fine)
-        ]
-        background = 0.7 * parts[0] + 0.3 * parts[1]
+        background = 0.7 * enlarge(coarse) + 0.3 * enlarge(fine)
         mask = draw_mask(int(label), rng)
         color = rng.uniform(0, 255, 3)
         images[number] = np.where(mask[..., None], 0.25 * background + 0.75 * color, background)
         masks[number] = mask
     return images, labels, masks
+
+
+def enlarge(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return an image smoothly enlarged to the size of all."""
+    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
 
 
 def draw_mask(label: int, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -112,6 +115,7 @@ def train(model: Any, backbone: Any, folder: Path) -> tuple[dict[int, float], di
     Returns:
         Evidence share on the shapes, and validation accuracy, by the number of epochs.
     """
+    shutil.rmtree(folder, ignore_errors=True)  # a new training needs a new log
     images, labels, _ = make_images(400, seed=0)
     validation_images, validation_labels, masks = make_images(120, seed=1)
     numbers = Numbers()
@@ -165,7 +169,7 @@ def main(folder: Path) -> int:
 
     frozen, tuned = FROZEN_EPOCHS, FROZEN_EPOCHS + TUNED_EPOCHS
     print(
-        f"The evidence on the shapes, {mask.mean():.0%} of this image, rose from {shares[0]:.0%} to {shares[tuned]:.0%}. "
+        f"The evidence on the shapes ({mask.mean():.0%} of an image) rose from {shares[0]:.0%} to {shares[tuned]:.0%}. "
         f"Fine-tuning took the accuracy from {accuracy[frozen]:.0%} to {accuracy[tuned]:.0%}."
     )
     if shares[tuned] > 1.5 * shares[0] and accuracy[tuned] > accuracy[frozen]:

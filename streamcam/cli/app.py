@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import activations, bench, doctor, filters, inspect, layers, live, methods, models, process
+from . import activations, bench, doctor, evolution, filters, inspect, layers, live, methods, models, process
 from .errors import handle_errors
 from .signals import SERVICES
 
@@ -40,6 +40,7 @@ for command in (
     filters.filters,
     activations.activations,
     inspect.inspect,
+    evolution.evolution,
     bench.bench,
     models.models,
     layers.layers,

@@ -1,28 +1,38 @@
-"""Beside a training run: see what enters the network.
+"""Beside a training run: a Keras callback that explains, videos of learning, and what enters the network.
+
+    from streamcam.training import ExplainCallback
+    model.fit(x, y, callbacks=[ExplainCallback((x_val, y_val), loggers=["folder:log"])])
 
 Importing this package loads nothing heavy.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 if TYPE_CHECKING:
-    from .visual_log.log import VisualLog as VisualLog
+    from .callback import ExplainCallback
+    from .evolution import Evolution, write_evolution
+    from .loggers import ImageLogger
+    from .visual_log.log import VisualLog
+
+__all__ = ["Evolution", "ExplainCallback", "ImageLogger", "VisualLog", "write_evolution"]
 
 _LAZY_IMPORTS = {
-    "VisualLog": "visual_log.log",
+    "Evolution": ".evolution",
+    "ExplainCallback": ".callback",
+    "ImageLogger": ".loggers",
+    "VisualLog": ".visual_log.log",
+    "write_evolution": ".evolution",
 }
 
-__all__ = sorted(_LAZY_IMPORTS)
 
-
-def __getattr__(name: str) -> object:
-    if name in _LAZY_IMPORTS:
-        from importlib import import_module
-
-        return getattr(import_module(f".{_LAZY_IMPORTS[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY_IMPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY_IMPORTS[name], __name__), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(__all__)

@@ -77,7 +77,7 @@ def test_the_background_of_centred_objects_is_no_patch() -> None:
     rows, columns = np.mgrid[:28, :28]
     images, labels = [], np.arange(64) % 2
     for label in labels:
-        x, y, width = rng.normal(13.5, 1, 2).tolist() + [rng.uniform(1.5, 3)]
+        x, y, width = *rng.normal(13.5, 1, 2), rng.uniform(1.5, 3)
         bar = (abs(columns - x) < width) & (abs(rows - y) < 10)
         ring = abs(np.hypot(columns - x, rows - y) - 8) < width
         images.append(np.where(ring if label else bar, rng.uniform(150, 255), 0))
@@ -85,6 +85,6 @@ def test_the_background_of_centred_objects_is_no_patch() -> None:
 
 
 def test_few_images_tell_nothing() -> None:
-    images, labels = scenes(COUNT)
+    _, labels = scenes(COUNT)
     kept = np.concatenate([np.flatnonzero(labels == one)[:8] for one in range(CLASSES)])
     assert faults((tagged(labels)[kept], labels[kept])) == []

@@ -73,9 +73,9 @@ def _in_stage(stage: StageEvidence, evidence: Evidence) -> Fault | None:
     return Fault(
         "shortcut",
         stage.name,
-        f"{own.mean():.0%} of the images of class {class_name(evidence, label)} have the same patch {_place(patch.cells)}, "
-        f"{others.mean():.0%} of the others do{more}: unless it is the object, the network learns the patch instead; "
-        "remove it, or give it to all classes",
+        f"{own.mean():.0%} of the images of class {class_name(evidence, label)} have the same patch "
+        f"{_place(patch.cells)}, {others.mean():.0%} of the others do{more}: unless it is the object, the network "
+        "learns the patch instead; remove it, or give it to all classes",
         int(sum(one.has[labels == name].sum() for name, one in found.items())),
         tuple(records[n].index for n in np.flatnonzero(patch.has & (labels == label))[:20]),
     )
