@@ -132,7 +132,7 @@ def test_the_api_of_keras_makes_no_difference(images: Any) -> None:
 
 
 def test_occlusion_takes_images_that_are_not_square(images: Any) -> None:
-    """tf-explain swaps the axes of its map."""
+    """tf-explain never covers a part of such images."""
     keras.utils.set_random_seed(3)
     inputs = keras.Input((14, 28, 3))
     mask = np.zeros((14, 28, 3), np.float32)

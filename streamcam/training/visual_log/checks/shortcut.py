@@ -1,4 +1,4 @@
-"""``shortcut``: a patch of constant color at a fixed place tells the class.
+"""``shortcut``: a patch of constant color at a fixed place reveals the class.
 
 A watermark, a ruler, a colored tag: the images of a class share it, those of other classes do not. A network learns it
 sooner than the object. The check compares thumbnails, so the patch needs a sixteenth of the image's side at least. It
@@ -41,7 +41,7 @@ class _Patch(NamedTuple):
 
 
 def check_shortcut(evidence: Evidence) -> Iterator[Fault]:
-    """Find the first stage of each data set in which a constant patch tells the class."""
+    """Find a constant patch that reveals the class, in each data set."""
     for chain in evidence.chains():
         if fault := next(filter(None, (_in_stage(stage, evidence) for stage in chain)), None):
             yield fault
@@ -82,7 +82,7 @@ def _in_stage(stage: StageEvidence, evidence: Evidence) -> Fault | None:
 
 
 def _find_patch(thumbnails: FloatArray, labels: NDArray[np.int64], label: int, tolerance: float) -> _Patch | None:
-    """Return the patch that the images of a class share, and few others have."""
+    """Return the patch that images of a class alone share."""
     color = np.median(thumbnails[labels == label], axis=0)  # (h, w, channels)
     own = (np.abs(thumbnails[labels == label] - color) <= tolerance).all(3).mean(0)
     # The background of a class, such as the black around digits, is constant too, but most of the image.
