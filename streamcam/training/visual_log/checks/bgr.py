@@ -20,6 +20,7 @@ _MIN_CHROMA = 0.04
 """Least deviation of red minus blue, relative to that of the image: grayscale tells nothing."""
 
 _MIN_SAMPLES = 8
+_MIN_RECALL = 0.6
 
 
 def check_bgr(evidence: Evidence) -> Iterator[Fault]:
@@ -86,13 +87,16 @@ def _prefers_swapped(predictions: Predictions, stage: StageEvidence) -> bool:
     labels = {one.index: one.label for one in stage.samples}
     own = [labels.get(index) for index in predictions.indices]
     if all(label is not None and label < direct.shape[1] for label in own) and len(set(own)) > 1:
-        rows = np.arange(len(own))
-        columns = np.array(own, np.int64)
-        sure = swapped.argmax(1) == columns
-        if sure.mean() >= 0.5:
+        rows, columns = np.arange(len(own)), np.array(own, np.int64)
+        right = swapped.argmax(1) == columns
+        recall = [float(right[columns == label].mean()) for label in set(columns.tolist())]
+        if np.mean(recall) >= _MIN_RECALL:
             return _is_clearly_larger(swapped[rows, columns], direct[rows, columns])
-    # Only a model that recognises the images is a witness.
-    if np.median(swapped.max(1)) < 0.5:
+        if max(columns) > direct.shape[1] // 10:
+            return False  # they are the classes of the model, which does not recognise them
+    # Only a model that tells the images apart is a witness: an untrained one answers with one class.
+    _, counts = np.unique(swapped.argmax(1), return_counts=True)
+    if np.median(swapped.max(1)) < 0.5 or counts.max() > 0.6 * counts.sum():
         return False
     return _is_clearly_larger(swapped.max(1), direct.max(1))
 

@@ -82,7 +82,7 @@ def find_scenes(records: Sequence[ImageRecord], others: Sequence[ImageRecord]) -
         for candidate in np.argsort(-similar)[:_CANDIDATES]:
             if similar[candidate] < _COARSE_SIMILARITY or not (near[candidate] or len(records) < 6):
                 continue
-            same_video = _is_same_video(records[int(candidate)].path, others[number].path)
+            same_video = _is_same_video(records[int(candidate)].path, others[int(number)].path)
             limit = _SHIFTED_SIMILARITY * (0.7 if same_video else 1)
             if _shifted_similarity(bands[candidate], other_bands[number]) >= limit:
                 found.append(int(number))
