@@ -17,14 +17,14 @@ from ..matching import SIDE, Pairs, pair_records, resize_nearest
 from ..ranges import CAFFE_MEANS
 
 _MIN_CHROMA = 0.04
-"""Least deviation of red minus blue, relative to that of the image: grayscale tells nothing."""
+"""Least deviation of red minus blue, relative to that of the image: grayscale is no evidence."""
 
 _MIN_SAMPLES = 8
 _MIN_RECALL = 0.6
 
 
 def check_bgr(evidence: Evidence) -> Iterator[Fault]:
-    """Find the first stage of each data set in which red and blue are exchanged."""
+    """Find the first stages in which red and blue are exchanged."""
     for chain in evidence.chains(references=True):
         fault = next(filter(None, (_between(*pair, evidence) for pair in itertools.pairwise(chain))), None)
         if fault is None:
@@ -80,7 +80,7 @@ def _by_model(stage: StageEvidence, evidence: Evidence) -> Fault | None:
 
 
 def _prefers_swapped(predictions: Predictions, stage: StageEvidence) -> bool:
-    """Return True if a model that recognises the images clearly prefers the other order."""
+    """Return True if a competent model prefers the other order."""
     if predictions.swapped is None or len(predictions.indices) < _MIN_SAMPLES:
         return False
     direct, swapped = predictions.probabilities, predictions.swapped
@@ -94,7 +94,7 @@ def _prefers_swapped(predictions: Predictions, stage: StageEvidence) -> bool:
             return _is_clearly_larger(swapped[rows, columns], direct[rows, columns])
         if max(columns) > direct.shape[1] // 10:
             return False  # they are the classes of the model, which does not recognise them
-    # Only a model that tells the images apart is a witness: an untrained one answers with one class.
+    # Only a model that distinguishes the images is a witness: an untrained one answers with one class.
     _, counts = np.unique(swapped.argmax(1), return_counts=True)
     if np.median(swapped.max(1)) < 0.5 or counts.max() > 0.6 * counts.sum():
         return False
@@ -102,14 +102,14 @@ def _prefers_swapped(predictions: Predictions, stage: StageEvidence) -> bool:
 
 
 def _is_clearly_larger(first: FloatArray, second: FloatArray) -> bool:
-    """Return True if probabilities are larger in nearly all pairs, far beyond chance."""
+    """Return True if nearly all probabilities are larger."""
     gain = np.log(np.maximum(first, 1e-6)) - np.log(np.maximum(second, 1e-6))
     error = gain.std() / np.sqrt(len(gain)) + 1e-3
     return bool(gain.mean() > 0.3 and gain.mean() / error > 4 and (gain > 0).mean() >= 0.75)
 
 
 def _color_relation(first: ImageRecord, second: ImageRecord) -> float | None:
-    """Return 1 if colors agree, -1 if red and blue are exchanged, None if the images do not tell."""
+    """Return 1 for equal colors, -1 for exchanged ones, None if unknown."""
     if min(first.thumbnail.shape[2], second.thumbnail.shape[2]) < 3:
         return None
     one, two = _rgb(first), _rgb(second)
@@ -127,7 +127,7 @@ def _color_relation(first: ImageRecord, second: ImageRecord) -> float | None:
 
 
 def _subtracts_means(pairs: Pairs, numbers: list[int], *, is_swapped: bool) -> bool:
-    """Return True if the second stage is the first minus the means of `keras.applications`."""
+    """Return True if the means of `keras.applications` were subtracted."""
     offsets = []
     for number in numbers[:32]:
         if min(pairs.first[number].thumbnail.shape[2], pairs.second[number].thumbnail.shape[2]) < 3:

@@ -60,7 +60,7 @@ def check_leak(evidence: Evidence) -> Iterator[Fault]:
 
 
 def find_scenes(records: Sequence[ImageRecord], others: Sequence[ImageRecord]) -> list[int]:
-    """Return positions in ``others`` of images of a scene that is also in ``records``.
+    """Return positions in ``others`` of scenes that are in ``records``.
 
     Two frames of one scene have the same coarse shapes and colors, and rich details that agree after a shift. Shapes
     that all images have in common (a centred face) are subtracted first. Graphics of few shapes tell nothing.
@@ -106,7 +106,7 @@ def _coarse(prints: Fingerprints) -> FloatArray:
 
 
 def _bands(prints: Fingerprints, records: Sequence[ImageRecord]) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the spectra of the details with norm 1, and which images have rich ones.
+    """Return the spectra of details, and which are rich.
 
     Details have 4 to 16 periods a side. They are rich if they hold a share of the contrast, in many frequencies, and
     the image has no large areas of one color.
