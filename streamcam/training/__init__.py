@@ -1,28 +1,29 @@
-"""Beside a training run: see what enters the network.
+"""Beside a training run: a visual log of what enters the network.
+
+    from streamcam.training import VisualLog
+    dataset = dataset.apply(VisualLog().tap("loaded"))
 
 Importing this package loads nothing heavy.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 if TYPE_CHECKING:
-    from .visual_log.log import VisualLog as VisualLog
+    from .visual_log.evidence import Fault
+    from .visual_log.log import VisualLog
+
+__all__ = ["Fault", "VisualLog"]
 
 _LAZY_IMPORTS = {
-    "VisualLog": "visual_log.log",
+    "Fault": ".visual_log.evidence",
+    "VisualLog": ".visual_log.log",
 }
 
-__all__ = sorted(_LAZY_IMPORTS)
 
-
-def __getattr__(name: str) -> object:
-    if name in _LAZY_IMPORTS:
-        from importlib import import_module
-
-        return getattr(import_module(f".{_LAZY_IMPORTS[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY_IMPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY_IMPORTS[name], __name__), name)
