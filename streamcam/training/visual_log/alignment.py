@@ -27,7 +27,7 @@ _SMOOTHING = 5 / 32
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What is left of an image.
+    """The remains of an image.
 
     Attributes:
         similarity: correlation of details at the best alignment, times the root of the share of the original that it
@@ -55,7 +55,7 @@ def compare(original: NDArray[Any], changed: NDArray[Any]) -> Remains:
 
 
 def has_structure(image: NDArray[Any]) -> bool:
-    """Return True if neighbouring areas of an image are alike; in noise, nothing can be found again.
+    """Return True if neighbouring areas of an image are alike.
 
     Args:
         image: as for `compare`.
@@ -94,7 +94,7 @@ def similarity(original: NDArray[Any], changed: NDArray[Any], *, turn: bool = Tr
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fitted:
-    """An image in a square, and which pixels of the square belong to it and are not of one color."""
+    """An image in a square, and a mask of its detailed pixels."""
 
     luma: FloatArray
     mask: FloatArray
@@ -138,7 +138,7 @@ def _subtract_shading(images: FloatArray, masks: FloatArray, mask_spectrum: Any,
 
 @functools.lru_cache(maxsize=2)
 def _lowpass(side: int) -> FloatArray:
-    """Return the spectrum of a Gaussian of `_SMOOTHING`, for images padded to twice their side."""
+    """Return the spectrum of a Gaussian, for padded images."""
     rows, columns = np.fft.fftfreq(2 * side), np.fft.rfftfreq(2 * side)
     gaussian: FloatArray = np.exp(
         -2 * (np.pi * _SMOOTHING * side) ** 2 * (rows[:, None] ** 2 + columns[None] ** 2)
@@ -148,7 +148,7 @@ def _lowpass(side: int) -> FloatArray:
 
 @functools.lru_cache(maxsize=3)
 def _transforms(side: int, scales: tuple[float, ...], angles: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return index maps that flip, turn and scale an image about its centre; ``side**2`` is outside."""
+    """Return index maps that flip, turn and scale; ``side**2`` is outside."""
     centre = (side - 1) / 2
     rows, columns = np.mgrid[:side, :side] - centre
     maps = []

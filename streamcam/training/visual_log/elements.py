@@ -109,7 +109,7 @@ def _to_batch(images: NDArray[Any], label_shape: tuple[int, ...]) -> NDArray[Any
 
 
 def _to_labels(label: Any, count: int) -> tuple[NDArray[np.int64] | None, int]:
-    """Return class indices, -1 where there is none, and the number of labels that are no class index."""
+    """Return class indices, -1 for none, and the number of others."""
     if label is None or isinstance(label, Mapping):
         return None, 0
     array = _to_array(label)

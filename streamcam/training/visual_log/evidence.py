@@ -72,7 +72,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One image as it passed, reduced by whole factors to at most 384 pixels a side.
+    """One image as it passed, at most 384 pixels a side.
 
     Attributes:
         index: position in the stage.
@@ -180,7 +180,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What all checks get.
+    """The input of all checks.
 
     Attributes:
         stages: in the order of the pipeline, the training data first.

@@ -25,7 +25,7 @@ _VALIDATION_WORDS = ("val", "valid", "validation", "test", "eval")
 
 
 class VisualLog:
-    """Record what passes each stage of an input pipeline, and name its faults.
+    """Record the stages of an input pipeline, and name its faults.
 
         log = VisualLog(model=model)
         dataset = dataset.map(load).apply(log.tap("loaded")).map(augment).apply(log.tap("augmented"))
@@ -38,7 +38,7 @@ class VisualLog:
     Args:
         samples: images to keep at each stage, 1 to 256.
         seed: of the choice of the samples.
-        model: the model that the pipeline feeds: a `keras.Model`, or as for ``--model``; None if unknown. It tells
+        model: the model that the pipeline feeds: a `keras.Model`, or as for ``--model``; None if unknown. It shows
             which range and channel order is right, and its predictions tell whether labels fit.
         class_names: names of the classes, in the order of their indices.
         num_classes: number of classes; 0 takes that of the model or of the names.
@@ -109,11 +109,11 @@ class VisualLog:
         self._recorder(stage, split).record(found.images, found.labels, found.paths, odd_labels=found.odd_labels)
 
     def stages(self) -> tuple[StageEvidence, ...]:
-        """Return the recorded evidence, in the order of the pipeline, training data first."""
+        """Return the recorded stages, in order, training data first."""
         return tuple(self.evidence().stages)
 
     def faults(self) -> tuple[Fault, ...]:
-        """Return the faults of the images recorded so far, in the order of the checks.
+        """Return the faults of the images recorded so far.
 
         Raises:
             StreamcamError: the model cannot be loaded.
@@ -122,7 +122,7 @@ class VisualLog:
         return self._faults
 
     def evidence(self) -> Evidence:
-        """Return what the checks get; runs the checks if images have passed since the last call.
+        """Return the evidence; check new images.
 
         Raises:
             StreamcamError: the model cannot be loaded.

@@ -72,7 +72,7 @@ def fingerprints(records: Sequence[ImageRecord]) -> Fingerprints:
 
 
 def flat_share(record: ImageRecord) -> float:
-    """Return the share of neighbouring areas that are equal: large in graphics and drawings, small in photographs."""
+    """Return the share of equal neighbours: large in graphics."""
     luma = record.thumbnail[..., :3].astype(np.float32).mean(2)
     span = float(luma.max() - luma.min())
     if span <= 0 or min(luma.shape) < 2:
@@ -187,7 +187,7 @@ def match_records(first: Sequence[ImageRecord], second: Sequence[ImageRecord]) -
 
 
 def _is_same_order(first: Sequence[ImageRecord], second: Sequence[ImageRecord], counts: tuple[int, int]) -> bool:
-    """Return True if images at equal positions are the same, as far as labels and contents tell."""
+    """Return True if images at equal positions seem the same."""
     own, other = fingerprints(first), fingerprints(second)
     similar = other.luma.reshape(len(other), SIDE * SIDE) @ own.luma.reshape(len(own), SIDE * SIDE).T
     if len(first) < 3:
@@ -209,7 +209,7 @@ def _is_same_order(first: Sequence[ImageRecord], second: Sequence[ImageRecord], 
 
 
 def resize_nearest(image: FloatArray, side: int = SIDE) -> FloatArray:
-    """Resize ``(h, w, channels)`` to a square by nearest neighbours, for thumbnails of small images."""
+    """Resize a thumbnail to a square by nearest neighbours."""
     rows = np.arange(side) * image.shape[0] // side
     columns = np.arange(side) * image.shape[1] // side
     resized: FloatArray = image[rows][:, columns]

@@ -25,7 +25,7 @@ _BATCH = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelFindings:
-    """What a model tells about its input.
+    """Findings of a model about its input.
 
     Attributes:
         expectation: None if it is unknown.
@@ -39,7 +39,7 @@ class ModelFindings:
 
 
 def inspect_model(model: Any, stages: Sequence[StageEvidence]) -> ModelFindings:
-    """Return what a model tells about the stages of its pipeline.
+    """Return the findings of a model about the stages of its pipeline.
 
     Args:
         model: as for `ModelOptions`, `ModelOptions`, or a loaded model.
@@ -58,7 +58,7 @@ def inspect_model(model: Any, stages: Sequence[StageEvidence]) -> ModelFindings:
 
 
 def find_expectation(loaded: LoadedModel) -> Expectation | None:
-    """Return the input that a model expects; None if nothing tells it.
+    """Return the input that a model expects; None if it is unknown.
 
     Known in this order: a layer that scales, the family of `keras.applications`, also of a nested backbone, a KerasHub
     preprocessor, and the first batch normalisation.
@@ -86,7 +86,7 @@ def find_expectation(loaded: LoadedModel) -> Expectation | None:
 
 
 def predict(loaded: LoadedModel, stage: StageEvidence) -> Predictions | None:
-    """Return the class probabilities of the samples of a stage, in both channel orders; None if the model fails."""
+    """Predict samples in both channel orders; None if the model fails."""
     samples = [one for one in stage.samples if np.isfinite(np.asarray(one.image, np.float32)).all()]
     channels = stage.low.shape[0]
     if not samples:

@@ -191,7 +191,7 @@ def _class_name(label: int, evidence: Evidence) -> str:
 
 
 def _rows(evidence: Evidence) -> list[list[tuple[StageEvidence, Sample]]]:
-    """Return samples of the same image in one row, where that is known."""
+    """Return the samples of each image in one row, if known."""
     rows: list[list[tuple[StageEvidence, Sample]]] = []
     for chain in evidence.chains(references=True):
         row_of: dict[int, int] = {}
@@ -221,7 +221,7 @@ def _identity(first: StageEvidence | None, second: StageEvidence) -> dict[int, i
 
 
 def _render_rows(rows: list[list[tuple[StageEvidence, Sample]]], evidence: Evidence) -> tuple[list[str], int]:
-    """Return the rows as HTML until the page is full, and the number of those omitted."""
+    """Return the rows that fit as HTML, and the number omitted."""
     rendered, size = list[str](), 0
     for number, row in enumerate(rows):
         figures = "".join(_render_figure(stage, sample, evidence) for stage, sample in row)

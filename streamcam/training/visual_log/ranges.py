@@ -69,7 +69,7 @@ def range_of(low: float, high: float, *, mean: float, std: float, is_float: bool
 
 
 def _is_compressed(low: float, high: float, mean: float, std: float) -> bool:
-    """Return True if all values lie so close together as only a second division by about 255 explains."""
+    """Return True if all values lie as close as after two divisions."""
     if high - low < 0.05 and std > 1e-7:
         return True
     return abs(mean) > 15 * std and high - low < 3 and std > 1e-7

@@ -92,7 +92,7 @@ def _check_folder(name: str) -> Path:
 
 
 def find_images(path: Path) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
-    """Return the images of a folder with their class, and the names of the classes.
+    """Return the images of a folder with their classes.
 
     Args:
         path: with a subfolder for each class, in alphabetical order as Keras reads them; or with images, whose class
@@ -224,7 +224,7 @@ def _elements(data: Any, recorder: StageRecorder) -> Iterable[Any]:
 
 
 def _read_reference(log: VisualLog, split: Split, files: list[Any], options: InspectOptions) -> None:
-    """Read some files of a data set, to compare them with what it yields."""
+    """Read some files of a data set as reference."""
     recorder = log.recorder("files" if split == "train" else "validation files", split)
     recorder.is_reference = True
     names = [str(name) for name in log.class_names]

@@ -213,7 +213,7 @@ def _rank(index: int, seed: int) -> int:
 
 
 def _area_means(values: NDArray[Any], target: int) -> FloatArray:
-    """Average along the first axis over areas, by differences of a running sum.
+    """Average over areas along the first axis.
 
     A matrix product would start threads, which wait for one another on a busy machine.
     """
@@ -232,7 +232,7 @@ def _area_means(values: NDArray[Any], target: int) -> FloatArray:
 
 
 def shrink(image: NDArray[Any], side: int) -> NDArray[np.float32]:
-    """Average an image over areas, to at most ``side`` pixels in both directions.
+    """Average an image over areas, to at most ``side`` pixels.
 
     Args:
         image: ``(height, width, channels)``.

@@ -214,5 +214,5 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _structure(parts: tuple[Any, ...], dataset: Any) -> Any:
-    """Return the element of a data set from the arguments that `map` passes."""
+    """Return the element of a data set from `map`'s arguments."""
     return parts if isinstance(dataset.element_spec, tuple) else parts[0]

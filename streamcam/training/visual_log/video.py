@@ -72,7 +72,7 @@ class VideoInspector:
             logger.warning("--inspect records no more frames: %s", describe_error(error))
 
     def save(self, path: Path, job: Job, name: str) -> None:
-        """Preprocess the frames by the model's own function, run the checks, and write the page.
+        """Preprocess the frames, run the checks, and write the page.
 
         Args:
             path: of the page.

@@ -46,6 +46,25 @@ def test_bgr_against_the_stage_before(share: float) -> None:
     assert "cv2" in found.words
 
 
+@pytest.mark.parametrize("count", [8, 16, 32])
+def test_bgr_against_a_model_that_recognises_the_images(count: int) -> None:
+    labels = np.arange(count) % 2
+    images = scenes()[0][:count] // 4
+    images[labels == 0, ..., 0] += 150
+    images[labels == 1, ..., 2] += 150
+    weights = np.array([[9.0, -9.0], [0.0, 0.0], [-9.0, 9.0]])
+    inputs = keras.Input((96, 96, 3))
+    dense = L.Dense(2, use_bias=False)
+    model = keras.Model(inputs, dense(L.GlobalAveragePooling2D()(L.Rescaling(1 / 255)(inputs))))
+    dense.set_weights([weights])
+    log = VisualLog(model=model)
+    log.record("batch", images[..., ::-1], labels)
+    assert "bgr" in names(log)
+    for right in (VisualLog(model=model), VisualLog(model=small_model(L.Rescaling(1 / 255), classes=2))):
+        right.record("batch", images, labels)
+        assert names(right) == set()
+
+
 @pytest.mark.parametrize(
     ("once", "twice"),
     [

@@ -20,7 +20,7 @@ _MAX_FILE_RATIO = 2.0
 
 
 def check_aspect(evidence: Evidence) -> Iterator[Fault]:
-    """Find the first stage of each data set whose images have another aspect ratio but the same content."""
+    """Find the first stages whose images are squashed."""
     for chain in evidence.chains(references=True):
         fault = None
         for first, second in itertools.pairwise(chain):
@@ -56,7 +56,7 @@ def _between(first: StageEvidence, second: StageEvidence) -> Fault | None:
 
 
 def _files(stage: StageEvidence) -> Fault | None:
-    """Find files that a resize to a square squashes by a factor of 2 or more."""
+    """Find files that a resize to a square would squash."""
     long = [one for one in stage.records if max(_aspect(one), 1 / _aspect(one)) >= _MAX_FILE_RATIO]
     if not long or not any(record.path for record in long):
         return None
@@ -75,7 +75,7 @@ def _aspect(record: ImageRecord) -> float:
 
 
 def _shows_all(first: ImageRecord, second: ImageRecord) -> bool:
-    """Return True if the second image is the whole first one, stretched, rather than cropped or padded."""
+    """Return True if an image was stretched, not cropped or padded."""
     stretched = _luma(first)
     other = _luma(second)
     whole = _correlation(stretched, other)

@@ -24,7 +24,7 @@ _MIN_SHARE = 0.3
 
 
 def check_augmentation(evidence: Evidence) -> Iterator[Fault]:
-    """Find steps of the training pipeline after which most of the image is gone."""
+    """Find steps after which most of the image is gone."""
     for first, second in evidence.pairs():
         if second.split != "train":
             continue
@@ -101,7 +101,7 @@ def _is_destroyed(left: Remains) -> bool:
 
 
 def _is_order_known(first: StageEvidence, second: StageEvidence, samples: list[tuple[Sample, Sample]]) -> bool:
-    """Return True if the stages surely hold the same images in the same order.
+    """Return True if the order of the images is known.
 
     Labels that agree tell so, and so does a sample of everything in which no image resembles any of the stage before.
     """

@@ -17,13 +17,14 @@ from ..matching import SIDE, Pairs, pair_records, resize_nearest
 from ..ranges import CAFFE_MEANS
 
 _MIN_CHROMA = 0.04
-"""Least deviation of red minus blue, relative to that of the image: grayscale tells nothing."""
+"""Least deviation of red minus blue, relative to that of the image: grayscale is no evidence."""
 
 _MIN_SAMPLES = 8
+_MIN_RECALL = 0.6
 
 
 def check_bgr(evidence: Evidence) -> Iterator[Fault]:
-    """Find the first stage of each data set in which red and blue are exchanged."""
+    """Find the first stages in which red and blue are exchanged."""
     for chain in evidence.chains(references=True):
         fault = next(filter(None, (_between(*pair, evidence) for pair in itertools.pairwise(chain))), None)
         if fault is None:
@@ -79,33 +80,36 @@ def _by_model(stage: StageEvidence, evidence: Evidence) -> Fault | None:
 
 
 def _prefers_swapped(predictions: Predictions, stage: StageEvidence) -> bool:
-    """Return True if a model that recognises the images clearly prefers the other order."""
+    """Return True if a competent model prefers the other order."""
     if predictions.swapped is None or len(predictions.indices) < _MIN_SAMPLES:
         return False
     direct, swapped = predictions.probabilities, predictions.swapped
     labels = {one.index: one.label for one in stage.samples}
     own = [labels.get(index) for index in predictions.indices]
     if all(label is not None and label < direct.shape[1] for label in own) and len(set(own)) > 1:
-        rows = np.arange(len(own))
-        columns = np.array(own, np.int64)
-        sure = swapped.argmax(1) == columns
-        if sure.mean() >= 0.5:
+        rows, columns = np.arange(len(own)), np.array(own, np.int64)
+        right = swapped.argmax(1) == columns
+        recall = [float(right[columns == label].mean()) for label in set(columns.tolist())]
+        if np.mean(recall) >= _MIN_RECALL:
             return _is_clearly_larger(swapped[rows, columns], direct[rows, columns])
-    # Only a model that recognises the images is a witness.
-    if np.median(swapped.max(1)) < 0.5:
+        if max(columns) > direct.shape[1] // 10:
+            return False  # they are the classes of the model, which does not recognise them
+    # Only a model that distinguishes the images is a witness: an untrained one answers with one class.
+    _, counts = np.unique(swapped.argmax(1), return_counts=True)
+    if np.median(swapped.max(1)) < 0.5 or counts.max() > 0.6 * counts.sum():
         return False
     return _is_clearly_larger(swapped.max(1), direct.max(1))
 
 
 def _is_clearly_larger(first: FloatArray, second: FloatArray) -> bool:
-    """Return True if probabilities are larger in nearly all pairs, far beyond chance."""
+    """Return True if nearly all probabilities are larger."""
     gain = np.log(np.maximum(first, 1e-6)) - np.log(np.maximum(second, 1e-6))
     error = gain.std() / np.sqrt(len(gain)) + 1e-3
     return bool(gain.mean() > 0.3 and gain.mean() / error > 4 and (gain > 0).mean() >= 0.75)
 
 
 def _color_relation(first: ImageRecord, second: ImageRecord) -> float | None:
-    """Return 1 if colors agree, -1 if red and blue are exchanged, None if the images do not tell."""
+    """Return 1 for equal colors, -1 for exchanged ones, None if unknown."""
     if min(first.thumbnail.shape[2], second.thumbnail.shape[2]) < 3:
         return None
     one, two = _rgb(first), _rgb(second)
@@ -123,7 +127,7 @@ def _color_relation(first: ImageRecord, second: ImageRecord) -> float | None:
 
 
 def _subtracts_means(pairs: Pairs, numbers: list[int], *, is_swapped: bool) -> bool:
-    """Return True if the second stage is the first minus the means of `keras.applications`."""
+    """Return True if the means of `keras.applications` were subtracted."""
     offsets = []
     for number in numbers[:32]:
         if min(pairs.first[number].thumbnail.shape[2], pairs.second[number].thumbnail.shape[2]) < 3:

@@ -12,7 +12,7 @@ _MAX_STD = 0.006
 
 
 def check_constant(evidence: Evidence) -> Iterator[Fault]:
-    """Find the first stage of each data set with images of one color."""
+    """Find the first stages with images of one color."""
     for chain in evidence.chains():
         for stage in chain:
             found = constant_records(stage)

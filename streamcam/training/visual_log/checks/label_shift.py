@@ -29,7 +29,7 @@ _REMEDY = "check how images and labels are joined, and in which order classes ar
 
 
 def check_label_shift(evidence: Evidence) -> Iterator[Fault]:
-    """Find the first stage of each data set whose labels do not fit."""
+    """Find the first stages whose labels do not fit."""
     for chain in evidence.chains(references=True):
         faults = (
             fault
@@ -170,7 +170,7 @@ def _best_permutation(labels: Indices, found: Indices) -> tuple[dict[int, int], 
 
 
 def _by_neighbors(stage: StageEvidence) -> Fault | None:
-    """Find a shift in the order of the data after which look-alikes have the same label.
+    """Find a shift of labels after which look-alikes share theirs.
 
     In shuffled data, the most similar image has the same label far more often than chance. If labels are shifted
     against images by one, this holds for the label of the neighbour instead.

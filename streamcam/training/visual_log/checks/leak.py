@@ -60,7 +60,7 @@ def check_leak(evidence: Evidence) -> Iterator[Fault]:
 
 
 def find_scenes(records: Sequence[ImageRecord], others: Sequence[ImageRecord]) -> list[int]:
-    """Return positions in ``others`` of images of a scene that is also in ``records``.
+    """Return positions in ``others`` of scenes that are in ``records``.
 
     Two frames of one scene have the same coarse shapes and colors, and rich details that agree after a shift. Shapes
     that all images have in common (a centred face) are subtracted first. Graphics of few shapes tell nothing.
@@ -82,7 +82,7 @@ def find_scenes(records: Sequence[ImageRecord], others: Sequence[ImageRecord]) -
         for candidate in np.argsort(-similar)[:_CANDIDATES]:
             if similar[candidate] < _COARSE_SIMILARITY or not (near[candidate] or len(records) < 6):
                 continue
-            same_video = _is_same_video(records[int(candidate)].path, others[number].path)
+            same_video = _is_same_video(records[int(candidate)].path, others[int(number)].path)
             limit = _SHIFTED_SIMILARITY * (0.7 if same_video else 1)
             if _shifted_similarity(bands[candidate], other_bands[number]) >= limit:
                 found.append(int(number))
@@ -106,7 +106,7 @@ def _coarse(prints: Fingerprints) -> FloatArray:
 
 
 def _bands(prints: Fingerprints, records: Sequence[ImageRecord]) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the spectra of the details with norm 1, and which images have rich ones.
+    """Return the spectra of details, and which are rich.
 
     Details have 4 to 16 periods a side. They are rich if they hold a share of the contrast, in many frequencies, and
     the image has no large areas of one color.

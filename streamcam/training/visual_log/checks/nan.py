@@ -9,7 +9,7 @@ from ..evidence import Evidence, Fault
 
 
 def check_nan(evidence: Evidence) -> Iterator[Fault]:
-    """Find the first stage of each data set with NaN or infinite values."""
+    """Find the first stages with NaN or infinite values."""
     for chain in evidence.chains():
         stage = next((one for one in chain if one.not_finite[0]), None)
         if stage is not None:

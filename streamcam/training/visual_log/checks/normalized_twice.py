@@ -11,7 +11,7 @@ from .constant import constant_records
 
 
 def check_normalized_twice(evidence: Evidence) -> Iterator[Fault]:
-    """Find values that only two normalisations give, or normalised values for a model that normalises itself."""
+    """Find values that were, or will be, normalised twice."""
     for chain in evidence.chains():
         stage = next((one for one in chain if _twice(one)), None)
         if stage is not None:

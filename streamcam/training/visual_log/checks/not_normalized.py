@@ -16,7 +16,7 @@ _BEFORE = re.compile(r"\b(before|pre|un|not)[ _-]?", re.IGNORECASE)
 
 
 def check_not_normalized(evidence: Evidence) -> Iterator[Fault]:
-    """Find 0-255 where the model, the name of the stage, or the other images say otherwise."""
+    """Find values of 0-255 where others are due."""
     last = evidence.last_stages()
     ranges = {stage_range(stage) for stage in last}
     for stage in last:

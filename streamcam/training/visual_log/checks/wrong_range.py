@@ -9,7 +9,7 @@ from ..ranges import RANGE_WORDS, expected_range, stage_range, words_of_range
 
 
 def check_wrong_range(evidence: Evidence) -> Iterator[Fault]:
-    """Compare the range of values with the model, the other data set, and the stage before."""
+    """Compare ranges with the model and between stages."""
     last = evidence.last_stages()
     reported = set()
     for stage in last:
@@ -56,19 +56,19 @@ def _against_model(stage: StageEvidence, expectation: Expectation) -> str:
 
 
 def _fits(low: float, high: float, least: float, most: float) -> bool:
-    """Return True if values lie in an expected range and use at least a third of it."""
+    """Return True if values lie in a range and use it."""
     span = most - least
     return low >= least - 0.2 * span and high <= most + 0.2 * span and high - low >= 0.3 * span
 
 
 def _is_symmetric(stage: StageEvidence) -> bool:
-    """Return True if the limits are exactly -1 and 1, which no standardisation gives."""
+    """Return True if the limits are exactly -1 and 1."""
     low, high = stage.range
     return abs(low + 1) < 0.02 and abs(high - 1) < 0.02
 
 
 def _overflow(first: StageEvidence, second: StageEvidence) -> str:
-    """Return words if a stage, such as an augmentation, drives values far out of their range."""
+    """Return words if a stage drives values far out of range."""
     before, after = stage_range(first), stage_range(second)
     low, high = second.range
     is_out = (before == "0..1" and after in ("other", "0..255", "caffe") and (high > 2 or low < -2)) or (
@@ -91,6 +91,6 @@ def _is_rescaled(first: StageEvidence, second: StageEvidence) -> bool:
 
 
 def _is_close(one: StageEvidence, two: StageEvidence) -> bool:
-    """Return True if two stages have nearly the same limits, under any name."""
+    """Return True if two stages have nearly the same limits."""
     span = max(one.range[1] - one.range[0], two.range[1] - two.range[0])
     return all(abs(a - b) < 0.25 * span for a, b in zip(one.range, two.range, strict=True))
