@@ -28,7 +28,9 @@ _FIXED = ("layer", "size", "octaves", "parametrization", "tv", "l2")
 
 
 class FilterRun:
-    """Gradient ascent on the filters of a layer, traced once on the model in training.
+    """Gradient ascent on the filters of a layer.
+
+    It starts from the same noise each time, and is traced once on the model in training.
 
     Args:
         params: fields of `FilterOptions`; by default the first nine filters and 32 steps.
