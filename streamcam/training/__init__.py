@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from .callback import ExplainCallback
     from .evolution import Evolution, write_evolution
     from .loggers import ImageLogger
+    from .visual_log.evidence import Fault
     from .visual_log.log import VisualLog
 
-__all__ = ["Evolution", "ExplainCallback", "ImageLogger", "VisualLog", "write_evolution"]
+__all__ = ["Evolution", "ExplainCallback", "Fault", "ImageLogger", "VisualLog", "write_evolution"]
 
 _LAZY_IMPORTS = {
     "Evolution": ".evolution",
     "ExplainCallback": ".callback",
+    "Fault": ".visual_log.evidence",
     "ImageLogger": ".loggers",
     "VisualLog": ".visual_log.log",
     "write_evolution": ".evolution",
