@@ -117,6 +117,7 @@ def train(model: Any, folder: Path) -> Shares:
         targets="label",
         regions={"corner": CORNER},
         labels=CLASSES,
+        scale=0.25,  # the largest attribution at the end: full color in the video of the learning
         loggers=[f"folder:{folder}", shares],
     )
     images, labels = make_images(1200, seed=0)

@@ -69,7 +69,7 @@ def _in_stage(stage: StageEvidence, evidence: Evidence) -> Fault | None:
         return None
     label, patch = max(found.items(), key=lambda item: item[1].has.sum())
     own, others = patch.has[labels == label], patch.has[labels != label]
-    more = f"; classes with a patch of their own: {len(found)} of {len(classes)}" if len(found) > 1 else ""
+    more = f" ({len(found)} of {len(classes)} classes have a patch of their own)" if len(found) > 1 else ""
     return Fault(
         "shortcut",
         stage.name,
