@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 import streamcam
-from streamcam.errors import LayerError, OptionError, SinkError, TargetError, UnknownFormatError
+from streamcam.errors import LayerError, OptionError, TargetError
 from streamcam.geometry import Size
 from streamcam.studies.filters.parametrization import _COLORS, FourierImages, MacoImages
 from streamcam.studies.filters.selection import parse_filters
@@ -75,7 +76,14 @@ def test_the_optimum_of_a_linear_filter_is_its_kernel() -> None:
 
 def test_filters_together_and_alone_are_equal_and_a_seed_decides(small: Any) -> None:
     def images(filters: str, seed: int) -> Any:
-        study = streamcam.visualize_filters(small, layer="conv", filters=filters, steps=12, seed=seed, **FAST)
+        study = streamcam.visualize_filters(
+            small, layer="conv", filters=filters, steps=12, seed=seed, history=3, **FAST
+        )
+        assert study.history_steps == (0, 6, 12)
+        for one in study.filters:
+            assert len(one.history) == 3
+            assert one.history[0].std() < one.history[1].std() < one.history[2].std()
+            np.testing.assert_array_equal(one.history[2], one.image)
         return [one.image.astype(int) for one in study.filters], study.filters[-1].end
 
     (_, _, other, together), end = images("0-3", 0)
@@ -121,8 +129,9 @@ def test_activations_are_those_of_the_layer(small: Any) -> None:
     assert [one.channels[0] for one in study.filters] == list(np.argsort(-means)[:2])
     for one in study.filters:
         assert one.random == pytest.approx(means[one.channels[0]], rel=1e-4)
-        activation = np.maximum(before_relu(one.image[None].astype(np.float32)).numpy(), 0)[..., one.channels[0]].mean()
-        assert one.end == pytest.approx(activation, rel=1e-4)
+        activations = np.maximum(before_relu(one.image[None].astype(np.float32)).numpy(), 0)[..., one.channels[0]]
+        assert one.end == pytest.approx(activations.mean(), rel=1e-4)
+        assert one.peak == pytest.approx(activations.max(), rel=1e-4)
 
 
 def test_models_of_any_size_take_the_requested_one() -> None:
@@ -234,6 +243,13 @@ def test_the_command_writes_sheet_and_json(model_file: Path, tmp_path: Path) -> 
         assert image.format == "PNG"
         assert image.width > 3 * 192
         assert image.height > 2 * 192
+    video = tmp_path / "ascent.mp4"
+    ended = command(model_file, "--layer", "conv", "--filters", "0", "--steps", 2, "--octaves", 1, "-o", video, "-q")
+    assert ended.exit_code == 0, ended.stderr
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.width % 2, stream.height % 2) == ("h264", 0, 0)
+        assert len(list(container.decode(video=0))) > 3
     again = command(model_file, "--layer", "conv", "--filters", "0", "--steps", 1, "-o", sheet)
     assert (again.exit_code, "exists" in again.stderr) == (1, True)
 
@@ -251,22 +267,3 @@ def test_the_command_writes_sheet_and_json(model_file: Path, tmp_path: Path) -> 
 def test_the_command_refuses(model_file: Path, arguments: list[str], code: int, message: str) -> None:
     ended = command(model_file, *arguments, "--json")
     assert (ended.exit_code, message in json.loads(ended.stdout)["error"]) == (code, True)
-
-
-def test_a_study_saves_itself(tmp_path: Path) -> None:
-    study = streamcam.FilterStudy(
-        filters=(streamcam.FilterImage("0", (0,), None, np.full((16, 16, 3), 90, np.uint8), 0.1, 2.0, 0.2),),
-        model="small",
-        layer="conv",
-        size=(16, 16),
-        steps=1,
-        seed=0,
-    )
-    path = tmp_path / "one.jpg"
-    study.save(path)
-    with Image.open(path) as image:
-        assert image.size == study.sheet().shape[1::-1]
-    with pytest.raises(SinkError, match="exists"):
-        study.save(path)
-    with pytest.raises(UnknownFormatError, match="suffix"):
-        study.save(tmp_path / "one.gif")
