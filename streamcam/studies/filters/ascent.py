@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +93,8 @@ def ascend(
     )
     coordinates = parametrization.start([[options.seed, *_identity(target)] for target in targets])
     noise = _to_uint8(parametrization.render(coordinates))
-    starts, _ = measure(network, targets, noise)
+    measure = functools.cache(functools.partial(_compile_measure, network, targets))
+    starts, _ = measure(sizes[0])(noise)
     history = [noise] if 0 in history_steps else []
     done = 0
     for octave, steps in zip(sizes, split_steps(options.steps, options.octaves), strict=True):
@@ -112,7 +114,7 @@ def ascend(
             on_step(done)
         coordinates = variable.numpy()
     images = _to_uint8(parametrization.render(coordinates))
-    ends, peaks = measure(network, targets, images)
+    ends, peaks = measure(size)(images)
     histories = tuple(tuple(kept[number] for kept in history) for number in range(len(targets)))
     return Ascent(tuple(images), starts, ends, peaks, histories)
 
@@ -152,31 +154,33 @@ def _penalty(images: Any, options: FilterOptions) -> Any:
     return penalty
 
 
-def measure(
-    network: FilterNetwork, targets: tuple[FilterTarget, ...], images: NDArray[np.uint8]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return each target's mean and highest activation on its own image.
+def _compile_measure(
+    network: FilterNetwork, targets: tuple[FilterTarget, ...], size: Size
+) -> Callable[[NDArray[np.uint8]], tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Compile a function that measures each target on its own image.
 
-    Both are the logit for a class.
+    It takes ``uint8 (N, h, w, 3)`` RGB, and returns mean and highest activations; both are the logit for a class.
 
     Args:
         network: the model with its layer.
         targets: one for each image.
-        images: ``uint8 (N, h, w, 3)`` RGB.
+        size: ``(width, height)`` of the images.
     """
 
     def scores(pixels: Any) -> Any:
         response = network.respond(tf.cast(pixels, tf.float32))
-        return tf.stack(
-            [
-                select_scores(response.activations, response.logits, targets, reduce)
-                for reduce in (tf.reduce_mean, tf.reduce_max)
-            ]
-        )
+        return [
+            select_scores(response.activations, response.logits, targets, reduce)
+            for reduce in (tf.reduce_mean, tf.reduce_max)
+        ]
 
-    compiled = network.compile(scores, tf.TensorSpec((len(targets), *images.shape[1:]), tf.uint8))
-    means, peaks = compiled(tf.constant(images)).numpy().tolist()
-    return tuple(means), tuple(peaks)
+    compiled = network.compile(scores, tf.TensorSpec((len(targets), size[1], size[0], 3), tf.uint8))
+
+    def measure(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        means, peaks = (tuple(one.numpy().tolist()) for one in compiled(tf.constant(images)))
+        return means, peaks
+
+    return measure
 
 
 def _identity(target: FilterTarget) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ _LAST_FRAMES = 50
 
 
 def is_video(path: Path) -> bool:
-    """Return True if the suffix is that of a video or an animation."""
+    """Return True for the suffix of a video or an animation."""
     return path.suffix.lower() not in _IMAGE_SUFFIXES
 
 

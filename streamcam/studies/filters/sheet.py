@@ -35,7 +35,7 @@ def draw_ascent(study: FilterStudy) -> Iterator[RgbImage]:
 
 
 def _draw(cells: list[tuple[FilterImage, RgbImage, str]]) -> RgbImage:
-    """Draw filters with an image and a text each, about as many columns as rows."""
+    """Draw cells with their texts, about as many columns as rows."""
     return draw_sheet(
         [_cell(image, one.patches) for one, image, _ in cells],
         [_title(one, text) for one, _, text in cells],
@@ -44,7 +44,7 @@ def _draw(cells: list[tuple[FilterImage, RgbImage, str]]) -> RgbImage:
 
 
 def _numbers(one: FilterImage) -> str:
-    """Return the mean activations, and with patches the peak against the best patch."""
+    """Return the means; with patches also peak and best patch."""
     means = f": {one.start:.2g} → {one.end:.3g}"
     return f"{means}; {one.peak:.3g} vs {one.patches[0].activation:.3g}" if one.patches else means
 

@@ -66,7 +66,8 @@ def visualize_filters(
         model: as for `Explainer`.
         layer: path of the layer, or ``auto``.
         filters: ``"0-15"``, ``"3,17"``, ``"3+17"`` (their sum), ``"strongest:16"`` (those with the highest mean
-            activation over random images), ``"class:NAME"`` (a logit), several with commas; or numbers of channels.
+            activation over random images; with ``patches``, those with the best patch), ``"class:NAME"`` (a logit),
+            several with commas; or numbers of channels.
         steps: of gradient ascent, over all octaves.
         seed: of the noise and of the transformations.
         size: side of the images in pixels; 0 for the model's input, or 128 if the model accepts any size.
@@ -155,9 +156,12 @@ def run_study(
         options.layer if needs_layer(options.filters) else None,
     )
     means, logits = _random_activations(network, size, options.seed)
-    targets = parse_filters(
-        options.filters, loaded.labels, network.num_channels, lambda: [int(one) for one in np.argsort(-means)]
-    )
+
+    def rank() -> list[int]:
+        strengths = means if patches is None else _strongest_in_patches(network, patches)
+        return [int(one) for one in np.argsort(-strengths)]
+
+    targets = parse_filters(options.filters, loaded.labels, network.num_channels, rank)
     found_patches = [()] * len(targets) if patches is None else _find_patches(network, targets, patches, options.seed)
     batches = [targets[start : start + BATCH] for start in range(0, len(targets), BATCH)]
     num_steps = options.steps * len(batches)
@@ -198,7 +202,7 @@ def run_study(
 
 
 def _history_steps(count: int, steps: int, bytes_of_one: int) -> tuple[int, ...]:
-    """Return the steps to keep images of, evenly from the noise to the last step."""
+    """Return the steps to keep images of, evenly from first to last."""
     if count < 1:
         return ()
     count = max(2, min(count, steps + 1, _MAX_HISTORY_BYTES // bytes_of_one))
@@ -211,6 +215,12 @@ def _find_patches(
     from .patches import find_patches
 
     return find_patches(network, targets, path, seed)
+
+
+def _strongest_in_patches(network: FilterNetwork, path: str) -> NDArray[np.float32]:
+    from .patches import highest_activations
+
+    return highest_activations(network, path)
 
 
 def _filters_text(filters: str | int | Sequence[int]) -> str:
