@@ -47,7 +47,8 @@ def tiny_network(side: int | None = 32) -> Any:
     keras.utils.set_random_seed(3)
     layers = keras.layers
     image = keras.Input((side, side, 3))
-    x = layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3, padding="same", name="conv")(image))
+    x = layers.Conv2D(6, 3, padding="same", name="conv")(layers.Rescaling(1 / 127.5, -1)(image))
+    x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(image, layers.Dense(3, activation="softmax")(x), name="tiny")
 
 
@@ -171,7 +172,7 @@ def test_models_of_any_size_take_the_requested_one() -> None:
 
 
 def test_penalties_have_their_effect(tiny: Any, plain: Any) -> None:
-    options = {"tv": 20.0, "l2": 20.0, **FAST}
+    options = {"tv": 100.0, "l2": 100.0, **FAST}
     penalized = streamcam.visualize_filters(tiny, layer="conv", filters=0, steps=20, **options).filters[0].image / 255
     free = plain.filters[0].image / 255
     assert np.abs(np.diff(penalized, axis=0)).mean() < 0.5 * np.abs(np.diff(free, axis=0)).mean()
