@@ -19,6 +19,7 @@ from streamcam.options import (
     DrawOptions,
     ExplainOptions,
     FilterOptions,
+    InspectOptions,
     ModelOptions,
     OutputOptions,
     ServerOptions,
@@ -115,7 +116,23 @@ LIVE_JOB = LiveJob(
     duration_seconds=90.0,
 )
 ACTIVATIONS = ActivationOptions(layers="a,b/c", channels=8, scale="shared", colormap="magma")
-ALL = [ACTIVATIONS, SOURCE, MODEL, EXPLAIN, TEMPORAL, DRAW, SINK, CAMERA, OUTPUT, FILTERS, SERVER, JOB, LIVE_JOB]
+INSPECT = InspectOptions(samples=8, seed=3, limit=100)
+ALL = [
+    ACTIVATIONS,
+    INSPECT,
+    SOURCE,
+    MODEL,
+    EXPLAIN,
+    TEMPORAL,
+    DRAW,
+    SINK,
+    CAMERA,
+    OUTPUT,
+    FILTERS,
+    SERVER,
+    JOB,
+    LIVE_JOB,
+]
 
 
 @pytest.mark.parametrize("options", ALL, ids=lambda options: type(options).__name__)
