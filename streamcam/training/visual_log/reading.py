@@ -154,6 +154,8 @@ def _model_input(image: Any, loaded: Any) -> Any:
 
 
 def _read_function(log: VisualLog, path: str, options: InspectOptions) -> VisualLog:
+    from ... import tf as _quiet  # noqa: F401 - imported before the module imports TensorFlow, with all its output
+
     function = import_function(path)
     try:
         takes_log = "log" in inspect.signature(function).parameters

@@ -175,14 +175,18 @@ def test_the_page_is_escaped_bounded_and_offline(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.slow
 def test_a_video_run_writes_what_the_model_is_fed(tmp_path: Path, clip: Path) -> None:
-    result = cli(
-        "process", clip, "--end", "0.4", "-o", tmp_path / "o.mp4", "--inspect", tmp_path / "i.html", "--fit", "stretch"
-    )
+    model = ("--model", "tests.pipeline.models:brightness", "--preprocess", "0..1")
+    out, html = tmp_path / "o.mp4", tmp_path / "i.html"
+    result = cli("process", clip, "--end", "0.4", "-o", out, "--inspect", html, *model)
     assert result.exit_code == 0, result.output
-    text = (tmp_path / "i.html").read_text()
-    stages = re.findall(r"<div class=stage><h3>(.*?)<", text)
-    assert stages == ["decoded", "resized", "model input"]
-    assert "-1 to 1" in re.sub(r"-0\.99\d*|-1\.0\d*", "-1", text)
+    text = html.read_text()
+    assert re.findall(r"<div class=stage><h3>(.*?)<", text) == ["decoded", "resized", "model input"]
+    counts = re.findall(r"<p>(\d+) images?, (\w+)</p>", text)
+    assert [dtype for _, dtype in counts] == ["uint8", "uint8", "float32"]
+    assert len({count for count, _ in counts}) == 1
+    highest = [float(high) for high in re.findall(r"<p>[-\d.e]+ to ([\d.e-]+); mean", text)]
+    assert highest[2] == pytest.approx(highest[1] / 255, rel=1e-3)
+    assert cli("process", clip, "--end", "0.4", "-o", tmp_path / "p.mp4", "--inspect", html, *model).exit_code == 1
 
 
 def test_inspect_takes_one_input(tmp_path: Path) -> None:

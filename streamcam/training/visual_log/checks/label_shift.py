@@ -22,7 +22,7 @@ from .common import class_name
 Indices: TypeAlias = NDArray[np.int64]
 
 _MIN_IMAGES = 12
-_MIN_ACCURACY = 0.6
+_MIN_ACCURACY, _MIN_CONFIDENCE = 0.6, 0.8
 _MIN_CHANGED = 0.05
 _MAX_SHIFT = 3
 _REMEDY = "check how images and labels are joined, and in which order classes are numbered"
@@ -133,8 +133,10 @@ def _by_model(stage: StageEvidence, evidence: Evidence) -> Fault | None:
     if predictions is None or predictions.probabilities.shape[1] != evidence.num_classes:
         return None
     labels, found = _labels_and_predictions(stage, predictions)
-    if len(labels) < 8 or len(set(labels)) < 2:
+    if len(labels) < 8 or len(set(labels.tolist())) < 2:
         return None
+    if evidence.num_classes == 2 and predictions.probabilities.max(1).mean() < _MIN_CONFIDENCE:
+        return None  # an untrained model may separate two classes by chance
     own = float(np.mean(labels == found))
     permutation, permuted = _best_permutation(labels, found)
     if permuted >= max(_MIN_ACCURACY, own + 0.4):
