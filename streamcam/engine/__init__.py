@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["describe_devices", "list_layers", "load_explainer"]
 
 
-def load_explainer(model: ModelOptions, explain: ExplainOptions, *, limit_threads: bool = False) -> FrameExplainer:
+def load_explainer(
+    model: ModelOptions, explain: ExplainOptions, *, limit_threads: bool = False, threads_yield: bool = True
+) -> FrameExplainer:
     """Load a model with a method; takes seconds.
 
     Args:
@@ -26,6 +28,7 @@ def load_explainer(model: ModelOptions, explain: ExplainOptions, *, limit_thread
         explain: what to explain, and how.
         limit_threads: leave half of the cores to decoder and encoder; for all of TensorFlow in this process, unless
             TensorFlow runs already.
+        threads_yield: run the model's CPU threads at a lower priority than decoder and encoder.
 
     Raises:
         ModelError, MethodError, TargetError, DeviceError, OptionError: an option cannot be used.
@@ -38,7 +41,7 @@ def load_explainer(model: ModelOptions, explain: ExplainOptions, *, limit_thread
 
     if limit_threads:
         limit_intra_op_threads()
-    explainer = FrameExplainer(model, explain)
+    explainer = FrameExplainer(model, explain, threads_yield=threads_yield)
     if explainer.info.preprocess_guess:
         warn_user(explainer.info.preprocess_guess, PreprocessWarning)
     return explainer

@@ -260,23 +260,28 @@ class FrozenMethod:
             passes = replace(passes, step=passes.step.rewrite(precision), finish=passes.finish.rewrite("float32"))
         return replace(self, first=self.first.rewrite(precision), passes=passes)
 
-    def load(self, device: str, precision: str, *, xla: bool = False) -> Executable:
+    def load(self, device: str, precision: str, *, xla: bool = False, threads_yield: bool = True) -> Executable:
         """Load it on a device.
 
         Args:
             device: as from `resolve_devices`.
             precision: ``float32``, ``bfloat16`` or ``float16``; a model that sets its own precision keeps it.
             xla: compile it with XLA, on a GPU.
+            threads_yield: run its CPU threads at a lower priority than the others of the process.
         """
         effective = self.effective_precision(precision)
-        targets: Any = {"num_functions": self.num_functions, "by_code": self.by_code}
+        shared: Any = {
+            "num_functions": self.num_functions,
+            "by_code": self.by_code,
+            "threads_yield": threads_yield,
+        }
         num_shared = NUM_TOP_OUTPUTS + (self.passes.num_state_tensors if self.passes else 0)
         return Executable(
-            first=TargetGraph(self.first, device, effective, num_shared=num_shared, xla=xla, **targets),
+            first=TargetGraph(self.first, device, effective, num_shared=num_shared, xla=xla, **shared),
             method=self,
             precision=self.native_precision or precision,
             device=device,
-            passes=None if self.passes is None else self.passes.load(device, effective, **targets),
+            passes=None if self.passes is None else self.passes.load(device, effective, **shared),
         )
 
     def effective_precision(self, precision: str) -> str:

@@ -57,15 +57,20 @@ class FrameExplainer:
         cache: CompileCache | None = None,
         *,
         share_model_with: FrameExplainer | None = None,
+        threads_yield: bool = True,
     ) -> None:
         """Read the model's properties; ``share_model_with`` has the same model loaded already.
+
+        ``threads_yield`` is as for `load_explainer`; an explainer that shares its model has that of the other one.
 
         Raises:
             ModelError, MethodError, TargetError, DeviceError, OptionError: an option cannot be used.
         """
         devices = resolve_devices(explain.device)
-        shared: DevicePool | None = share_model_with.pool if share_model_with else None
-        self.pool: DevicePool = shared if shared is not None and shared.devices == devices else DevicePool(devices)
+        pool = share_model_with.pool if share_model_with else DevicePool(devices, threads_yield=threads_yield)
+        self.pool: DevicePool = (
+            pool if pool.devices == devices else DevicePool(devices, threads_yield=pool.threads_yield)
+        )
         self._model_options, self._options = model, explain
         self._method = load_method(explain.method, explain.params)
         self.map_kind: MapKind = method_map_kind(explain.method)
@@ -198,9 +203,7 @@ class FrameExplainer:
         errors: dict[str, DeviceError | ModelError] = {}
         for device in self.pool.active:
             try:
-                replica = DeviceReplica(
-                    method.load(device, tuned.precision, xla=tuned.xla), self._make_rebuilder(tuned)
-                )
+                replica = DeviceReplica(self._load(method, device, tuned), self._make_rebuilder(tuned))
                 replica.warm_up()
             except (DeviceError, ModelError) as error:
                 errors[device] = error
@@ -241,9 +244,12 @@ class FrameExplainer:
         def rebuild_smaller(executable: Executable, batch: int) -> Executable:
             with self._lock:
                 method = self._compile_method(executable.size, batch)
-            return method.load(executable.device, tuned.precision, xla=tuned.xla)
+            return self._load(method, executable.device, tuned)
 
         return rebuild_smaller
+
+    def _load(self, method: FrozenMethod, device: str, tuned: TunedMethod) -> Executable:
+        return method.load(device, tuned.precision, xla=tuned.xla, threads_yield=self.pool.threads_yield)
 
     def layers(self) -> tuple[str, ...]:
         """Return the paths of usable layers, from the input on.

@@ -138,16 +138,18 @@ class FrozenMultiPass:
     num_state_tensors: int
     is_mean: bool
 
-    def load(self, device: str, precision: str, **targets: Any) -> MultiPassExecutor:
+    def load(self, device: str, precision: str, *, threads_yield: bool = True, **targets: Any) -> MultiPassExecutor:
         """Load the passes on a device; they run in ``precision``, the reduction to maps in float32.
 
         Args:
             device: as from `resolve_devices`.
             precision: of the passes.
+            threads_yield: as for `LoadedGraph`.
             **targets: the targets, as for `TargetGraph`.
         """
-        step = TargetGraph(self.step, device, precision, num_shared=0, **targets)
-        return MultiPassExecutor(step, self.finish.load(device), self.passes_per_run, self.num_passes, self.is_mean)
+        step = TargetGraph(self.step, device, precision, num_shared=0, threads_yield=threads_yield, **targets)
+        finish = self.finish.load(device, threads_yield=threads_yield)
+        return MultiPassExecutor(step, finish, self.passes_per_run, self.num_passes, self.is_mean)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -91,7 +91,8 @@ class InferenceService:
         Raises:
             StreamcamError: the first model cannot be loaded or explained.
         """
-        self._loaded = _LoadedModel(load_explainer(self._model, self._explain, limit_threads=True))
+        # The model gets its share from `LoadController`, and would get little of it at a lower priority.
+        self._loaded = _LoadedModel(load_explainer(self._model, self._explain, limit_threads=True, threads_yield=False))
         on_loaded(self._loaded.explainer.pool.devices)
         while True:
             with self._condition:

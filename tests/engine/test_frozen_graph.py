@@ -32,13 +32,14 @@ def niceness() -> dict[str, int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux only")
-def test_threads_of_a_model_on_a_cpu_have_low_priority() -> None:
+@pytest.mark.parametrize("threads_yield", [True, False])
+def test_threads_of_a_model_on_a_cpu_have_low_priority_if_they_are_to_yield(threads_yield: bool) -> None:
     doubling().load("cpu")  # the first one starts threads that belong to TensorFlow as a whole
     before, own_niceness = niceness(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    running = doubling().load("cpu")
+    running = doubling().load("cpu", threads_yield=threads_yield)
     assert running(np.array([1, 2], np.float32))[0].tolist() == [2, 4]
     after = niceness()
     started = [after[name] for name in after.keys() - before.keys()]
     assert started
-    assert all(nice > own_niceness for nice in started)
+    assert all((nice > own_niceness) is threads_yield for nice in started)
     assert all(after[name] == before[name] for name in before.keys() & after.keys())

@@ -79,3 +79,11 @@ def test_another_class_compiles_nothing_and_another_method_does(service: Inferen
     assert len(compiled) == num_compiled
     service.change(method="layercam")
     assert len(compiled) > num_compiled
+
+
+def test_the_models_threads_keep_their_priority_also_for_another_method(service: InferenceService) -> None:
+    binding = service.binding_for(INFO)
+    assert binding is not None
+    explainer = binding.batch_sizes.explainer
+    assert not explainer.pool.threads_yield
+    assert not explainer.with_options(method="hirescam").pool.threads_yield

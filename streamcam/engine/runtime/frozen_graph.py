@@ -100,15 +100,18 @@ class FrozenGraph:
             rewritten, self.inputs, self.outputs, restore_weights(rewritten, weights, kept_nodes), precision
         )
 
-    def load(self, device: str, precision: str = "float32", *, xla: bool = False) -> LoadedGraph:
+    def load(
+        self, device: str, precision: str = "float32", *, xla: bool = False, threads_yield: bool = True
+    ) -> LoadedGraph:
         """Load the graph on a device; the first run takes longer than the others.
 
         Args:
             device: as from `resolve_devices`.
             precision: ``float32``, ``bfloat16`` (CPUs) or ``float16`` (GPUs).
             xla: compile with XLA, on a GPU.
+            threads_yield: run its CPU threads at a lower priority than the others of the process.
         """
-        return LoadedGraph(self, device, precision, xla=xla)
+        return LoadedGraph(self, device, precision, xla=xla, threads_yield=threads_yield)
 
 
 class LoadedGraph:
@@ -119,12 +122,15 @@ class LoadedGraph:
         device: as from `resolve_devices`.
         precision: precision of the arithmetic.
         xla: compile with XLA, on a GPU.
+        threads_yield: run its CPU threads at a lower priority than the others of the process.
 
     Raises:
         ModelError: the shapes of the graph do not match.
     """
 
-    def __init__(self, frozen: FrozenGraph, device: str, precision: str, *, xla: bool = False) -> None:
+    def __init__(
+        self, frozen: FrozenGraph, device: str, precision: str, *, xla: bool = False, threads_yield: bool = True
+    ) -> None:
         on_cpu = device.startswith("cpu")
         if on_cpu and frozen.cpu_precision != precision:
             frozen = frozen.rewrite(precision)
@@ -135,7 +141,10 @@ class LoadedGraph:
                 import_graph(frozen.graph_def, frozen.weights)
             except ValueError as error:  # a shape that is known only after constant folding
                 raise ModelError(f"the model failed: {error_summary(error)}") from error
-        self._session = _make_cpu_session(self.graph) if on_cpu else _make_gpu_session(self.graph, precision, xla=xla)
+        if on_cpu:
+            self._session = _make_cpu_session(self.graph, threads_yield=threads_yield)
+        else:
+            self._session = _make_gpu_session(self.graph, precision, xla=xla)
         self._call = self._session.make_callable(list(frozen.outputs), feed_list=list(frozen.inputs))
 
     def part(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable[..., list[NDArray[Any]]]:
@@ -172,13 +181,13 @@ class LoadedGraph:
             raise DeviceError(f"{self._device} failed: {error_summary(error)}") from error
 
 
-def _make_cpu_session(graph: Any) -> Any:
-    """Make a session whose threads yield to the encoder's threads.
+def _make_cpu_session(graph: Any, *, threads_yield: bool) -> Any:
+    """Make a session whose threads yield to the encoder's threads if asked to.
 
     A frame passes through the encoder's threads in sequence, so that one thread that waits for a core delays all; the
     model has batches queued and can wait. Threads inherit the priority of the thread that starts them.
     """
-    with ThreadPoolExecutor(1, initializer=_lower_priority) as executor:
+    with ThreadPoolExecutor(1, initializer=_lower_priority if threads_yield else None) as executor:
         session = executor.submit(tf.compat.v1.Session, graph=graph, config=_cpu_config())
     return session.result()
 

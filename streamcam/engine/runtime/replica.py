@@ -25,10 +25,12 @@ class DevicePool:
 
     Args:
         devices: as from `resolve_devices`.
+        threads_yield: run the model's CPU threads at a lower priority than the others of the process.
     """
 
-    def __init__(self, devices: Sequence[str]) -> None:
+    def __init__(self, devices: Sequence[str], *, threads_yield: bool = True) -> None:
         self.devices = tuple(devices)
+        self.threads_yield = threads_yield
         self._failed: set[str] = set()
         self._lock = threading.Lock()
 

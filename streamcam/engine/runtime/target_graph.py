@@ -57,6 +57,7 @@ class TargetGraph:
         num_functions: number of functions that are compiled in.
         by_code: True if there is a target with a code.
         xla: compile with XLA, on a GPU.
+        threads_yield: as for `LoadedGraph`.
     """
 
     def __init__(
@@ -69,8 +70,9 @@ class TargetGraph:
         num_functions: int,
         by_code: bool,
         xla: bool = False,
+        threads_yield: bool = True,
     ) -> None:
-        self.loaded: LoadedGraph = frozen.load(device, precision, xla=xla)
+        self.loaded: LoadedGraph = frozen.load(device, precision, xla=xla, threads_yield=threads_yield)
         self._on_cpu = device.startswith("cpu")
         self._inputs, self._outputs = frozen.inputs, frozen.outputs
         self._num_shared, self._by_code = num_shared, by_code
