@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..compose import overlay_image
 from ..compose.contact_sheet import draw_sheet, scale_image
-from ..compose.image_caption import caption_image
 from ..compose.training_sheet import put_header
 from ..frames import Heatmap, MapKind, RgbImage
 from ..geometry import Geometry
@@ -20,6 +19,9 @@ from .loggers import MapRecord
 
 CELL_SIDE = 192
 """Least length of the longer side of a drawn image: a caption does not fit into small ones."""
+
+_MAX_CAPTION = 20
+"""Characters of a caption above a cell."""
 
 
 class ImageGrid:
@@ -56,10 +58,8 @@ class ImageGrid:
 
     def captions(self, predicted: Sequence[str], probabilities: Sequence[float]) -> list[str]:
         """Return ``expected class / predicted class probability`` for each image."""
-        answers = [f"{name} {probability:.0%}" for name, probability in zip(predicted, probabilities, strict=True)]
-        if not self._expected:
-            return answers
-        return [f"{name} / {answer}" for name, answer in zip(self._expected, answers, strict=True)]
+        expected = self._expected or [""] * len(predicted)
+        return [_caption(*one) for one in zip(expected, predicted, probabilities, strict=True)]
 
     def grid(self, overlays: Sequence[RgbImage], captions: Sequence[str], header: str) -> RgbImage:
         """Return all images as one, below a header."""
@@ -72,10 +72,26 @@ def draw_record(grid: ImageGrid, record: MapRecord) -> tuple[list[RgbImage], Rgb
     captions = grid.captions(record.predicted, record.probabilities)
     scale = f"full color {record.vmax:g}"
     origin = record.key if record.layer == "input" else f"{record.key} at {record.layer}"
+    # A caption on the image would cover its corner, where a shortcut may be.
     singles = [
-        caption_image(one, [caption, f"{record.key}, {scale}"]) for one, caption in zip(overlays, captions, strict=True)
+        put_header(put_header(one, f"{record.key}, {scale}"), caption)
+        for one, caption in zip(overlays, captions, strict=True)
     ]
     return singles, grid.grid(overlays, captions, f"{origin}, {format_epoch(record.epoch)}, {scale}")
+
+
+def _caption(expected: str, predicted: str, probability: float) -> str:
+    """Join both classes, cut so that the caption fits above a cell."""
+    percent = f" {probability:.0%}"
+    if not expected:
+        return _cut(predicted, _MAX_CAPTION - len(percent)) + percent
+    length = _MAX_CAPTION - len(percent) - len(" / ")
+    left = _cut(expected, max(length // 2, length - len(predicted)))
+    return f"{left} / {_cut(predicted, length - len(left))}{percent}"
+
+
+def _cut(name: str, length: int) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def format_epoch(epoch: float) -> str:

@@ -17,8 +17,10 @@ import streamcam
 from streamcam.errors import LayerError, OptionError, StreamcamError, TargetError
 from streamcam.map_statistics import area, box_coverage, evidence, region_share
 from streamcam.methods import gradcam as gradcam_module
+from streamcam.options import DrawOptions
 from streamcam.tf import keras, tf
 from streamcam.training import ExplainCallback
+from streamcam.training.drawing import ImageGrid
 from streamcam.training.folder_log import read_folder_log
 from streamcam.training.loggers import MapRecord, RunInfo, RunLogger
 
@@ -85,8 +87,15 @@ def test_images_and_numbers_of_every_epoch(make_model: Callable[[], Any]) -> Non
         shares = region_share(weights, box_coverage((0, 0, 0.25, 0.25), record.maps.shape[1:]))
         assert kept.scalars["gradcam/share/corner", record.step] == pytest.approx(np.nanmean(shares))
         assert kept.scalars["gradcam/area", record.step] == pytest.approx(np.nanmean(area(weights)))
-        assert kept.images["gradcam/image/0", record.step].shape == (192, 192, 3)
+        assert kept.images["gradcam/image/0", record.step].shape == (192 + 2 * 28, 192, 3)
     assert not callback.failures
+
+
+def test_captions_fit_above_their_cells() -> None:
+    grid = ImageGrid(np.zeros((3, 8, 8, 3), np.uint8), ["cat", "diamond", "a"], DrawOptions())
+    captions = grid.captions(["dog", "diamond", "a very long name"], [0.5, 0.58, 1.0])
+    assert captions == ["cat / dog 50%", "diamo… / diamond 58%", "a / a very lon… 100%"]
+    assert max(map(len, captions)) <= 20
 
 
 def test_one_scale_that_only_grows() -> None:
