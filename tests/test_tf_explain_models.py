@@ -9,6 +9,7 @@ import pytest
 
 import streamcam
 from streamcam.tf import keras, tf
+from streamcam.training import ExplainCallback
 
 L = keras.layers
 CLASSES = 10
@@ -129,6 +130,25 @@ def test_the_api_of_keras_makes_no_difference(images: Any) -> None:
     np.testing.assert_allclose(maps["sequential"], maps["functional"], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(maps["subclassed"], maps["functional"], rtol=1e-4, atol=1e-6)
     assert np.ptp(maps["functional"]) > 0
+
+
+def test_the_callback_takes_the_subclassed_model(images: Any) -> None:
+    model = digits("subclassed")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x, y = images[..., :1].astype(np.float32) / 255, np.arange(4)
+    logged = []
+
+    class Logger:
+        def log_image(self, key: str, image: Any, step: int) -> None:
+            logged.append((key, step, image.dtype, image.ndim))
+
+    callback = ExplainCallback(
+        (x, y), methods=["gradcam", "activations"], layer="target", loggers=[Logger()], images="grid"
+    )
+    model.fit(x, y, epochs=1, callbacks=[callback], verbose=0)
+    assert not callback.failures
+    expected = [(f"{method}/grid", step) for step in (0, 1) for method in ("gradcam", "activations")]
+    assert logged == [(*one, np.uint8, 3) for one in expected]
 
 
 def test_occlusion_takes_images_that_are_not_square(images: Any) -> None:
