@@ -57,12 +57,14 @@ class RunCallbacks:
         on_frame: called after each frame is written.
         on_pass: called with passes done and passes in all, for each batch of a method of many passes; in the model's
             thread.
+        on_model_input: called with each frame that the model gets and its ``model_input``; in the decoder's thread.
     """
 
     on_open: Callable[[SourceInfo], None] = _ignore
     on_ready: Callable[[], None] = _ignore
     on_frame: Callable[[ExplainedFrame], None] = _ignore
     on_pass: Callable[[int, int], None] = _ignore
+    on_model_input: Callable[[Frame], None] | None = None
 
 
 def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCallbacks | None = None) -> Summary:
@@ -89,7 +91,7 @@ def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCall
                 callbacks.on_ready()
                 try:
                     with StageGroup() as group:
-                        for item in _start(prepared, group, timer, totals, callbacks.on_pass):
+                        for item in _start(prepared, group, timer, totals, callbacks):
                             callbacks.on_frame(item)
                     prepared.sink.write_packets(prepared.source.trailing_packets)
                 except KeyboardInterrupt:
@@ -107,7 +109,7 @@ def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCall
 
 
 def _start(
-    prepared: PreparedRun, group: StageGroup, timer: StageTimer, totals: _Totals, on_pass: Callable[[int, int], None]
+    prepared: PreparedRun, group: StageGroup, timer: StageTimer, totals: _Totals, callbacks: RunCallbacks
 ) -> Iterator[ExplainedFrame]:
     """Start all stages, and return the written frames.
 
@@ -127,7 +129,7 @@ def _start(
 
     def report_passes(done: int, total: int) -> None:
         group.raise_if_cancelled()
-        on_pass(done, total)
+        callbacks.on_pass(done, total)
 
     normalized = stages.explain_source(
         totals.count_read(stages.read_frames(prepared.source, prepared.device)),
@@ -140,6 +142,7 @@ def _start(
         interpolation=prepared.interpolation,
         max_batch_length=prepared.max_batch_length,
         progress=report_passes,
+        on_model_input=callbacks.on_model_input,
     )
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
     drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))

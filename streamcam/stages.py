@@ -232,6 +232,7 @@ def explain_source(
     interpolation: Interpolation,
     max_batch_length: int,
     progress: Progress | None = None,
+    on_model_input: Callable[[Frame], None] | None = None,
 ) -> Iterator[ExplainedFrame]:
     """Return a source's frames with normalised maps: all stages from `select_and_resize` to `normalize_maps`.
 
@@ -246,9 +247,12 @@ def explain_source(
         interpolation: for the frames between explained ones.
         max_batch_length: most frames in a batch.
         progress: as for `explain`.
+        on_model_input: called with each frame that the model gets, in the decoder's thread; None costs nothing.
     """
     resizer = make_resizer(info, compiled.geometry, compiled.device)
     selected = select_and_resize(frames, resizer, frame_selector(temporal))
+    if on_model_input is not None:
+        selected = _observe(selected, on_model_input)
     read_ahead = group.prefetch(
         timer.measure("decode", selected),
         depth=prefetch_depth(2 * max_batch_length, info),
@@ -264,6 +268,13 @@ def explain_source(
         max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
     )
     return normalize_maps(interpolated, temporal, explainer.map_kind)
+
+
+def _observe(frames: Iterable[Frame], on_model_input: Callable[[Frame], None]) -> Iterator[Frame]:
+    for frame in frames:
+        if frame.model_input is not None:
+            on_model_input(frame)
+        yield frame
 
 
 def render(

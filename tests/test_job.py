@@ -20,6 +20,7 @@ from streamcam.options import (
     EvolutionOptions,
     ExplainOptions,
     FilterOptions,
+    InspectOptions,
     ModelOptions,
     OutputOptions,
     ServerOptions,
@@ -119,8 +120,10 @@ LIVE_JOB = LiveJob(
     duration_seconds=90.0,
 )
 ACTIVATIONS = ActivationOptions(layers="a,b/c", channels=8, scale="shared", colormap="magma")
+INSPECT = InspectOptions(samples=8, seed=3, limit=100)
 ALL = [
     ACTIVATIONS,
+    INSPECT,
     SOURCE,
     MODEL,
     EXPLAIN,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import count_of
+from ..errors import OptionError, count_of
 from ..notes import collect_notes
 from . import options
 from .errors import current_command, print_error, print_note
@@ -35,6 +35,15 @@ def process(
         typer.Option("--output", "-o", help="File, or folder/ for several inputs.", rich_help_panel=options.FILE_PANEL),
     ] = None,
     *,
+    inspect: Annotated[
+        Path | None,
+        typer.Option(
+            "--inspect",
+            metavar="FILE.html",
+            help="Also write a page of what the model is fed: frames decoded, resized and preprocessed.",
+            rich_help_panel=options.FILE_PANEL,
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=options.FILE_PANEL),
@@ -64,13 +73,19 @@ def process(
             check_not_input(path, input_paths, "-o")
     if output is not None and output.endswith("/"):
         Path(output).mkdir(parents=True, exist_ok=True)
+    if inspect is not None:
+        from ..training.visual_log.page import check_page_path
+
+        if len(jobs) > 1:
+            raise OptionError("--inspect with several inputs", expected="one input")
+        check_page_path(inspect, overwrite=values["overwrite"], option="--inspect")
     if len(jobs) == 1:
-        _run(jobs[0], as_json=as_json, quiet=quiet)
+        _run(jobs[0], inspect, as_json=as_json, quiet=quiet)
     else:
         _run_batch(jobs, as_json=as_json, quiet=quiet)
 
 
-def _run(job: Job, *, as_json: bool, quiet: bool) -> None:
+def _run(job: Job, page: Path | None, *, as_json: bool, quiet: bool) -> None:
     from ..pipeline import Interrupted, RunCallbacks, run
     from .progress import ProgressBar
 
@@ -90,10 +105,18 @@ def _run(job: Job, *, as_json: bool, quiet: bool) -> None:
         callbacks = RunCallbacks(
             on_open=progress_bar.on_open, on_ready=progress_bar.ready, on_frame=on_frame, on_pass=progress_bar.passes
         )
+        inspector = None
+        if page is not None:
+            from ..training.visual_log.video import VideoInspector
+
+            inspector = VideoInspector()
+            callbacks = inspector.attach(callbacks)
         try:
             summary = run(job, callbacks=callbacks)
         except Interrupted as stop:
             summary, interrupted = stop.summary, True
+        if inspector is not None and page is not None:
+            inspector.save(page, job, short_name(job.source.url))
     if not quiet:
         print_note(format_summary(summary))
     if as_json:

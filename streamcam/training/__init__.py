@@ -1,7 +1,8 @@
-"""Beside a training run: a Keras callback that explains, loggers, and videos of learning.
+"""Beside a training run: a callback that explains, and a visual log of inputs.
 
-    from streamcam.training import ExplainCallback
-    model.fit(x, y, callbacks=[ExplainCallback((x_val, y_val), loggers=["folder:log"])])
+    from streamcam.training import ExplainCallback, VisualLog
+    dataset = dataset.apply(VisualLog().tap("loaded"))
+    model.fit(dataset, callbacks=[ExplainCallback((x_val, y_val), loggers=["folder:log"])])
 
 Importing this package loads nothing heavy.
 """
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
     from .callback import ExplainCallback
     from .evolution import Evolution, write_evolution
     from .loggers import ImageLogger
+    from .visual_log.evidence import Fault
+    from .visual_log.log import VisualLog
 
-__all__ = ["Evolution", "ExplainCallback", "ImageLogger", "write_evolution"]
+__all__ = ["Evolution", "ExplainCallback", "Fault", "ImageLogger", "VisualLog", "write_evolution"]
 
 _LAZY_IMPORTS = {
     "Evolution": ".evolution",
     "ExplainCallback": ".callback",
+    "Fault": ".visual_log.evidence",
     "ImageLogger": ".loggers",
+    "VisualLog": ".visual_log.log",
     "write_evolution": ".evolution",
 }
 
