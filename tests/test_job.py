@@ -17,6 +17,7 @@ from streamcam.options import (
     ActivationOptions,
     CameraOptions,
     DrawOptions,
+    EvolutionOptions,
     ExplainOptions,
     FilterOptions,
     InspectOptions,
@@ -102,6 +103,9 @@ FILTERS = FilterOptions(
     tv=0.5,
     l2=0.25,
 )
+EVOLUTION = EvolutionOptions(
+    method="saliency", images=4, step_seconds=1.5, fps=10, interpolation="hold", alpha=0.5, colormap="gray"
+)
 SERVER = ServerOptions(host="0.0.0.0", port=81, token="secret-of-16-chars")
 JOB = Job(source=SOURCE, sink=SINK, model=MODEL, explain=EXPLAIN, temporal=TEMPORAL, draw=DRAW)
 LIVE_JOB = LiveJob(
@@ -128,6 +132,7 @@ ALL = [
     SINK,
     CAMERA,
     OUTPUT,
+    EVOLUTION,
     FILTERS,
     SERVER,
     JOB,

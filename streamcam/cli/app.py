@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import activations, bench, doctor, filters, inspect, layers, live, methods, models, process
+from . import activations, bench, doctor, evolution, filters, inspect, layers, live, methods, models, process
 from .errors import handle_errors
 from .signals import SERVICES
 
@@ -39,6 +39,7 @@ for command in (
     live.live,
     filters.filters,
     activations.activations,
+    evolution.evolution,
     inspect.inspect,
     bench.bench,
     models.models,

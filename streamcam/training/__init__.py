@@ -1,7 +1,8 @@
-"""Beside a training run: a visual log of what enters the network.
+"""Beside a training run: a callback that explains, and a visual log of inputs.
 
-    from streamcam.training import VisualLog
+    from streamcam.training import ExplainCallback, VisualLog
     dataset = dataset.apply(VisualLog().tap("loaded"))
+    model.fit(dataset, callbacks=[ExplainCallback((x_val, y_val), loggers=["folder:log"])])
 
 Importing this package loads nothing heavy.
 """
@@ -12,14 +13,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .callback import ExplainCallback
+    from .evolution import Evolution, write_evolution
+    from .loggers import ImageLogger
     from .visual_log.evidence import Fault
     from .visual_log.log import VisualLog
 
-__all__ = ["Fault", "VisualLog"]
+__all__ = ["Evolution", "ExplainCallback", "Fault", "ImageLogger", "VisualLog", "write_evolution"]
 
 _LAZY_IMPORTS = {
+    "Evolution": ".evolution",
+    "ExplainCallback": ".callback",
     "Fault": ".visual_log.evidence",
+    "ImageLogger": ".loggers",
     "VisualLog": ".visual_log.log",
+    "write_evolution": ".evolution",
 }
 
 
