@@ -384,24 +384,6 @@ class FilterOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InspectOptions:
-    """How much of an input pipeline to read and to show.
-
-    Attributes:
-        samples: images to show for each stage.
-        seed: of their choice.
-        limit: most images to read of each data set.
-    """
-
-    samples: Annotated[int, Help("Images to show for each stage."), Range(1, 256)] = 24
-    seed: Annotated[int, Help("Seed of the choice of images."), Range(0, 2**31 - 1)] = 0
-    limit: Annotated[int, Help("Most images to read of each data set."), Range(1, 1_000_000)] = 2000
-
-    def __post_init__(self) -> None:
-        check_options(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EvolutionOptions:
     """How a training log becomes a video.
 
@@ -428,6 +410,24 @@ class EvolutionOptions:
     colormap: Annotated[
         Colormap, Help("Colors of the maps: a Matplotlib name; auto suits the method.", metavar="NAME")
     ] = "auto"
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectOptions:
+    """How much of an input pipeline to read and to show.
+
+    Attributes:
+        samples: images to show for each stage.
+        seed: of their choice.
+        limit: most images to read of each data set.
+    """
+
+    samples: Annotated[int, Help("Images to show for each stage."), Range(1, 256)] = 24
+    seed: Annotated[int, Help("Seed of the choice of images."), Range(0, 2**31 - 1)] = 0
+    limit: Annotated[int, Help("Most images to read of each data set."), Range(1, 1_000_000)] = 2000
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -1,7 +1,8 @@
-"""Beside a training run: a Keras callback that explains, videos of learning, and what enters the network.
+"""Beside a training run: a callback that explains, and a visual log of inputs.
 
-    from streamcam.training import ExplainCallback
-    model.fit(x, y, callbacks=[ExplainCallback((x_val, y_val), loggers=["folder:log"])])
+    from streamcam.training import ExplainCallback, VisualLog
+    dataset = dataset.apply(VisualLog().tap("loaded"))
+    model.fit(dataset, callbacks=[ExplainCallback((x_val, y_val), loggers=["folder:log"])])
 
 Importing this package loads nothing heavy.
 """
@@ -34,7 +35,3 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LAZY_IMPORTS[name], __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
