@@ -20,7 +20,7 @@ from .loggers import MapRecord
 CELL_SIDE = 192
 """Least length of the longer side of a drawn image: a caption does not fit into small ones."""
 
-_MAX_CAPTION = 20
+_MAX_CAPTION = 26
 """Characters of a caption above a cell."""
 
 

@@ -92,10 +92,15 @@ def test_images_and_numbers_of_every_epoch(make_model: Callable[[], Any]) -> Non
 
 
 def test_captions_fit_above_their_cells() -> None:
-    grid = ImageGrid(np.zeros((3, 8, 8, 3), np.uint8), ["cat", "diamond", "a"], DrawOptions())
-    captions = grid.captions(["dog", "diamond", "a very long name"], [0.5, 0.58, 1.0])
-    assert captions == ["cat / dog 50%", "diamo… / diamond 58%", "a / a very lon… 100%"]
-    assert max(map(len, captions)) <= 20
+    grid = ImageGrid(np.zeros((3, 8, 8, 3), np.uint8), ["class 10", "sulphur-crested cockatoo", "a"], DrawOptions())
+    captions = grid.captions(["class 11", "African grey", "a very long name indeed"], [1.0, 0.58, 1.0])
+    assert captions == ["class 10 / class 11 100%", "sulphur-… / African g… 58%", "a / a very long name… 100%"]
+    blank = grid.overlays(np.zeros((3, 2, 2), np.float32), 1.0, "positive")
+    drawn, short = grid.grid(blank, captions, ""), grid.grid(blank, ["", "", ""], "")
+    assert drawn.shape == short.shape
+    top = slice(28, 28 + 3 + 25)  # below the header: the captions, and the gaps between the cells
+    assert (drawn[top] != short[top]).any()
+    np.testing.assert_array_equal(drawn[top, 195:198], short[top, 195:198])
 
 
 def test_one_scale_that_only_grows() -> None:
