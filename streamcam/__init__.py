@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .explainer import Explainer as Explainer
     from .explanation import Explanation as Explanation
     from .frame_iterator import FrameExplanation as FrameExplanation
+    from .record.reader import Record as Record
+    from .record.reader import open_record as open_record
     from .studies.activations import Activations as Activations
     from .studies.activations import show_activations as show_activations
     from .studies.filters import FilterImage as FilterImage
@@ -52,12 +54,14 @@ _LAZY_IMPORTS = {
     "ModelError": "errors",
     "OptionError": "errors",
     "PreprocessWarning": "errors",
+    "Record": "record.reader",
     "SinkError": "errors",
     "SourceError": "errors",
     "StreamcamError": "errors",
     "Summary": "summary",
     "TargetError": "errors",
     "frames": "api",
+    "open_record": "record.reader",
     "process": "api",
     "show_activations": "studies.activations",
     "visualize_filters": "studies.filters",

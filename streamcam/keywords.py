@@ -91,6 +91,7 @@ class SinkKeywords(TypedDict, total=False):
     preset: str | None
     overwrite: bool
     encoder: Encoder
+    record: str | None
 
 
 class FramesKeywords(ModelKeywords, ExplainKeywords, TemporalKeywords, SourceKeywords, total=False):

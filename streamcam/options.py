@@ -326,6 +326,8 @@ class SinkOptions:
         overwrite: replace an existing file.
         encoder: ``nvenc`` encodes on an NVIDIA GPU, if one can. It takes the same ``crf`` and ``preset``; its quality
             and speed differ.
+        record: folder of a record: the raw maps and scores of every frame, for `streamcam.open_record`; ``auto`` is
+            the output with ``.streamcam`` added. None writes none.
     """
 
     path: Path
@@ -334,9 +336,26 @@ class SinkOptions:
     preset: Annotated[str | None, Help("Encoder speed, as the codec names it.")] = None
     overwrite: Annotated[bool, Help("Replace existing files.")] = False
     encoder: Annotated[Encoder, Help("nvenc encodes on an NVIDIA GPU, if there is one.")] = "cpu"
+    record: Annotated[
+        str | None,
+        Help(
+            "Keep the maps and scores of every frame in a folder; without DIR in OUTPUT.streamcam.",
+            metavar="[DIR]",
+            bare="auto",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.record == "":
+            raise OptionError("--record is empty", expected="a folder, or auto")
+
+    @property
+    def record_path(self) -> Path | None:
+        """The folder of the record; None without one."""
+        if self.record is None:
+            return None
+        return record_folder(self.path) if self.record == "auto" else Path(self.record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -550,6 +569,11 @@ class ServerOptions:
                 expected=f"at least {MIN_TOKEN_LENGTH}",
                 hint="--token auto generates one",
             )
+
+
+def record_folder(output: Path) -> Path:
+    """Return the folder of an output's record: ``out.mp4.streamcam`` for ``out.mp4``."""
+    return output.with_name(f"{output.name}.streamcam")
 
 
 def parse_size(text: str) -> tuple[str, tuple[Fraction, ...]]:

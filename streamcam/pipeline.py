@@ -140,6 +140,7 @@ def _start(
         interpolation=prepared.interpolation,
         max_batch_length=prepared.max_batch_length,
         progress=report_passes,
+        recorder=prepared.recorder,
     )
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
     drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
@@ -213,6 +214,7 @@ _RESOLVED = (
     "encoder",
     "frames_on",
     "targets",
+    "record",
 )
 """Facts that the summary takes from `PreparedRun.to_dict`."""
 

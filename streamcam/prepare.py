@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .compose import drawn_info
@@ -12,9 +12,11 @@ from .concurrency.group import BackgroundOpen, StageTimer
 from .engine import load_explainer
 from .frames import SourceInfo
 from .geometry import Geometry
-from .job import Job
+from .job import Job, describe_options
+from .models.model_hash import hash_model
 from .notes import get_logger
 from .options import Interpolation, TemporalOptions
+from .record import Manifest, RecordFolder, RecordWriter, SourceIdentity, installed_versions
 from .sinks import open_sink
 from .sources import open_source
 from .stages import gpu_unavailable_reason, queue_depth
@@ -54,6 +56,7 @@ class PreparedRun:
         interpolation: for frames that are not explained; ``hold`` for a live source.
         batch: frames with a model input in a batch.
         max_batch_length: frames in a batch, those that are not explained included.
+        recorder: writes the record; None without one.
     """
 
     job: Job
@@ -64,6 +67,7 @@ class PreparedRun:
     interpolation: Interpolation
     batch: int
     max_batch_length: int
+    recorder: RecordWriter | None = None
 
     @property
     def info(self) -> SourceInfo:
@@ -114,6 +118,7 @@ class PreparedRun:
             "device": self.device,
             "batch": executable.batch,
             "interpolation": self.interpolation,
+            "record": None if self.job.sink.record_path is None else str(self.job.sink.record_path),
             "notes": list(self.compiled.notes),
         }
 
@@ -170,11 +175,15 @@ def prepare(
         BackgroundOpen(lambda: open_source(job.source, keep_on_gpu=keep_on_gpu)) as opening,
         contextlib.ExitStack() as stack,
     ):
+        record_path = job.sink.record_path
+        record_folder = None if record_path is None else RecordFolder(record_path, overwrite=job.sink.overwrite)
 
         def open_both() -> tuple[Source, Sink]:
             source = opening.result()
             info = drawn_info(job.draw, source.info, len(job.explain.target))
             sink = stack.enter_context(open_sink(job.sink, info))
+            if record_folder is not None:
+                record_folder.check()
             if on_open is not None:
                 on_open(source.info)
             return source, sink
@@ -195,7 +204,7 @@ def prepare(
         if interpolation != job.temporal.interpolation:
             logger.info(_LIVE_HOLD_NOTE)
         batch = compiled.executable.batch
-        yield PreparedRun(
+        prepared = PreparedRun(
             job=job,
             source=source,
             sink=sink,
@@ -205,3 +214,39 @@ def prepare(
             batch=batch,
             max_batch_length=max_batch_length(batch, every, source.info),
         )
+        if record_folder is not None:
+            recorder = stack.enter_context(RecordWriter(record_folder, _make_manifest(prepared)))
+            prepared = replace(prepared, recorder=recorder)
+        yield prepared
+
+
+def _make_manifest(prepared: PreparedRun) -> Manifest:
+    """Return the manifest of a run's record, before its first chunk."""
+    job, info, model = prepared.job, prepared.info, prepared.explainer.info
+    facts = prepared.compiled.caption_facts(prepared.explainer.method, prepared.explainer.targets, model)
+    return Manifest(
+        source=SourceIdentity.of(job.source.url),
+        frame={
+            "width": info.width,
+            "height": info.height,
+            "pixel_format": info.pixel_format,
+            "pixel_aspect": str(info.pixel_aspect),
+            "average_fps": None if info.average_fps is None else str(info.average_fps),
+        },
+        time_base=info.time_base,
+        model={
+            "name": model.name,
+            "sha256": hash_model(job.model.model),
+            "preprocess": model.preprocess_summary,
+            "preprocess_guess": facts.guess,
+            "labels": model.labels,
+        },
+        method=facts.method,
+        layer=facts.layer,
+        map_kind=prepared.explainer.map_kind,
+        targets=facts.targets,
+        geometry=prepared.geometry,
+        run={name: value for name, value in prepared.to_dict().items() if name not in ("output", "record", "notes")},
+        job=describe_options(job),
+        versions=installed_versions(),
+    )

@@ -1,6 +1,6 @@
 """The stages of a pipeline, as generators: frames in, frames out.
 
-    read_frames → select_and_resize → batched → explain → interpolate_maps → normalize_maps → render → encode
+    read_frames → select_and_resize → batched → explain → record → interpolate_maps → normalize_maps → render → encode
 
 Each stage takes an iterable and passes items on in order, so a stage can be dropped, replaced, or run ahead in
 its own thread (`StageGroup.prefetch`). Results of a stage travel with the frame. Of the pipeline, only this module
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
     from .engine.multi_pass import Progress
     from .engine.prepared_source import PreparedSource
+    from .record import RecordWriter
     from .sinks import Sink
     from .sources import Source
 
@@ -46,6 +47,7 @@ __all__ = [
     "prefetch_depth",
     "queue_depth",
     "read_frames",
+    "record",
     "render",
     "select_and_resize",
 ]
@@ -220,6 +222,14 @@ def explain(
     return hold_between(results)
 
 
+def record(items: Iterable[ExplainedFrame], writer: RecordWriter) -> Iterator[ExplainedFrame]:
+    """Record each frame as it is explained, and pass it on unchanged."""
+    for item in items:
+        writer.add(item)
+        yield item
+    writer.complete()
+
+
 def explain_source(
     frames: Iterable[Frame],
     info: SourceInfo,
@@ -232,6 +242,7 @@ def explain_source(
     interpolation: Interpolation,
     max_batch_length: int,
     progress: Progress | None = None,
+    recorder: RecordWriter | None = None,
 ) -> Iterator[ExplainedFrame]:
     """Return a source's frames with normalised maps: all stages from `select_and_resize` to `normalize_maps`.
 
@@ -246,6 +257,7 @@ def explain_source(
         interpolation: for the frames between explained ones.
         max_batch_length: most frames in a batch.
         progress: as for `explain`.
+        recorder: records the frames before they are interpolated; None records nothing.
     """
     resizer = make_resizer(info, compiled.geometry, compiled.device)
     selected = select_and_resize(frames, resizer, frame_selector(temporal))
@@ -256,8 +268,9 @@ def explain_source(
         live=info.live,
     )
     batches = batched(read_ahead, compiled.executable.batch, max_length=max_batch_length)
+    explained = explain(batches, explainer, compiled, group, timer, progress)
     interpolated = interpolate_maps(
-        explain(batches, explainer, compiled, group, timer, progress),
+        explained if recorder is None else record(explained, recorder),
         interpolation,
         compiled.geometry,
         timer,

@@ -67,7 +67,9 @@ DRAW = DrawOptions(
     legend=True,
     size="50%",
 )
-SINK = SinkOptions(path=Path("out/a.mkv"), codec="av1", crf=30, preset="fast", overwrite=True, encoder="nvenc")
+SINK = SinkOptions(
+    path=Path("out/a.mkv"), codec="av1", crf=30, preset="fast", overwrite=True, encoder="nvenc", record="maps"
+)
 CAMERA = CameraOptions(
     url="webcam:1",
     name="yard",

@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from . import activations, bench, doctor, filters, layers, live, methods, models, process
 from .errors import handle_errors
+from .options import Command
 from .signals import SERVICES
 
 app = typer.Typer(
@@ -45,4 +46,4 @@ for command in (
     methods.methods,
     doctor.doctor,
 ):
-    app.command()(handle_errors(command, is_service=command.__name__ in SERVICES))
+    app.command(cls=Command)(handle_errors(command, is_service=command.__name__ in SERVICES))

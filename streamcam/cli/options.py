@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Annotated, Any, TypeVar, get_origin
 
 import typer
+from typer.core import TyperCommand
 
 from .. import keywords
 from ..errors import OptionError
@@ -22,7 +23,7 @@ from ..options import (
     SourceOptions,
     TemporalOptions,
 )
-from .inputs import parse_key_values
+from .inputs import names_input, parse_key_values
 
 MODEL_PANEL, DRAW_PANEL, FILE_PANEL = "Model and method", "Drawing", "Reading and writing"
 
@@ -76,10 +77,42 @@ def with_options(panels: Panels) -> Callable[[Callable[..., R]], Callable[..., R
             *(one for one in own if one.kind is one.KEYWORD_ONLY),
         ]
         run_command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run_command.bare_values = {one.option: one.help.bare for _, one in fields if one.help and one.help.bare}  # type: ignore[attr-defined]
         run_command.__annotations__ = {one.name: one.annotation for one in parameters}
         return run_command
 
     return decorate
+
+
+class Command(TyperCommand):
+    """A command with options that may stand without a value.
+
+    Such an option takes the next argument as its value if that is no option and names no input. ``--option=VALUE``
+    always has this value.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give each option without a value its own, then parse."""
+        return super().parse_args(ctx, fill_bare_options(args, getattr(self.callback, "bare_values", {})))
+
+
+def fill_bare_options(arguments: list[str], bare_values: Mapping[str, str]) -> list[str]:
+    """Return the arguments with the values of options that stand alone.
+
+    Args:
+        arguments: of a command.
+        bare_values: option, and its value if it stands alone.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    filled = [
+        f"{one}={bare_values[one]}"
+        if one in bare_values
+        and (following in ([], ["--"]) or following[0].startswith("-") or names_input(following[0]))
+        else one
+        for n, one in enumerate(arguments[:end])
+        for following in [arguments[n + 1 : n + 2]]
+    ]
+    return filled + arguments[end:]
 
 
 def _parameter(one: OptionField, panel: str) -> inspect.Parameter:

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import count_of
 from ..notes import collect_notes
+from ..options import record_folder
 from . import options
 from .errors import current_command, print_error, print_note
 from .inputs import expand_inputs, is_url, output_paths
@@ -57,17 +58,30 @@ def process(
     method = method_name(values["method"])
     sources = expand_inputs(inputs, [*METHODS, method])
     results = output_paths(sources, output, method)
-    jobs = [Job.from_options(source, path, **values) for source, path in zip(sources, results, strict=True)]
+    record = values.pop("record")
+    jobs = [
+        Job.from_options(source, path, **values, record=_record_folder(record, path, is_one=len(sources) == 1))
+        for source, path in zip(sources, results, strict=True)
+    ]
     if values["overwrite"]:
         input_paths = [source.removeprefix("file://") for source in sources]
         for path in results:
             check_not_input(path, input_paths, "-o")
     if output is not None and output.endswith("/"):
         Path(output).mkdir(parents=True, exist_ok=True)
+    if record not in (None, "auto") and len(jobs) > 1:
+        Path(record).mkdir(parents=True, exist_ok=True)
     if len(jobs) == 1:
         _run(jobs[0], as_json=as_json, quiet=quiet)
     else:
         _run_batch(jobs, as_json=as_json, quiet=quiet)
+
+
+def _record_folder(record: str | None, output: Path, *, is_one: bool) -> str | None:
+    """Return the folder of an output's record: of several inputs, each has its own in the given one."""
+    if record in (None, "auto") or is_one:
+        return record
+    return str(record_folder(Path(record) / output.name))
 
 
 def _run(job: Job, *, as_json: bool, quiet: bool) -> None:
