@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # the import of `typing` takes 7 ms
 if TYPE_CHECKING:
     from .api import frames as frames
     from .api import process as process
+    from .api import render as render
     from .errors import DeviceError as DeviceError
     from .errors import LayerError as LayerError
     from .errors import MethodError as MethodError
@@ -63,6 +64,7 @@ _LAZY_IMPORTS = {
     "frames": "api",
     "open_record": "record.reader",
     "process": "api",
+    "render": "api",
     "show_activations": "studies.activations",
     "visualize_filters": "studies.filters",
 }

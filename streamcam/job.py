@@ -25,6 +25,7 @@ from .options import (
     ExplainOptions,
     ModelOptions,
     OutputOptions,
+    RecordOptions,
     Scale,
     ServerOptions,
     SinkOptions,
@@ -95,6 +96,25 @@ class FramesJob:
         """
         values = {**options, "url": os.fspath(url)}
         return cls(**_split_options(values, [one.name for one in option_fields(cls).values()], cls))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderJob:
+    """A record to draw again; `streamcam.prepare_render.make_render_job` makes one.
+
+    Attributes:
+        record: the record, and the targets to draw.
+        source: the recorded source, and the window of it.
+        sink: the output.
+        temporal: interpolation and scale; the record decides which frames are explained.
+        draw: how to draw.
+    """
+
+    record: RecordOptions
+    source: SourceOptions
+    sink: SinkOptions
+    temporal: TemporalOptions = field(default_factory=TemporalOptions)
+    draw: DrawOptions = field(default_factory=DrawOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,12 @@ from .options import CaptionPosition, Codec, Colormap, Decoder, Encoder, Fit, In
 
 __all__ = [
     "DrawKeywords",
+    "EncodingKeywords",
     "ExplainKeywords",
     "FramesKeywords",
     "JobKeywords",
     "ModelKeywords",
+    "RenderKeywords",
     "SinkKeywords",
     "SourceKeywords",
     "TemporalKeywords",
@@ -83,15 +85,31 @@ class SourceKeywords(TypedDict, total=False):
     allow_playlist_files: bool
 
 
-class SinkKeywords(TypedDict, total=False):
-    """Keywords of `streamcam.options.SinkOptions`."""
+class EncodingKeywords(TypedDict, total=False):
+    """Keywords of `streamcam.options.SinkOptions`, without the record."""
 
     codec: Codec | None
     crf: int | None
     preset: str | None
     overwrite: bool
     encoder: Encoder
+
+
+class SinkKeywords(EncodingKeywords, total=False):
+    """Keywords of `streamcam.options.SinkOptions`."""
+
     record: str | None
+
+
+class RenderKeywords(DrawKeywords, EncodingKeywords, total=False):
+    """Keywords of `streamcam.render`; a single target needs no tuple."""
+
+    source: str | None
+    target: Any
+    interpolation: Interpolation
+    scale: Scale
+    max_pixels: int
+    allow_playlist_files: bool
 
 
 class FramesKeywords(ModelKeywords, ExplainKeywords, TemporalKeywords, SourceKeywords, total=False):

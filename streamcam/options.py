@@ -349,6 +349,8 @@ class SinkOptions:
         check_options(self)
         if self.record == "":
             raise OptionError("--record is empty", expected="a folder, or auto")
+        if self.record_path == self.path:
+            raise OptionError(f"--record {self.record} is the output itself", expected="another name")
 
     @property
     def record_path(self) -> Path | None:
@@ -356,6 +358,24 @@ class SinkOptions:
         if self.record is None:
             return None
         return record_folder(self.path) if self.record == "auto" else Path(self.record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordOptions:
+    """A record, and the targets of it to draw.
+
+    Attributes:
+        record: folder of the record.
+        source: path or URL of the recorded source; None for where it was.
+        target: names of recorded targets; empty for all.
+    """
+
+    record: str
+    source: Annotated[str | None, Help("The recorded source, if it is elsewhere now.", metavar="FILE")] = None
+    target: Annotated[tuple[Any, ...], Help("Draw only this recorded target; repeatable.", default="all recorded")] = ()
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .compose import drawn_info
-from .concurrency.group import BackgroundOpen, StageTimer
+from .concurrency.group import BackgroundOpen, StageGroup, StageTimer
 from .engine import load_explainer
-from .frames import SourceInfo
+from .frames import CaptionFacts, ExplainedFrame, Frame, MapKind, SourceInfo
 from .geometry import Geometry
 from .job import Job, describe_options
 from .models.model_hash import hash_model
@@ -19,10 +19,11 @@ from .options import Interpolation, TemporalOptions
 from .record import Manifest, RecordFolder, RecordWriter, SourceIdentity, installed_versions
 from .sinks import open_sink
 from .sources import open_source
-from .stages import gpu_unavailable_reason, queue_depth
+from .stages import explain_source, gpu_unavailable_reason, queue_depth
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
+    from .engine.multi_pass import Progress
     from .engine.prepared_source import PreparedSource
     from .sinks import Sink
     from .sources import Source
@@ -88,6 +89,46 @@ class PreparedRun:
     def frames_on(self) -> str:
         """``cpu``, or the GPU in whose memory frames stay."""
         return self.device if self.info.on_gpu else "cpu"
+
+    @property
+    def method(self) -> str:
+        """Name of the explanation method."""
+        return self.explainer.method
+
+    @property
+    def map_kind(self) -> MapKind:
+        """How the maps are shown."""
+        return self.explainer.map_kind
+
+    @property
+    def facts(self) -> CaptionFacts:
+        """Names for captions."""
+        return self.compiled.caption_facts(self.explainer.method, self.explainer.targets, self.explainer.info)
+
+    def explained_frames(
+        self, frames: Iterable[Frame], group: StageGroup, timer: StageTimer, progress: Progress | None = None
+    ) -> Iterator[ExplainedFrame]:
+        """Explain the frames of the source, with normalised maps.
+
+        Args:
+            frames: of the source, in order.
+            group: owns the threads.
+            timer: counts the time of each stage.
+            progress: called with passes done and passes in all, for methods of many passes.
+        """
+        return explain_source(
+            frames,
+            self.info,
+            self.explainer,
+            self.compiled,
+            self.job.temporal,
+            group,
+            timer,
+            interpolation=self.interpolation,
+            max_batch_length=self.max_batch_length,
+            progress=progress,
+            recorder=self.recorder,
+        )
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -223,7 +264,7 @@ def prepare(
 def _make_manifest(prepared: PreparedRun) -> Manifest:
     """Return the manifest of a run's record, before its first chunk."""
     job, info, model = prepared.job, prepared.info, prepared.explainer.info
-    facts = prepared.compiled.caption_facts(prepared.explainer.method, prepared.explainer.targets, model)
+    facts = prepared.facts
     return Manifest(
         source=SourceIdentity.of(job.source.url),
         frame={
@@ -243,7 +284,7 @@ def _make_manifest(prepared: PreparedRun) -> Manifest:
         },
         method=facts.method,
         layer=facts.layer,
-        map_kind=prepared.explainer.map_kind,
+        map_kind=prepared.map_kind,
         targets=facts.targets,
         geometry=prepared.geometry,
         run={name: value for name, value in prepared.to_dict().items() if name not in ("output", "record", "notes")},

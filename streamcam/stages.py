@@ -43,11 +43,11 @@ __all__ = [
     "interpolate_maps",
     "make_renderer",
     "make_resizer",
+    "max_waiting",
     "normalize_maps",
     "prefetch_depth",
     "queue_depth",
     "read_frames",
-    "record",
     "render",
     "select_and_resize",
 ]
@@ -107,6 +107,11 @@ def prefetch_depth(wanted: int, info: SourceInfo, *, frames_per_item: int = 1) -
     if info.frame_bytes > LARGE_FRAME_BYTES:
         return 0
     return queue_depth(wanted, info, frames_per_item=frames_per_item)
+
+
+def max_waiting(info: SourceInfo) -> int:
+    """Return the argument of `interpolate_maps`: frames that may wait."""
+    return queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES)
 
 
 def make_resizer(info: SourceInfo, geometry: Geometry, device: str) -> Callable[[VideoFrame], RgbImage]:
@@ -222,14 +227,6 @@ def explain(
     return hold_between(results)
 
 
-def record(items: Iterable[ExplainedFrame], writer: RecordWriter) -> Iterator[ExplainedFrame]:
-    """Record each frame as it is explained, and pass it on unchanged."""
-    for item in items:
-        writer.add(item)
-        yield item
-    writer.complete()
-
-
 def explain_source(
     frames: Iterable[Frame],
     info: SourceInfo,
@@ -270,11 +267,11 @@ def explain_source(
     batches = batched(read_ahead, compiled.executable.batch, max_length=max_batch_length)
     explained = explain(batches, explainer, compiled, group, timer, progress)
     interpolated = interpolate_maps(
-        explained if recorder is None else record(explained, recorder),
+        explained if recorder is None else recorder.record(explained),
         interpolation,
         compiled.geometry,
         timer,
-        max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
+        max_waiting=max_waiting(info),
     )
     return normalize_maps(interpolated, temporal, explainer.map_kind)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import activations, bench, doctor, filters, layers, live, methods, models, process
+from . import activations, bench, doctor, filters, layers, live, methods, models, process, render
 from .errors import handle_errors
 from .options import Command
 from .signals import SERVICES
@@ -37,6 +37,7 @@ def _root(
 
 for command in (
     process.process,
+    render.render,
     live.live,
     filters.filters,
     activations.activations,

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_origin
 
 import typer
@@ -52,7 +53,9 @@ FILES = [
 """Groups of options that several commands share."""
 
 
-def with_options(panels: Panels) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def with_options(
+    panels: Panels, *, inherited: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Give a command the options of fields.
 
     The command receives their values, parsed, as keyword arguments named like the fields. They stand before its own
@@ -60,20 +63,23 @@ def with_options(panels: Panels) -> Callable[[Callable[..., R]], Callable[..., R
 
     Args:
         panels: the fields, by panel.
+        inherited: panels whose options are None if they are not given, and the text for their default in ``--help``.
     """
     fields = [(panel, one) for panel, group in panels.items() for one in group]
 
     def decorate(command: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(command)
         def run_command(**values: Any) -> R:
-            parsed = {one.name: _parse(one, values.pop(one.name)) for _, one in fields}
+            parsed = {
+                one.name: _parse(one, values.pop(one.name), is_inherited=panel in inherited) for panel, one in fields
+            }
             return command(**values, **parsed)
 
         signature = inspect.signature(command, eval_str=True)
         own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
         parameters = [
             *(one for one in own if one.kind is not one.KEYWORD_ONLY),
-            *(_parameter(one, panel) for panel, one in fields),
+            *(_parameter(one, panel, inherited.get(panel, "")) for panel, one in fields),
             *(one for one in own if one.kind is one.KEYWORD_ONLY),
         ]
         run_command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -115,7 +121,7 @@ def fill_bare_options(arguments: list[str], bare_values: Mapping[str, str]) -> l
     return filled + arguments[end:]
 
 
-def _parameter(one: OptionField, panel: str) -> inspect.Parameter:
+def _parameter(one: OptionField, panel: str, inherited: str) -> inspect.Parameter:
     """Describe a field as a parameter that typer understands."""
     assert one.help is not None
     kind, default = _text_type(one), one.default
@@ -123,12 +129,16 @@ def _parameter(one: OptionField, panel: str) -> inspect.Parameter:
         default = one.help.default or str(default)
     elif default is MISSING or kind == (list[str] | None):
         default = None
-    flags = [one.option] if not (kind is bool and default) else [f"{one.option}/--no-{one.option.removeprefix('--')}"]
+    can_be_off = kind is bool and (default or inherited)
+    flags = [f"{one.option}/--no-{one.option.removeprefix('--')}" if can_be_off else one.option]
+    shown = inherited or one.help.default
+    if inherited:
+        kind, default = kind | None, None
     option = typer.Option(
         *flags,
         help=one.help.text,
         metavar=one.help.metavar or ("|".join(one.choices) if one.has_only_choices and one.choices else None),
-        show_default=one.help.default or default is not None,
+        show_default=shown or default is not None,
         rich_help_panel=panel,
     )
     return inspect.Parameter(
@@ -149,8 +159,10 @@ def _is_list(one: OptionField) -> bool:
     return get_origin(one.type) in (tuple, Mapping)
 
 
-def _parse(one: OptionField, value: Any) -> Any:
+def _parse(one: OptionField, value: Any, *, is_inherited: bool) -> Any:
     """Turn a value of the command line into that of the field."""
+    if is_inherited and value in (None, []):
+        return None
     if get_origin(one.type) is Mapping:
         return parse_key_values(one.option, value)
     if get_origin(one.type) is tuple:

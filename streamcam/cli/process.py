@@ -18,7 +18,7 @@ from .signals import ReportedInterrupt
 
 if TYPE_CHECKING:
     from ..frames import ExplainedFrame
-    from ..job import Job
+    from ..job import Job, RenderJob
     from ..summary import Summary
 
 
@@ -56,7 +56,7 @@ def process(
 
     check_method_name(values["method"])
     method = method_name(values["method"])
-    sources = expand_inputs(inputs, [*METHODS, method])
+    sources = expand_inputs(inputs, [*METHODS, method, "render"])
     results = output_paths(sources, output, method)
     record = values.pop("record")
     jobs = [
@@ -72,7 +72,7 @@ def process(
     if record not in (None, "auto") and len(jobs) > 1:
         Path(record).mkdir(parents=True, exist_ok=True)
     if len(jobs) == 1:
-        _run(jobs[0], as_json=as_json, quiet=quiet)
+        run_job(jobs[0], as_json=as_json, quiet=quiet)
     else:
         _run_batch(jobs, as_json=as_json, quiet=quiet)
 
@@ -84,7 +84,14 @@ def _record_folder(record: str | None, output: Path, *, is_one: bool) -> str | N
     return str(record_folder(Path(record) / output.name))
 
 
-def _run(job: Job, *, as_json: bool, quiet: bool) -> None:
+def run_job(job: Job | RenderJob, *, as_json: bool, quiet: bool) -> None:
+    """Run one job with a progress bar, and print its summary.
+
+    Args:
+        job: of a file or a record.
+        as_json: print the summary as JSON on stdout.
+        quiet: print errors only.
+    """
     from ..pipeline import Interrupted, RunCallbacks, run
     from .progress import ProgressBar
 

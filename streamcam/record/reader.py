@@ -6,14 +6,14 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StreamcamError, count_of
+from ..errors import OptionError, StreamcamError, count_of, list_known
 from ..options import record_folder
 from .folder import MANIFEST
 from .manifest import ChunkEntry, Manifest
@@ -160,6 +160,28 @@ class Record:
     def __iter__(self) -> Iterator[RecordedFrame]:
         for chunk in self.chunks:
             yield from chunk.frames()
+
+    def find_targets(self, wanted: Sequence[str]) -> tuple[int, ...]:
+        """Return the numbers of targets.
+
+        Args:
+            wanted: names, or the texts that they were requested by; none for all.
+
+        Raises:
+            OptionError: the record has no such target.
+        """
+        if not wanted:
+            return tuple(range(len(self.targets)))
+        numbers: dict[str, int] = {}
+        for names in (self.manifest.run.get("targets", ()), self.targets):
+            for number, name in enumerate(names):
+                numbers.setdefault(str(name).casefold(), number)
+        for one in wanted:
+            if str(one).strip().casefold() not in numbers:
+                raise OptionError(
+                    f"--target {one!r} is not recorded", hint=list_known(str(one), self.targets, "recorded targets")
+                )
+        return tuple(numbers[str(one).strip().casefold()] for one in wanted)
 
     def maps(self, target: int = 0) -> Iterator[NDArray[np.float32]]:
         """Yield the raw maps of a target, chunk by chunk.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import NoReturn, Self
@@ -75,6 +75,13 @@ class RecordWriter:
                 self._pending_bytes += sum(one.heatmap.nbytes for one in frame.attributions)
             if len(self._pending) == MAX_CHUNK_FRAMES or self._pending_bytes >= MAX_CHUNK_BYTES:
                 self._flush()
+
+    def record(self, items: Iterable[ExplainedFrame]) -> Iterator[ExplainedFrame]:
+        """Record each frame, and yield it unchanged; the end of the frames makes the record complete."""
+        for item in items:
+            self.add(item)
+            yield item
+        self.complete()
 
     def complete(self) -> None:
         """Mark the record as complete: the source was read to its end."""

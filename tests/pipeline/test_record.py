@@ -130,6 +130,8 @@ def test_cheap_checks_come_before_the_model(clip: Path, tmp_path: Path, monkeypa
     assert not (tmp_path / "o.mp4").exists()
     with pytest.raises(OptionError, match="--record is empty"):
         Job.from_options(clip, tmp_path / "o.mp4", record="")
+    with pytest.raises(OptionError, match="is the output itself"):
+        Job.from_options(clip, tmp_path / "o.mp4", record=str(tmp_path / "o.mp4"))
 
 
 @pytest.mark.parametrize(

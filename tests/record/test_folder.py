@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import streamcam
 from streamcam.errors import SinkError
 from streamcam.record import RecordFolder, RecordWriter
 from streamcam.record import writer as writer_module
+from tests.waiting import wait_until
 
 from .made_up import make_items, make_manifest, write_record
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_an_existing_record_needs_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +124,40 @@ def test_a_full_disk_leaves_whole_chunks(tmp_path: Path, monkeypatch: pytest.Mon
     if chunks:
         record = streamcam.open_record(path)
         assert (len(list(record)), record.complete) == (2 * chunks, False)
+
+
+ENDLESS_WRITER = """
+import itertools, pathlib, sys
+from tests.record import made_up
+from streamcam.record import RecordFolder, RecordWriter, writer
+writer.MAX_CHUNK_FRAMES = 4
+items = made_up.make_items(64)
+with RecordWriter(RecordFolder(pathlib.Path(sys.argv[1]), overwrite=True), made_up.make_manifest()) as record:
+    for number, item in enumerate(itertools.cycle(items)):
+        record.add(item)
+        if number == 40:
+            print("recording", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_chunks", [0, 3, 10])
+def test_a_killed_run_leaves_whole_chunks(tmp_path: Path, delay_chunks: int) -> None:
+    path = tmp_path / "r"
+    command = [sys.executable, "-c", ENDLESS_WRITER, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"recording\n"
+        before = len(streamcam.open_record(path).chunks)
+        wait_until(lambda: len(streamcam.open_record(path).chunks) >= before + delay_chunks, 60)
+        run.kill()
+    record = streamcam.open_record(path)
+    assert len(record.chunks) >= before + delay_chunks > 0
+    assert [frame.index for frame in record] == [n % 64 for n in range(4 * len(record.chunks))]
+    assert not record.complete
+    # The record can be replaced: the lock ended with the process, and unfinished files go.
+    write_record(path, make_items(2), overwrite=True)
+    assert sorted(os.listdir(path)) == ["frames-0000.jsonl", "manifest.json", "maps-0000.npy"]
 
 
 def test_the_error_reaches_the_run_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
