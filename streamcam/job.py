@@ -87,6 +87,10 @@ class FramesJob:
     explain: ExplainOptions = field(default_factory=ExplainOptions)
     temporal: TemporalOptions = field(default_factory=TemporalOptions)
 
+    def __post_init__(self) -> None:
+        if self.temporal.scale == "stream":
+            raise OptionError("scale='stream' needs all frames before the first", expected="running, frame or a number")
+
     @classmethod
     def from_options(cls, url: str | os.PathLike[str], /, **options: Unpack[FramesKeywords]) -> Self:
         """Build a job from flat options, as `Job.from_options`.
@@ -100,15 +104,7 @@ class FramesJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderJob:
-    """A record to draw again; `streamcam.prepare_render.make_render_job` makes one.
-
-    Attributes:
-        record: the record, and the targets to draw.
-        source: the recorded source, and the window of it.
-        sink: the output.
-        temporal: interpolation and scale; the record decides which frames are explained.
-        draw: how to draw.
-    """
+    """A record to draw again; `streamcam.prepare_render.make_render_job` makes one."""
 
     record: RecordOptions
     source: SourceOptions

@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Literal, TypedDict
 
-from .options import CaptionPosition, Codec, Colormap, Decoder, Encoder, Fit, Interpolation, Layout, Precision, Scale
+from .options import (
+    CaptionPosition,
+    Codec,
+    Colormap,
+    Decoder,
+    Encoder,
+    FileScale,
+    Fit,
+    Interpolation,
+    Layout,
+    Precision,
+)
 
 __all__ = [
     "DrawKeywords",
@@ -56,7 +67,7 @@ class TemporalKeywords(TypedDict, total=False):
     every: int | Literal["auto"]
     change_threshold: float
     interpolation: Interpolation
-    scale: Scale
+    scale: FileScale
 
 
 class DrawKeywords(TypedDict, total=False):
@@ -107,7 +118,7 @@ class RenderKeywords(DrawKeywords, EncodingKeywords, total=False):
     source: str | None
     target: Any
     interpolation: Interpolation
-    scale: Scale
+    scale: FileScale
     max_pixels: int
     allow_playlist_files: bool
 

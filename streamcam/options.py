@@ -38,6 +38,7 @@ Decoder: TypeAlias = Literal["cpu", "nvdec"]
 Encoder: TypeAlias = Literal["cpu", "nvenc"]
 Interpolation: TypeAlias = Literal["hold", "linear", "flow"]
 Scale: TypeAlias = Literal["running", "frame"] | float
+FileScale: TypeAlias = Literal["running", "frame", "stream"] | float
 ChannelScale: TypeAlias = Literal["own", "shared"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -218,7 +219,7 @@ class TemporalOptions:
         interpolation: maps of the other frames: ``hold`` the last one, mix it with the next by time (``linear``), or
             move both along the optical flow first (``flow``).
         scale: the attribution that is drawn at full strength: ``running`` (the largest so far), ``frame`` (each
-            frame's own largest), or a fixed number.
+            frame's own largest), ``stream`` (the largest of the whole file, which is read twice), or a fixed number.
     """
 
     every: Annotated[
@@ -236,12 +237,13 @@ class TemporalOptions:
         Help("Maps of the frames between: hold the last, mix it with the next (linear), or follow the motion (flow)."),
     ] = "hold"
     scale: Annotated[
-        Scale,
+        FileScale,
         Help(
-            "Attribution drawn at full strength: running (largest so far), frame (each frame's own), or a number.",
-            metavar="running|frame|NUMBER",
+            "Attribution drawn at full strength: running (largest so far), frame (each frame's own), stream (largest "
+            "of the file), or a number.",
+            metavar="running|frame|stream|NUMBER",
         ),
-        SCALE_RANGE,
+        Range(POSITIVE.low, POSITIVE.high, "running, frame, stream, or a positive number"),
     ] = "running"
 
     def __post_init__(self) -> None:

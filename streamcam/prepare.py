@@ -12,14 +12,14 @@ from .concurrency.group import BackgroundOpen, StageGroup, StageTimer
 from .engine import load_explainer
 from .frames import CaptionFacts, ExplainedFrame, Frame, MapKind, SourceInfo
 from .geometry import Geometry
-from .job import Job, describe_options
-from .models.model_hash import hash_model
+from .job import Job
 from .notes import get_logger
 from .options import Interpolation, TemporalOptions
-from .record import Manifest, RecordFolder, RecordWriter, SourceIdentity, installed_versions
+from .record import RecordFolder, RecordWriter, open_record
+from .recording import check_folder, make_manifest, recorded_source
 from .sinks import open_sink
 from .sources import open_source
-from .stages import explain_source, gpu_unavailable_reason, queue_depth
+from .stages import explain_source, gpu_unavailable_reason, queue_depth, read_frames
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
@@ -116,6 +116,38 @@ class PreparedRun:
             timer: counts the time of each stage.
             progress: called with passes done and passes in all, for methods of many passes.
         """
+        if self.job.temporal.scale == "stream":
+            return self._record_first(frames, group, timer, progress)
+        return self._explain(frames, group, timer, progress, self.interpolation)
+
+    def _record_first(
+        self, frames: Iterable[Frame], group: StageGroup, timer: StageTimer, progress: Progress | None
+    ) -> Iterator[ExplainedFrame]:
+        """Record all frames of the source, read once more, then yield those given with the recorded maps."""
+        assert self.recorder is not None
+        logger.info("--scale stream: all frames are explained before the first one is drawn")
+        with open_source(self.job.source, keep_on_gpu=self.info.on_gpu) as source:
+            for _ in self._explain(read_frames(source, self.device), group, timer, progress, None):
+                group.raise_if_cancelled()
+        self.recorder.finish()
+        yield from recorded_source(
+            frames,
+            self.info,
+            open_record(self.recorder.path),
+            self.job.temporal,
+            timer,
+            interpolation=self.interpolation,
+            targets=range(len(self.targets)),
+        )
+
+    def _explain(
+        self,
+        frames: Iterable[Frame],
+        group: StageGroup,
+        timer: StageTimer,
+        progress: Progress | None,
+        interpolation: Interpolation | None,
+    ) -> Iterator[ExplainedFrame]:
         return explain_source(
             frames,
             self.info,
@@ -124,7 +156,7 @@ class PreparedRun:
             self.job.temporal,
             group,
             timer,
-            interpolation=self.interpolation,
+            interpolation=interpolation,
             max_batch_length=self.max_batch_length,
             progress=progress,
             recorder=self.recorder,
@@ -216,24 +248,21 @@ def prepare(
         BackgroundOpen(lambda: open_source(job.source, keep_on_gpu=keep_on_gpu)) as opening,
         contextlib.ExitStack() as stack,
     ):
-        record_path = job.sink.record_path
-        record_folder = None if record_path is None else RecordFolder(record_path, overwrite=job.sink.overwrite)
 
-        def open_both() -> tuple[Source, Sink]:
+        def open_both() -> tuple[Source, Sink, RecordFolder | None]:
             source = opening.result()
             info = drawn_info(job.draw, source.info, len(job.explain.target))
             sink = stack.enter_context(open_sink(job.sink, info))
-            if record_folder is not None:
-                record_folder.check()
+            folder = check_folder(job, source.info, stack)
             if on_open is not None:
                 on_open(source.info)
-            return source, sink
+            return source, sink, folder
 
         is_open = explainer is not None or opening.wait(timeout_seconds=EAGER_OPEN_SECONDS)
         early = open_both() if is_open else None
         with timer("load"):
             explainer = explainer or load_explainer(job.model, job.explain, limit_threads=True)
-        source, sink = early or open_both()
+        source, sink, folder = early or open_both()
         every = estimate_every(job.temporal)
         with timer("load"):
             compiled = explainer.prepare(source.info, every=every)
@@ -255,39 +284,9 @@ def prepare(
             batch=batch,
             max_batch_length=max_batch_length(batch, every, source.info),
         )
-        if record_folder is not None:
-            recorder = stack.enter_context(RecordWriter(record_folder, _make_manifest(prepared)))
+        if folder is not None:
+            recorder = stack.enter_context(
+                RecordWriter(folder, make_manifest(job, source.info, explainer, compiled, prepared.to_dict()))
+            )
             prepared = replace(prepared, recorder=recorder)
         yield prepared
-
-
-def _make_manifest(prepared: PreparedRun) -> Manifest:
-    """Return the manifest of a run's record, before its first chunk."""
-    job, info, model = prepared.job, prepared.info, prepared.explainer.info
-    facts = prepared.facts
-    return Manifest(
-        source=SourceIdentity.of(job.source.url),
-        frame={
-            "width": info.width,
-            "height": info.height,
-            "pixel_format": info.pixel_format,
-            "pixel_aspect": str(info.pixel_aspect),
-            "average_fps": None if info.average_fps is None else str(info.average_fps),
-        },
-        time_base=info.time_base,
-        model={
-            "name": model.name,
-            "sha256": hash_model(job.model.model),
-            "preprocess": model.preprocess_summary,
-            "preprocess_guess": facts.guess,
-            "labels": model.labels,
-        },
-        method=facts.method,
-        layer=facts.layer,
-        map_kind=prepared.map_kind,
-        targets=facts.targets,
-        geometry=prepared.geometry,
-        run={name: value for name, value in prepared.to_dict().items() if name not in ("output", "record", "notes")},
-        job=describe_options(job),
-        versions=installed_versions(),
-    )

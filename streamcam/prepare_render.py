@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .compose import drawn_info
 from .concurrency.group import StageGroup, StageTimer
-from .errors import OptionError, SourceError, StreamcamError, count_of, did_you_mean
+from .errors import OptionError, SourceError, StreamcamError, did_you_mean
 from .frames import CaptionFacts, ExplainedFrame, Frame, MapKind, SourceInfo
 from .geometry import Geometry
 from .job import RenderJob, options_from_dict
@@ -20,9 +20,10 @@ from .notes import get_logger
 from .option_fields import option_fields
 from .options import DrawOptions, RecordOptions, SinkOptions, SourceOptions, TemporalOptions, normalize_targets
 from .record import Record, SourceIdentity, open_record
+from .recording import recorded_source
 from .sinks import open_sink
 from .sources import open_source
-from .stages import interpolate_maps, max_waiting, normalize_maps, prefetch_depth
+from .stages import prefetch_depth
 
 if TYPE_CHECKING:
     from .sinks import Sink
@@ -162,46 +163,16 @@ class PreparedRender:
         decoded = group.prefetch(
             timer.measure("decode", frames), depth=prefetch_depth(DECODE_QUEUE_DEPTH, self.info), name="decode"
         )
-        interpolated = interpolate_maps(
-            self._join(decoded),
-            self.job.temporal.interpolation,
-            self.geometry,
+        temporal = self.job.temporal
+        return recorded_source(
+            decoded,
+            self.info,
+            self.record,
+            temporal,
             timer,
-            max_waiting=max_waiting(self.info),
+            interpolation=temporal.interpolation,
+            targets=self.target_numbers,
         )
-        return normalize_maps(interpolated, self.job.temporal, self.map_kind)
-
-    def _join(self, frames: Iterable[Frame]) -> Iterator[ExplainedFrame]:
-        """Yield each frame with its maps.
-
-        Raises:
-            SourceError: a frame is not the recorded one.
-        """
-        decoded, num_joined = iter(frames), 0
-        for recorded in self.record:
-            frame = next(decoded, None)
-            if frame is None:
-                break
-            if (frame.index, frame.pts) != (recorded.index, recorded.pts):
-                raise SourceError(
-                    f"frame {frame.index} of {self.info.name} has the time stamp {frame.pts}",
-                    expected=f"frame {recorded.index} with {recorded.pts}, as recorded",
-                    hint="record it again",
-                )
-            item = recorded.explained(frame)
-            yield replace(
-                item,
-                attributions=tuple(item.attributions[number] for number in self.target_numbers),
-                quality_metrics={
-                    name: tuple(values[number] for number in self.target_numbers)
-                    for name, values in item.quality_metrics.items()
-                },
-            )
-            num_joined += 1
-        if num_joined < len(self.record):
-            logger.warning("%s ends after %d of %d recorded frames", self.info.name, num_joined, len(self.record))
-        elif not self.record.complete:
-            logger.warning("the record ends after %s", count_of(num_joined, "frame"))
 
     def to_dict(self) -> dict[str, object]:
         """Return the resolved facts as plain values for JSON; those of the model are the recorded ones."""

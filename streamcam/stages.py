@@ -236,7 +236,7 @@ def explain_source(
     group: StageGroup,
     timer: StageTimer,
     *,
-    interpolation: Interpolation,
+    interpolation: Interpolation | None,
     max_batch_length: int,
     progress: Progress | None = None,
     recorder: RecordWriter | None = None,
@@ -251,7 +251,7 @@ def explain_source(
         temporal: selection and normalisation.
         group: owns the threads.
         timer: counts the time as ``decode`` and ``model``.
-        interpolation: for the frames between explained ones.
+        interpolation: for the frames between explained ones; None for raw maps, neither interpolated nor normalised.
         max_batch_length: most frames in a batch.
         progress: as for `explain`.
         recorder: records the frames before they are interpolated; None records nothing.
@@ -266,13 +266,11 @@ def explain_source(
     )
     batches = batched(read_ahead, compiled.executable.batch, max_length=max_batch_length)
     explained = explain(batches, explainer, compiled, group, timer, progress)
-    interpolated = interpolate_maps(
-        explained if recorder is None else recorder.record(explained),
-        interpolation,
-        compiled.geometry,
-        timer,
-        max_waiting=max_waiting(info),
-    )
+    if recorder is not None:
+        explained = recorder.record(explained)
+    if interpolation is None:
+        return explained
+    interpolated = interpolate_maps(explained, interpolation, compiled.geometry, timer, max_waiting=max_waiting(info))
     return normalize_maps(interpolated, temporal, explainer.map_kind)
 
 

@@ -47,10 +47,10 @@ class SourceIdentity:
         """Read the identity of an input; that of a URL, a pipe or a device has only a path."""
         path = url.removeprefix("file://")
         try:
-            with open(path, "rb") as file:  # a URL is no such file
+            if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe may wait
+                return cls(path)
+            with open(path, "rb") as file:
                 status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    return cls(path)
                 digest = hashlib.sha256(file.read(_HASHED_BYTES))
                 file.seek(max(0, status.st_size - _HASHED_BYTES))
                 digest.update(file.read(_HASHED_BYTES))

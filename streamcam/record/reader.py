@@ -6,18 +6,22 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OptionError, StreamcamError, count_of, list_known
+from ..errors import OptionError, SourceError, StreamcamError, count_of, list_known
+from ..frames import ExplainedFrame, Frame, SourceInfo
+from ..notes import get_logger
 from ..options import record_folder
 from .folder import MANIFEST
 from .manifest import ChunkEntry, Manifest
 from .rows import RecordedFrame, StoredMaps, decode_rows
+
+logger = get_logger(__name__)
 
 
 def open_record(path: str | os.PathLike[str]) -> Record:
@@ -182,6 +186,36 @@ class Record:
                     f"--target {one!r} is not recorded", hint=list_known(str(one), self.targets, "recorded targets")
                 )
         return tuple(numbers[str(one).strip().casefold()] for one in wanted)
+
+    def join(self, frames: Iterable[Frame], info: SourceInfo, targets: Sequence[int]) -> Iterator[ExplainedFrame]:
+        """Yield the frames of the recorded source with their maps.
+
+        Args:
+            frames: of the source, in order.
+            info: properties of the source.
+            targets: numbers of the targets to take.
+
+        Raises:
+            SourceError: a frame is not the recorded one.
+            StreamcamError: a chunk is damaged.
+        """
+        rest, num_joined = iter(frames), 0
+        for recorded in self:
+            frame = next(rest, None)
+            if frame is None:
+                break
+            if (frame.index, frame.pts) != (recorded.index, recorded.pts):
+                raise SourceError(
+                    f"frame {frame.index} of {info.name} has the time stamp {frame.pts}",
+                    expected=f"frame {recorded.index} with {recorded.pts}, as recorded",
+                    hint="record it again",
+                )
+            yield recorded.explained(frame, targets)
+            num_joined += 1
+        if num_joined < len(self):
+            logger.warning("%s ends after %d of %d recorded frames", info.name, num_joined, len(self))
+        elif not self.complete:
+            logger.warning("the record ends after %s", count_of(num_joined, "frame"))
 
     def maps(self, target: int = 0) -> Iterator[NDArray[np.float32]]:
         """Yield the raw maps of a target, chunk by chunk.

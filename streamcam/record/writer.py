@@ -7,6 +7,7 @@ import io
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -48,6 +49,11 @@ class RecordWriter:
         self._pending: list[RecordedFrame] = []
         self._pending_bytes = 0
         self._is_reserved = self._is_complete = self._is_closed = False
+
+    @property
+    def path(self) -> Path:
+        """The folder of the record."""
+        return self._folder.path
 
     @property
     def num_frames(self) -> int:
@@ -95,14 +101,9 @@ class RecordWriter:
         Raises:
             SinkError: it cannot be written; not raised if the block raised an error.
         """
-        # After an interrupt, another thread may still add a frame.
-        with self._lock, self._group:
-            self._is_closed = True
+        with self._group:
             try:
-                if self._pending:
-                    self._flush()
-                self._chunks.close()
-                self._wait()
+                self.finish()
                 if self._is_reserved:
                     self._folder.check_in_place()
             except (SinkError, Cancelled):
@@ -110,6 +111,22 @@ class RecordWriter:
                     raise
             finally:
                 self._folder.close()
+
+    def finish(self) -> None:
+        """Write the last chunk, and wait until all are on the disk; no frame can be added then.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        # After an interrupt, another thread may still add a frame.
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            if self._pending:
+                self._flush()
+            self._chunks.close()
+            self._wait()
 
     def _reserve(self) -> None:
         try:

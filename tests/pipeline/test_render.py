@@ -18,9 +18,12 @@ import streamcam
 from streamcam.engine import load_explainer
 from streamcam.engine.explainer import FrameExplainer
 from streamcam.errors import OptionError, SourceError, StreamcamError
-from streamcam.job import Job
-from streamcam.pipeline import run
+from streamcam.frames import ExplainedFrame
+from streamcam.job import Job, LiveJob
+from streamcam.pipeline import RunCallbacks, run
+from streamcam.record import RecordWriter
 from streamcam.record import writer as writer_module
+from streamcam.temporal import peak
 from tests.cli.runner import cli, one_line
 
 MODEL: dict[str, Any] = {
@@ -73,6 +76,7 @@ CASES: dict[str, dict[str, Any]] = {
     "signed": {"method": "gradient-x-input", "every": 3, "layout": "heatmap"},
     "relief": {"method": "guided-backprop", "layout": "side-by-side"},
     "fixed scale": {"scale": 0.5, "size": "200%", "legend": True},
+    "scale of the stream": {"scale": "stream", "every": 2, "interpolation": "linear"},
     "captions": {"top_k": 2, "caption_fields": "class,probability,score,target,method,layer,time", "target": "top"},
 }
 
@@ -99,6 +103,51 @@ def test_other_options_are_those_of_a_direct_run(clip: Path, tmp_path: Path) -> 
         tmp_path / "maps", tmp_path / "again.mkv", codec="ffv1", target="1", interpolation="linear", **drawing
     )
     check_equal(tmp_path / "direct.mkv", tmp_path / "again.mkv")
+
+
+@pytest.mark.parametrize("options", [{}, {"every": 3}, {"method": "gradient-x-input", "target": "1"}])
+def test_the_scale_of_the_stream_is_exact(clip: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    """Every frame is drawn by the largest attribution of the file, the first too; each target by its own."""
+    job = Job.from_options(clip, tmp_path / "o.mkv", **MODEL | {"end": 0.8, "scale": "stream"} | options)
+    items: list[ExplainedFrame] = []
+    summary = run(
+        job,
+        explainer=explainer(job.explain.method).with_options(target=job.explain.target),
+        callbacks=RunCallbacks(on_frame=items.append),
+    )
+    assert (summary.frames_in, summary.frames_out, summary.record) == (20, 20, None)
+    map_kind = explainer(job.explain.method).map_kind
+    for n in range(len(items[0].attributions)):
+        peaks = [peak(item.attributions[n].heatmap, map_kind) for item in items]
+        assert {item.attributions[n].vmax for item in items} == {max(peaks)}
+        assert min(peaks) < max(peaks)
+    assert [one.name for one in tmp_path.iterdir()] == ["o.mkv"]  # its record was temporary
+    with av.open(str(tmp_path / "o.mkv")) as container:
+        assert sum(packet.size > 0 for packet in container.demux(audio=0)) > 20
+
+
+def test_an_interrupt_while_the_scale_is_found(clip: Path, tmp_path: Path) -> None:
+    """Ctrl-C before the first frame is drawn: the record is kept if it was asked for."""
+    job = Job.from_options(clip, tmp_path / "o.mkv", **MODEL, scale="stream", record="auto")
+    loaded, add = explainer("gradcam").with_options(target=job.explain.target), RecordWriter.add
+
+    def interrupt(self: RecordWriter, item: ExplainedFrame) -> None:
+        add(self, item)
+        if item.frame.index == 15:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RecordWriter, "add", interrupt)
+        run(job, explainer=loaded)
+    assert not (tmp_path / "o.mkv").exists()
+    assert len(streamcam.open_record(tmp_path / "o.mkv.streamcam")) == 16
+
+
+def test_the_scale_of_a_stream_without_end_is_refused() -> None:
+    with pytest.raises(OptionError, match="scale='stream' needs all frames"):
+        streamcam.frames("clip.mp4", scale="stream")
+    with pytest.raises(OptionError, match="unknown --scale 'stream'"):
+        LiveJob.from_options([("a", "webcam")], scale="stream")
 
 
 def test_audio_and_times_are_kept(clip: Path, tmp_path: Path) -> None:
