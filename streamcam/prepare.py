@@ -123,7 +123,10 @@ class PreparedRun:
     def _record_first(
         self, frames: Iterable[Frame], group: StageGroup, timer: StageTimer, progress: Progress | None
     ) -> Iterator[ExplainedFrame]:
-        """Record all frames of the source, read once more, then yield those given with the recorded maps."""
+        """Record all frames, then yield those given with their maps.
+
+        The source is opened once more for that.
+        """
         assert self.recorder is not None
         logger.info("--scale stream: all frames are explained before the first one is drawn")
         with open_source(self.job.source, keep_on_gpu=self.info.on_gpu) as source:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streamcam.errors import OptionError
-from streamcam.job import Job, LiveJob, options_from_dict, options_to_dict
+from streamcam.job import Job, LiveJob, RenderJob, options_from_dict, options_to_dict
 from streamcam.option_fields import option_fields
 from streamcam.options import (
     ActivationOptions,
@@ -21,6 +21,7 @@ from streamcam.options import (
     FilterOptions,
     ModelOptions,
     OutputOptions,
+    RecordOptions,
     ServerOptions,
     SinkOptions,
     SourceOptions,
@@ -117,7 +118,25 @@ LIVE_JOB = LiveJob(
     duration_seconds=90.0,
 )
 ACTIVATIONS = ActivationOptions(layers="a,b/c", channels=8, scale="shared", colormap="magma")
-ALL = [ACTIVATIONS, SOURCE, MODEL, EXPLAIN, TEMPORAL, DRAW, SINK, CAMERA, OUTPUT, FILTERS, SERVER, JOB, LIVE_JOB]
+RECORD = RecordOptions(record="out.mp4.streamcam", source="moved.mp4", target=("top",))
+RENDER_JOB = RenderJob(record=RECORD, source=SOURCE, sink=SINK, temporal=TEMPORAL, draw=DRAW)
+ALL = [
+    RECORD,
+    RENDER_JOB,
+    ACTIVATIONS,
+    SOURCE,
+    MODEL,
+    EXPLAIN,
+    TEMPORAL,
+    DRAW,
+    SINK,
+    CAMERA,
+    OUTPUT,
+    FILTERS,
+    SERVER,
+    JOB,
+    LIVE_JOB,
+]
 
 
 @pytest.mark.parametrize("options", ALL, ids=lambda options: type(options).__name__)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import subprocess
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +22,12 @@ import streamcam
 from streamcam.engine import load_explainer
 from streamcam.engine.explainer import FrameExplainer
 from streamcam.errors import OptionError, SourceError, StreamcamError
-from streamcam.frames import ExplainedFrame
+from streamcam.frames import ExplainedFrame, SourceInfo
 from streamcam.job import Job, LiveJob
 from streamcam.pipeline import RunCallbacks, run
 from streamcam.record import RecordWriter
 from streamcam.record import writer as writer_module
+from streamcam.recording import check_folder
 from streamcam.temporal import peak
 from tests.cli.runner import cli, one_line
 
@@ -143,7 +148,17 @@ def test_an_interrupt_while_the_scale_is_found(clip: Path, tmp_path: Path) -> No
     assert len(streamcam.open_record(tmp_path / "o.mkv.streamcam")) == 16
 
 
-def test_the_scale_of_a_stream_without_end_is_refused() -> None:
+def test_the_scale_of_a_stream_without_end_is_refused(clip: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    info = SourceInfo("clip", 160, 96, "yuv420p", Fraction(1, 25))
+    for url, live in ((clip, True), (tmp_path / "pipe", False)):
+        job = Job.from_options(url, tmp_path / "o.mkv", scale="stream")
+        with (
+            contextlib.ExitStack() as stack,
+            pytest.raises(OptionError, match=r"--scale stream reads clip twice; expected a file; use --scale running"),
+        ):
+            check_folder(job, replace(info, live=live), stack)
+    assert [one.name for one in tmp_path.iterdir()] == ["pipe"]
     with pytest.raises(OptionError, match="scale='stream' needs all frames"):
         streamcam.frames("clip.mp4", scale="stream")
     with pytest.raises(OptionError, match="unknown --scale 'stream'"):
