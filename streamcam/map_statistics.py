@@ -34,7 +34,7 @@ def evidence(maps: ArrayLike, *, signed: bool = False) -> Numbers:
 
 
 def area(weights: Numbers) -> Numbers:
-    """Return the share of positions with at least half of the map's largest evidence, 0–1.
+    """Return the share of positions with half the peak or more.
 
     Args:
         weights: as from `evidence`.
@@ -45,7 +45,9 @@ def area(weights: Numbers) -> Numbers:
 
 
 def centroid(weights: Numbers) -> tuple[Numbers, Numbers]:
-    """Return the centre of the evidence, ``(x, y)`` as fractions of width and height.
+    """Return the center of the evidence.
+
+    It is ``(x, y)``, as fractions of width and height.
 
     Args:
         weights: as from `evidence`.

@@ -425,6 +425,56 @@ class FilterOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvolutionOptions:
+    """How a training log becomes a video.
+
+    Attributes:
+        method: the method in the log, with its target if there are several; empty for the first.
+        images: most validation images to show, the first of the log.
+        step_seconds: seconds of an explanation; 0 for half a second, or less if the video would take over 30.
+        fps: frames a second.
+        interpolation: ``linear`` moves to the next explanation in the second half of its time; ``hold`` does not.
+        alpha: opacity of full attribution.
+        colormap: a Matplotlib name; ``auto`` suits the method.
+    """
+
+    method: Annotated[str, Help("Method in the log; the first by default.", metavar="NAME")] = ""
+    images: Annotated[int, Help("Most validation images to show.", metavar="N"), Range(1, 256)] = 16
+    step_seconds: Annotated[
+        float, Help("Seconds of each explanation; 0 chooses, for a video of 30 s at most."), Range(0, 60)
+    ] = 0.0
+    fps: Annotated[int, Help("Frames a second."), Range(1, 120)] = 25
+    interpolation: Annotated[
+        Literal["linear", "hold"], Help("Move from one explanation to the next, or hold each.")
+    ] = "linear"
+    alpha: Annotated[float, Help("Opacity of full attribution."), Range(0, 1)] = 0.6
+    colormap: Annotated[
+        Colormap, Help("Colors of the maps: a Matplotlib name; auto suits the method.", metavar="NAME")
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectOptions:
+    """How much of an input pipeline to read and to show.
+
+    Attributes:
+        samples: images to show for each stage.
+        seed: of their choice.
+        limit: most images to read of each data set.
+    """
+
+    samples: Annotated[int, Help("Images to show for each stage."), Range(1, 256)] = 24
+    seed: Annotated[int, Help("Seed of the choice of images."), Range(0, 2**31 - 1)] = 0
+    limit: Annotated[int, Help("Most images to read of each data set."), Range(1, 1_000_000)] = 2000
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActivationOptions:
     """Which feature maps to read and to draw.
 

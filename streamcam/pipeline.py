@@ -59,12 +59,14 @@ class RunCallbacks:
         on_frame: called after each frame is written.
         on_pass: called with passes done and passes in all, for each batch of a method of many passes; in the model's
             thread.
+        on_model_input: called with each frame that the model gets and its ``model_input``; in the decoder's thread.
     """
 
     on_open: Callable[[SourceInfo], None] = _ignore
     on_ready: Callable[[], None] = _ignore
     on_frame: Callable[[ExplainedFrame], None] = _ignore
     on_pass: Callable[[int, int], None] = _ignore
+    on_model_input: Callable[[Frame], None] | None = None
 
 
 Prepared: TypeAlias = PreparedRun | PreparedRender
@@ -97,7 +99,7 @@ def run(
                 callbacks.on_ready()
                 try:
                     with StageGroup() as group:
-                        for item in _start(prepared, group, timer, totals, callbacks.on_pass):
+                        for item in _start(prepared, group, timer, totals, callbacks):
                             callbacks.on_frame(item)
                     prepared.sink.write_packets(prepared.source.trailing_packets)
                 except KeyboardInterrupt:
@@ -126,7 +128,7 @@ def _prepare(
 
 
 def _start(
-    prepared: Prepared, group: StageGroup, timer: StageTimer, totals: _Totals, on_pass: Callable[[int, int], None]
+    prepared: Prepared, group: StageGroup, timer: StageTimer, totals: _Totals, callbacks: RunCallbacks
 ) -> Iterator[ExplainedFrame]:
     """Start all stages, and return the written frames.
 
@@ -146,10 +148,10 @@ def _start(
 
     def report_passes(done: int, total: int) -> None:
         group.raise_if_cancelled()
-        on_pass(done, total)
+        callbacks.on_pass(done, total)
 
     frames = totals.count_read(stages.read_frames(prepared.source, prepared.device))
-    normalized = prepared.explained_frames(frames, group, timer, report_passes)
+    normalized = prepared.explained_frames(frames, group, timer, report_passes, callbacks.on_model_input)
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
     drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + num_targets)
     rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=drawn_depth, name="draw")

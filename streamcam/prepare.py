@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -106,7 +107,12 @@ class PreparedRun:
         return self.compiled.caption_facts(self.explainer.method, self.explainer.targets, self.explainer.info)
 
     def explained_frames(
-        self, frames: Iterable[Frame], group: StageGroup, timer: StageTimer, progress: Progress | None = None
+        self,
+        frames: Iterable[Frame],
+        group: StageGroup,
+        timer: StageTimer,
+        progress: Progress | None = None,
+        on_model_input: Callable[[Frame], None] | None = None,
     ) -> Iterator[ExplainedFrame]:
         """Explain the frames of the source, with normalised maps.
 
@@ -115,13 +121,31 @@ class PreparedRun:
             group: owns the threads.
             timer: counts the time of each stage.
             progress: called with passes done and passes in all, for methods of many passes.
+            on_model_input: called with each frame that the model gets, in the decoder's thread.
         """
+        explain = functools.partial(
+            explain_source,
+            info=self.info,
+            explainer=self.explainer,
+            compiled=self.compiled,
+            temporal=self.job.temporal,
+            group=group,
+            timer=timer,
+            max_batch_length=self.max_batch_length,
+            progress=progress,
+            recorder=self.recorder,
+            on_model_input=on_model_input,
+        )
         if self.job.temporal.scale == "stream":
-            return self._record_first(frames, group, timer, progress)
-        return self._explain(frames, group, timer, progress, self.interpolation)
+            return self._record_first(frames, explain, group, timer)
+        return explain(frames, interpolation=self.interpolation)
 
     def _record_first(
-        self, frames: Iterable[Frame], group: StageGroup, timer: StageTimer, progress: Progress | None
+        self,
+        frames: Iterable[Frame],
+        explain: Callable[..., Iterator[ExplainedFrame]],
+        group: StageGroup,
+        timer: StageTimer,
     ) -> Iterator[ExplainedFrame]:
         """Record all frames, then yield those given with their maps.
 
@@ -130,7 +154,7 @@ class PreparedRun:
         assert self.recorder is not None
         logger.info("--scale stream: all frames are explained before the first one is drawn")
         with open_source(self.job.source, keep_on_gpu=self.info.on_gpu) as source:
-            for _ in self._explain(read_frames(source, self.device), group, timer, progress, None):
+            for _ in explain(read_frames(source, self.device), interpolation=None):
                 group.raise_if_cancelled()
         self.recorder.finish()
         yield from recorded_source(
@@ -141,28 +165,6 @@ class PreparedRun:
             timer,
             interpolation=self.interpolation,
             targets=range(len(self.targets)),
-        )
-
-    def _explain(
-        self,
-        frames: Iterable[Frame],
-        group: StageGroup,
-        timer: StageTimer,
-        progress: Progress | None,
-        interpolation: Interpolation | None,
-    ) -> Iterator[ExplainedFrame]:
-        return explain_source(
-            frames,
-            self.info,
-            self.explainer,
-            self.compiled,
-            self.job.temporal,
-            group,
-            timer,
-            interpolation=interpolation,
-            max_batch_length=self.max_batch_length,
-            progress=progress,
-            recorder=self.recorder,
         )
 
     @property

@@ -151,6 +151,7 @@ class PreparedRender:
         group: StageGroup,
         timer: StageTimer,
         progress: Callable[[int, int], None] | None = None,
+        on_model_input: Callable[[Frame], None] | None = None,
     ) -> Iterator[ExplainedFrame]:
         """Return the frames of the source with their recorded maps, normalised.
 
@@ -159,6 +160,7 @@ class PreparedRender:
             group: owns the threads.
             timer: counts the time of each stage.
             progress: not used: no model runs.
+            on_model_input: not used either.
         """
         decoded = group.prefetch(
             timer.measure("decode", frames), depth=prefetch_depth(DECODE_QUEUE_DEPTH, self.info), name="decode"

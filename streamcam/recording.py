@@ -16,8 +16,8 @@ from .job import Job, describe_options
 from .models.model_hash import hash_model
 from .options import Interpolation, TemporalOptions
 from .record import Manifest, Record, RecordFolder, SourceIdentity, installed_versions
-from .stages import interpolate_maps, max_waiting, normalize_maps
-from .temporal import max_peaks
+from .stages import MAX_WAITING_BYTES, interpolate_maps, normalize_maps, queue_depth
+from .temporal import MAX_HOLD_FRAMES, max_peaks
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
@@ -123,5 +123,11 @@ def recorded_source(
         peaks = max_peaks(([one.attributions[n] for n in targets] for one in record if not one.held), map_kind)
     joined = record.join(frames, info, targets)
     geometry = record.manifest.geometry
-    interpolated = interpolate_maps(joined, interpolation, geometry, timer, max_waiting=max_waiting(info))
+    interpolated = interpolate_maps(
+        joined,
+        interpolation,
+        geometry,
+        timer,
+        max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
+    )
     return normalize_maps(interpolated, temporal, map_kind, peaks)

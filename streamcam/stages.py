@@ -33,24 +33,10 @@ if TYPE_CHECKING:
     from .sources import Source
 
 __all__ = [
-    "Renderer",
-    "batched",
-    "encode",
-    "explain",
-    "explain_source",
-    "frame_selector",
-    "gpu_unavailable_reason",
-    "interpolate_maps",
-    "make_renderer",
-    "make_resizer",
-    "max_waiting",
-    "normalize_maps",
-    "prefetch_depth",
-    "queue_depth",
-    "read_frames",
-    "render",
-    "select_and_resize",
-]
+    "Renderer", "batched", "encode", "explain", "explain_source", "frame_selector", "gpu_unavailable_reason",
+    "interpolate_maps", "make_renderer", "make_resizer", "normalize_maps", "prefetch_depth", "queue_depth",
+    "read_frames", "render", "select_and_resize",
+]  # fmt: skip
 
 
 MAX_QUEUE_BYTES = 256 << 20
@@ -107,11 +93,6 @@ def prefetch_depth(wanted: int, info: SourceInfo, *, frames_per_item: int = 1) -
     if info.frame_bytes > LARGE_FRAME_BYTES:
         return 0
     return queue_depth(wanted, info, frames_per_item=frames_per_item)
-
-
-def max_waiting(info: SourceInfo) -> int:
-    """Return the argument of `interpolate_maps`: frames that may wait."""
-    return queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES)
 
 
 def make_resizer(info: SourceInfo, geometry: Geometry, device: str) -> Callable[[VideoFrame], RgbImage]:
@@ -240,6 +221,7 @@ def explain_source(
     max_batch_length: int,
     progress: Progress | None = None,
     recorder: RecordWriter | None = None,
+    on_model_input: Callable[[Frame], None] | None = None,
 ) -> Iterator[ExplainedFrame]:
     """Return a source's frames with normalised maps: all stages from `select_and_resize` to `normalize_maps`.
 
@@ -255,9 +237,12 @@ def explain_source(
         max_batch_length: most frames in a batch.
         progress: as for `explain`.
         recorder: records the frames before they are interpolated; None records nothing.
+        on_model_input: called with each frame that the model gets, in the decoder's thread; None costs nothing.
     """
     resizer = make_resizer(info, compiled.geometry, compiled.device)
     selected = select_and_resize(frames, resizer, frame_selector(temporal))
+    if on_model_input is not None:
+        selected = _observe(selected, on_model_input)
     read_ahead = group.prefetch(
         timer.measure("decode", selected),
         depth=prefetch_depth(2 * max_batch_length, info),
@@ -270,8 +255,21 @@ def explain_source(
         explained = recorder.record(explained)
     if interpolation is None:
         return explained
-    interpolated = interpolate_maps(explained, interpolation, compiled.geometry, timer, max_waiting=max_waiting(info))
+    interpolated = interpolate_maps(
+        explained,
+        interpolation,
+        compiled.geometry,
+        timer,
+        max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
+    )
     return normalize_maps(interpolated, temporal, explainer.map_kind)
+
+
+def _observe(frames: Iterable[Frame], on_model_input: Callable[[Frame], None]) -> Iterator[Frame]:
+    for frame in frames:
+        if frame.model_input is not None:
+            on_model_input(frame)
+        yield frame
 
 
 def render(

@@ -17,8 +17,10 @@ from streamcam.options import (
     ActivationOptions,
     CameraOptions,
     DrawOptions,
+    EvolutionOptions,
     ExplainOptions,
     FilterOptions,
+    InspectOptions,
     ModelOptions,
     OutputOptions,
     RecordOptions,
@@ -104,6 +106,9 @@ FILTERS = FilterOptions(
     tv=0.5,
     l2=0.25,
 )
+EVOLUTION = EvolutionOptions(
+    method="saliency", images=4, step_seconds=1.5, fps=10, interpolation="hold", alpha=0.5, colormap="gray"
+)
 SERVER = ServerOptions(host="0.0.0.0", port=81, token="secret-of-16-chars")
 JOB = Job(source=SOURCE, sink=SINK, model=MODEL, explain=EXPLAIN, temporal=TEMPORAL, draw=DRAW)
 LIVE_JOB = LiveJob(
@@ -120,10 +125,12 @@ LIVE_JOB = LiveJob(
 ACTIVATIONS = ActivationOptions(layers="a,b/c", channels=8, scale="shared", colormap="magma")
 RECORD = RecordOptions(record="out.mp4.streamcam", source="moved.mp4", target=("top",))
 RENDER_JOB = RenderJob(record=RECORD, source=SOURCE, sink=SINK, temporal=TEMPORAL, draw=DRAW)
+INSPECT = InspectOptions(samples=8, seed=3, limit=100)
 ALL = [
     RECORD,
     RENDER_JOB,
     ACTIVATIONS,
+    INSPECT,
     SOURCE,
     MODEL,
     EXPLAIN,
@@ -132,6 +139,7 @@ ALL = [
     SINK,
     CAMERA,
     OUTPUT,
+    EVOLUTION,
     FILTERS,
     SERVER,
     JOB,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import activations, bench, doctor, filters, layers, live, methods, models, process, render
+from . import activations, bench, doctor, evolution, filters, inspect, layers, live, methods, models, process, render
 from .errors import handle_errors
 from .options import Command
 from .signals import SERVICES
@@ -41,6 +41,8 @@ for command in (
     live.live,
     filters.filters,
     activations.activations,
+    evolution.evolution,
+    inspect.inspect,
     bench.bench,
     models.models,
     layers.layers,

@@ -32,7 +32,13 @@ def filters(
     model: Annotated[str, typer.Argument(help="As for process --model.")] = DEFAULT_MODEL,
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Sheet of all images: .png or .jpg.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Sheet of all images (.png, .jpg), or a video of the steps (.mp4, ...).",
+        ),
     ] = None,
     patches: Annotated[
         str | None,
@@ -46,23 +52,24 @@ def filters(
     **values: Any,
 ) -> None:
     """Show what each filter responds to: the image that excites it most, by gradient ascent from noise."""
-    from ..studies.filters.result import check_sheet_path
+    from ..studies.filters.files import VIDEO_HISTORY, check_output, is_video
     from ..studies.filters.study import run_study
 
     options = FilterOptions(**{name: values.pop(name) for name in _FILTERS})
     if output is not None:
-        check_sheet_path(output, overwrite=overwrite)
+        check_output(output, overwrite=overwrite)
+    history = VIDEO_HISTORY if output is not None and is_video(output) else 0
     with contextlib.nullcontext() if quiet else collect_notes(print_note):
-        study = run_study(ModelOptions(model=model, **values), options, patches)
-    if output is not None:
-        study.save(output, overwrite=overwrite)
+        study = run_study(ModelOptions(model=model, **values), options, patches, history)
+        if output is not None:
+            study.save(output, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps({**study.to_dict(), "output": None if output is None else str(output)}))
         return
     print_table(
-        ("filter", "random images", "start", "end", *(["best patch"] if patches else [])),
+        ("filter", "random images", "start", "end", "peak", *(["best patch"] if patches else [])),
         [
-            (one.label, *(f"{number:.3g}" for number in (one.random, one.start, one.end, *_best_patch(one))))
+            (one.label, *(f"{number:.3g}" for number in (one.random, one.start, one.end, one.peak, *_best_patch(one))))
             for one in study.filters
         ],
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import count_of
+from ..errors import OptionError, count_of
 from ..notes import collect_notes
 from ..options import record_folder
 from . import options
@@ -36,6 +36,15 @@ def process(
         typer.Option("--output", "-o", help="File, or folder/ for several inputs.", rich_help_panel=options.FILE_PANEL),
     ] = None,
     *,
+    inspect: Annotated[
+        Path | None,
+        typer.Option(
+            "--inspect",
+            metavar="FILE.html",
+            help="Also write a page of what the model is fed: frames decoded, resized and preprocessed.",
+            rich_help_panel=options.FILE_PANEL,
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=options.FILE_PANEL),
@@ -71,8 +80,14 @@ def process(
         Path(output).mkdir(parents=True, exist_ok=True)
     if record not in (None, "auto") and len(jobs) > 1:
         Path(record).mkdir(parents=True, exist_ok=True)
+    if inspect is not None:
+        from ..training.visual_log.page import check_page_path
+
+        if len(jobs) > 1:
+            raise OptionError("--inspect with several inputs", expected="one input")
+        check_page_path(inspect, overwrite=values["overwrite"], option="--inspect")
     if len(jobs) == 1:
-        run_job(jobs[0], as_json=as_json, quiet=quiet)
+        run_job(jobs[0], inspect, as_json=as_json, quiet=quiet)
     else:
         _run_batch(jobs, as_json=as_json, quiet=quiet)
 
@@ -84,14 +99,16 @@ def _record_folder(record: str | None, output: Path, *, is_one: bool) -> str | N
     return str(record_folder(Path(record) / output.name))
 
 
-def run_job(job: Job | RenderJob, *, as_json: bool, quiet: bool) -> None:
+def run_job(job: Job | RenderJob, page: Path | None = None, *, as_json: bool, quiet: bool) -> None:
     """Run one job with a progress bar, and print its summary.
 
     Args:
         job: of a file or a record.
+        page: where to write the report of `streamcam inspect`; None writes none.
         as_json: print the summary as JSON on stdout.
         quiet: print errors only.
     """
+    from ..job import Job
     from ..pipeline import Interrupted, RunCallbacks, run
     from .progress import ProgressBar
 
@@ -111,10 +128,18 @@ def run_job(job: Job | RenderJob, *, as_json: bool, quiet: bool) -> None:
         callbacks = RunCallbacks(
             on_open=progress_bar.on_open, on_ready=progress_bar.ready, on_frame=on_frame, on_pass=progress_bar.passes
         )
+        inspector = None
+        if page is not None:
+            from ..training.visual_log.video import VideoInspector
+
+            inspector = VideoInspector()
+            callbacks = inspector.attach(callbacks)
         try:
             summary = run(job, callbacks=callbacks)
         except Interrupted as stop:
             summary, interrupted = stop.summary, True
+        if inspector is not None and page is not None and isinstance(job, Job):
+            inspector.save(page, job, short_name(job.source.url))
     if not quiet:
         print_note(format_summary(summary))
     if as_json:

@@ -15,6 +15,7 @@ from ..media.image_bytes import encode_rgb
 from ..media.rgb import to_rgb
 
 _BACKGROUND, _TEXT_LEVEL, _FONT_WEIGHT, _JPEG_QUALITY = 24, 230, 500, 80
+_MIN_TEXT_HEIGHT = 11
 
 
 def write_contact_sheet(video_frames: Sequence[VideoFrame], columns: int, path: Path) -> None:
@@ -53,7 +54,7 @@ def draw_sheet(images: Sequence[RgbImage], titles: Sequence[str] | None, columns
 
     Args:
         images: as for `write_titled_sheet`.
-        titles: one for each; None for no titles.
+        titles: one for each; None for no titles. All are drawn smaller, down to 11 pixels, if one does not fit.
         columns: images in a row.
 
     Returns:
@@ -61,20 +62,24 @@ def draw_sheet(images: Sequence[RgbImage], titles: Sequence[str] | None, columns
     """
     height, width = images[0].shape[:2]
     gap = max(2, min(width, height) // 60)
-    text_height = max(11, height // 11)
-    title_height = 0 if titles is None else round(text_height * 1.5)
+    font = cv2.FontFace("sans")
+    line_height = text_height = max(_MIN_TEXT_HEIGHT, height // 11)
+    while text_height > _MIN_TEXT_HEIGHT and any(
+        cv2.getTextSize((0, 0), title, (0, 0), font, text_height, _FONT_WEIGHT)[2] > width - 2 for title in titles or ()
+    ):
+        text_height -= 1
+    title_height = 0 if titles is None else round(line_height * 1.5)
     rows = -(-len(images) // columns)
     sheet = np.full(
         (rows * (title_height + height + gap) + gap, columns * (width + gap) + gap, 3), _BACKGROUND, np.uint8
     )
-    font = cv2.FontFace("sans")
     for index, image in enumerate(images):
         if image.shape[:2] != (height, width):
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         top, left = gap + index // columns * (title_height + height + gap), gap + index % columns * (width + gap)
         if titles is not None:
             cv2.putText(
-                sheet, titles[index], (left + 2, top + text_height), (_TEXT_LEVEL,) * 3, font, text_height, _FONT_WEIGHT
+                sheet, titles[index], (left + 2, top + line_height), (_TEXT_LEVEL,) * 3, font, text_height, _FONT_WEIGHT
             )
         sheet[top + title_height : top + title_height + height, left : left + width] = image
     return sheet

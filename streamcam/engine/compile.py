@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from ..geometry import Size
@@ -11,11 +13,11 @@ from ..models.targets import Target
 from ..tf import tf
 from .compiled_method import INPUT_LAYER, NUM_TOP_OUTPUTS, TOP_K, FrozenMethod
 from .compiler.freeze import freeze
-from .forward_pass import ExplainRequest, ForwardPass, preprocess
+from .forward_pass import ExplainRequest, ForwardPass, TraceFindings, preprocess
 from .graph.layer_info import LayerInfo
 from .graph.layers import survey_layers
 from .graph.tracing import map_outputs, quality_metric_names, trace
-from .multi_pass import freeze_multi_pass
+from .multi_pass import TracedMultiPass, trace_multi_pass
 
 
 def compile_method(
@@ -48,10 +50,73 @@ def compile_method(
         ModelError: the model cannot be run on such images.
     """
     request = ExplainRequest(loaded, method, layer, functions, by_code, size)
+    traced = trace_method(
+        request,
+        tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8),
+        lambda images: preprocess(request, images),
+        passes_per_run or batch,
+    )
+    findings = traced.findings
+    return FrozenMethod(
+        first=freeze(traced.first),
+        size=size,
+        batch=batch,
+        layer=traced.layer,
+        layer_summary=traced.layer_summary,
+        native_precision=findings.survey.native_precision,
+        num_functions=len(functions),
+        passes=None if traced.passes is None else traced.passes.freeze(),
+        metric_names=traced.metric_names,
+        needs_input_gradient=findings.needs_input_gradient,
+        notes=findings.notes,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TracedMethod:
+    """A method as concrete functions, whose weights are still the model's variables.
+
+    Attributes:
+        first: images, then codes → the outputs that `FrozenMethod.first` has.
+        passes: the further passes of methods that need many.
+        metric_names: names of the quality metrics.
+        findings: findings of all traces.
+    """
+
+    first: Any
+    passes: TracedMultiPass | None
+    metric_names: tuple[str, ...]
+    findings: TraceFindings
+
+    @property
+    def layer(self) -> str:
+        """Path of the target layer, or `INPUT_LAYER`."""
+        return self.findings.layer_path or INPUT_LAYER
+
+    @property
+    def layer_summary(self) -> str:
+        """One line about the target layer; empty if there is none."""
+        return _summarize_layer(self.findings.layer_path, self.findings.survey.rows)
+
+
+def trace_method(
+    request: ExplainRequest, images_spec: Any, to_model_input: Callable[[Any], Any], passes_per_run: int
+) -> TracedMethod:
+    """Trace a method for a batch of images.
+
+    Args:
+        request: the model, method and targets.
+        images_spec: the `tf.TensorSpec` of the images ``(N, H, W, channels)``.
+        to_model_input: images → model input, float32.
+        passes_per_run: passes a run, for methods of many.
+
+    Raises:
+        StreamcamError: as `compile_method`.
+    """
     traces: list[tuple[ForwardPass, list[Any]]] = []
 
     def run_model(images: Any, codes: Any = None) -> list[Any]:
-        forward_pass = ForwardPass(request, preprocess(request, images), codes)
+        forward_pass = ForwardPass(request, to_model_input(images), codes)
         probabilities = forward_pass.head.probabilities
         best = tf.math.top_k(probabilities, k=min(TOP_K, probabilities.shape[1]))
         results = forward_pass.results()
@@ -66,34 +131,18 @@ def compile_method(
         summaries = forward_pass.summaries()
         return [*shared, *(one for pair in zip(summaries, outputs, strict=True) for part in pair for one in part)]
 
-    specifications = [tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8), tf.TensorSpec((batch, 2), tf.int32)]
-    traced = trace(run_model, size, *specifications[: 1 + by_code])
+    batch = images_spec.shape[0]
+    specifications = [images_spec, tf.TensorSpec((batch, 2), tf.int32)]
+    first = trace(run_model, request.size, *specifications[: 1 + request.by_code])
     forward_pass, results = traces[-1]
     findings = forward_pass.findings
     passes, metric_names = None, quality_metric_names(results[0])
     if isinstance(results[0], MultiPass):
-        passes, metric_names, later = freeze_multi_pass(
-            request,
-            results,
-            traced,
-            num_top_outputs=NUM_TOP_OUTPUTS,
-            batch=batch,
-            passes_per_run=passes_per_run or batch,
+        passes, metric_names, later = trace_multi_pass(
+            request, results, first, num_top_outputs=NUM_TOP_OUTPUTS, batch=batch, passes_per_run=passes_per_run
         )
         findings = findings.merge(later)
-    return FrozenMethod(
-        first=freeze(traced),
-        size=size,
-        batch=batch,
-        layer=findings.layer_path or INPUT_LAYER,
-        layer_summary=_summarize_layer(findings.layer_path, findings.survey.rows),
-        native_precision=findings.survey.native_precision,
-        num_functions=len(functions),
-        passes=passes,
-        metric_names=metric_names,
-        needs_input_gradient=findings.needs_input_gradient,
-        notes=findings.notes,
-    )
+    return TracedMethod(first, passes, metric_names, findings)
 
 
 def _summarize_layer(layer: str, rows: tuple[LayerInfo, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,45 @@ class BatchResult:
     quality_metrics: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
+class MethodProperties(Protocol):
+    """Properties of the method behind an `Executable`; see `FrozenMethod`."""
+
+    @property
+    def size(self) -> Size:
+        """``(width, height)`` of the images."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Images a run."""
+        ...
+
+    @property
+    def layer(self) -> str:
+        """Path of the target layer, or `INPUT_LAYER`."""
+        ...
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the quality metrics."""
+        ...
+
+    @property
+    def codes(self) -> TargetCodes:
+        """Codes for a run that names none, ``(targets, 2)``."""
+        ...
+
+    @property
+    def needs_input_gradient(self) -> bool:
+        """True if gradients go all the way back to the input."""
+        ...
+
+    @property
+    def is_score_difference(self) -> bool:
+        """True if maps are differences between the scores of many passes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Executable:
     """A compiled method, loaded on a device. Callable from several threads at a time.
@@ -58,14 +97,14 @@ class Executable:
     Attributes:
         first: codes and images → top classes, their probabilities and the state that further passes share; and for each
             target class, score, probability, then the maps (and metrics) or its own state. See `TargetGraph`.
-        method: the frozen method.
+        method: the compiled method.
         precision: precision of the arithmetic; the maps are float32.
         device: name of the device.
         passes: the further passes of methods that need many.
     """
 
     first: Callable[..., tuple[list[Any], list[list[Any]]]]
-    method: FrozenMethod
+    method: MethodProperties
     precision: str
     device: str
     passes: MultiPassExecutor | None = None
@@ -88,10 +127,10 @@ class Executable:
     def __call__(
         self, images: RgbImage, codes: TargetCodes | None = None, progress: Progress | None = None
     ) -> BatchResult:
-        """Explain up to ``batch`` images, ``uint8 (n, height, width, 3)`` RGB.
+        """Explain up to ``batch`` images.
 
         Args:
-            images: the images.
+            images: ``uint8 (n, height, width, 3)`` RGB; for a `VariableMethod` the model input.
             codes: the targets, ``(targets, 2)``, or those of each image, ``(n, targets, 2)``; None takes those of the
                 compiled method.
             progress: called with passes done and passes in all, if there are many; may raise to stop.

@@ -152,7 +152,31 @@ class FrozenMultiPass:
         return MultiPassExecutor(step, finish, self.passes_per_run, self.num_passes, self.is_mean)
 
 
-def freeze_multi_pass(
+@dataclass(frozen=True, slots=True, eq=False)
+class TracedMultiPass:
+    """The traced passes of a method.
+
+    Their weights are still the model's variables.
+
+    Attributes:
+        step, finish: concrete functions, as in `MultiPassExecutor`; the codes are the last argument of ``step``.
+        passes_per_run, num_passes, num_state_tensors, is_mean: as in `FrozenMultiPass`.
+    """
+
+    step: Any
+    finish: Any
+    passes_per_run: int
+    num_passes: int
+    num_state_tensors: int
+    is_mean: bool
+
+    def freeze(self) -> FrozenMultiPass:
+        """Return the passes with the present weights as constants."""
+        numbers = self.passes_per_run, self.num_passes, self.num_state_tensors, self.is_mean
+        return FrozenMultiPass(freeze(self.step), freeze(self.finish), *numbers)
+
+
+def trace_multi_pass(
     request: ExplainRequest,
     results: list[MultiPass],
     first: Any,
@@ -160,8 +184,8 @@ def freeze_multi_pass(
     num_top_outputs: int,
     batch: int,
     passes_per_run: int,
-) -> tuple[FrozenMultiPass, tuple[str, ...], TraceFindings]:
-    """Trace and freeze the passes of a method.
+) -> tuple[TracedMultiPass, tuple[str, ...], TraceFindings]:
+    """Trace the passes of a method.
 
     Args:
         request: the model, method and targets.
@@ -217,8 +241,8 @@ def freeze_multi_pass(
     shape = values_shape if is_mean else (batch, steps.count, *values_shape[1:])
     specifications = map(_specification, (*state, *steps.per_target_state))
     traced_finish = trace(finish, request.size, tf.TensorSpec(shape, tf.float32), *specifications)
-    frozen = FrozenMultiPass(freeze(step), freeze(traced_finish), passes_per_run, steps.count, len(state), is_mean)
-    return frozen, names[-1], forward_passes[-1].findings
+    traced = TracedMultiPass(step, traced_finish, passes_per_run, steps.count, len(state), is_mean)
+    return traced, names[-1], forward_passes[-1].findings
 
 
 def _specification(tensor: Any) -> Any:

@@ -63,7 +63,7 @@ def encode_png(frame: VideoFrame) -> bytes:
     return ImageEncoder().encode_png(frame)
 
 
-def encode_rgb(image: RgbImage, suffix: str, *, quality: int, subsampling: str = "4:2:0") -> bytes:
+def encode_rgb(image: RgbImage, suffix: str, *, quality: int, subsampling: str = "4:2:0", fast: bool = False) -> bytes:
     """Encode an RGB image for a file.
 
     Args:
@@ -71,10 +71,12 @@ def encode_rgb(image: RgbImage, suffix: str, *, quality: int, subsampling: str =
         suffix: ``.jpg`` or ``.jpeg`` for JPEG; PNG otherwise.
         quality: of JPEG, 1–95.
         subsampling: of JPEG's chroma, ``4:2:0`` or ``4:4:4``.
+        fast: True for a PNG of a few percent more bytes in a third of the time.
     """
     if suffix.lower() in (".jpg", ".jpeg"):
         return _save(Image.fromarray(image), "JPEG", quality=quality, subsampling=subsampling)
-    return _save(Image.fromarray(image), "PNG")
+    options = {"compress_level": _PNG_LEVEL, "compress_type": _PNG_STRATEGY} if fast else {}
+    return _save(Image.fromarray(image), "PNG", **options)
 
 
 def _save(image: Image.Image, image_format: str, **options: Any) -> bytes:

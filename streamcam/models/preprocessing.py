@@ -184,14 +184,20 @@ def describe_model_name(name: str, model: Any) -> str:
 
 
 def find_scaling_layer(model: Any) -> str:
-    """Return the layer or operation that scales the input; or ``""``.
+    """Return the name of the layer or operation that scales the input; or ``""``."""
+    operation = find_scaling_operation(model)
+    return "" if operation is None else str(operation.name)
+
+
+def find_scaling_operation(model: Any) -> Any:
+    """Return the layer or operation that scales the input, or None.
 
     Only the operations before the first weights count.
     """
     from ..tf import keras
 
     layers = keras.layers
-    found = ""
+    found = None
 
     def walk(operations: Any) -> bool:
         """Return True after the first layer with weights."""
@@ -204,7 +210,7 @@ def find_scaling_layer(model: Any) -> str:
             elif isinstance(operation, (layers.Rescaling, layers.Normalization)) or (
                 type(operation).__name__ in _ARITHMETIC and not isinstance(operation, layers.Layer)
             ):
-                found = found or operation.name
+                found = found or operation
             elif getattr(operation, "weights", None):
                 return True
         return False

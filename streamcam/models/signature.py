@@ -47,6 +47,7 @@ def model_signature(
     extra_input: Mapping[str, Any] | None = None,
     *,
     any_channels: bool = False,
+    image_shape: tuple[int, int, int] | None = None,
 ) -> ModelSignature:
     """Find the input and output signature of a model.
 
@@ -59,6 +60,7 @@ def model_signature(
         image_input: name of the image input; empty: find it.
         extra_input: values of the other inputs by name, as `make_feeder` takes them.
         any_channels: accept any number of channels, because the preprocessing returns them.
+        image_shape: height, width and channels of the images, if they are known; None for those of the model.
 
     Raises:
         ModelError: the model does not take a batch of images, or does not return one row of numbers per image.
@@ -67,7 +69,7 @@ def model_signature(
     from ..tf import keras, model_lock
 
     binding = bind_inputs(model, name, image_input, extra_input or {}, any_channels=any_channels)
-    height, width, channels = binding.shape[1:]
+    height, width, channels = image_shape or binding.shape[1:]
     size = (width or DEFAULT_INPUT_SIZE[0], height or DEFAULT_INPUT_SIZE[1])
     outputs = symbolic_tensors(model, "outputs") if binding.declared else None
     if outputs is None:

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import UnknownFormatError
-from ..media.rgb import from_rgb
 from ..notebook import save_images
-from ..notes import get_logger
 from ..options import SinkOptions
-from ..sinks import SINKS, open_sink
+from ..sinks import SINKS
 from ..sinks.paths import check_output_path
-from ..sources.normalize import FrameNormalizer
 from .activation_sheet import ActivationSheet, draw_first_frame
+from .drawn_video import open_drawn_video
 
 if TYPE_CHECKING:
     from .activation_frames import ActivationReader
     from .activation_results import ActivationStudy
-
-logger = get_logger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -74,23 +66,10 @@ def save(
 def _save_video(
     sheet: ActivationSheet, reader: ActivationReader, options: SinkOptions, on_frame: Callable[[], None]
 ) -> None:
-    width, height = sheet.size
-    normalizer = FrameNormalizer(from_rgb(np.zeros((height, width, 3), np.uint8)), reader.info.time_base)
-    info = replace(
-        reader.info,
-        width=width,
-        height=height,
-        pixel_format=normalizer.pixel_format,
-        color=normalizer.color,
-        pixel_aspect=Fraction(1),
-        passthrough_streams=(),
-    )
-    with open_sink(options, info) as sink:
+    info = reader.info
+    with open_drawn_video(options, info, sheet.size) as write:
         for frame, maps in reader.read():
             assert frame.model_input is not None
             seconds = float(frame.pts * info.time_base)
-            drawn = sheet.draw(frame.model_input, maps, f"Frame {frame.index}, {seconds:.2f} s")
-            sink.write(normalizer(from_rgb(drawn)), frame.pts)
+            write(sheet.draw(frame.model_input, maps, f"Frame {frame.index}, {seconds:.2f} s"), frame.pts)
             on_frame()
-    for note in sink.notes:
-        logger.info("%s", note)

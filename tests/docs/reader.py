@@ -44,6 +44,9 @@ def make_files(folder: Path) -> Path:
     with Image.open(ROOT / "samples" / "chelsea.png") as image:
         image.convert("RGB").resize((225, 150)).save(folder / "photo.jpg")
     shutil.copy(folder / "photo.jpg", folder / "cat.jpg")
+    for name in ("flowers/rose", "flowers/tulip", "checked/rose", "checked/tulip"):
+        (folder / name).mkdir(parents=True)
+        shutil.copy(folder / "photo.jpg", folder / name / "1.jpg")
     (folder / "classes.txt").write_text("cat\ndog\nother\n")
     (folder / "mypackage").mkdir()
     (folder / "mypackage" / "__init__.py").write_text("")

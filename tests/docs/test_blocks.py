@@ -167,6 +167,7 @@ def begin_no_run(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("streamcam.live.pipeline.run_live", parsed)
     patch.setattr("streamcam.bench.result.bench", parsed)
     patch.setattr("streamcam.studies.filters.study.run_study", parsed)
+    patch.setattr("streamcam.training.visual_log.reading.inspect_source", parsed)
 
 
 def test_the_files_of_the_reader_are_small(files: Path) -> None:

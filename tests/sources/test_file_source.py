@@ -6,7 +6,6 @@ import gc
 import threading
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,15 +18,10 @@ from streamcam.sources import open_source
 from tests.media_helpers import (
     frame_times,
     gradient_frame,
-    planes,
     write_clip,
 )
 
-from .reading import read
-
-
-def luma(frame: Frame) -> np.ndarray[Any, Any]:
-    return planes(frame.video_frame)[0]
+from .reading import luma, read
 
 
 def test_info_and_frames_of_an_ordinary_clip(clip: Path) -> None:

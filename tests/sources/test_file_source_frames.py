@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -14,7 +13,7 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from streamcam import process
-from streamcam.frames import WORKING_FORMATS, Frame
+from streamcam.frames import WORKING_FORMATS
 from streamcam.options import SourceOptions
 from streamcam.sources import open_source
 from tests.media_helpers import (
@@ -29,11 +28,7 @@ from tests.media_helpers import (
     write_image,
 )
 
-from .reading import read
-
-
-def luma(frame: Frame) -> np.ndarray[Any, Any]:
-    return planes(frame.video_frame)[0]
+from .reading import luma, read
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])

@@ -6,16 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
-from PIL import Image
 
 import streamcam
-from streamcam.errors import LayerError, OptionError, SinkError, TargetError, UnknownFormatError
+from streamcam.errors import LayerError, OptionError, TargetError
 from streamcam.geometry import Size
+from streamcam.options import FilterOptions
 from streamcam.studies.filters.parametrization import _COLORS, FourierImages, MacoImages
+from streamcam.studies.filters.robustness import transform
 from streamcam.studies.filters.selection import parse_filters
-from streamcam.tf import keras
+from streamcam.tf import keras, tf
 from tests.cli.runner import Result, cli
 
 LABELS = ("cat", "dog, domestic", "cockatoo")
@@ -40,9 +42,30 @@ def network(side: int | None = 32) -> Any:
     return keras.Model(image, layers.Dense(3, activation="softmax", name="classes")(x), name="small")
 
 
+def tiny_network(side: int | None = 32) -> Any:
+    """A convolution and classes: little to trace."""
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    image = keras.Input((side, side, 3))
+    x = layers.Conv2D(6, 3, padding="same", name="conv")(layers.Rescaling(1 / 127.5, -1)(image))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(3, activation="softmax")(x), name="tiny")
+
+
 @pytest.fixture(scope="module")
 def small() -> Any:
     return network()
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    return tiny_network()
+
+
+@pytest.fixture(scope="module")
+def plain(tiny: Any) -> streamcam.FilterStudy:
+    """Filters 0 and 3 without penalties."""
+    return streamcam.visualize_filters(tiny, layer="conv", filters="0,3", steps=20, history=3, **FAST)
 
 
 def patch_model(kernel: Any) -> Any:
@@ -73,26 +96,43 @@ def test_the_optimum_of_a_linear_filter_is_its_kernel() -> None:
         assert one.end > one.start
 
 
-def test_filters_together_and_alone_are_equal_and_a_seed_decides(small: Any) -> None:
-    def images(filters: str, seed: int) -> Any:
-        study = streamcam.visualize_filters(small, layer="conv", filters=filters, steps=12, seed=seed, **FAST)
-        return [one.image.astype(int) for one in study.filters], study.filters[-1].end
+def test_filters_together_and_alone_are_equal_and_a_seed_decides(tiny: Any, plain: Any) -> None:
+    def study(seed: int) -> streamcam.FilterStudy:
+        return streamcam.visualize_filters(tiny, layer="conv", filters=3, steps=20, seed=seed, **FAST)
 
-    (_, _, other, together), end = images("0-3", 0)
-    (alone,), alone_end = images("3", 0)
-    (reseeded,), _ = images("3", 1)
-    assert np.abs(together - alone).mean() < 0.5
-    assert end == pytest.approx(alone_end, rel=0.02)
-    assert np.abs(together - other).mean() > 5
-    assert np.abs(together - reseeded).mean() > 5
+    def pixels(one: streamcam.FilterImage) -> Any:
+        return one.image.astype(int)
+
+    (alone,), (reseeded,) = study(0).filters, study(1).filters
+    other, together = plain.filters
+    assert np.abs(pixels(together) - pixels(alone)).mean() < 0.5
+    assert together.end == pytest.approx(alone.end, rel=0.02)
+    assert np.abs(pixels(together) - pixels(other)).mean() > 5
+    assert np.abs(pixels(together) - pixels(reseeded)).mean() > 5
 
 
-@pytest.mark.parametrize("layer", ["depthwise", "pointwise"])
-def test_each_kind_of_layer_is_excited(small: Any, layer: str) -> None:
-    study = streamcam.visualize_filters(small, layer=layer, filters="1,0+2", steps=20, **FAST)
+def test_a_history_leads_from_the_noise_to_the_image(plain: Any) -> None:
+    assert plain.history_steps == (0, 10, 20)
+    for one in plain.filters:
+        noise, middle, last = one.history
+        assert noise.std() < middle.std() < last.std()
+        np.testing.assert_array_equal(last, one.image)
+
+
+def test_transformations_calm_down() -> None:
+    images = np.random.default_rng(0).uniform(size=(1, 16, 16, 3)).astype(np.float32)
+    options = FilterOptions(steps=20, jitter=4)
+    changes = [np.abs(transform(images, options, tf.constant(step)).numpy() - images).mean() for step in range(20)]
+    assert min(changes[:10]) > 0.01
+    assert max(changes[18:]) == 0
+    assert not np.array_equal(*(transform(images, options, tf.constant(step)).numpy() for step in (0, 1)))
+
+
+def test_a_relu_and_a_sum_are_excited(small: Any) -> None:
+    study = streamcam.visualize_filters(small, layer="depthwise", filters="1,0+2", steps=20, **FAST)
     for one in study.filters:
         assert one.image.shape == (32, 32, 3)
-        assert one.end > max(one.start, one.random)
+        assert one.peak > one.end > max(one.start, one.random)
     assert study.filters[1].channels == (0, 2)
 
 
@@ -121,23 +161,22 @@ def test_activations_are_those_of_the_layer(small: Any) -> None:
     assert [one.channels[0] for one in study.filters] == list(np.argsort(-means)[:2])
     for one in study.filters:
         assert one.random == pytest.approx(means[one.channels[0]], rel=1e-4)
-        activation = np.maximum(before_relu(one.image[None].astype(np.float32)).numpy(), 0)[..., one.channels[0]].mean()
-        assert one.end == pytest.approx(activation, rel=1e-4)
+        activations = np.maximum(before_relu(one.image[None].astype(np.float32)).numpy(), 0)[..., one.channels[0]]
+        assert one.end == pytest.approx(activations.mean(), rel=1e-4)
+        assert one.peak == pytest.approx(activations.max(), rel=1e-4)
 
 
 def test_models_of_any_size_take_the_requested_one() -> None:
-    study = streamcam.visualize_filters(network(None), layer="conv", filters=0, steps=3, size=24)
+    study = streamcam.visualize_filters(tiny_network(None), layer="conv", filters=0, steps=3, size=24)
     assert study.filters[0].image.shape == (24, 24, 3)
 
 
-def test_penalties_have_their_effect(small: Any) -> None:
-    def image(**options: float) -> Any:
-        study = streamcam.visualize_filters(small, layer="conv", filters=0, steps=30, **FAST, **options)
-        return study.filters[0].image / 255
-
-    plain, penalized = image(), image(tv=20.0, l2=20.0)
-    assert np.abs(np.diff(penalized, axis=0)).mean() < 0.5 * np.abs(np.diff(plain, axis=0)).mean()
-    assert ((penalized - 0.5) ** 2).mean() < 0.5 * ((plain - 0.5) ** 2).mean()
+def test_penalties_have_their_effect(tiny: Any, plain: Any) -> None:
+    options = {"tv": 100.0, "l2": 100.0, **FAST}
+    penalized = streamcam.visualize_filters(tiny, layer="conv", filters=0, steps=20, **options).filters[0].image / 255
+    free = plain.filters[0].image / 255
+    assert np.abs(np.diff(penalized, axis=0)).mean() < 0.5 * np.abs(np.diff(free, axis=0)).mean()
+    assert ((penalized - 0.5) ** 2).mean() < 0.5 * ((free - 0.5) ** 2).mean()
 
 
 @pytest.mark.parametrize(("small_size", "large_size"), [((16, 16), (32, 32)), ((9, 7), (18, 14)), ((8, 11), (17, 22))])
@@ -155,7 +194,7 @@ def test_an_enlarged_image_has_the_same_spectrum(small_size: Size, large_size: S
             np.testing.assert_allclose(spectra[1][:, row, column], spectra[0][:, row, column], atol=1e-5)
 
 
-def test_maco_keeps_the_magnitudes_and_excites(small: Any) -> None:
+def test_maco_keeps_the_magnitudes_and_excites(tiny: Any) -> None:
     images = MacoImages((16, 12))
     start = images.start([[0], [1]])
     _, enlarged = images.enlarge(start, (32, 24))
@@ -167,7 +206,7 @@ def test_maco_keeps_the_magnitudes_and_excites(small: Any) -> None:
     frequencies = np.hypot(np.fft.fftfreq(12)[:, None], np.fft.rfftfreq(16)[None])[:, 1:-1, None]
     np.testing.assert_allclose(first, other, rtol=0.01)
     np.testing.assert_allclose(first * frequencies, (first * frequencies).mean() + 0 * first, rtol=0.01)
-    study = streamcam.visualize_filters(small, layer="conv", filters=0, steps=30, parametrization="maco", **FAST)
+    study = streamcam.visualize_filters(tiny, layer="conv", filters=0, steps=30, parametrization="maco", **FAST)
     assert study.filters[0].end > study.filters[0].start
 
 
@@ -198,7 +237,7 @@ def test_wrong_filters_are_named(text: str, message: str) -> None:
         parse_filters(text, LABELS, 20, lambda: range(20))
 
 
-def test_bad_input_is_named(small: Any) -> None:
+def test_bad_input_is_named(small: Any, tiny: Any) -> None:
     with pytest.raises(LayerError, match="unknown layer 'relu'; did you mean 'relu6'"):
         streamcam.visualize_filters(small, layer="relu")
     with pytest.raises(OptionError, match="invalid --steps 0"):
@@ -206,13 +245,13 @@ def test_bad_input_is_named(small: Any) -> None:
     with pytest.raises(TargetError, match="unknown --target 'bird'"):
         streamcam.visualize_filters(small, filters="class:bird", labels=LABELS)
     with pytest.raises(OptionError, match="no filter 6"):
-        streamcam.visualize_filters(small, layer="conv", filters="0-6")
+        streamcam.visualize_filters(tiny, layer="conv", filters="0-6")
 
 
 @pytest.fixture(scope="module")
-def model_file(small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "small.keras"
-    small.save(path)
+def model_file(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.keras"
+    tiny.save(path)
     return path
 
 
@@ -220,20 +259,22 @@ def command(*arguments: object) -> Result:
     return cli("filters", *arguments)
 
 
-def test_the_command_writes_sheet_and_json(model_file: Path, tmp_path: Path) -> None:
-    sheet = tmp_path / "sheet.png"
+def test_the_command_writes_a_video_and_json(model_file: Path, tmp_path: Path) -> None:
+    video, sheet = tmp_path / "ascent.mp4", tmp_path / "sheet.png"
     ended = command(
-        model_file, "--layer", "conv", "--filters", "0-4", "--steps", 4, "--octaves", 1, "-o", sheet, "--json", "-q"
+        model_file, "--layer", "conv", "--filters", "0-4", "--steps", 4, "--octaves", 1, "-o", video, "--json", "-q"
     )
     assert ended.exit_code == 0, ended.stderr
     result = json.loads(ended.stdout)
-    assert (result["layer"], result["steps"], result["seed"]) == ("conv", 4, 0)
+    assert (result["layer"], result["steps"], result["seed"], result["output"]) == ("conv", 4, 0, str(video))
     assert [one["filter"] for one in result["filters"]] == ["0", "1", "2", "3", "4"]
-    assert all(one["end"] > one["start"] for one in result["filters"])
-    with Image.open(sheet) as image:
-        assert image.format == "PNG"
-        assert image.width > 3 * 192
-        assert image.height > 2 * 192
+    assert all(one["peak"] >= one["end"] > one["start"] for one in result["filters"])
+    with av.open(str(video)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    assert frames[0].shape[1] > 3 * 192
+    assert np.abs(frames[-1] - frames[0]).mean() > 1
+    sheet.touch()
     again = command(model_file, "--layer", "conv", "--filters", "0", "--steps", 1, "-o", sheet)
     assert (again.exit_code, "exists" in again.stderr) == (1, True)
 
@@ -251,22 +292,3 @@ def test_the_command_writes_sheet_and_json(model_file: Path, tmp_path: Path) -> 
 def test_the_command_refuses(model_file: Path, arguments: list[str], code: int, message: str) -> None:
     ended = command(model_file, *arguments, "--json")
     assert (ended.exit_code, message in json.loads(ended.stdout)["error"]) == (code, True)
-
-
-def test_a_study_saves_itself(tmp_path: Path) -> None:
-    study = streamcam.FilterStudy(
-        filters=(streamcam.FilterImage("0", (0,), None, np.full((16, 16, 3), 90, np.uint8), 0.1, 2.0, 0.2),),
-        model="small",
-        layer="conv",
-        size=(16, 16),
-        steps=1,
-        seed=0,
-    )
-    path = tmp_path / "one.jpg"
-    study.save(path)
-    with Image.open(path) as image:
-        assert image.size == study.sheet().shape[1::-1]
-    with pytest.raises(SinkError, match="exists"):
-        study.save(path)
-    with pytest.raises(UnknownFormatError, match="suffix"):
-        study.save(tmp_path / "one.gif")

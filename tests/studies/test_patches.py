@@ -43,7 +43,7 @@ def test_receptive_fields_have_their_closed_form() -> None:
 
 def test_a_planted_patch_is_found(tmp_path: Path) -> None:
     kernel = np.random.default_rng(0).normal(size=(8, 8, 3, 2)).astype(np.float32)
-    kernel -= kernel.mean(axis=(0, 1, 2))
+    kernel -= kernel.mean(axis=(0, 1, 2)) - [0.01, 0]  # noise excites channel 0 more
     planted = (127 + 30 * kernel[..., 1]).clip(0, 255).astype(np.uint8)
     for name, strength in (("a.png", 0.4), ("b.png", 1.0), ("c.png", 0.7)):
         image = np.full((32, 32, 3), 127, np.uint8)
@@ -51,8 +51,11 @@ def test_a_planted_patch_is_found(tmp_path: Path) -> None:
         Image.fromarray(image).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
     study = streamcam.visualize_filters(
-        patch_model(kernel), layer="patches", filters="1", steps=1, octaves=1, preprocess="0..1", patches=tmp_path
-    )
+        patch_model(kernel), layer="patches", filters="strongest:1", steps=1, octaves=1, preprocess="0..1",
+        patches=tmp_path,
+    )  # fmt: skip
+    assert study.filters[0].label == "1"
+    assert study.filters[0].random < 0.5 < kernel[..., 0].sum() / 2
     patches = study.filters[0].patches
     assert [Path(one.source).name for one in patches] == ["b.png", "c.png", "a.png"]
     assert [one.box for one in patches] == [(8, 16, 16, 24)] * 3

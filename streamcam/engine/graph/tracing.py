@@ -26,12 +26,12 @@ def trace(function: Callable[..., Any], size: Size, *specifications: Any) -> Any
     try:
         # Without autograph: Keras runs the model, and converting its code again would only cost time.
         return tf.function(function, autograph=False).get_concrete_function(*specifications)
-    except LookupError as error:
-        raise MethodError(
-            f"the model is not differentiable: {error_summary(error)}",
-            hint="use a method without gradients, such as occlusion, scorecam or eigencam",
-        ) from error
-    except (ValueError, TypeError, tf.errors.OpError) as error:
+    except (LookupError, ValueError, TypeError, tf.errors.OpError) as error:
+        if type(error) is LookupError:  # of TensorFlow's registry of gradients; a KeyError or IndexError is the model's
+            raise MethodError(
+                f"the model is not differentiable: {error_summary(error)}",
+                hint="use a method without gradients, such as occlusion, scorecam or eigencam",
+            ) from error
         raise ModelError(
             f"the model does not accept images of {size[0]}x{size[1]}: {error_summary(error)}",
             hint="check --fit and --preprocess",

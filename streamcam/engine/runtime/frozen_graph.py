@@ -182,7 +182,7 @@ class LoadedGraph:
 
 
 def _make_cpu_session(graph: Any, *, threads_yield: bool) -> Any:
-    """Make a session whose threads yield to the encoder's threads if asked to.
+    """Make a session; its threads yield to the encoder's threads on demand.
 
     A frame passes through the encoder's threads in sequence, so that one thread that waits for a core delays all; the
     model has batches queued and can wait. Threads inherit the priority of the thread that starts them.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,15 @@ class Ascent:
     Attributes:
         images: of each target, ``uint8 (h, w, 3)`` RGB.
         starts, ends: mean activation, or logit, of the first and the last image.
+        peaks: highest activation of the last image at one position, or its logit.
+        history: of each target, its images at the steps asked for.
     """
 
     images: tuple[RgbImage, ...]
     starts: tuple[float, ...]
     ends: tuple[float, ...]
+    peaks: tuple[float, ...]
+    history: tuple[tuple[RgbImage, ...], ...]
 
 
 def octave_sizes(size: Size, octaves: int) -> list[Size]:
@@ -67,6 +72,7 @@ def ascend(
     options: FilterOptions,
     size: Size,
     on_step: Callable[[int], None],
+    history_steps: Collection[int] = (),
 ) -> Ascent:
     """Maximise the score of each target, starting from noise.
 
@@ -76,6 +82,7 @@ def ascend(
         options: steps, seed, transformations and penalties.
         size: ``(width, height)`` of the images.
         on_step: called after each step with the number of steps done.
+        history_steps: numbers of steps done after which to keep the images; 0 is the noise.
 
     Raises:
         MethodError: the model has no gradient.
@@ -85,7 +92,10 @@ def ascend(
         MacoImages(sizes[0]) if options.parametrization == "maco" else FourierImages(sizes[0])
     )
     coordinates = parametrization.start([[options.seed, *_identity(target)] for target in targets])
-    starts = measure(network, targets, _to_uint8(parametrization.render(coordinates)))
+    noise = _to_uint8(parametrization.render(coordinates))
+    measure = functools.cache(functools.partial(_compile_measure, network, targets))
+    starts, _ = measure(sizes[0])(noise)
+    history = [noise] if 0 in history_steps else []
     done = 0
     for octave, steps in zip(sizes, split_steps(options.steps, options.octaves), strict=True):
         if octave != parametrization.size:
@@ -99,10 +109,14 @@ def ascend(
         for _ in range(steps):
             step(tf.constant(done))
             done += 1
+            if done in history_steps:
+                history.append(_to_uint8(parametrization.render(variable)))
             on_step(done)
         coordinates = variable.numpy()
     images = _to_uint8(parametrization.render(coordinates))
-    return Ascent(tuple(images), starts, measure(network, targets, images))
+    ends, peaks = measure(size)(images)
+    histories = tuple(tuple(kept[number] for kept in history) for number in range(len(targets)))
+    return Ascent(tuple(images), starts, ends, peaks, histories)
 
 
 def _make_step(
@@ -119,8 +133,7 @@ def _make_step(
         with tf.GradientTape() as tape:
             images = parametrization.render(variable)
             response = network.respond(transform(images, options, number) * 255.0)
-            means = None if response.maps is None else tf.reduce_mean(response.objectives, axis=(1, 2))
-            scores = select_scores(means, response.logits, targets)
+            scores = select_scores(response.objectives, response.logits, targets)
             # The images share no coordinates: the gradient of the sum is that of each.
             loss = tf.reduce_sum(_penalty(images, options) - scores)
         optimizer.apply([tape.gradient(loss, variable)], [variable])
@@ -141,22 +154,33 @@ def _penalty(images: Any, options: FilterOptions) -> Any:
     return penalty
 
 
-def measure(network: FilterNetwork, targets: tuple[FilterTarget, ...], images: NDArray[np.uint8]) -> tuple[float, ...]:
-    """Return each target's activation or logit on its own image.
+def _compile_measure(
+    network: FilterNetwork, targets: tuple[FilterTarget, ...], size: Size
+) -> Callable[[NDArray[np.uint8]], tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Compile a function that measures each target on its own image.
+
+    It takes ``uint8 (N, h, w, 3)`` RGB, and returns mean and highest activations; both are the logit for a class.
 
     Args:
         network: the model with its layer.
         targets: one for each image.
-        images: ``uint8 (N, h, w, 3)`` RGB.
+        size: ``(width, height)`` of the images.
     """
 
     def scores(pixels: Any) -> Any:
         response = network.respond(tf.cast(pixels, tf.float32))
-        means = None if response.maps is None else tf.reduce_mean(response.activations, axis=(1, 2))
-        return select_scores(means, response.logits, targets)
+        return [
+            select_scores(response.activations, response.logits, targets, reduce)
+            for reduce in (tf.reduce_mean, tf.reduce_max)
+        ]
 
-    compiled = network.compile(scores, tf.TensorSpec((len(targets), *images.shape[1:]), tf.uint8))
-    return tuple(float(one) for one in compiled(tf.constant(images)).numpy())
+    compiled = network.compile(scores, tf.TensorSpec((len(targets), size[1], size[0], 3), tf.uint8))
+
+    def measure(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        means, peaks = (tuple(one.numpy().tolist()) for one in compiled(tf.constant(images)))
+        return means, peaks
+
+    return measure
 
 
 def _identity(target: FilterTarget) -> tuple[int, ...]:

@@ -38,12 +38,12 @@ class Response:
 
     @property
     def objectives(self) -> Any:
-        """The maps that an ascent maximises, ``(N, h, w, K)``: a ReLU has a slope below zero."""
+        """The maps that an ascent maximises, ``(N, h, w, K)`` or None: a ReLU has a slope below zero."""
         return tf.nn.leaky_relu(self.maps, _LEAK) if self.is_relu else self.maps
 
     @property
     def activations(self) -> Any:
-        """The layer's output ``(N, h, w, K)``, without the limit of a ReLU6."""
+        """The layer's output ``(N, h, w, K)`` or None, without the limit of a ReLU6."""
         return tf.nn.relu(self.maps) if self.is_relu else self.maps
 
 
@@ -107,18 +107,21 @@ class FilterNetwork:
         return compiled
 
 
-def select_scores(means: Any, logits: Any, targets: tuple[FilterTarget, ...]) -> Any:
+def select_scores(
+    maps: Any, logits: Any, targets: tuple[FilterTarget, ...], reduce: Callable[..., Any] = tf.reduce_mean
+) -> Any:
     """Return the score of each image's own target, ``(N,)``.
 
     Args:
-        means: mean activations ``(N, K)``; None without a layer.
+        maps: activations ``(N, h, w, K)``; None without a layer.
         logits: ``(N, classes)``.
         targets: one for each image.
+        reduce: of the activation over the positions.
     """
-    channels, classes = target_selection(targets, 0 if means is None else means.shape[1], logits.shape[1])
+    channels, classes = target_selection(targets, 0 if maps is None else maps.shape[3], logits.shape[1])
     scores = 0.0
     if channels.any():
-        scores += tf.reduce_sum(means * channels, axis=1)
+        scores += reduce(tf.einsum("nhwk,nk->nhw", maps, channels), axis=(1, 2))
     if classes.any():
         scores += tf.reduce_sum(logits * classes, axis=1)
     return scores

@@ -8,6 +8,7 @@ x = sigmoid(C · F⁻¹(s ⊙ z)),  s(f) = √(wh) / (4 max(f, 1/max(w, h)))
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,22 @@ _COLOR_CORRELATION = np.array([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0
 _COLORS = _COLOR_CORRELATION / np.linalg.norm(_COLOR_CORRELATION, axis=0).max()
 _START_DEVIATION = 0.01
 _MACO_DEVIATION = 1.5
+
+
+def _draw(
+    seeds: list[list[int]],
+    draw: Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]],
+    size: Size,
+) -> NDArray[np.float32]:
+    """Draw coordinates for each seed alone.
+
+    Args:
+        seeds: of each image.
+        draw: returns coordinates for the shape ``(3, h, w // 2 + 1)`` of a spectrum.
+        size: ``(width, height)``.
+    """
+    shape = (3, size[1], size[0] // 2 + 1)
+    return np.stack([draw(np.random.default_rng(seed), shape) for seed in seeds]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +58,7 @@ class FourierImages:
         Args:
             seeds: of each image: it does not depend on the others.
         """
-        width, height = self.size
-        shape = (2, 3, height, width // 2 + 1)
-        return np.stack([np.random.default_rng(one).normal(0, _START_DEVIATION, shape) for one in seeds]).astype(
-            np.float32
-        )
+        return _draw(seeds, lambda random, shape: random.normal(0, _START_DEVIATION, (2, *shape)), self.size)
 
     def render(self, coordinates: Any) -> Any:
         """Return images float32 ``(N, h, w, 3)`` RGB 0–1; differentiable."""
@@ -91,10 +104,7 @@ class MacoImages:
         Args:
             seeds: of each image: it does not depend on the others.
         """
-        width, height = self.size
-        shape = (3, height, width // 2 + 1)
-        phases = [np.random.default_rng(one).uniform(-np.pi, np.pi, shape) for one in seeds]
-        return np.stack(phases).astype(np.float32)
+        return _draw(seeds, lambda random, shape: random.uniform(-np.pi, np.pi, shape), self.size)
 
     def render(self, coordinates: Any) -> Any:
         """Return images float32 ``(N, h, w, 3)`` RGB 0–1; differentiable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,26 +59,47 @@ def find_patches(
         SourceError: a file cannot be read, or the folder has no images.
     """
     best: list[list[_Candidate]] = [[] for _ in targets]
-    measures: dict[Size, Callable[..., Any]] = {}
+    measure = functools.cache(functools.partial(_compile_measure, network, targets))
     for source, geometry, inputs, seconds in _batches(network, path):
-        if geometry.input not in measures:
-            measures[geometry.input] = _compile_measure(network, targets, geometry.input)
-        padded = np.concatenate([inputs, np.repeat(inputs[-1:], _BATCH - len(inputs), axis=0)])
-        activations, positions = (one.numpy() for one in measures[geometry.input](tf.constant(padded)))
+        activations, positions = (one.numpy() for one in measure(geometry.input)(_stack(inputs)))
         for n, time in enumerate(seconds):
             for target, kept in enumerate(best):
                 candidate = _Candidate(
                     float(activations[n, target]), source, time, int(positions[n, target]), inputs[n], geometry
                 )
                 _insert(kept, candidate)
-    fields = _ReceptiveFields(network, seed)
+    support = functools.cache(functools.partial(compile_support, network))
+
+    @functools.cache
+    def field(size: Size, position: int) -> Box:
+        return receptive_field(support(size), size, position, seed)
+
+    def box(target: FilterTarget, one: _Candidate) -> Box:
+        size = one.geometry.input
+        return field(size, one.position) if target.class_index is None else (0, 0, *size)
+
     return [
-        tuple(
-            _make_patch(one, _whole(one.geometry) if target.class_index is not None else fields.box(one))
-            for one in kept
-        )
-        for target, kept in zip(targets, best, strict=True)
+        tuple(_make_patch(one, box(target, one)) for one in kept) for target, kept in zip(targets, best, strict=True)
     ]
+
+
+def highest_activations(network: FilterNetwork, path: str) -> NDArray[np.float32]:
+    """Return each channel's highest activation at one position, ``(K,)``.
+
+    Args:
+        network: the model with its layer.
+        path: a video, an image, or a folder of images.
+
+    Raises:
+        SourceError: a file cannot be read, or the folder has no images.
+    """
+
+    def highest(pixels: Any) -> Any:
+        return tf.reduce_max(network.respond(tf.cast(pixels, tf.float32)).activations, axis=(0, 1, 2))
+
+    measure = functools.cache(lambda size: network.compile(highest, _specification(size)))
+    results = [measure(geometry.input)(_stack(inputs)).numpy() for _, geometry, inputs, _ in _batches(network, path)]
+    return np.asarray(np.max(results, axis=0), np.float32)
 
 
 def _insert(kept: list[_Candidate], candidate: _Candidate) -> None:
@@ -94,7 +116,7 @@ def _insert(kept: list[_Candidate], candidate: _Candidate) -> None:
     ]
 
 
-def _batches(network: FilterNetwork, path: str) -> Iterator[tuple[str, Geometry, NDArray[np.uint8], list[float]]]:
+def _batches(network: FilterNetwork, path: str) -> Iterator[tuple[str, Geometry, list[RgbImage], list[float]]]:
     """Yield batches of frames of all files, scaled to the model's input.
 
     Images of a folder are stretched to one size; a model that accepts any size sees the frames of a video in their own
@@ -114,10 +136,10 @@ def _batches(network: FilterNetwork, path: str) -> Iterator[tuple[str, Geometry,
                 inputs.append(resizer(frame.model_source))
                 seconds.append(float(frame.pts * info.time_base))
                 if len(inputs) == _BATCH:
-                    yield info.name, geometry, np.stack(inputs), seconds
+                    yield info.name, geometry, inputs, seconds
                     inputs, seconds = [], []
             if inputs:
-                yield info.name, geometry, np.stack(inputs), seconds
+                yield info.name, geometry, inputs, seconds
 
 
 def _compile_measure(network: FilterNetwork, targets: tuple[FilterTarget, ...], size: Size) -> Callable[..., Any]:
@@ -133,29 +155,17 @@ def _compile_measure(network: FilterNetwork, targets: tuple[FilterTarget, ...], 
         maps = tf.reshape(maps, (_BATCH, -1, len(targets)))
         return activations + tf.reduce_max(maps, axis=1), tf.argmax(maps, axis=1)
 
-    return network.compile(measure, tf.TensorSpec((_BATCH, size[1], size[0], 3), tf.uint8))
+    return network.compile(measure, _specification(size))
 
 
-class _ReceptiveFields:
-    """Receptive fields of positions, each found once."""
+def _specification(size: Size) -> Any:
+    """Return the `tf.TensorSpec` of a batch."""
+    return tf.TensorSpec((_BATCH, size[1], size[0], 3), tf.uint8)
 
-    def __init__(self, network: FilterNetwork, seed: int) -> None:
-        self._network, self._seed = network, seed
-        self._compiled: dict[Size, Callable[..., Any]] = {}
-        self._boxes: dict[tuple[Size, int], Box] = {}
 
-    def box(self, candidate: _Candidate) -> Box:
-        """Return the receptive field of a candidate in the model's input."""
-        size = candidate.geometry.input
-        key = size, candidate.position
-        if key not in self._boxes:
-            self._boxes[key] = receptive_field(self._function(size), size, candidate.position, self._seed)
-        return self._boxes[key]
-
-    def _function(self, size: Size) -> Callable[..., Any]:
-        if size not in self._compiled:
-            self._compiled[size] = compile_support(self._network, size)
-        return self._compiled[size]
+def _stack(inputs: list[RgbImage]) -> Any:
+    """Return a full batch: the last frame fills a short one."""
+    return tf.constant(np.stack(inputs + inputs[-1:] * (_BATCH - len(inputs))))
 
 
 def compile_support(network: FilterNetwork, size: Size) -> Callable[..., Any]:
@@ -199,10 +209,6 @@ def receptive_field(support: Callable[..., Any], size: Size, position: int, seed
     if not len(rows):  # the filter depends on nothing
         return 0, 0, size[0], size[1]
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def _whole(geometry: Geometry) -> Box:
-    return 0, 0, *geometry.input
 
 
 def _make_patch(candidate: _Candidate, box: Box) -> Patch:

@@ -26,6 +26,7 @@ _DEFAULT_SIZE = 128
 """Side for models that accept any size: a third of the time of 224, with the same features."""
 
 _NUM_RANDOM = 16
+_MAX_HISTORY_BYTES = 512 << 20
 
 
 def visualize_filters(
@@ -50,6 +51,7 @@ def visualize_filters(
     extra_input: Mapping[str, Any] | None = None,
     trust_model: bool = False,
     patches: str | os.PathLike[str] | None = None,
+    history: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> FilterStudy:
     """Find the image that excites each filter most, by gradient ascent.
@@ -64,7 +66,8 @@ def visualize_filters(
         model: as for `Explainer`.
         layer: path of the layer, or ``auto``.
         filters: ``"0-15"``, ``"3,17"``, ``"3+17"`` (their sum), ``"strongest:16"`` (those with the highest mean
-            activation over random images), ``"class:NAME"`` (a logit), several with commas; or numbers of channels.
+            activation over random images; with ``patches``, those with the best patch), ``"class:NAME"`` (a logit),
+            several with commas; or numbers of channels.
         steps: of gradient ascent, over all octaves.
         seed: of the noise and of the transformations.
         size: side of the images in pixels; 0 for the model's input, or 128 if the model accepts any size.
@@ -83,6 +86,8 @@ def visualize_filters(
         extra_input: as for `Explainer`.
         trust_model: as for `Explainer`.
         patches: a video, an image or a folder of images, to find the natural patches that excite the filters most.
+        history: images of each filter to keep over the steps, so that `FilterStudy.save` can write a video; fewer if
+            they took more than 512 MiB.
         progress: called with steps done and steps in all.
 
     Raises:
@@ -114,13 +119,14 @@ def visualize_filters(
         tv=tv,
         l2=l2,
     )
-    return run_study(model_options, options, None if patches is None else os.fspath(patches), progress)
+    return run_study(model_options, options, None if patches is None else os.fspath(patches), history, progress)
 
 
 def run_study(
     model: ModelOptions,
     options: FilterOptions,
     patches: str | None = None,
+    history: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> FilterStudy:
     """Visualise the filters that the options name.
@@ -150,12 +156,16 @@ def run_study(
         options.layer if needs_layer(options.filters) else None,
     )
     means, logits = _random_activations(network, size, options.seed)
-    targets = parse_filters(
-        options.filters, loaded.labels, network.num_channels, lambda: [int(one) for one in np.argsort(-means)]
-    )
+
+    def rank() -> list[int]:
+        strengths = means if patches is None else _strongest_in_patches(network, patches)
+        return [int(one) for one in np.argsort(-strengths)]
+
+    targets = parse_filters(options.filters, loaded.labels, network.num_channels, rank)
     found_patches = [()] * len(targets) if patches is None else _find_patches(network, targets, patches, options.seed)
     batches = [targets[start : start + BATCH] for start in range(0, len(targets), BATCH)]
     num_steps = options.steps * len(batches)
+    history_steps = _history_steps(history, options.steps, len(targets) * size[0] * size[1] * 3)
     found: list[FilterImage] = []
     for number, batch in enumerate(batches):
 
@@ -163,23 +173,40 @@ def run_study(
             if progress is not None:
                 progress(before + done, num_steps)
 
-        ascent = ascend(network, batch, options, size, on_step)
+        ascent = ascend(network, batch, options, size, on_step, frozenset(history_steps))
         found += [
             FilterImage(
-                target.label,
-                target.channels,
-                target.class_index,
-                image,
-                start,
-                end,
-                _random(target, means, logits),
-                own,
+                label=target.label,
+                channels=target.channels,
+                class_index=target.class_index,
+                image=ascent.images[n],
+                start=ascent.starts[n],
+                end=ascent.ends[n],
+                peak=ascent.peaks[n],
+                random=_random(target, means, logits),
+                patches=found_patches[number * BATCH + n],
+                history=ascent.history[n],
             )
-            for target, image, start, end, own in zip(
-                batch, ascent.images, ascent.starts, ascent.ends, found_patches[len(found) :], strict=False
-            )
+            for n, target in enumerate(batch)
         ]
-    return FilterStudy(tuple(found), loaded.name, network.layer, size, options.steps, options.seed, loaded.notes)
+    return FilterStudy(
+        filters=tuple(found),
+        model=loaded.name,
+        layer=network.layer,
+        size=size,
+        steps=options.steps,
+        seed=options.seed,
+        notes=loaded.notes,
+        history_steps=history_steps,
+    )
+
+
+def _history_steps(count: int, steps: int, bytes_of_one: int) -> tuple[int, ...]:
+    """Return the steps to keep images of, evenly from first to last."""
+    if count < 1:
+        return ()
+    count = max(2, min(count, steps + 1, _MAX_HISTORY_BYTES // bytes_of_one))
+    return tuple(int(step) for step in np.linspace(0, steps, count).round())
 
 
 def _find_patches(
@@ -188,6 +215,12 @@ def _find_patches(
     from .patches import find_patches
 
     return find_patches(network, targets, path, seed)
+
+
+def _strongest_in_patches(network: FilterNetwork, path: str) -> NDArray[np.float32]:
+    from .patches import highest_activations
+
+    return highest_activations(network, path)
 
 
 def _filters_text(filters: str | int | Sequence[int]) -> str:

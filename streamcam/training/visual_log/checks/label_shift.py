@@ -1,0 +1,215 @@
+"""``label-shift``: labels that do not belong to their images.
+
+The evidence: impossible indices, the labels of an earlier stage or of the files' folders, the predictions of a model,
+and images whose look-alikes have the labels of their neighbours in the data.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....errors import count_of
+from ..evidence import Evidence, Fault, ImageRecord, Predictions, StageEvidence
+from ..matching import fingerprints, pair_records
+from .common import class_name
+
+Indices: TypeAlias = NDArray[np.int64]
+
+_MIN_IMAGES = 12
+_MIN_ACCURACY, _MIN_CONFIDENCE = 0.6, 0.8
+_MIN_CHANGED = 0.05
+_MAX_SHIFT = 3
+_REMEDY = "check how images and labels are joined, and in which order classes are numbered"
+
+
+def check_label_shift(evidence: Evidence) -> Iterator[Fault]:
+    """Find the first stages whose labels do not fit."""
+    for chain in evidence.chains(references=True):
+        faults = (
+            fault
+            for previous, stage in zip([None, *chain], chain, strict=False)
+            for fault in (
+                _by_index(stage, evidence),
+                None if previous is None else _by_stage(previous, stage, evidence),
+                _by_folder(stage, evidence),
+                _by_model(stage, evidence),
+                _by_neighbors(stage),
+            )
+            if fault is not None
+        )
+        yield from list(faults)[:1]
+
+
+def _by_index(stage: StageEvidence, evidence: Evidence) -> Fault | None:
+    """Find indices that no class has."""
+    if not stage.labels:
+        return None
+    least, most, classes = min(stage.labels), max(stage.labels), evidence.num_classes
+    if classes and most >= classes:
+        count = sum(number for label, number in stage.labels.items() if label >= classes)
+        first = " and begin with 1: subtract 1" if least == 1 and most == classes else f"; {_REMEDY}"
+        return Fault(
+            "label-shift",
+            stage.name,
+            f"labels reach {most}, but the indices of {count_of(classes, 'class', 'classes')} are 0 to "
+            f"{classes - 1}{first}",
+            stage.count if least == 1 and most == classes else count,
+        )
+    is_contiguous = list(stage.labels) == list(range(1, most + 1))
+    if not classes and least == 1 and most >= 2 and is_contiguous and stage.is_complete and stage.count >= _MIN_IMAGES:
+        return Fault(
+            "label-shift",
+            stage.name,
+            f"labels are 1 to {most}, and none is 0: Keras numbers classes from 0; subtract 1",
+            stage.count,
+        )
+    if stage.odd_labels and stage.odd_labels < stage.count:
+        return Fault(
+            "label-shift",
+            stage.name,
+            f"{count_of(stage.odd_labels, 'label')} of {stage.count} are negative or no whole number; {_REMEDY}",
+            stage.odd_labels,
+        )
+    return None
+
+
+def _by_stage(first: StageEvidence, second: StageEvidence, evidence: Evidence) -> Fault | None:
+    """Find images whose label differs from that in the stage before."""
+    pairs = pair_records(first, second)
+    known = [
+        (one, two)
+        for one, two in zip(pairs.first, pairs.second, strict=True)
+        if one.label is not None and two.label is not None
+    ]
+    changed = [(one, two) for one, two in known if one.label != two.label]
+    if len(known) < 4 or len(changed) < max(2, _MIN_CHANGED * len(known)):
+        return None
+    (before, after), _ = Counter((one.label, two.label) for one, two in changed).most_common(1)[0]
+    origin = "the folders of the files" if first.is_reference else f"stage {first.name}"
+    return Fault(
+        "label-shift",
+        second.name,
+        f"{count_of(len(changed), 'image')} of {len(known)} have another label than in {origin}, such as "
+        f"{class_name(evidence, int(before or 0))} → {class_name(evidence, int(after or 0))}; {_REMEDY}",
+        len(changed),
+        tuple(two.index for _, two in changed),
+    )
+
+
+def _by_folder(stage: StageEvidence, evidence: Evidence) -> Fault | None:
+    """Find images whose label is not the class that their folder names."""
+    names = [str(name) for name in evidence.class_names]
+    if not names:
+        folders = sorted({PurePath(one.path).parent.name for one in stage.records if one.path})
+        names = folders if len(folders) > 1 else []
+    labelled = [
+        (record, names.index(folder))
+        for record in stage.records
+        if record.label is not None and record.path and (folder := PurePath(record.path).parent.name) in names
+    ]
+    wrong = [record for record, own in labelled if record.label != own]
+    if len(labelled) < 4 or len(wrong) < max(2, _MIN_CHANGED * len(labelled)):
+        return None
+    first = wrong[0]
+    return Fault(
+        "label-shift",
+        stage.name,
+        f"{count_of(len(wrong), 'image')} of {len(labelled)} have another label than their folder, such as "
+        f"{'/'.join(PurePath(first.path).parts[-2:])} with {class_name(evidence, int(first.label or 0))}; {_REMEDY}",
+        len(wrong),
+        tuple(record.index for record in wrong),
+    )
+
+
+def _by_model(stage: StageEvidence, evidence: Evidence) -> Fault | None:
+    """Find labels that a permutation or a shift makes fit the predictions."""
+    predictions = next((one for one in evidence.predictions if one.stage == stage.name), None)
+    if predictions is None or predictions.probabilities.shape[1] != evidence.num_classes:
+        return None
+    labels, found = _labels_and_predictions(stage, predictions)
+    if len(labels) < 8 or len(set(labels.tolist())) < 2:
+        return None
+    if evidence.num_classes == 2 and predictions.probabilities.max(1).mean() < _MIN_CONFIDENCE:
+        return None  # an untrained model may separate two classes by chance
+    own = float(np.mean(labels == found))
+    permutation, permuted = _best_permutation(labels, found)
+    if permuted >= max(_MIN_ACCURACY, own + 0.4):
+        offset = {(own_label - label) % evidence.num_classes for label, own_label in permutation.items()}
+        kind = f"shifted by {min(offset)}" if len(offset) == 1 else "in another order"
+        return Fault(
+            "label-shift",
+            stage.name,
+            f"the model agrees with {own:.0%} of the labels, and with {permuted:.0%} if classes are {kind}: labels and "
+            f"model number the classes differently; {_REMEDY}",
+            int(np.sum(labels != found)),
+        )
+    return None
+
+
+def _labels_and_predictions(stage: StageEvidence, predictions: Predictions) -> tuple[Indices, Indices]:
+    labels = {sample.index: sample.label for sample in stage.samples}
+    rows = [row for row, index in enumerate(predictions.indices) if labels.get(index) is not None]
+    own = np.array([labels[predictions.indices[row]] for row in rows], np.int64)
+    return own, predictions.probabilities[rows].argmax(1) if rows else np.zeros(0, np.int64)
+
+
+def _best_permutation(labels: Indices, found: Indices) -> tuple[dict[int, int], float]:
+    """Match each label with the class that is predicted for it most; each class once, the surest first."""
+    counts = Counter(zip(labels.tolist(), found.tolist(), strict=True))
+    permutation: dict[int, int] = {}
+    right = 0
+    for (label, predicted), count in counts.most_common():
+        if label not in permutation and predicted not in permutation.values():
+            permutation[label] = predicted
+            right += count
+    return permutation, right / max(len(labels), 1)
+
+
+def _by_neighbors(stage: StageEvidence) -> Fault | None:
+    """Find a shift of labels after which look-alikes share theirs.
+
+    In shuffled data, the most similar image has the same label far more often than chance. If labels are shifted
+    against images by one, this holds for the label of the neighbour instead.
+    """
+    records = [record for record in stage.records[:2048] if record.label is not None]
+    if len(records) < 40 or len({record.label for record in records}) < 2 or not _is_consecutive(records):
+        return None
+    prints = fingerprints(records)
+    flat = prints.coarse
+    means = np.array([record.thumbnail[..., :3].astype(np.float32).mean((0, 1)).mean() for record in records])
+    distance = 2 - 2 * (flat @ flat.T) + ((means[:, None] - means[None]) / max(float(means.std()), 1e-9)) ** 2
+    np.fill_diagonal(distance, np.inf)
+    nearest = distance.argmin(1)
+    labels = np.array([record.label for record in records])
+    agreement = {}
+    inner = np.arange(_MAX_SHIFT, len(labels) - _MAX_SHIFT)
+    inner = inner[(nearest[inner] >= _MAX_SHIFT) & (nearest[inner] < len(labels) - _MAX_SHIFT)]
+    if len(inner) < 30:
+        return None
+    for shift in range(-_MAX_SHIFT, _MAX_SHIFT + 1):
+        agreement[shift] = float(np.mean(labels[inner + shift] == labels[nearest[inner] + shift]))
+    best = max(agreement, key=lambda one: agreement[one])
+    share = np.bincount(labels) / len(labels)
+    chance = float((share**2).sum())
+    error = np.sqrt(chance * (1 - chance) / len(inner))
+    if best == 0 or agreement[best] < 0.6 or agreement[best] - agreement[0] < max(0.25, 6 * error):
+        return None
+    if agreement[0] > chance + 4 * error:
+        return None
+    return Fault(
+        "label-shift",
+        stage.name,
+        f"images that look alike share a label in {agreement[0]:.0%} of cases, but in {agreement[best]:.0%} if labels "
+        f"are moved by {abs(best)}: labels are shifted against the images; {_REMEDY}",
+        stage.count,
+    )
+
+
+def _is_consecutive(records: Sequence[ImageRecord]) -> bool:
+    return records[-1].index - records[0].index == len(records) - 1

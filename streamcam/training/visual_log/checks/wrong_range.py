@@ -1,0 +1,96 @@
+"""``wrong-range``: values that do not fit the model, the other data set, or the stage before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..evidence import Evidence, Expectation, Fault, StageEvidence
+from ..ranges import RANGE_WORDS, expected_range, stage_range, words_of_range
+
+
+def check_wrong_range(evidence: Evidence) -> Iterator[Fault]:
+    """Compare ranges with the model and between stages."""
+    last = evidence.last_stages()
+    reported = set()
+    for stage in last:
+        words = "" if evidence.expectation is None else _against_model(stage, evidence.expectation)
+        if words:
+            reported.add(stage.name)
+            yield Fault("wrong-range", stage.name, words, stage.count)
+    for first, second in evidence.pairs():
+        words = _overflow(first, second)
+        if words and second.name not in reported:
+            reported.add(second.name)
+            yield Fault("wrong-range", second.name, words, second.count)
+    if len(last) == 2 and not reported:
+        train, validation = last
+        kinds = stage_range(train), stage_range(validation)
+        usual = {"0..255", "0..1", "-1..1", "standardized", "caffe"}
+        if kinds[0] != kinds[1] and set(kinds) <= usual and "0..255" not in kinds and not _is_close(train, validation):
+            yield Fault(
+                "wrong-range",
+                validation.name,
+                f"its values are {words_of_range(*validation.range)}, those of {train.name} are "
+                f"{words_of_range(*train.range)}: use the same preprocessing for both",
+                validation.count,
+            )
+
+
+def _against_model(stage: StageEvidence, expectation: Expectation) -> str:
+    if expectation.is_guess:
+        return ""
+    expected, found = expected_range(expectation), stage_range(stage)
+    if found == "flat" or (found == expected and expected != "other"):
+        return ""
+    low, high = stage.range
+    least, most = min(expectation.low), max(expectation.high)
+    if expected == "other" and found != "twice" and _fits(low, high, least, most):
+        return ""
+    if {found, expected} == {"-1..1", "standardized"} and not _is_symmetric(stage):
+        return ""
+    wanted = RANGE_WORDS[expected] if expected != "other" else words_of_range(least, most)
+    return (
+        f"{expectation.name} expects {wanted} ({expectation.reason}), but gets {words_of_range(low, high)}; "
+        "use the preprocessing of the model"
+    )
+
+
+def _fits(low: float, high: float, least: float, most: float) -> bool:
+    """Return True if values lie in a range and use it."""
+    span = most - least
+    return low >= least - 0.2 * span and high <= most + 0.2 * span and high - low >= 0.3 * span
+
+
+def _is_symmetric(stage: StageEvidence) -> bool:
+    """Return True if the limits are exactly -1 and 1."""
+    low, high = stage.range
+    return abs(low + 1) < 0.02 and abs(high - 1) < 0.02
+
+
+def _overflow(first: StageEvidence, second: StageEvidence) -> str:
+    """Return words if a stage drives values far out of range."""
+    before, after = stage_range(first), stage_range(second)
+    low, high = second.range
+    is_out = (before == "0..1" and after in ("other", "0..255", "caffe") and (high > 2 or low < -2)) or (
+        before == "0..255" and after == "other" and (high > 400 or low < -200) and high - low > 300
+    )
+    if before == "-1..1" and after in ("other", "0..255", "caffe") and max(high, -low) > 16:
+        is_out = True
+    if not is_out or _is_rescaled(first, second):
+        return ""
+    return (
+        f"values of {words_of_range(*first.range)} ({first.name}) become {words_of_range(low, high)}: the step assumes "
+        "another range; set its value_range, or clip the result"
+    )
+
+
+def _is_rescaled(first: StageEvidence, second: StageEvidence) -> bool:
+    """Return True if 0-1 was merely scaled to 0-255."""
+    factor = float(second.std.mean()) / max(float(first.std.mean()), 1e-9)
+    return 200 < factor < 300 and second.range[0] > -40 and second.range[1] < 300
+
+
+def _is_close(one: StageEvidence, two: StageEvidence) -> bool:
+    """Return True if two stages have nearly the same limits."""
+    span = max(one.range[1] - one.range[0], two.range[1] - two.range[0])
+    return all(abs(a - b) < 0.25 * span for a, b in zip(one.range, two.range, strict=True))

@@ -1,0 +1,212 @@
+"""`VisualLog`: tap an input pipeline, find the classic faults, and write one page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import OptionError
+from ...notes import get_logger
+from .checks import find_faults
+from .elements import to_images
+from .evidence import Evidence, Fault, Split, StageEvidence
+from .recorder import StageRecorder
+
+if TYPE_CHECKING:
+    from .tap import Tap
+
+logger = get_logger(__name__)
+
+MAX_SAMPLES = 256
+DEFAULT_SAMPLES = 24
+_VALIDATION_WORDS = ("val", "valid", "validation", "test", "eval")
+
+
+class VisualLog:
+    """Record the stages of an input pipeline, and name its faults.
+
+        log = VisualLog(model=model)
+        dataset = dataset.map(load).apply(log.tap("loaded")).map(augment).apply(log.tap("augmented"))
+        model.fit(dataset)
+        log.save("pipeline.html")
+
+    Memory is bounded: a seeded sample of images and summaries of at most 4096 are kept, everything else is counted.
+    The order in which taps are created is the order of the stages. Callable from any thread.
+
+    Args:
+        samples: images to keep at each stage, 1 to 256.
+        seed: of the choice of the samples.
+        model: the model that the pipeline feeds: a `keras.Model`, or as for ``--model``; None if unknown. It shows
+            which range and channel order is right, and its predictions tell whether labels fit.
+        class_names: names of the classes, in the order of their indices.
+        num_classes: number of classes; 0 takes that of the model or of the names.
+    """
+
+    def __init__(
+        self,
+        *,
+        samples: int = DEFAULT_SAMPLES,
+        seed: int = 0,
+        model: Any = None,
+        class_names: Sequence[str] = (),
+        num_classes: int = 0,
+    ) -> None:
+        if not 1 <= samples <= MAX_SAMPLES:
+            raise OptionError(f"invalid samples {samples}", expected=f"1 to {MAX_SAMPLES}")
+        self.class_names = tuple(class_names)
+        self._samples, self._seed = samples, seed
+        self._model, self._num_classes = model, num_classes
+        self._recorders: dict[tuple[str, Split], StageRecorder] = {}
+        self._taps: dict[tuple[str, Split], Tap] = {}
+        self._evidence: Evidence | None = None
+        self._faults: tuple[Fault, ...] = ()
+        self._counts: tuple[int, ...] = ()
+
+    def tap(self, stage: str, *, split: Split | None = None) -> Tap:
+        """Return a tap: call it with a part of the pipeline, or pass it to `tf.data.Dataset.apply`.
+
+        Args:
+            stage: name of the stage: ``after resize``.
+            split: ``train`` or ``validation``; None takes ``validation`` if the name begins with such a word.
+
+        Raises:
+            OptionError: unknown split.
+        """
+        from .tap import Tap
+
+        recorder = self._recorder(stage, split)
+        key = recorder.name, recorder.split
+        if key not in self._taps:
+            self._taps[key] = Tap(recorder)
+        return self._taps[key]
+
+    def record(
+        self,
+        stage: str,
+        images: Any,
+        labels: Any = None,
+        *,
+        paths: Sequence[str] | None = None,
+        split: Split | None = None,
+    ) -> None:
+        """Record NumPy images.
+
+        Args:
+            stage: name of the stage.
+            images: ``(N, H, W, C)``, ``(H, W, C)`` or ``(H, W)``.
+            labels: class index, or one for each image; one-hot vectors too.
+            paths: file of each image.
+            split: as for `tap`.
+
+        Raises:
+            OptionError: the array is no image.
+        """
+        import numpy as np
+
+        found = to_images(np.asarray(images), labels, None if paths is None else list(paths))
+        self._recorder(stage, split).record(found.images, found.labels, found.paths, odd_labels=found.odd_labels)
+
+    def stages(self) -> tuple[StageEvidence, ...]:
+        """Return the recorded stages, in order, training data first."""
+        return tuple(self.evidence().stages)
+
+    def faults(self) -> tuple[Fault, ...]:
+        """Return the faults of the images recorded so far.
+
+        Raises:
+            StreamcamError: the model cannot be loaded.
+        """
+        self.evidence()
+        return self._faults
+
+    def evidence(self) -> Evidence:
+        """Return the evidence; check new images.
+
+        Raises:
+            StreamcamError: the model cannot be loaded.
+        """
+        counts = tuple(recorder.count for recorder in self._recorders.values())
+        if self._evidence is None or counts != self._counts:
+            recorders = sorted(self._recorders.values(), key=lambda one: (one.split != "train", not one.is_reference))
+            stages = [one.evidence() for one in recorders if one.count]
+            self._evidence = self._with_model(stages)
+            self._faults = find_faults(self._evidence)
+            self._counts = counts
+        return self._evidence
+
+    def report(self) -> tuple[Fault, ...]:
+        """Log a line for each stage and each fault; return the faults.
+
+        Each record has the attribute ``visual``: the `StageEvidence` or `Fault` that it describes.
+        """
+        from .words import describe_stage
+
+        for stage in self.stages():
+            logger.info("stage %s: %s", stage.name, describe_stage(stage), extra={"visual": stage})
+        for fault in self.faults():
+            words = f"{fault.name}, stage {fault.stage}: {fault.words}"
+            logger.warning("%s", words, extra={"visual": fault})
+        return self.faults()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return faults and stages as values for JSON."""
+        from .words import stage_to_dict
+
+        return {
+            "faults": [fault.to_dict() for fault in self.faults()],
+            "stages": [stage_to_dict(stage) for stage in self.stages()],
+        }
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False, title: str = "Input pipeline") -> Path:
+        """Write the page: one HTML file that needs no network.
+
+        Args:
+            path: of the file, ``.html``.
+            overwrite: replace an existing file.
+            title: heading of the page.
+
+        Raises:
+            OptionError: another suffix, or no images were recorded.
+            SinkError: the file exists, or cannot be written.
+        """
+        from .page import write_page
+
+        self.report()
+        return write_page(self.evidence(), self.faults(), Path(path), overwrite=overwrite, title=title)
+
+    def set_model(self, model: Any) -> None:
+        """Set the model, before `faults` is called.
+
+        Args:
+            model: as for the constructor.
+        """
+        self._model, self._evidence = model, None
+
+    def recorder(self, stage: str, split: Split | None = None) -> StageRecorder:
+        """Return the recorder of a stage, for readers within the package."""
+        return self._recorder(stage, split)
+
+    def _recorder(self, stage: str, split: Split | None) -> StageRecorder:
+        if split not in (None, "train", "validation"):
+            raise OptionError(f"unknown split {split!r}", expected="train or validation")
+        if split is None:
+            first = stage.casefold().replace("_", " ").replace("-", " ").split(" ")[0]
+            split = "validation" if first in _VALIDATION_WORDS else "train"
+        key: tuple[str, Split] = (stage, split)
+        if key not in self._recorders:
+            self._recorders[key] = StageRecorder(stage, split, samples=self._samples, seed=self._seed)
+        return self._recorders[key]
+
+    def _with_model(self, stages: list[StageEvidence]) -> Evidence:
+        names: Sequence[str] = self.class_names
+        num_classes = self._num_classes or len(names)
+        if self._model is None:
+            return Evidence(stages, names, num_classes)
+        from .model_evidence import inspect_model
+
+        found = inspect_model(self._model, stages)
+        if self._num_classes == 0 and found.num_classes:
+            num_classes = found.num_classes
+        return Evidence(stages, names, num_classes, found.expectation, found.predictions)
