@@ -5,12 +5,15 @@ BIN := .venv/bin
 
 ##@ Start
 
-.PHONY: help demo test test-fast test-all
+.PHONY: help demo examples test test-fast test-all
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed  ## Annotate a sample clip; print the paths of the video and of a contact sheet
 	@$(BIN)/python scripts/demo.py
+
+examples: .venv/installed-examples  ## Run the scripts and notebooks of examples/; four minutes on 2 cores
+	$(BIN)/python scripts/run_examples.py
 
 test: .venv/installed-dev  ## Run the tests
 	$(BIN)/python -m pytest
@@ -80,6 +83,10 @@ include benchmarks/targets.mk
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+.venv/installed-examples: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[examples]'
 	@touch $@
 
 .venv/installed-docs: .venv/installed-dev

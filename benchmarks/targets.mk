@@ -2,7 +2,7 @@
 
 ##@ Measure (each writes its part of benchmarks/RESULTS.md)
 
-.PHONY: bench bench-peers bench-stages bench-forward bench-methods bench-presets bench-every bench-devices bench-startup bench-memory bench-long bench-latency bench-cameras bench-leaks bench-faithfulness bench-training bench-filters bench-record
+.PHONY: bench bench-peers bench-stages bench-forward bench-methods bench-presets bench-every bench-devices bench-startup bench-memory bench-long bench-latency bench-cameras bench-leaks bench-faithfulness bench-tf-explain bench-training bench-filters bench-record
 bench: bench-forward bench-stages bench-presets bench-peers bench-methods bench-every bench-devices bench-startup bench-long bench-memory bench-latency  ## Measure all that depends on speed; two hours
 
 bench-peers: .venv/installed  ## Compare with tf-explain, tf-keras-vis and pytorch-grad-cam
@@ -50,8 +50,11 @@ bench-record: .venv/installed  ## Time recording, and drawing from a record
 bench-faithfulness: .venv/installed  ## Compute deletion and insertion areas of each method
 	$(BIN)/python benchmarks/faithfulness.py
 
-bench-filters: .venv/installed  ## Compare filters with random images and natural patches
-	$(BIN)/python benchmarks/filters.py
+bench-tf-explain: .venv/installed  ## Compare the maps of each method of tf-explain
+	$(BIN)/python benchmarks/tf_explain_maps.py
 
 bench-training: .venv/installed-dev  ## Time the training callback, and watch its memory over 200 epochs
 	$(BIN)/python benchmarks/training.py
+
+bench-filters: .venv/installed  ## Compare filters with random images and natural patches
+	$(BIN)/python benchmarks/filters.py

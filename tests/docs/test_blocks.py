@@ -26,7 +26,7 @@ from streamcam.cli.app import app
 from .blocks import ROOT, Block, Command, blocks, commands, pages
 from .reader import make_files
 
-OTHER_LIBRARIES = ("tf-explain", "tf-keras-vis", "pytorch-grad-cam")
+OTHER_LIBRARIES = ("tf-explain", "visual-logging", "tf-keras-vis", "pytorch-grad-cam")
 """Titles of Python blocks that show a call of a library which is not installed: they are parsed."""
 
 OTHER_PROGRAMS = ("some-recorder", "some-player")

@@ -14,7 +14,7 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
 FaultName: TypeAlias = Literal[
     "bgr", "normalized-twice", "not-normalized", "wrong-range", "nan", "constant", "duplicate", "leak", "label-shift",
-    "aspect", "imbalance", "augmentation",
+    "aspect", "imbalance", "augmentation", "shortcut",
     "dark", "bright", "blurry", "odd-size", "low-information", "gray-in-color",
 ]  # fmt: skip
 """Names of faults. The last row comes from CleanVision alone."""

@@ -171,4 +171,5 @@ def test_the_registry_names_every_fault_of_the_contract() -> None:
     assert set(CHECKS) == {
         *("bgr", "normalized-twice", "not-normalized", "wrong-range", "nan", "constant", "duplicate", "leak"),
         *("label-shift", "aspect", "imbalance", "augmentation"),
+        "shortcut",
     }

@@ -17,6 +17,7 @@ from .leak import check_leak
 from .nan import check_nan
 from .normalized_twice import check_normalized_twice
 from .not_normalized import check_not_normalized
+from .shortcut import check_shortcut
 from .wrong_range import check_wrong_range
 
 Check: TypeAlias = Callable[[Evidence], Iterable[Fault]]
@@ -29,6 +30,7 @@ CHECKS: dict[str, Check] = {
     "wrong-range": check_wrong_range,
     "label-shift": check_label_shift,
     "leak": check_leak,
+    "shortcut": check_shortcut,
     "augmentation": check_augmentation,
     "aspect": check_aspect,
     "constant": check_constant,
