@@ -12,7 +12,7 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 
 
 def patch_files(path: str) -> list[str]:
-    """Return the images of a folder and its subfolders, or the file itself.
+    """Return the images below a folder, or the file itself.
 
     Raises:
         SourceError: the folder has no images.
