@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from streamcam.errors import OptionError
+from streamcam.models.model_files import load_file
 from streamcam.tf import keras, tf
 from streamcam.training import VisualLog
 from streamcam.training.visual_log import recorder
@@ -100,6 +103,29 @@ def test_a_model_with_a_tap_saves_and_loads(tmp_path: Path) -> None:
     again = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_allclose(again.predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0), rtol=1e-5)
     assert [stage.count for stage in log.stages()] == [12]
+
+
+def test_streamcam_loads_a_model_with_a_tap_that_keras_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = keras.Sequential([keras.Input((40, 48, 3)), VisualLog().tap("a"), L.GlobalAveragePooling2D(), L.Dense(2)])
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "streamcam>Tap")
+    for name in ("m.keras", "m.h5"):
+        model.save(tmp_path / name)
+        again = load_file(tmp_path / name)
+        np.testing.assert_allclose(again.predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0), rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "imports", ["from streamcam.training import VisualLog; import keras", "import keras, streamcam.training"]
+)
+def test_keras_loads_a_model_with_a_tap_in_another_process(tmp_path: Path, imports: str) -> None:
+    path = tmp_path / "m.keras"
+    keras.Sequential([keras.Input((4, 4, 3)), VisualLog().tap("a")]).save(path)
+    code = f"{imports}; print(type(keras.models.load_model({str(path)!r}).layers[0]).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines()[-1:], done.returncode) == (["Tap"], 0), done.stderr
 
 
 def test_all_stages_keep_the_same_samples_and_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
