@@ -12,6 +12,8 @@ from ...notes import get_logger
 from .checks import find_faults
 from .elements import to_images
 from .evidence import Evidence, Fault, Split, StageEvidence
+from .intake import take
+from .labels import NameIndex, relabel
 from .recorder import StageRecorder
 
 if TYPE_CHECKING:
@@ -60,9 +62,12 @@ class VisualLog:
         self._model, self._num_classes = model, num_classes
         self._recorders: dict[tuple[str, Split], StageRecorder] = {}
         self._taps: dict[tuple[str, Split], Tap] = {}
+        self._names = NameIndex()
+        self.files: dict[Split, list[str]] = {}
+        self.unreadable = 0
         self._evidence: Evidence | None = None
         self._faults: tuple[Fault, ...] = ()
-        self._counts: tuple[int, ...] = ()
+        self._counts: tuple[tuple[int, bool, bool], ...] = ()
 
     def tap(self, stage: str, *, split: Split | None = None) -> Tap:
         """Return a tap: call it with a part of the pipeline, or pass it to `tf.data.Dataset.apply`.
@@ -79,7 +84,7 @@ class VisualLog:
         recorder = self._recorder(stage, split)
         key = recorder.name, recorder.split
         if key not in self._taps:
-            self._taps[key] = Tap(recorder)
+            self._taps[key] = Tap(recorder, self)
         return self._taps[key]
 
     def record(
@@ -106,7 +111,7 @@ class VisualLog:
         import numpy as np
 
         found = to_images(np.asarray(images), labels, None if paths is None else list(paths))
-        self._recorder(stage, split).record(found.images, found.labels, found.paths, odd_labels=found.odd_labels)
+        take(self._recorder(stage, split), found)
 
     def stages(self) -> tuple[StageEvidence, ...]:
         """Return the recorded stages, in order, training data first."""
@@ -127,11 +132,11 @@ class VisualLog:
         Raises:
             StreamcamError: the model cannot be loaded.
         """
-        counts = tuple(recorder.count for recorder in self._recorders.values())
+        counts = tuple((one.count, one.is_single_pass, one.is_complete) for one in self._recorders.values())
         if self._evidence is None or counts != self._counts:
             recorders = sorted(self._recorders.values(), key=lambda one: (one.split != "train", not one.is_reference))
-            stages = [one.evidence() for one in recorders if one.count]
-            self._evidence = self._with_model(stages)
+            stages, names = self._with_names([one for one in recorders if one.count])
+            self._evidence = self._with_model(stages, names)
             self._faults = find_faults(self._evidence)
             self._counts = counts
         return self._evidence
@@ -184,6 +189,17 @@ class VisualLog:
         """
         self._model, self._evidence = model, None
 
+    def note_files(self, split: Split, dataset: Any) -> None:
+        """Keep the class names and files of a data set that knows them, for readers within the package.
+
+        Args:
+            split: of the data set.
+            dataset: with ``class_names`` and ``file_paths``, as from `keras.utils.image_dataset_from_directory`.
+        """
+        self.class_names = self.class_names or tuple(getattr(dataset, "class_names", None) or ())
+        if split not in self.files and (files := getattr(dataset, "file_paths", None)):
+            self.files[split] = [str(file) for file in files]
+
     def recorder(self, stage: str, split: Split | None = None) -> StageRecorder:
         """Return the recorder of a stage, for readers within the package."""
         return self._recorder(stage, split)
@@ -196,11 +212,25 @@ class VisualLog:
             split = "validation" if first in _VALIDATION_WORDS else "train"
         key: tuple[str, Split] = (stage, split)
         if key not in self._recorders:
-            self._recorders[key] = StageRecorder(stage, split, samples=self._samples, seed=self._seed)
+            self._recorders[key] = StageRecorder(
+                stage, split, samples=self._samples, seed=self._seed, names=self._names
+            )
         return self._recorders[key]
 
-    def _with_model(self, stages: list[StageEvidence]) -> Evidence:
-        names: Sequence[str] = self.class_names
+    def _with_names(self, recorders: list[StageRecorder]) -> tuple[list[StageEvidence], Sequence[str]]:
+        """Return the stages, and the class names: if labels are names, in the order of the alphabet."""
+        stages = [(one.evidence(), one.has_names) for one in recorders]
+        if not any(has_names for _, has_names in stages):
+            return [stage for stage, _ in stages], self.class_names
+        numbers = self._names.all()
+        names = self.class_names or tuple(sorted(numbers))
+        # Which name has which index is unknown if other stages have indices, and nobody gave the names.
+        is_known = bool(self.class_names) or not any(stage.labels for stage, has_names in stages if not has_names)
+        indices = {number: names.index(name) for name, number in numbers.items() if is_known and name in names}
+        relabelled = [relabel(stage, indices) if has_names else stage for stage, has_names in stages]
+        return relabelled, names if is_known else ()
+
+    def _with_model(self, stages: list[StageEvidence], names: Sequence[str]) -> Evidence:
         num_classes = self._num_classes or len(names)
         if self._model is None:
             return Evidence(stages, names, num_classes)

@@ -101,7 +101,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("arrays", set(), {"input": 16}),
         ("pair", {"leak"}, {"input": 16, "validation input": 4}),
         ("tapped", {"bgr", "aspect"}, {"loaded": 16, "input": 16}),
-        ("endless", set(), {"input": 40}),
+        ("endless", set(), {"input": 16}),
     ],
 )
 def test_a_function(module: str, function: str, faults: set[str], stages: dict[str, int]) -> None:
