@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import OptionError
+from ...errors import OptionError, SinkError
 from ...notes import get_logger
 from .checks import find_faults
 from .elements import to_images
@@ -15,6 +15,7 @@ from .evidence import Evidence, Fault, Split, StageEvidence
 from .intake import take
 from .labels import NameIndex, relabel
 from .recorder import StageRecorder
+from .words import printable, stage_to_dict
 
 if TYPE_CHECKING:
     from .tap import Tap
@@ -64,7 +65,7 @@ class VisualLog:
         self._taps: dict[tuple[str, Split], Tap] = {}
         self._names = NameIndex()
         self.files: dict[Split, list[str]] = {}
-        self.unreadable = 0
+        self.unreadable: list[tuple[str, str]] = []
         self._evidence: Evidence | None = None
         self._faults: tuple[Fault, ...] = ()
         self._counts: tuple[tuple[int, bool, bool], ...] = ()
@@ -77,7 +78,7 @@ class VisualLog:
             split: ``train`` or ``validation``; None takes ``validation`` if the name begins with such a word.
 
         Raises:
-            OptionError: unknown split.
+            OptionError: unknown split, or the name is empty.
         """
         from .tap import Tap
 
@@ -156,11 +157,10 @@ class VisualLog:
         return self.faults()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return faults and stages as values for JSON."""
-        from .words import stage_to_dict
-
+        """Return faults, unreadable files and stages as values for JSON."""
         return {
             "faults": [fault.to_dict() for fault in self.faults()],
+            "unreadable": len(self.unreadable),
             "stages": [stage_to_dict(stage) for stage in self.stages()],
         }
 
@@ -179,7 +179,10 @@ class VisualLog:
         from .page import write_page
 
         self.report()
-        return write_page(self.evidence(), self.faults(), Path(path), overwrite=overwrite, title=title)
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise SinkError(f"{path} exists", hint="use another name, or overwrite=True")
+        return write_page(self.evidence(), self.faults(), path, overwrite=overwrite, title=title, option="path")
 
     def set_model(self, model: Any) -> None:
         """Set the model, before `faults` is called.
@@ -205,6 +208,9 @@ class VisualLog:
         return self._recorder(stage, split)
 
     def _recorder(self, stage: str, split: Split | None) -> StageRecorder:
+        if not isinstance(stage, str) or not stage.strip():
+            raise OptionError(f"invalid stage {stage!r}", expected="a name, such as 'after resize'")
+        stage = " ".join(stage.split())
         if split not in (None, "train", "validation"):
             raise OptionError(f"unknown split {split!r}", expected="train or validation")
         if split is None:
@@ -223,7 +229,7 @@ class VisualLog:
         if not any(has_names for _, has_names in stages):
             return [stage for stage, _ in stages], self.class_names
         numbers = self._names.all()
-        names = self.class_names or tuple(sorted(numbers))
+        names: Sequence[str] = self.class_names or tuple(sorted(numbers))
         # Which name has which index is unknown if other stages have indices, and nobody gave the names.
         is_known = bool(self.class_names) or not any(stage.labels for stage, has_names in stages if not has_names)
         indices = {number: names.index(name) for name, number in numbers.items() if is_known and name in names}
@@ -231,12 +237,13 @@ class VisualLog:
         return relabelled, names if is_known else ()
 
     def _with_model(self, stages: list[StageEvidence], names: Sequence[str]) -> Evidence:
-        num_classes = self._num_classes or len(names)
+        names = tuple(printable(str(name)) for name in names)
+        num_classes, unreadable = self._num_classes or len(names), len(self.unreadable)
         if self._model is None:
-            return Evidence(stages, names, num_classes)
+            return Evidence(stages, names, num_classes, unreadable=unreadable)
         from .model_evidence import inspect_model
 
         found = inspect_model(self._model, stages)
         if self._num_classes == 0 and found.num_classes:
             num_classes = found.num_classes
-        return Evidence(stages, names, num_classes, found.expectation, found.predictions)
+        return Evidence(stages, names, num_classes, found.expectation, found.predictions, unreadable)

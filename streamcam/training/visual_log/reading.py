@@ -16,6 +16,7 @@ from ...options import InspectOptions, ModelOptions
 from .evidence import Split
 from .function_data import TRAIN_NAMES, VALIDATION_NAMES, read_function
 from .log import VisualLog
+from .words import printable
 
 logger = get_logger(__name__)
 
@@ -60,6 +61,8 @@ def inspect_source(
             _read_folder(log, _check_folder(validation), "validation", options, loaded)
     else:
         raise SourceError(f"no folder {source}", expected="a folder of images, or package.module:function")
+    if log.unreadable and not log.stages():
+        raise SourceError(f"no image in {source} can be read", hint=f"such as: {log.unreadable[0][1]}")
     if not log.stages():
         raise SourceError(f"{source} contains no images", expected="images in one subfolder for each class")
     return log
@@ -117,12 +120,12 @@ def _read_folder(log: VisualLog, path: Path, split: Split, options: InspectOptio
     if len(images) > options.limit:
         chosen = sorted(random.Random(options.seed).sample(images, options.limit))  # noqa: S311
         logger.info("%s: %d of %s are read", path, options.limit, count_of(len(images), "image"))
-    unreadable: list[str] = []
+    unreadable: list[tuple[str, str]] = []
     for file, label in chosen:
         try:
             image = as_images([file])[0][0]
         except SourceError as error:
-            unreadable.append(str(error))
+            unreadable.append((name, printable(str(error))))
             continue
         labels = None if label < 0 else np.array([label], np.int64)
         shown = [file.relative_to(path).as_posix()]
@@ -131,7 +134,8 @@ def _read_folder(log: VisualLog, path: Path, split: Split, options: InspectOptio
             stage = _MODEL_STAGE if split == "train" else f"validation {_MODEL_STAGE}"
             log.recorder(stage, split).record(_model_input(image, loaded), labels, shown)
     if unreadable:
-        logger.warning("%s cannot be read, such as: %s", count_of(len(unreadable), "image"), unreadable[0])
+        log.unreadable += unreadable
+        logger.warning("%s cannot be read, such as: %s", count_of(len(unreadable), "image"), unreadable[0][1])
 
 
 def _model_input(image: Any, loaded: Any) -> Any:

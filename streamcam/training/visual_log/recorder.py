@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .elements import Images
 from .evidence import FloatArray, ImageRecord, Sample, Split, StageEvidence
 from .labels import NameIndex, relabel
+from .words import printable
 
 MAX_RECORDS = 4096
 """Summaries of images of a stage: 25 MB."""
@@ -111,7 +112,7 @@ class StageRecorder:
                 self._count_labels(labels)
             for number, image in enumerate(images):
                 label = None if labels is None or labels[number] < 0 else int(labels[number])
-                self._add(image, label, paths[number] if paths else "")
+                self._add(image, label, printable(paths[number]) if paths else "")
                 self._count += 1
 
     def reset(self) -> None:

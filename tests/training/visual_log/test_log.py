@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamcam.errors import OptionError
+from streamcam.errors import OptionError, StreamcamError
 from streamcam.models.model_files import load_file
 from streamcam.tf import keras, tf
 from streamcam.training import VisualLog
@@ -173,6 +173,19 @@ def test_the_report_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert (fault.visual.name, stage.visual.count) == ("nan", 12)
 
 
+def test_a_name_is_one_line_and_messages_are_for_python(tmp_path: Path) -> None:
+    log = VisualLog()
+    log.record("after\n resize", IMAGES)
+    assert [stage.name for stage in log.stages()] == ["after resize"]
+    log.save(tmp_path / "a.html")
+    for name, message in [
+        ("a.html", "a.html exists; use another name, or overwrite=True"),
+        ("a.pdf", "invalid path .*a.pdf; expected a file that ends in .html"),
+    ]:
+        with pytest.raises(StreamcamError, match=message):
+            log.save(tmp_path / name)
+
+
 def test_the_dictionary_is_plain() -> None:
     log = VisualLog()
     log.record("scaled", np.full((3, 8, 8, 3), np.nan, np.float32))
@@ -187,6 +200,9 @@ def test_invalid_arguments() -> None:
         VisualLog(samples=0)
     with pytest.raises(OptionError, match="unknown split 'test'"):
         VisualLog().tap("a", split="test")  # type: ignore[arg-type]
+    for name in ("", " \n", 3, None):
+        with pytest.raises(OptionError, match=r"invalid stage .*; expected a name"):
+            VisualLog().tap(name)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=r"no image was recorded"):
         VisualLog().save("page.html")
     with pytest.raises(OptionError, match=r"a stage passed an array \(3,\)"):
