@@ -14,7 +14,7 @@ from .elements import to_images
 from .evidence import Evidence, Fault, Split, StageEvidence
 from .intake import take
 from .labels import NameIndex, relabel
-from .recorder import StageRecorder
+from .recorder import StageRecorder, is_same_data
 from .words import printable, stage_to_dict
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class VisualLog:
         self._recorders: dict[tuple[str, Split], StageRecorder] = {}
         self._taps: dict[tuple[str, Split], Tap] = {}
         self._names = NameIndex()
+        self._second, self._told = set[str](), set[tuple[str, str]]()
         self.files: dict[Split, list[str]] = {}
         self.unreadable: list[tuple[str, str]] = []
         self._evidence: Evidence | None = None
@@ -114,6 +115,25 @@ class VisualLog:
         found = to_images(np.asarray(images), labels, None if paths is None else list(paths))
         take(self._recorder(stage, split), found)
 
+    def second_tap(self, recorder: StageRecorder) -> Tap:
+        """Return the tap of another data set that passes a stage: validation data, if there are none yet.
+
+        Args:
+            recorder: of the data set before.
+        """
+        from .tap import Tap
+
+        if recorder.split == "train":
+            tap = self.tap(recorder.name, split="validation")
+            if not tap.has_dataset:
+                self._second.add(recorder.name)
+                return tap
+        if ("third", recorder.name) not in self._told:
+            self._told.add(("third", recorder.name))
+            words = "stage %s: a third data set passes it, and is not recorded; name its stage differently"
+            logger.info(words, recorder.name)
+        return Tap()
+
     def stages(self) -> tuple[StageEvidence, ...]:
         """Return the recorded stages, in order, training data first."""
         return tuple(self.evidence().stages)
@@ -136,7 +156,7 @@ class VisualLog:
         counts = tuple((one.count, one.is_single_pass, one.is_complete) for one in self._recorders.values())
         if self._evidence is None or counts != self._counts:
             recorders = sorted(self._recorders.values(), key=lambda one: (one.split != "train", not one.is_reference))
-            stages, names = self._with_names([one for one in recorders if one.count])
+            stages, names = self._with_names([one for one in recorders if one.count and not self._is_again(one)])
             self._evidence = self._with_model(stages, names)
             self._faults = find_faults(self._evidence)
             self._counts = counts
@@ -222,6 +242,19 @@ class VisualLog:
                 stage, split, samples=self._samples, seed=self._seed, names=self._names
             )
         return self._recorders[key]
+
+    def _is_again(self, recorder: StageRecorder) -> bool:
+        """Return True for a second data set that is the first one, built again; tell once what it is taken for."""
+        if recorder.split == "train" or recorder.name not in self._second:
+            return False
+        first, second = self._recorder(recorder.name, "train").evidence(), recorder.evidence()
+        is_again = is_same_data(first, second)
+        if ("second", recorder.name) not in self._told:
+            self._told.add(("second", recorder.name))
+            kind = "the same images again" if is_again else "validation data"
+            words = "stage %s: its second data set is taken for %s; name stages of validation data 'validation ...'"
+            logger.info(words, recorder.name, kind)
+        return is_again
 
     def _with_names(self, recorders: list[StageRecorder]) -> tuple[list[StageEvidence], Sequence[str]]:
         """Return the stages, and the class names: if labels are names, in the order of the alphabet."""

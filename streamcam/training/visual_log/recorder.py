@@ -222,6 +222,17 @@ class StageRecorder:
         return len(heap) < size or (bool(heap) and rank < -heap[0][0])
 
 
+def is_same_data(first: StageEvidence, second: StageEvidence) -> bool:
+    """Return True if two data sets have as many images of each class, and nearly the same mean.
+
+    Args:
+        first: one data set.
+        second: the other.
+    """
+    is_alike = first.count == second.count and first.labels == second.labels and first.mean.shape == second.mean.shape
+    return is_alike and bool(np.all(abs(first.mean - second.mean) <= 0.01 * np.maximum(first.std, 1e-9)))
+
+
 def _push(heap: list[Any], size: int, rank: int, index: int, item: Any) -> None:
     """Keep the items of the smallest ranks."""
     if len(heap) < size:

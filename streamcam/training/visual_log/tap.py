@@ -43,7 +43,7 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(trainable=False, autocast=False, **options)
         self.supports_jit = False
         self._record_lock = threading.Lock()
-        self._recorder, self._log = recorder, log
+        self._recorder, self._log, self._dataset = recorder, log, None
         self._has_failed = False
         self._position = 0
         self._passes, self._has_complete_pass = 0, False
@@ -79,11 +79,19 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
         """Return what a saved model keeps: the name."""
         return {"name": self.name}
 
+    @property
+    def has_dataset(self) -> bool:
+        """True if a data set passes it already."""
+        return self._dataset is not None
+
     def _tap_dataset(self, dataset: Any) -> Any:
         """Tap a data set; of several passes, the first complete one is recorded."""
         recorder = self._recorder
         if recorder is not None and self._log is not None:
+            if self._dataset is not None and self._dataset is not dataset:
+                return self._log.second_tap(recorder)(dataset)
             self._log.note_files(recorder.split, dataset)
+        self._dataset = dataset
         cardinality = dataset.cardinality()
         if recorder is not None and int(cardinality) == tf.data.INFINITE_CARDINALITY:
             recorder.is_single_pass = False

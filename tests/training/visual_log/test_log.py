@@ -150,6 +150,32 @@ def test_a_large_image_is_kept_small() -> None:
     assert log.stages()[0].records[0].shape == (1000, 1600, 3)
 
 
+def test_a_second_data_set_through_a_tap_is_validation_data(caplog: pytest.LogCaptureFixture) -> None:
+    log = VisualLog()
+    with caplog.at_level(logging.INFO, logger="streamcam"):
+        for part in (slice(None), slice(5), slice(3)):
+            consume(slices(IMAGES[part], LABELS[part]).batch(4).apply(log.tap("resized")))
+        assert [(stage.name, stage.split, stage.count) for stage in log.stages()] == [
+            ("resized", "train", 12),
+            ("resized", "validation", 5),
+        ]
+    assert [fault.name for fault in log.faults()] == ["leak"]
+    assert [record.getMessage()[:46] for record in caplog.records] == [
+        "stage resized: a third data set passes it, and",
+        "stage resized: its second data set is taken fo",
+    ]
+
+
+def test_a_data_set_that_is_built_again_is_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    log = VisualLog()
+    with caplog.at_level(logging.INFO, logger="streamcam"):
+        for _ in range(2):
+            consume(slices(IMAGES, LABELS).shuffle(12).batch(4).apply(log.tap("resized")))
+        assert [(stage.split, stage.count) for stage in log.stages()] == [("train", 12)]
+    assert log.faults() == ()
+    assert "taken for the same images again" in caplog.text
+
+
 def test_elements_without_images_are_reported_and_pass(caplog: pytest.LogCaptureFixture) -> None:
     log = VisualLog()
     with caplog.at_level(logging.INFO, logger="streamcam"):
