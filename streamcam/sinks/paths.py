@@ -1,4 +1,4 @@
-"""Checks of output paths before writing, temporary files beside them, and small files written whole."""
+"""Check output paths, create temporary files, and write files whole."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _LAZY_IMPORTS = {
 }
 
 
-_TAP = ".visual_log.tap"  # its import tells Keras the class
+_TAP = ".visual_log.tap"  # its import registers the class with Keras
 
 if "keras" in sys.modules:
     import_module(_TAP, __name__)

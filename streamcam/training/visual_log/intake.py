@@ -1,4 +1,4 @@
-"""Take elements of a pipeline into a stage, and tell once what of them is not used."""
+"""Record elements of a pipeline, and note what is not used."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class VisualLog:
         take(self._recorder(stage, split), found)
 
     def second_tap(self, recorder: StageRecorder) -> Tap:
-        """Return the tap of another data set that passes a stage: validation data, if there are none yet.
+        """Return the tap of another data set that passes a stage.
 
         Args:
             recorder: of the data set before.
@@ -213,7 +213,7 @@ class VisualLog:
         self._model, self._evidence = model, None
 
     def note_files(self, split: Split, dataset: Any) -> None:
-        """Keep the class names and files of a data set that knows them, for readers within the package.
+        """Keep the class names and files of a data set.
 
         Args:
             split: of the data set.
@@ -244,7 +244,7 @@ class VisualLog:
         return self._recorders[key]
 
     def _is_again(self, recorder: StageRecorder) -> bool:
-        """Return True for a second data set that is the first one, built again; tell once what it is taken for."""
+        """Return True for a data set that was built again; log it once."""
         if recorder.split == "train" or recorder.name not in self._second:
             return False
         first, second = self._recorder(recorder.name, "train").evidence(), recorder.evidence()
@@ -257,13 +257,13 @@ class VisualLog:
         return is_again
 
     def _with_names(self, recorders: list[StageRecorder]) -> tuple[list[StageEvidence], Sequence[str]]:
-        """Return the stages, and the class names: if labels are names, in the order of the alphabet."""
+        """Return the stages and the class names, sorted if found in labels."""
         stages = [(one.evidence(), one.has_names) for one in recorders]
         if not any(has_names for _, has_names in stages):
             return [stage for stage, _ in stages], self.class_names
         numbers = self._names.all()
         names: Sequence[str] = self.class_names or tuple(sorted(numbers))
-        # Which name has which index is unknown if other stages have indices, and nobody gave the names.
+        # Which name has which index is unknown if other stages have indices, and no caller gave the names.
         is_known = bool(self.class_names) or not any(stage.labels for stage, has_names in stages if not has_names)
         indices = {number: names.index(name) for name, number in numbers.items() if is_known and name in names}
         relabelled = [relabel(stage, indices) if has_names else stage for stage, has_names in stages]

@@ -223,7 +223,7 @@ class StageRecorder:
 
 
 def is_same_data(first: StageEvidence, second: StageEvidence) -> bool:
-    """Return True if two data sets have as many images of each class, and nearly the same mean.
+    """Return True if classes and mean of two data sets agree.
 
     Args:
         first: one data set.

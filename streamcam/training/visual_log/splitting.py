@@ -49,7 +49,7 @@ def split_result(result: Any) -> list[tuple[Split, Any]]:
 
 
 def _pair_arrays(first: Any, second: Any, third: Any, fourth: Any) -> list[Any]:
-    """Return ``(x, y), (x, y)`` of four arrays; empty if they are not that."""
+    """Return two pairs of four arrays; empty for others."""
     orders = [((first, second), (third, fourth)), ((first, third), (second, fourth))]
     if _is_images(second) and not _is_images(third):
         orders.reverse()
@@ -60,7 +60,7 @@ def _pair_arrays(first: Any, second: Any, third: Any, fourth: Any) -> list[Any]:
 
 
 def _is_data_set(value: Any) -> bool:
-    """Return True for a data set, a generator, or images with a target for each."""
+    """Return True for a data set, a generator, or a pair."""
     if isinstance(value, (tuple, list)):
         return len(value) > 1 and not is_image_list(value) and _is_pair(value)
     is_other = hasattr(value, "shape") or isinstance(value, (str, bytes, Mapping))
@@ -78,7 +78,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _is_images(value: Any) -> bool:
-    """Return True for an array of several images, or a list of images."""
+    """Return True for an array or a list of images."""
     if is_image_list(value):
         return True
     return hasattr(value, "shape") and len(value.shape) >= 3 and is_image(np.asarray(value))

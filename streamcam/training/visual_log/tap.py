@@ -233,7 +233,7 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _join(values: dict[tuple[str, str], Any]) -> dict[str, Any]:
-    """Return the element of the values that a graph passes one by one."""
+    """Return the element of values from a graph."""
     labels = {name: value for (part, name), value in values.items() if part == "label"}
     element = {part: value for (part, name), value in values.items() if not name}
     return element if "" in labels or not labels else {**element, "label": labels}

@@ -26,7 +26,7 @@ def describe_stage(stage: StageEvidence) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text without the bytes of a file name that are no text.
+    """Return a text without bytes that are no text.
 
     Args:
         text: such as a path.
