@@ -165,7 +165,7 @@ def save_images(images: Sequence[RgbImage], path: Path, *, overwrite: bool) -> t
         SinkError: a file exists, or cannot be written.
     """
     from .media.image_bytes import encode_rgb
-    from .sinks.paths import check_output_path
+    from .sinks.paths import check_output_path, write_file
 
     if path.suffix.lower() not in _IMAGE_SUFFIXES:
         raise OptionError(f"unsupported suffix {path.suffix!r}", expected=f"one of {', '.join(_IMAGE_SUFFIXES)}")
@@ -178,26 +178,10 @@ def save_images(images: Sequence[RgbImage], path: Path, *, overwrite: bool) -> t
             check_output_path(file, overwrite=True)
     for image, file in zip(images, paths, strict=True):
         try:
-            _write(encode_rgb(image, file.suffix, quality=95, subsampling="4:4:4"), file, overwrite=overwrite)
+            write_file(encode_rgb(image, file.suffix, quality=95, subsampling="4:4:4"), file, overwrite=overwrite)
         except OSError as error:
             raise SinkError(f"{file} cannot be written: {error.strerror or error}") from error
     return tuple(paths)
-
-
-def _write(data: bytes, path: Path, *, overwrite: bool) -> None:
-    """Write a file completely or not at all."""
-    from .sinks.output_file import OutputFile
-    from .sinks.paths import temporary_copy
-
-    output = OutputFile(path, overwrite=overwrite)
-    try:
-        target = output.reserve()
-        with temporary_copy(target) as part:
-            part.write(data)
-            part.close()
-            output.replace(Path(part.name), target)
-    finally:
-        output.close()
 
 
 def _shown(explanation: Explained) -> list[tuple[int, int]]:

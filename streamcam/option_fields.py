@@ -57,7 +57,7 @@ class Range:
         return bool(self.low <= value <= self.high)
 
     def __str__(self) -> str:
-        return self.expected or f"{self.low:g} to {self.high:g}"
+        return self.expected or f"{_format_value(self.low)} to {_format_value(self.high)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +42,9 @@ def inspect(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Page with samples of each stage: .html.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if there is a fault, for CI.")] = False,
+    fail: Annotated[
+        bool, typer.Option("--fail", help="Exit with 1 if there is a fault or an unreadable image, for CI.")
+    ] = False,
     cleanvision: Annotated[
         bool, typer.Option("--cleanvision", help="Also search a folder for blurry, dark and similar images.")
     ] = False,
@@ -74,12 +77,13 @@ def inspect(
     if as_json:
         found = {**log.to_dict(), "faults": [fault.to_dict() for fault in faults]}
         typer.echo(json.dumps({**found, "output": None if output is None else str(output)}))
-    elif faults:
-        print_table(
-            ("fault", "stage", "images", "words"),
-            [(fault.name, fault.stage, str(fault.count), fault.words) for fault in faults],
-        )
+    elif faults or log.unreadable:
+        rows: list[tuple[str, ...]] = [(fault.name, fault.stage, str(fault.count), fault.words) for fault in faults]
+        first = dict(reversed(log.unreadable))
+        counts = Counter(stage for stage, _ in log.unreadable)
+        rows += [("unreadable", stage, str(count), f"such as: {first[stage]}") for stage, count in counts.items()]
+        print_table(("fault", "stage", "images", "words"), rows)
     else:
         typer.echo("no fault found")
-    if faults and fail:
+    if (faults or log.unreadable) and fail:
         raise typer.Exit(1)

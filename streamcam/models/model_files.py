@@ -22,6 +22,9 @@ FOREIGN_FORMATS = {
 """Suffixes of other frameworks' files: what they are, and the commands that make a SavedModel folder."""
 
 _EXPECTED = "a .keras or .h5 file as model.save(...) writes it, or a SavedModel folder"
+_TAP = "streamcam>Tap"
+"""Name of a tap (`training.VisualLog.tap`) in a file: a loaded model passes its input on and records nothing."""
+
 _MODEL_FUNCTION_HINT = "and name it with --model package.module:function"
 
 
@@ -61,7 +64,9 @@ def load_file(path: Path, *, trusted: bool = False) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = keras.saving.load_model(path, compile=False, safe_mode=not trusted)
+            model = keras.saving.load_model(
+                path, custom_objects={_TAP: keras.layers.Identity}, compile=False, safe_mode=not trusted
+            )
     except Exception as error:
         raise _translate_error(path, error) from error
     if not isinstance(model, keras.Model):

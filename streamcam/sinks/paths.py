@@ -1,4 +1,4 @@
-"""Checks of output paths before writing, and temporary files beside them."""
+"""Check output paths, create temporary files, and write files whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import SinkError
-from .output_file import check_replaceable, exists_error
+from .output_file import OutputFile, check_replaceable, exists_error
 
 
 def check_not_input(path: Path, inputs: Iterable[str], option: str) -> None:
@@ -94,3 +94,27 @@ def temporary_copy(path: Path) -> Iterator[IO[bytes]]:
         finally:
             file.close()
             Path(file.name).unlink(missing_ok=True)
+
+
+def write_file(data: bytes, path: Path, *, overwrite: bool, option: str = "-o") -> None:
+    """Write a file completely or not at all: an existing one stays whole.
+
+    Args:
+        data: the content.
+        path: of the file.
+        overwrite: an existing file may be replaced.
+        option: that names the file, for messages.
+
+    Raises:
+        SinkError: the file exists, or another run writes it.
+        OSError: it cannot be written.
+    """
+    output = OutputFile(path, overwrite=overwrite, option=option)
+    try:
+        target = output.reserve()
+        with temporary_copy(target) as part:
+            part.write(data)
+            part.close()
+            output.replace(Path(part.name), target)
+    finally:
+        output.close()

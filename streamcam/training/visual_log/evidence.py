@@ -188,6 +188,7 @@ class Evidence:
         num_classes: number of classes; 0 if unknown.
         expectation: of the model; None without a model, or if it is unknown.
         predictions: of the model, for some stages.
+        unreadable: files that cannot be read.
     """
 
     stages: Sequence[StageEvidence]
@@ -195,6 +196,7 @@ class Evidence:
     num_classes: int = 0
     expectation: Expectation | None = None
     predictions: Sequence[Predictions] = field(default=())
+    unreadable: int = 0
 
     def of_split(self, split: Split) -> list[StageEvidence]:
         """Return the stages of a data set that have images."""

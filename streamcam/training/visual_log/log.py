@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import OptionError
+from ...errors import OptionError, SinkError
 from ...notes import get_logger
 from .checks import find_faults
 from .elements import to_images
 from .evidence import Evidence, Fault, Split, StageEvidence
-from .recorder import StageRecorder
+from .intake import take
+from .labels import NameIndex, relabel
+from .recorder import StageRecorder, is_same_data
+from .words import printable, stage_to_dict
 
 if TYPE_CHECKING:
     from .tap import Tap
@@ -60,9 +63,13 @@ class VisualLog:
         self._model, self._num_classes = model, num_classes
         self._recorders: dict[tuple[str, Split], StageRecorder] = {}
         self._taps: dict[tuple[str, Split], Tap] = {}
+        self._names = NameIndex()
+        self._second, self._told = set[str](), set[tuple[str, str]]()
+        self.files: dict[Split, list[str]] = {}
+        self.unreadable: list[tuple[str, str]] = []
         self._evidence: Evidence | None = None
         self._faults: tuple[Fault, ...] = ()
-        self._counts: tuple[int, ...] = ()
+        self._counts: tuple[tuple[int, bool, bool], ...] = ()
 
     def tap(self, stage: str, *, split: Split | None = None) -> Tap:
         """Return a tap: call it with a part of the pipeline, or pass it to `tf.data.Dataset.apply`.
@@ -72,14 +79,14 @@ class VisualLog:
             split: ``train`` or ``validation``; None takes ``validation`` if the name begins with such a word.
 
         Raises:
-            OptionError: unknown split.
+            OptionError: unknown split, or the name is empty.
         """
         from .tap import Tap
 
         recorder = self._recorder(stage, split)
         key = recorder.name, recorder.split
         if key not in self._taps:
-            self._taps[key] = Tap(recorder)
+            self._taps[key] = Tap(recorder, self)
         return self._taps[key]
 
     def record(
@@ -106,7 +113,26 @@ class VisualLog:
         import numpy as np
 
         found = to_images(np.asarray(images), labels, None if paths is None else list(paths))
-        self._recorder(stage, split).record(found.images, found.labels, found.paths, odd_labels=found.odd_labels)
+        take(self._recorder(stage, split), found)
+
+    def second_tap(self, recorder: StageRecorder) -> Tap:
+        """Return the tap of another data set that passes a stage.
+
+        Args:
+            recorder: of the data set before.
+        """
+        from .tap import Tap
+
+        if recorder.split == "train":
+            tap = self.tap(recorder.name, split="validation")
+            if not tap.has_dataset:
+                self._second.add(recorder.name)
+                return tap
+        if ("third", recorder.name) not in self._told:
+            self._told.add(("third", recorder.name))
+            words = "stage %s: a third data set passes it, and is not recorded; name its stage differently"
+            logger.info(words, recorder.name)
+        return Tap()
 
     def stages(self) -> tuple[StageEvidence, ...]:
         """Return the recorded stages, in order, training data first."""
@@ -127,11 +153,11 @@ class VisualLog:
         Raises:
             StreamcamError: the model cannot be loaded.
         """
-        counts = tuple(recorder.count for recorder in self._recorders.values())
+        counts = tuple((one.count, one.is_single_pass, one.is_complete) for one in self._recorders.values())
         if self._evidence is None or counts != self._counts:
             recorders = sorted(self._recorders.values(), key=lambda one: (one.split != "train", not one.is_reference))
-            stages = [one.evidence() for one in recorders if one.count]
-            self._evidence = self._with_model(stages)
+            stages, names = self._with_names([one for one in recorders if one.count and not self._is_again(one)])
+            self._evidence = self._with_model(stages, names)
             self._faults = find_faults(self._evidence)
             self._counts = counts
         return self._evidence
@@ -151,11 +177,10 @@ class VisualLog:
         return self.faults()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return faults and stages as values for JSON."""
-        from .words import stage_to_dict
-
+        """Return faults, unreadable files and stages as values for JSON."""
         return {
             "faults": [fault.to_dict() for fault in self.faults()],
+            "unreadable": len(self.unreadable),
             "stages": [stage_to_dict(stage) for stage in self.stages()],
         }
 
@@ -174,7 +199,10 @@ class VisualLog:
         from .page import write_page
 
         self.report()
-        return write_page(self.evidence(), self.faults(), Path(path), overwrite=overwrite, title=title)
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise SinkError(f"{path} exists", hint="use another name, or overwrite=True")
+        return write_page(self.evidence(), self.faults(), path, overwrite=overwrite, title=title, option="path")
 
     def set_model(self, model: Any) -> None:
         """Set the model, before `faults` is called.
@@ -184,11 +212,25 @@ class VisualLog:
         """
         self._model, self._evidence = model, None
 
+    def note_files(self, split: Split, dataset: Any) -> None:
+        """Keep the class names and files of a data set.
+
+        Args:
+            split: of the data set.
+            dataset: with ``class_names`` and ``file_paths``, as from `keras.utils.image_dataset_from_directory`.
+        """
+        self.class_names = self.class_names or tuple(getattr(dataset, "class_names", None) or ())
+        if split not in self.files and (files := getattr(dataset, "file_paths", None)):
+            self.files[split] = [str(file) for file in files]
+
     def recorder(self, stage: str, split: Split | None = None) -> StageRecorder:
         """Return the recorder of a stage, for readers within the package."""
         return self._recorder(stage, split)
 
     def _recorder(self, stage: str, split: Split | None) -> StageRecorder:
+        if not isinstance(stage, str) or not stage.strip():
+            raise OptionError(f"invalid stage {stage!r}", expected="a name, such as 'after resize'")
+        stage = " ".join(stage.split())
         if split not in (None, "train", "validation"):
             raise OptionError(f"unknown split {split!r}", expected="train or validation")
         if split is None:
@@ -196,17 +238,45 @@ class VisualLog:
             split = "validation" if first in _VALIDATION_WORDS else "train"
         key: tuple[str, Split] = (stage, split)
         if key not in self._recorders:
-            self._recorders[key] = StageRecorder(stage, split, samples=self._samples, seed=self._seed)
+            self._recorders[key] = StageRecorder(
+                stage, split, samples=self._samples, seed=self._seed, names=self._names
+            )
         return self._recorders[key]
 
-    def _with_model(self, stages: list[StageEvidence]) -> Evidence:
-        names: Sequence[str] = self.class_names
-        num_classes = self._num_classes or len(names)
+    def _is_again(self, recorder: StageRecorder) -> bool:
+        """Return True for a data set that was built again; log it once."""
+        if recorder.split == "train" or recorder.name not in self._second:
+            return False
+        first, second = self._recorder(recorder.name, "train").evidence(), recorder.evidence()
+        is_again = is_same_data(first, second)
+        if ("second", recorder.name) not in self._told:
+            self._told.add(("second", recorder.name))
+            kind = "the same images again" if is_again else "validation data"
+            words = "stage %s: its second data set is taken for %s; name stages of validation data 'validation ...'"
+            logger.info(words, recorder.name, kind)
+        return is_again
+
+    def _with_names(self, recorders: list[StageRecorder]) -> tuple[list[StageEvidence], Sequence[str]]:
+        """Return the stages and the class names, sorted if found in labels."""
+        stages = [(one.evidence(), one.has_names) for one in recorders]
+        if not any(has_names for _, has_names in stages):
+            return [stage for stage, _ in stages], self.class_names
+        numbers = self._names.all()
+        names: Sequence[str] = self.class_names or tuple(sorted(numbers))
+        # Which name has which index is unknown if other stages have indices, and no caller gave the names.
+        is_known = bool(self.class_names) or not any(stage.labels for stage, has_names in stages if not has_names)
+        indices = {number: names.index(name) for name, number in numbers.items() if is_known and name in names}
+        relabelled = [relabel(stage, indices) if has_names else stage for stage, has_names in stages]
+        return relabelled, names if is_known else ()
+
+    def _with_model(self, stages: list[StageEvidence], names: Sequence[str]) -> Evidence:
+        names = tuple(printable(str(name)) for name in names)
+        num_classes, unreadable = self._num_classes or len(names), len(self.unreadable)
         if self._model is None:
-            return Evidence(stages, names, num_classes)
+            return Evidence(stages, names, num_classes, unreadable=unreadable)
         from .model_evidence import inspect_model
 
         found = inspect_model(self._model, stages)
         if self._num_classes == 0 and found.num_classes:
             num_classes = found.num_classes
-        return Evidence(stages, names, num_classes, found.expectation, found.predictions)
+        return Evidence(stages, names, num_classes, found.expectation, found.predictions, unreadable)

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import OptionError, SinkError, count_of
 from ...media.image_bytes import encode_rgb
-from ...sinks.output_file import OutputFile
-from ...sinks.paths import check_output_path
+from ...sinks.paths import check_output_path, write_file
 from .evidence import Evidence, Fault, Sample, StageEvidence
 from .matching import pair_records
 from .words import describe_shape, histogram
@@ -72,13 +71,11 @@ def write_page(
         raise OptionError("no image was recorded", hint="iterate over the pipeline first")
     check_page_path(path, overwrite=overwrite, option=option)
     text = render_page(evidence, faults, title)
-    file = OutputFile(path, overwrite=overwrite, option=option)
     try:
-        file.reserve().write_bytes(text.encode())
+        # Names of files may contain bytes that are no text.
+        write_file(text.encode(errors="replace"), path, overwrite=overwrite, option=option)
     except OSError as error:
-        raise SinkError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        file.close()
+        raise SinkError(f"{path} cannot be written: {error.strerror or error}") from error
     return path
 
 
@@ -105,6 +102,7 @@ def render_page(evidence: Evidence, faults: Sequence[Fault], title: str) -> str:
         f"<h1>{_text(title)}</h1>",
         "<h2>Faults</h2>",
         _render_faults(faults, evidence, positions, len(shown)),
+        f"<p><b>{count_of(evidence.unreadable, 'file')} cannot be read</b></p>" if evidence.unreadable else "",
         "<h2>Stages</h2><div class=stages>",
         *(_render_stage(stage, evidence) for stage in evidence.stages[:MAX_STAGES]),
         "</div><h2 id=samples>Samples</h2>",

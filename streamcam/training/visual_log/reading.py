@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import random
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import SourceError, StreamcamError, count_of, describe_error
-from ...imports import expand_path, import_function, is_function_path, working_directory_importable
+from ...errors import SourceError, count_of
+from ...imports import expand_path, is_function_path
 from ...media.image_arrays import as_images
 from ...notes import get_logger
 from ...options import InspectOptions, ModelOptions
-from .elements import normalize_element
 from .evidence import Split
+from .function_data import TRAIN_NAMES, VALIDATION_NAMES, read_function
 from .log import VisualLog
-from .recorder import StageRecorder
+from .words import printable
 
 logger = get_logger(__name__)
 
 IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
-_TRAIN_NAMES = ("train", "training")
-_VALIDATION_NAMES = ("validation", "val", "valid", "test")
-_MAX_REFERENCE_FILES = 512
 _MODEL_STAGE = "model input"
 
 
@@ -41,7 +36,7 @@ def inspect_source(
     Args:
         source: a folder, with a subfolder for each class, or with ``train`` and ``validation`` folders of such; or
             ``package.module:function``, which returns a data set, arrays, a pair of training and validation data, or
-            a `VisualLog`. A parameter ``log`` of it receives the log, for taps.
+            a `VisualLog`. A parameter ``log`` of it receives the log, for taps; the function may then return nothing.
         validation: folder of the validation images.
         model: the model that the images feed.
         options: how much to read.
@@ -61,11 +56,13 @@ def inspect_source(
     if path.is_dir():
         _read_folders(log, path, validation, options, loaded)
     elif is_function_path(source):
-        log = _read_function(log, source, options)
+        log = read_function(log, source, options)
         if validation:
             _read_folder(log, _check_folder(validation), "validation", options, loaded)
     else:
         raise SourceError(f"no folder {source}", expected="a folder of images, or package.module:function")
+    if log.unreadable and not log.stages():
+        raise SourceError(f"no image in {source} can be read", hint=f"such as: {log.unreadable[0][1]}")
     if not log.stages():
         raise SourceError(f"{source} contains no images", expected="images in one subfolder for each class")
     return log
@@ -73,8 +70,8 @@ def inspect_source(
 
 def _read_folders(log: VisualLog, path: Path, validation: str, options: InspectOptions, loaded: Any) -> None:
     names = {child.name.casefold(): child for child in sorted(path.iterdir()) if child.is_dir()}
-    train = next((names[name] for name in _TRAIN_NAMES if name in names), None)
-    other = next((names[name] for name in _VALIDATION_NAMES if name in names), None)
+    train = next((names[name] for name in TRAIN_NAMES if name in names), None)
+    other = next((names[name] for name in VALIDATION_NAMES if name in names), None)
     if train is None or (other is None and len(names) > 1):
         train, other = path, None
     if validation:
@@ -123,12 +120,12 @@ def _read_folder(log: VisualLog, path: Path, split: Split, options: InspectOptio
     if len(images) > options.limit:
         chosen = sorted(random.Random(options.seed).sample(images, options.limit))  # noqa: S311
         logger.info("%s: %d of %s are read", path, options.limit, count_of(len(images), "image"))
-    unreadable: list[str] = []
+    unreadable: list[tuple[str, str]] = []
     for file, label in chosen:
         try:
             image = as_images([file])[0][0]
         except SourceError as error:
-            unreadable.append(str(error))
+            unreadable.append((name, printable(str(error))))
             continue
         labels = None if label < 0 else np.array([label], np.int64)
         shown = [file.relative_to(path).as_posix()]
@@ -137,7 +134,8 @@ def _read_folder(log: VisualLog, path: Path, split: Split, options: InspectOptio
             stage = _MODEL_STAGE if split == "train" else f"validation {_MODEL_STAGE}"
             log.recorder(stage, split).record(_model_input(image, loaded), labels, shown)
     if unreadable:
-        logger.warning("%s cannot be read, such as: %s", count_of(len(unreadable), "image"), unreadable[0])
+        log.unreadable += unreadable
+        logger.warning("%s cannot be read, such as: %s", count_of(len(unreadable), "image"), unreadable[0][1])
 
 
 def _model_input(image: Any, loaded: Any) -> Any:
@@ -151,92 +149,3 @@ def _model_input(image: Any, loaded: Any) -> Any:
     cropped = image[top : top + max(1, round(keep_rows)), left : left + max(1, round(keep_columns))]
     resized = tf.image.resize(tf.cast(cropped[None], tf.float32), (height, width), antialias=True)
     return keras.ops.convert_to_numpy(loaded.preprocess(resized))
-
-
-def _read_function(log: VisualLog, path: str, options: InspectOptions) -> VisualLog:
-    from ... import tf as _quiet  # noqa: F401 - imported before the module imports TensorFlow, with all its output
-
-    function = import_function(path)
-    try:
-        takes_log = "log" in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        takes_log = False
-    try:
-        with working_directory_importable():
-            result = function(log=log) if takes_log else function()
-            if isinstance(result, VisualLog):
-                return result
-            for split, data in _split(result):
-                _read_data(log, split, data, options)
-    except StreamcamError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise SourceError(f"{path} failed: {describe_error(error)}") from error
-    return log
-
-
-def _split(result: Any) -> list[tuple[Split, Any]]:
-    """Return the data of each data set in a function's result."""
-    if isinstance(result, Mapping) and any(str(name).casefold() in _TRAIN_NAMES for name in result):
-        lower = {str(name).casefold(): value for name, value in result.items()}
-        found: list[tuple[Split, Any]] = [("train", lower[name]) for name in _TRAIN_NAMES if name in lower]
-        return found + [("validation", lower[name]) for name in _VALIDATION_NAMES if name in lower][:1]
-    if isinstance(result, tuple) and len(result) == 2 and _is_data(result[0]) and _is_data(result[1]):
-        return [("train", result[0]), ("validation", result[1])]
-    return [("train", result)]
-
-
-def _is_data(value: Any) -> bool:
-    """Return True for a data set, or arrays of images."""
-    if isinstance(value, tuple):
-        return bool(value) and _is_data(value[0])
-    shape = getattr(value, "shape", None)
-    if shape is not None:
-        return len(shape) >= 3
-    return isinstance(value, Iterable) and not isinstance(value, (list, str, bytes, Mapping))
-
-
-def _read_data(log: VisualLog, split: Split, data: Any, options: InspectOptions) -> None:
-    """Record a data set as the stage that feeds the network."""
-    names = tuple(getattr(data, "class_names", None) or ())
-    if names and not log.class_names:
-        log.class_names = names
-    if files := getattr(data, "file_paths", None):
-        _read_reference(log, split, list(files), options)
-    recorder = log.recorder("input" if split == "train" else "validation input", split)
-    for element in _elements(data, recorder):
-        found = normalize_element(element)
-        recorder.record(found.images, found.labels, found.paths, odd_labels=found.odd_labels)
-        if recorder.count >= options.limit:
-            recorder.is_complete = False
-            logger.info("stage %s: reading stops after %s", recorder.name, count_of(recorder.count, "image"))
-            break
-
-
-def _elements(data: Any, recorder: StageRecorder) -> Iterable[Any]:
-    """Return the elements of a data set once."""
-    if hasattr(data, "shape") or isinstance(data, (tuple, Mapping)):
-        return [data]
-    if hasattr(data, "cardinality") and int(data.cardinality()) == -1:
-        recorder.is_single_pass = False
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return (data[index] for index in range(len(data)))
-    elements: Iterable[Any] = iter(data)
-    return elements
-
-
-def _read_reference(log: VisualLog, split: Split, files: list[Any], options: InspectOptions) -> None:
-    """Read some files of a data set as reference."""
-    recorder = log.recorder("files" if split == "train" else "validation files", split)
-    recorder.is_reference = True
-    names = [str(name) for name in log.class_names]
-    paths = [Path(str(file)) for file in files]
-    if len(paths) > _MAX_REFERENCE_FILES:
-        paths = random.Random(options.seed).sample(paths, _MAX_REFERENCE_FILES)  # noqa: S311
-    for path in paths:
-        try:
-            image = as_images([path])[0][0]
-        except SourceError:
-            continue
-        label = names.index(path.parent.name) if path.parent.name in names else -1
-        recorder.record(image[None], np.array([label], np.int64), [f"{path.parent.name}/{path.name}"])

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .elements import Images
 from .evidence import FloatArray, ImageRecord, Sample, Split, StageEvidence
+from .labels import NameIndex, relabel
+from .words import printable
 
 MAX_RECORDS = 4096
 """Summaries of images of a stage: 25 MB."""
@@ -36,17 +39,21 @@ class StageRecorder:
         split: the data set that it belongs to.
         samples: images to keep.
         seed: of the choice.
+        names: numbers class names, for all stages alike.
     """
 
-    def __init__(self, name: str, split: Split, *, samples: int, seed: int) -> None:
+    def __init__(self, name: str, split: Split, *, samples: int, seed: int, names: NameIndex | None = None) -> None:
         self.name, self.split = name, split
+        self.names = names or NameIndex()
         self.is_single_pass = self.is_complete = True
         self.is_reference = False
+        self.has_told = False
         self._num_samples, self._seed = samples, seed
         self._lock = threading.Lock()
         self._count = 0
         self._shapes: Counter[tuple[int, int, int]] = Counter()
         self._labels: Counter[int] = Counter()
+        self._has_names = self._has_unusable_labels = False
         self._odd_labels = 0
         self._dtypes: Counter[str] = Counter()
         self._moments = np.zeros((3, 0))
@@ -61,6 +68,25 @@ class StageRecorder:
     def count(self) -> int:
         """Images that passed."""
         return self._count
+
+    @property
+    def has_names(self) -> bool:
+        """True if labels are numbers of names, see `names`."""
+        return self._has_names
+
+    def add(self, found: Images) -> None:
+        """Add a batch of images, with what is known of their labels.
+
+        Args:
+            found: the batch.
+        """
+        labels = found.labels
+        if found.names is not None:
+            labels = np.array([self.names.number(name) for name in found.names], np.int64)
+            self._has_names = True
+        elif found.ignored and labels is None:
+            self._has_unusable_labels = True
+        self.record(found.images, labels, found.paths, odd_labels=found.odd_labels)
 
     def record(
         self,
@@ -86,13 +112,13 @@ class StageRecorder:
                 self._count_labels(labels)
             for number, image in enumerate(images):
                 label = None if labels is None or labels[number] < 0 else int(labels[number])
-                self._add(image, label, paths[number] if paths else "")
+                self._add(image, label, printable(paths[number]) if paths else "")
                 self._count += 1
 
     def reset(self) -> None:
         """Forget everything, because a new pass over the data begins."""
         with self._lock:
-            fresh = StageRecorder(self.name, self.split, samples=self._num_samples, seed=self._seed)
+            fresh = StageRecorder(self.name, self.split, samples=self._num_samples, seed=self._seed, names=self.names)
             for name, value in vars(fresh).items():
                 if name.startswith("_") and name != "_lock":
                     setattr(self, name, value)
@@ -103,7 +129,7 @@ class StageRecorder:
             number, total, squares = self._moments
             mean = total / np.maximum(number, 1)
             variance = np.maximum(squares / np.maximum(number, 1) - mean**2, 0)
-            return StageEvidence(
+            evidence = StageEvidence(
                 name=self.name,
                 split=self.split,
                 count=self._count,
@@ -123,6 +149,7 @@ class StageRecorder:
                 is_complete=self.is_complete,
                 is_reference=self.is_reference,
             )
+        return relabel(evidence, None) if self._has_unusable_labels else evidence
 
     def _count_labels(self, labels: NDArray[np.int64]) -> None:
         for label, count in zip(*np.unique(labels[labels >= 0], return_counts=True), strict=True):
@@ -193,6 +220,17 @@ class StageRecorder:
     @staticmethod
     def _is_kept(heap: list[Any], size: int, rank: int) -> bool:
         return len(heap) < size or (bool(heap) and rank < -heap[0][0])
+
+
+def is_same_data(first: StageEvidence, second: StageEvidence) -> bool:
+    """Return True if classes and mean of two data sets agree.
+
+    Args:
+        first: one data set.
+        second: the other.
+    """
+    is_alike = first.count == second.count and first.labels == second.labels and first.mean.shape == second.mean.shape
+    return is_alike and bool(np.all(abs(first.mean - second.mean) <= 0.01 * np.maximum(first.std, 1e-9)))
 
 
 def _push(heap: list[Any], size: int, rank: int, index: int, item: Any) -> None:

@@ -6,13 +6,18 @@ import functools
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import describe_error
 from ...notes import get_logger
 from ...tf import keras, tf
-from .elements import find_parts, normalize_element
+from .elements import find_parts
+from .intake import read_element, take
+from .passes import PassGuard
 from .recorder import StageRecorder
+
+if TYPE_CHECKING:
+    from .log import VisualLog
 
 logger = get_logger(__name__)
 
@@ -29,15 +34,16 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
 
     Args:
         recorder: receives the images; None records nothing.
+        log: of the recorder.
     """
 
-    def __init__(self, recorder: StageRecorder | None = None, **options: Any) -> None:
+    def __init__(self, recorder: StageRecorder | None = None, log: VisualLog | None = None, **options: Any) -> None:
         name = re.sub(r"\W+", "_", recorder.name) if recorder is not None else "tap"
         options.setdefault("name", f"tap_{name}")
         super().__init__(trainable=False, autocast=False, **options)
         self.supports_jit = False
         self._record_lock = threading.Lock()
-        self._recorder = recorder
+        self._recorder, self._log, self._dataset = recorder, log, None
         self._has_failed = False
         self._position = 0
         self._passes, self._has_complete_pass = 0, False
@@ -58,7 +64,7 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
             return self._tap_iterator(value)
         if any(tf.is_tensor(one) and not hasattr(one, "numpy") for one in tf.nest.flatten(value)):
             return self._record_symbolic(value)
-        self._record_all(value)
+        self._record(value)
         return value
 
     def call(self, inputs: Any) -> Any:
@@ -73,9 +79,19 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
         """Return what a saved model keeps: the name."""
         return {"name": self.name}
 
+    @property
+    def has_dataset(self) -> bool:
+        """True if a data set passes it already."""
+        return self._dataset is not None
+
     def _tap_dataset(self, dataset: Any) -> Any:
         """Tap a data set; of several passes, the first complete one is recorded."""
         recorder = self._recorder
+        if recorder is not None and self._log is not None:
+            if self._dataset is not None and self._dataset is not dataset:
+                return self._log.second_tap(recorder)(dataset)
+            self._log.note_files(recorder.split, dataset)
+        self._dataset = dataset
         cardinality = dataset.cardinality()
         if recorder is not None and int(cardinality) == tf.data.INFINITE_CARDINALITY:
             recorder.is_single_pass = False
@@ -135,9 +151,16 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
         return TappedDataset()
 
     def _tap_iterator(self, elements: Iterator[Any]) -> Iterator[Any]:
+        recorder, guard = self._recorder, PassGuard()
+        if recorder is not None:
+            recorder.is_single_pass = False
         for element in elements:
-            self._record(element)
+            self._record(element, guard)
             yield element
+        if recorder is not None:
+            for one in guard.end():
+                take(recorder, one)
+            recorder.is_single_pass = not guard.has_repeated
 
     def _tap_function(self, function: Any) -> Any:
         if isinstance(function, keras.layers.Layer):
@@ -161,12 +184,14 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
             if self._recorder is not None:
                 self._recorder.is_single_pass = False
             pass_number = tf.constant(0, tf.int64)
-        present = {"image": image, "label": label, "path": path}
+        labels = label if isinstance(label, Mapping) else {"": label}
+        present = {("image", ""): image, **{("label", str(name)): one for name, one in labels.items()}}
+        present[("path", "")] = path
         present = {name: one for name, one in present.items() if one is not None and not isinstance(one, Mapping)}
 
         def record(number: Any, *values: Any) -> Any:
             if self._is_wanted(int(number)):
-                self._record(dict(zip(present, values, strict=True)))
+                self._record(_join(dict(zip(present, values, strict=True))))
             return number
 
         values = [one.to_tensor() if isinstance(one, tf.RaggedTensor) else one for one in present.values()]
@@ -189,20 +214,14 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
     def _is_wanted(self, number: int) -> bool:
         return number == 0 or (number == self._passes and not self._has_complete_pass)
 
-    def _record_all(self, value: Any) -> None:
-        """Record an element, or each of a list of images."""
-        if isinstance(value, list) and all(getattr(one, "ndim", 0) in (2, 3) for one in value):
-            for one in value:
-                self._record(one)
-        else:
-            self._record(value)
-
-    def _record(self, element: Any) -> None:
-        if self._recorder is None:
+    def _record(self, element: Any, guard: PassGuard | None = None) -> None:
+        """Record an element, or each of a list of images; with a guard, of the first pass only."""
+        if self._recorder is None or (guard is not None and guard.has_repeated):
             return
         try:
-            found = normalize_element(element)
-            self._recorder.record(found.images, found.labels, found.paths, odd_labels=found.odd_labels)
+            for found in read_element(element):
+                for one in (found,) if guard is None else guard.feed(found):
+                    take(self._recorder, one)
         except Exception as error:  # the pipeline goes on
             self._fail(describe_error(error))
 
@@ -211,6 +230,13 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
             self._has_failed = True
             name = self._recorder.name if self._recorder is not None else self.name
             logger.warning("stage %s: images are not recorded: %s", name, reason)
+
+
+def _join(values: dict[tuple[str, str], Any]) -> dict[str, Any]:
+    """Return the element of values from a graph."""
+    labels = {name: value for (part, name), value in values.items() if part == "label"}
+    element = {part: value for (part, name), value in values.items() if not name}
+    return element if "" in labels or not labels else {**element, "label": labels}
 
 
 def _structure(parts: tuple[Any, ...], dataset: Any) -> Any:

@@ -25,6 +25,15 @@ def describe_stage(stage: StageEvidence) -> str:
     )
 
 
+def printable(text: str) -> str:
+    """Return a text without bytes that are no text.
+
+    Args:
+        text: such as a path.
+    """
+    return text.encode(errors="replace").decode()
+
+
 def describe_shape(shape: tuple[int, int, int]) -> str:
     """Return a shape as width, height and channels: ``640x360x3``."""
     height, width, channels = shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def photos(size: int = 96) -> np.ndarray:
     return _photos(size).copy()
 
 
-def write_folder(folder: Path, images: np.ndarray, labels: np.ndarray, names: str = "abcd") -> Path:
+def write_folder(folder: Path, images: np.ndarray, labels: np.ndarray, names: Sequence[str] = "abcd") -> Path:
     """Write images as PNG into a subfolder for each class."""
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         path = folder / names[label] / f"{number:03}.png"

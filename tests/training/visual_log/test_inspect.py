@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from streamcam.errors import SinkError
+from streamcam.sinks import paths
 from streamcam.training import VisualLog
 from streamcam.training.visual_log import page
 from tests.cli.runner import cli, one_line
@@ -48,7 +53,57 @@ def test_a_broken_file_is_a_note(tmp_path: Path) -> None:
     result = cli("inspect", tmp_path)
     assert result.exit_code == 0
     assert "1 image cannot be read" in result.stderr
-    assert result.stdout == "no fault found\n"
+    assert re.search(r"^unreadable +files +1 +such as: \S*broken.jpg", result.stdout, re.MULTILINE)
+    assert inspected(tmp_path)["unreadable"] == 1
+    assert cli("inspect", tmp_path, "-q", "--fail", "-o", tmp_path / "page.html").exit_code == 1
+    assert "1 file cannot be read" in (tmp_path / "page.html").read_text()
+
+
+def test_only_broken_files(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    result = cli("inspect", tmp_path, "-q")
+    assert (result.exit_code, "can be read; such as: " in one_line(result.stderr)) == (1, True)
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    images, labels = scenes(8, 48, 48)
+    write_folder(tmp_path, images, labels, names=["a", "b", "c", "d\udcff"])
+    Image.fromarray(images[0]).save(tmp_path / "a" / "copy\udcff.png")
+    (tmp_path / "a" / "broken\udcff.png").write_bytes(b"no image")
+    result = cli("inspect", tmp_path, "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    assert "copy?.png" in result.stdout
+    text = (tmp_path / "page.html").read_text()
+    assert "copy?.png" in text
+    assert "d?" in text
+
+
+def test_a_page_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = VisualLog()
+    log.record("a", scenes(4, 48, 48)[0])
+    path = tmp_path / "page.html"
+    temporary_copy = paths.temporary_copy
+
+    def fail(data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @contextlib.contextmanager
+    def full(target: Path) -> Iterator[Any]:
+        with temporary_copy(target) as part:
+            part.write(b"some")
+            part.write = fail  # type: ignore[method-assign]
+            yield part
+
+    for before in (None, "old"):
+        if before:
+            path.write_text(before)
+        with monkeypatch.context() as patch:
+            patch.setattr(paths, "temporary_copy", full)
+            with pytest.raises(SinkError, match=r"page.html cannot be written: No space left on device$"):
+                log.save(path, overwrite=True)
+        assert [one.read_text() for one in tmp_path.iterdir()] == ([before] if before else [])
+    log.save(path, overwrite=True)
+    assert path.read_text().endswith("</html>")
 
 
 MODULE = """
@@ -101,7 +156,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("arrays", set(), {"input": 16}),
         ("pair", {"leak"}, {"input": 16, "validation input": 4}),
         ("tapped", {"bgr", "aspect"}, {"loaded": 16, "input": 16}),
-        ("endless", set(), {"input": 40}),
+        ("endless", set(), {"input": 16}),
     ],
 )
 def test_a_function(module: str, function: str, faults: set[str], stages: dict[str, int]) -> None:
@@ -140,6 +195,7 @@ def test_bad_arguments(tmp_path: Path) -> None:
         ((tmp_path / "data", "-o", "page.png"), 2, "expected a file that ends in .html"),
         ((tmp_path / "data", "-o", tmp_path / "there.html"), 1, "exists"),
         ((tmp_path / "data", "--samples", 0), 2, "invalid --samples 0"),
+        ((tmp_path / "data", "--limit", 0), 2, "invalid --limit 0; expected 1 to 1000000"),
         ((tmp_path / "data", "--validation", "nowhere"), 1, "no folder nowhere"),
         ((tmp_path / "data", "--model", "no-such-model"), 1, "unknown --model 'no-such-model'"),
     ]:

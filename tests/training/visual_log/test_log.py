@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from streamcam.errors import OptionError
+from streamcam.errors import OptionError, StreamcamError
+from streamcam.models.model_files import load_file
 from streamcam.tf import keras, tf
 from streamcam.training import VisualLog
 from streamcam.training.visual_log import recorder
@@ -102,6 +105,29 @@ def test_a_model_with_a_tap_saves_and_loads(tmp_path: Path) -> None:
     assert [stage.count for stage in log.stages()] == [12]
 
 
+def test_streamcam_loads_a_model_with_a_tap_that_keras_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = keras.Sequential([keras.Input((40, 48, 3)), VisualLog().tap("a"), L.GlobalAveragePooling2D(), L.Dense(2)])
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "streamcam>Tap")
+    for name in ("m.keras", "m.h5"):
+        model.save(tmp_path / name)
+        again = load_file(tmp_path / name)
+        np.testing.assert_allclose(again.predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0), rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "imports", ["from streamcam.training import VisualLog; import keras", "import keras, streamcam.training"]
+)
+def test_keras_loads_a_model_with_a_tap_in_another_process(tmp_path: Path, imports: str) -> None:
+    path = tmp_path / "m.keras"
+    keras.Sequential([keras.Input((4, 4, 3)), VisualLog().tap("a")]).save(path)
+    code = f"{imports}; print(type(keras.models.load_model({str(path)!r}).layers[0]).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines()[-1:], done.returncode) == (["Tap"], 0), done.stderr
+
+
 def test_all_stages_keep_the_same_samples_and_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "MAX_RECORDS", 50)
     rng = np.random.default_rng(0)
@@ -122,6 +148,32 @@ def test_a_large_image_is_kept_small() -> None:
     log.record("a", np.zeros((1000, 1600, 3), np.uint8))
     assert log.stages()[0].samples[0].image.shape == (200, 320, 3)
     assert log.stages()[0].records[0].shape == (1000, 1600, 3)
+
+
+def test_a_second_data_set_through_a_tap_is_validation_data(caplog: pytest.LogCaptureFixture) -> None:
+    log = VisualLog()
+    with caplog.at_level(logging.INFO, logger="streamcam"):
+        for part in (slice(None), slice(5), slice(3)):
+            consume(slices(IMAGES[part], LABELS[part]).batch(4).apply(log.tap("resized")))
+        assert [(stage.name, stage.split, stage.count) for stage in log.stages()] == [
+            ("resized", "train", 12),
+            ("resized", "validation", 5),
+        ]
+    assert [fault.name for fault in log.faults()] == ["leak"]
+    assert [record.getMessage()[:46] for record in caplog.records] == [
+        "stage resized: a third data set passes it, and",
+        "stage resized: its second data set is taken fo",
+    ]
+
+
+def test_a_data_set_that_is_built_again_is_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    log = VisualLog()
+    with caplog.at_level(logging.INFO, logger="streamcam"):
+        for _ in range(2):
+            consume(slices(IMAGES, LABELS).shuffle(12).batch(4).apply(log.tap("resized")))
+        assert [(stage.split, stage.count) for stage in log.stages()] == [("train", 12)]
+    assert log.faults() == ()
+    assert "taken for the same images again" in caplog.text
 
 
 def test_elements_without_images_are_reported_and_pass(caplog: pytest.LogCaptureFixture) -> None:
@@ -147,6 +199,19 @@ def test_the_report_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert (fault.visual.name, stage.visual.count) == ("nan", 12)
 
 
+def test_a_name_is_one_line_and_messages_are_for_python(tmp_path: Path) -> None:
+    log = VisualLog()
+    log.record("after\n resize", IMAGES)
+    assert [stage.name for stage in log.stages()] == ["after resize"]
+    log.save(tmp_path / "a.html")
+    for name, message in [
+        ("a.html", "a.html exists; use another name, or overwrite=True"),
+        ("a.pdf", "invalid path .*a.pdf; expected a file that ends in .html"),
+    ]:
+        with pytest.raises(StreamcamError, match=message):
+            log.save(tmp_path / name)
+
+
 def test_the_dictionary_is_plain() -> None:
     log = VisualLog()
     log.record("scaled", np.full((3, 8, 8, 3), np.nan, np.float32))
@@ -161,6 +226,9 @@ def test_invalid_arguments() -> None:
         VisualLog(samples=0)
     with pytest.raises(OptionError, match="unknown split 'test'"):
         VisualLog().tap("a", split="test")  # type: ignore[arg-type]
+    for name in ("", " \n", 3, None):
+        with pytest.raises(OptionError, match=r"invalid stage .*; expected a name"):
+            VisualLog().tap(name)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=r"no image was recorded"):
         VisualLog().save("page.html")
     with pytest.raises(OptionError, match=r"a stage passed an array \(3,\)"):

@@ -61,7 +61,7 @@ def _by_index(stage: StageEvidence, evidence: Evidence) -> Fault | None:
             f"{classes - 1}{first}",
             stage.count if least == 1 and most == classes else count,
         )
-    is_contiguous = list(stage.labels) == list(range(1, most + 1))
+    is_contiguous = least == 1 and len(stage.labels) == most
     if not classes and least == 1 and most >= 2 and is_contiguous and stage.is_complete and stage.count >= _MIN_IMAGES:
         return Fault(
             "label-shift",
@@ -195,7 +195,7 @@ def _by_neighbors(stage: StageEvidence) -> Fault | None:
     for shift in range(-_MAX_SHIFT, _MAX_SHIFT + 1):
         agreement[shift] = float(np.mean(labels[inner + shift] == labels[nearest[inner] + shift]))
     best = max(agreement, key=lambda one: agreement[one])
-    share = np.bincount(labels) / len(labels)
+    share = np.unique(labels, return_counts=True)[1] / len(labels)
     chance = float((share**2).sum())
     error = np.sqrt(chance * (1 - chance) / len(inner))
     if best == 0 or agreement[best] < 0.6 or agreement[best] - agreement[0] < max(0.25, 6 * error):
