@@ -58,10 +58,22 @@ def compare(original: NDArray[Any], changed: NDArray[Any]) -> Remains:
 
 
 def _edge_similarity(original: NDArray[Any], changed: NDArray[Any]) -> float:
-    """Return the correlation of edges in place: inverted and solarised images keep them."""
-    first, second = (_luma(_edges(image)[..., None], SIDE).ravel() for image in (original, changed))
-    first, second = first - first.mean(), second - second.mean()
-    return float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-9))
+    """Return the correlation of edges in place: inverted and solarised images keep them.
+
+    In another color space, one of the channels keeps them.
+    """
+    channels = range(changed.shape[2] if changed.shape[2] <= 4 else 0)
+    first = _unit_edges(original)
+    second = [_unit_edges(one) for one in (changed, *(changed[..., c : c + 1] for c in channels))]
+    return max(float((first * other).sum()) for other in second)
+
+
+def _unit_edges(image: NDArray[Any]) -> FloatArray:
+    """Return a map of edges of mean 0 and norm 1."""
+    edges = _luma(_edges(image)[..., None], SIDE)
+    edges = edges - edges.mean()
+    unit: FloatArray = edges / max(float(np.linalg.norm(edges)), 1e-9)
+    return unit
 
 
 def _edges(image: NDArray[Any]) -> FloatArray:

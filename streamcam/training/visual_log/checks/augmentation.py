@@ -22,7 +22,7 @@ MIN_SIMILARITY = 0.4
 SURE_SIMILARITY = 0.7
 MAX_FLAT = 0.75
 MIN_SHARPNESS = 0.06
-_MIN_SHARE = 0.3
+_MIN_SHARE = 1 / 3
 
 
 def check_augmentation(evidence: Evidence) -> Iterator[Fault]:

@@ -19,9 +19,9 @@ from ..ranges import CAFFE_MEANS
 _MIN_CHROMA = 0.04
 """Least deviation of red minus blue, relative to that of the image: grayscale is no evidence."""
 
-_MOST = 0.7
-_UNCHANGED = 0.9
-"""Least correlation of colors of an image whose colors did not change."""
+_MOST, _MIN_PART = 0.7, 0.25
+_DECIDED, _UNCHANGED = 0.3, 0.9
+"""Least correlation of colors of an image in which they are not exchanged, and did not change."""
 
 _MAX_CONTRAST_RATIO = 2.0
 """Largest change of the contrast of one channel against another: normalisation by channel needs 1.1."""
@@ -66,7 +66,9 @@ def _between(first: StageEvidence, second: StageEvidence, evidence: Evidence) ->
         return None
     others = [relation for relation in known if relation >= 0]
     # Where colors change otherwise too, as by a random hue, some images seem exchanged by chance.
-    if len(swapped) < _MOST * len(known) and np.mean(np.array(others) > _UNCHANGED) < _MOST:
+    decided = [relation for relation in others if relation > _DECIDED]
+    are_most = len(swapped) >= max(_MOST * (len(swapped) + len(decided)), _MIN_PART * len(known))
+    if not are_most and np.mean(np.array(others) > _UNCHANGED) < _MOST:
         return None
     if _subtracts_means(pairs, swapped, is_swapped=True):
         return None  # the preprocessing of ResNet50 and VGG

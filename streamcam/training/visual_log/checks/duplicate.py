@@ -27,13 +27,14 @@ def check_duplicate(evidence: Evidence) -> Iterator[Fault]:
         names = f"{first.path} and {second.path}" if first.path and second.path else f"{first.index} and {second.index}"
         labels = sum(stage.records[a].label != stage.records[b].label for a, b in found)
         flipped = sum(is_mirrored(stage.records[a], stage.records[b]) for a, b in found)
-        mirrored = f", {flipped} of them mirrored" if flipped else ""
+        kind = "mirrored " if flipped == len(found) else ""
+        some = f" ({flipped} mirrored)" if 0 < flipped < len(found) else ""
         contrary = f", {count_of(labels, 'copy', 'copies')} under another label" if labels else ""
         yield Fault(
             "duplicate",
             stage.name,
             f"{count_of(len(found), 'image')} of {len(stage.records)} compared "
-            f"{'is a copy' if len(found) == 1 else 'are copies'} of another{mirrored}, such as {names}{contrary}: remove copies "
+            f"{f'is a {kind}copy' if len(found) == 1 else f'are {kind}copies'} of another{some}, such as {names}{contrary}: remove copies "
             "before you split the data",
             len(found),
             tuple(stage.records[later].index for _, later in found),
@@ -78,6 +79,8 @@ def _is_periodic(stage: StageEvidence, found: list[tuple[int, int]]) -> bool:
     period = min(distances)
     indices = {record.index for record in records}
     again = sum(record.index >= period and record.index - period in indices for record in records)
+    if records[-1].index + 1 < (1 + _WHOLE) * period:
+        return False  # a few images come again
     return period > 1 and all(one % period == 0 for one in distances) and len(found) >= _WHOLE * again > 0
 
 
@@ -86,7 +89,7 @@ def _is_oversampled(stage: StageEvidence, found: list[tuple[int, int]]) -> bool:
     if stage.split != "train" or not all(_is_exact(stage, *pair) for pair in found):
         return False
     occurrences: dict[int, dict[int, int]] = {}
-    originals = dict((later, earlier) for earlier, later in found)
+    originals = {later: earlier for earlier, later in found}
     for number, record in enumerate(stage.records):
         if record.label is None:
             return False

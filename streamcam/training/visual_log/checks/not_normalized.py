@@ -53,8 +53,8 @@ def check_not_normalized(evidence: Evidence) -> Iterator[Fault]:
             yield Fault(
                 "not-normalized",
                 stage.name,
-                f"the stage is named {stage.name!r}, but its values are {words_of_range(*stage.range)}, as before it; check "
-                "that the result of the normalisation is used",
+                f"the stage is named {stage.name!r}, but its values are {words_of_range(*stage.range)}, as before it; "
+                "check that the result of the normalisation is used",
                 stage.count,
             )
         elif found == "0..255" and ranges - {"0..255", "flat", "twice"}:
