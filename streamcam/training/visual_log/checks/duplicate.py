@@ -28,14 +28,14 @@ def check_duplicate(evidence: Evidence) -> Iterator[Fault]:
         labels = sum(stage.records[a].label != stage.records[b].label for a, b in found)
         flipped = sum(is_mirrored(stage.records[a], stage.records[b]) for a, b in found)
         kind = "mirrored " if flipped == len(found) else ""
+        copies = f"is a {kind}copy" if len(found) == 1 else f"are {kind}copies"
         some = f" ({flipped} mirrored)" if 0 < flipped < len(found) else ""
         contrary = f", {count_of(labels, 'copy', 'copies')} under another label" if labels else ""
         yield Fault(
             "duplicate",
             stage.name,
             f"{count_of(len(found), 'image')} of {len(stage.records)} compared "
-            f"{f'is a {kind}copy' if len(found) == 1 else f'are {kind}copies'} of another{some}, such as {names}{contrary}: remove copies "
-            "before you split the data",
+            f"{copies} of another{some}, such as {names}{contrary}: remove copies before you split the data",
             len(found),
             tuple(stage.records[later].index for _, later in found),
         )

@@ -51,7 +51,7 @@ def find_shared_sequences(records: Sequence[ImageRecord], others: Sequence[Image
     for frames in sequences.values():
         frames.sort(key=lambda frame: frame[:2])
         in_both = len({position < 0 for _, position, _ in frames}) == 2
-        if in_both and _MIN_FRAMES <= len(frames):
+        if in_both and len(frames) >= _MIN_FRAMES:
             found += _shared_frames(frames[:_MAX_FRAMES])
     return sorted(found)
 
