@@ -146,7 +146,7 @@ def _slug(path: str, title: str) -> str:
 def _default(value: Any, info: OptionInfo | ArgumentInfo, *, switch: bool) -> str:
     if value is inspect.Parameter.empty:
         return "required"
-    if switch:
+    if switch and value is not None:
         return "on" if value else "off"
     if value is None or value in ("", [], ()):
         return f"`{info.show_default}`" if isinstance(info.show_default, str) else "–"

@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # the import of `typing` takes 7 ms
 if TYPE_CHECKING:
     from .api import frames as frames
     from .api import process as process
+    from .api import render as render
     from .errors import DeviceError as DeviceError
     from .errors import LayerError as LayerError
     from .errors import MethodError as MethodError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from .explainer import Explainer as Explainer
     from .explanation import Explanation as Explanation
     from .frame_iterator import FrameExplanation as FrameExplanation
+    from .record.reader import Record as Record
+    from .record.reader import open_record as open_record
     from .studies.activations import Activations as Activations
     from .studies.activations import show_activations as show_activations
     from .studies.filters import FilterImage as FilterImage
@@ -52,13 +55,16 @@ _LAZY_IMPORTS = {
     "ModelError": "errors",
     "OptionError": "errors",
     "PreprocessWarning": "errors",
+    "Record": "record.reader",
     "SinkError": "errors",
     "SourceError": "errors",
     "StreamcamError": "errors",
     "Summary": "summary",
     "TargetError": "errors",
     "frames": "api",
+    "open_record": "record.reader",
     "process": "api",
+    "render": "api",
     "show_activations": "studies.activations",
     "visualize_filters": "studies.filters",
 }

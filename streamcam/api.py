@@ -9,9 +9,10 @@ from typing import Any, Unpack, get_type_hints
 
 from .frame_iterator import FrameExplanation, iterate_frames
 from .job import FramesJob, Job
-from .keywords import FramesKeywords, JobKeywords
+from .keywords import FramesKeywords, JobKeywords, RenderKeywords
 from .option_fields import option_fields
 from .pipeline import run
+from .prepare_render import make_render_job
 from .summary import Summary
 
 
@@ -36,6 +37,30 @@ def process(
         StreamcamError: the job cannot be done; the message names the problem and a remedy.
     """
     return run(Job.from_options(input, output, **options))
+
+
+def render(
+    record: str | os.PathLike[str], output: str | os.PathLike[str], **options: Unpack[RenderKeywords]
+) -> Summary:
+    """Draw a record again, without the model.
+
+    The recorded source is read again; it must be the same file. Drawing, interpolation and scale are those of the
+    recorded run, but for the options given.
+
+    Args:
+        record: folder of the record, as ``process(…, record="auto")`` writes it.
+        output: path of the result; its suffix chooses the container.
+        **options: fields of `streamcam.options.DrawOptions` and of the encoding, ``interpolation`` and ``scale``;
+            ``target``: recorded targets to draw; ``source``: the recorded source, if it is elsewhere now.
+            `streamcam.keywords.RenderKeywords` lists them.
+
+    Returns:
+        Counts, times and the options; those of the model are the recorded ones.
+
+    Raises:
+        StreamcamError: no record, a damaged one, another source; the message names the problem and a remedy.
+    """
+    return run(make_render_job(record, output, **options))
 
 
 def frames(

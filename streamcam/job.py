@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar, Union, Unpack, get_args, get_origin
 
-from .errors import OptionError, did_you_mean
+from .errors import OptionError, did_you_mean, redact_url
 from .keywords import FramesKeywords, JobKeywords
 from .option_fields import Help, check_options, option_fields
 from .options import (
@@ -25,6 +25,7 @@ from .options import (
     ExplainOptions,
     ModelOptions,
     OutputOptions,
+    RecordOptions,
     Scale,
     ServerOptions,
     SinkOptions,
@@ -86,6 +87,10 @@ class FramesJob:
     explain: ExplainOptions = field(default_factory=ExplainOptions)
     temporal: TemporalOptions = field(default_factory=TemporalOptions)
 
+    def __post_init__(self) -> None:
+        if self.temporal.scale == "stream":
+            raise OptionError("scale='stream' needs all frames before the first", expected="running, frame or a number")
+
     @classmethod
     def from_options(cls, url: str | os.PathLike[str], /, **options: Unpack[FramesKeywords]) -> Self:
         """Build a job from flat options, as `Job.from_options`.
@@ -95,6 +100,17 @@ class FramesJob:
         """
         values = {**options, "url": os.fspath(url)}
         return cls(**_split_options(values, [one.name for one in option_fields(cls).values()], cls))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderJob:
+    """A record to draw again; `streamcam.prepare_render.make_render_job` makes one."""
+
+    record: RecordOptions
+    source: SourceOptions
+    sink: SinkOptions
+    temporal: TemporalOptions = field(default_factory=TemporalOptions)
+    draw: DrawOptions = field(default_factory=DrawOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +229,18 @@ def options_to_dict(options: Any) -> dict[str, Any]:
     return {name: _encode(name, getattr(options, name)) for name in option_fields(type(options))}
 
 
+def describe_options(options: Any) -> dict[str, Any]:
+    """Return options or a job as values that a file may keep.
+
+    As `options_to_dict`, but URLs lose their secrets, and a value that JSON cannot hold becomes its name.
+    """
+    return {
+        name: redact_url(value) if name == "url" else _encode(name, value, describe=True)
+        for name in option_fields(type(options))
+        for value in [getattr(options, name)]
+    }
+
+
 def options_from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     """Build the option object, or job, that `options_to_dict` described.
 
@@ -229,17 +257,20 @@ def options_from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     return kind(**{name: _decode(known[name].type, value) for name, value in values.items()})
 
 
-def _encode(name: str, value: Any) -> Any:
+def _encode(name: str, value: Any, *, describe: bool = False) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (Path, Fraction)):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return [_encode(name, one) for one in value]
+        return [_encode(name, one, describe=describe) for one in value]
     if isinstance(value, Mapping):
-        return {str(key): _encode(f"{name}[{key!r}]", one) for key, one in value.items()}
+        return {str(key): _encode(f"{name}[{key!r}]", one, describe=describe) for key, one in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return options_to_dict(value)
+        return describe_options(value) if describe else options_to_dict(value)
+    if describe:
+        kind = value if callable(value) and hasattr(value, "__qualname__") else type(value)
+        return f"{kind.__module__}:{kind.__qualname__}"
     raise OptionError(
         f"{name} is a {type(value).__name__}, which cannot be sent to another process",
         expected="text, numbers, lists, or an import string package.module:function",

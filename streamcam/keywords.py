@@ -10,14 +10,27 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Literal, TypedDict
 
-from .options import CaptionPosition, Codec, Colormap, Decoder, Encoder, Fit, Interpolation, Layout, Precision, Scale
+from .options import (
+    CaptionPosition,
+    Codec,
+    Colormap,
+    Decoder,
+    Encoder,
+    FileScale,
+    Fit,
+    Interpolation,
+    Layout,
+    Precision,
+)
 
 __all__ = [
     "DrawKeywords",
+    "EncodingKeywords",
     "ExplainKeywords",
     "FramesKeywords",
     "JobKeywords",
     "ModelKeywords",
+    "RenderKeywords",
     "SinkKeywords",
     "SourceKeywords",
     "TemporalKeywords",
@@ -54,7 +67,7 @@ class TemporalKeywords(TypedDict, total=False):
     every: int | Literal["auto"]
     change_threshold: float
     interpolation: Interpolation
-    scale: Scale
+    scale: FileScale
 
 
 class DrawKeywords(TypedDict, total=False):
@@ -83,14 +96,31 @@ class SourceKeywords(TypedDict, total=False):
     allow_playlist_files: bool
 
 
-class SinkKeywords(TypedDict, total=False):
-    """Keywords of `streamcam.options.SinkOptions`."""
+class EncodingKeywords(TypedDict, total=False):
+    """Keywords of `streamcam.options.SinkOptions`, without the record."""
 
     codec: Codec | None
     crf: int | None
     preset: str | None
     overwrite: bool
     encoder: Encoder
+
+
+class SinkKeywords(EncodingKeywords, total=False):
+    """Keywords of `streamcam.options.SinkOptions`."""
+
+    record: str | None
+
+
+class RenderKeywords(DrawKeywords, EncodingKeywords, total=False):
+    """Keywords of `streamcam.render`; a single target needs no tuple."""
+
+    source: str | None
+    target: Any
+    interpolation: Interpolation
+    scale: FileScale
+    max_pixels: int
+    allow_playlist_files: bool
 
 
 class FramesKeywords(ModelKeywords, ExplainKeywords, TemporalKeywords, SourceKeywords, total=False):

@@ -30,12 +30,14 @@ class Help:
         option: name on the command line; empty for the field's own name.
         metavar: placeholder of the value; empty for the choices or none.
         default: shown in place of the default value.
+        bare: the value of an option that is given without one; empty if it needs one.
     """
 
     text: str
     option: str = ""
     metavar: str = ""
     default: str = ""
+    bare: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ Decoder: TypeAlias = Literal["cpu", "nvdec"]
 Encoder: TypeAlias = Literal["cpu", "nvenc"]
 Interpolation: TypeAlias = Literal["hold", "linear", "flow"]
 Scale: TypeAlias = Literal["running", "frame"] | float
+FileScale: TypeAlias = Literal["running", "frame", "stream"] | float
 ChannelScale: TypeAlias = Literal["own", "shared"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -218,7 +219,7 @@ class TemporalOptions:
         interpolation: maps of the other frames: ``hold`` the last one, mix it with the next by time (``linear``), or
             move both along the optical flow first (``flow``).
         scale: the attribution that is drawn at full strength: ``running`` (the largest so far), ``frame`` (each
-            frame's own largest), or a fixed number.
+            frame's own largest), ``stream`` (the largest of the whole file, which is read twice), or a fixed number.
     """
 
     every: Annotated[
@@ -236,12 +237,13 @@ class TemporalOptions:
         Help("Maps of the frames between: hold the last, mix it with the next (linear), or follow the motion (flow)."),
     ] = "hold"
     scale: Annotated[
-        Scale,
+        FileScale,
         Help(
-            "Attribution drawn at full strength: running (largest so far), frame (each frame's own), or a number.",
-            metavar="running|frame|NUMBER",
+            "Attribution drawn at full strength: running (largest so far), frame (each frame's own), stream (largest "
+            "of the file), or a number.",
+            metavar="running|frame|stream|NUMBER",
         ),
-        SCALE_RANGE,
+        Range(POSITIVE.low, POSITIVE.high, "running, frame, stream, or a positive number"),
     ] = "running"
 
     def __post_init__(self) -> None:
@@ -326,6 +328,8 @@ class SinkOptions:
         overwrite: replace an existing file.
         encoder: ``nvenc`` encodes on an NVIDIA GPU, if one can. It takes the same ``crf`` and ``preset``; its quality
             and speed differ.
+        record: folder of a record: the raw maps and scores of every frame, for `streamcam.open_record`; ``auto`` is
+            the output with ``.streamcam`` added. None writes none.
     """
 
     path: Path
@@ -334,6 +338,43 @@ class SinkOptions:
     preset: Annotated[str | None, Help("Encoder speed, as the codec names it.")] = None
     overwrite: Annotated[bool, Help("Replace existing files.")] = False
     encoder: Annotated[Encoder, Help("nvenc encodes on an NVIDIA GPU, if there is one.")] = "cpu"
+    record: Annotated[
+        str | None,
+        Help(
+            "Keep the maps and scores of every frame in a folder; without DIR in OUTPUT.streamcam.",
+            metavar="[DIR]",
+            bare="auto",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.record == "":
+            raise OptionError("--record is empty", expected="a folder, or auto")
+        if self.record_path == self.path:
+            raise OptionError(f"--record {self.record} is the output itself", expected="another name")
+
+    @property
+    def record_path(self) -> Path | None:
+        """The folder of the record; None without one."""
+        if self.record is None:
+            return None
+        return record_folder(self.path) if self.record == "auto" else Path(self.record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordOptions:
+    """A record, and the targets of it to draw.
+
+    Attributes:
+        record: folder of the record.
+        source: path or URL of the recorded source; None for where it was.
+        target: names of recorded targets; empty for all.
+    """
+
+    record: str
+    source: Annotated[str | None, Help("The recorded source, if it is elsewhere now.", metavar="FILE")] = None
+    target: Annotated[tuple[Any, ...], Help("Draw only this recorded target; repeatable.", default="all recorded")] = ()
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -600,6 +641,11 @@ class ServerOptions:
                 expected=f"at least {MIN_TOKEN_LENGTH}",
                 hint="--token auto generates one",
             )
+
+
+def record_folder(output: Path) -> Path:
+    """Return the folder of an output's record: ``out.mp4.streamcam`` for ``out.mp4``."""
+    return output.with_name(f"{output.name}.streamcam")
 
 
 def parse_size(text: str) -> tuple[str, tuple[Fraction, ...]]:

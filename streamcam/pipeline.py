@@ -1,19 +1,21 @@
-"""Explain every frame of one input, and write one output."""
+"""Explain every frame of one input, or draw a record."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import stages
 from .concurrency.group import StageGroup, StageTimer
 from .frames import ExplainedFrame, Frame, MapKind, SourceInfo
-from .job import Job
+from .job import Job, RenderJob
 from .notes import collect_notes, get_logger
 from .prepare import PreparedRun, prepare
+from .prepare_render import PreparedRender, prepare_render
 from .summary import Summary
 from .temporal import is_zero, zero_map_note
 
@@ -67,11 +69,17 @@ class RunCallbacks:
     on_model_input: Callable[[Frame], None] | None = None
 
 
-def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCallbacks | None = None) -> Summary:
+Prepared: TypeAlias = PreparedRun | PreparedRender
+"""A job with everything resolved."""
+
+
+def run(
+    job: Job | RenderJob, *, explainer: FrameExplainer | None = None, callbacks: RunCallbacks | None = None
+) -> Summary:
     """Explain, draw and encode every frame of one input.
 
     Args:
-        job: what to do.
+        job: what to do; the maps of a `RenderJob` come from its record.
         explainer: a loaded model to use instead of loading the job's, for several inputs in a row.
         callbacks: hooks for a user interface.
 
@@ -83,10 +91,10 @@ def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCall
     timer, totals, notes = StageTimer(), _Totals(), list[str]()
     start_time = time.perf_counter()
     interrupted = False
-    prepared: PreparedRun | None = None
+    prepared: Prepared | None = None
     with collect_notes(notes.append):
         try:
-            with prepare(job, explainer=explainer, timer=timer, on_open=callbacks.on_open) as prepared:
+            with _prepare(job, explainer, timer, callbacks.on_open) as prepared:
                 startup_seconds = timer.seconds["load"]
                 callbacks.on_ready()
                 try:
@@ -108,46 +116,46 @@ def run(job: Job, *, explainer: FrameExplainer | None = None, callbacks: RunCall
     return summary
 
 
+def _prepare(
+    job: Job | RenderJob,
+    explainer: FrameExplainer | None,
+    timer: StageTimer,
+    on_open: Callable[[SourceInfo], None],
+) -> AbstractContextManager[Prepared]:
+    if isinstance(job, RenderJob):
+        return prepare_render(job, timer=timer, on_open=on_open)
+    return prepare(job, explainer=explainer, timer=timer, on_open=on_open)
+
+
 def _start(
-    prepared: PreparedRun, group: StageGroup, timer: StageTimer, totals: _Totals, callbacks: RunCallbacks
+    prepared: Prepared, group: StageGroup, timer: StageTimer, totals: _Totals, callbacks: RunCallbacks
 ) -> Iterator[ExplainedFrame]:
     """Start all stages, and return the written frames.
 
     Encoding also runs in its own thread: Python raises an interrupt in the caller's thread, and it must not come
     between writing a frame and counting it.
     """
-    job, info, explainer, compiled = prepared.job, prepared.info, prepared.explainer, prepared.compiled
+    info, num_targets = prepared.info, len(prepared.targets)
     renderer = stages.make_renderer(
-        job.draw,
+        prepared.job.draw,
         info,
         prepared.geometry,
         prepared.device,
-        facts=compiled.caption_facts(explainer.method, explainer.targets, explainer.info),
-        panels=len(explainer.targets),
-        map_kind=explainer.map_kind,
+        facts=prepared.facts,
+        panels=num_targets,
+        map_kind=prepared.map_kind,
     )
 
     def report_passes(done: int, total: int) -> None:
         group.raise_if_cancelled()
         callbacks.on_pass(done, total)
 
-    normalized = stages.explain_source(
-        totals.count_read(stages.read_frames(prepared.source, prepared.device)),
-        info,
-        explainer,
-        compiled,
-        job.temporal,
-        group,
-        timer,
-        interpolation=prepared.interpolation,
-        max_batch_length=prepared.max_batch_length,
-        progress=report_passes,
-        on_model_input=callbacks.on_model_input,
-    )
+    frames = totals.count_read(stages.read_frames(prepared.source, prepared.device))
+    normalized = prepared.explained_frames(frames, group, timer, report_passes, callbacks.on_model_input)
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
-    drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + len(explainer.targets))
+    drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + num_targets)
     rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=drawn_depth, name="draw")
-    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), explainer.map_kind)
+    written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.map_kind)
     return group.prefetch(written, depth=1, name="encode")
 
 
@@ -190,14 +198,14 @@ class _Totals:
             yield item
 
 
-def _log_findings(prepared: PreparedRun, totals: _Totals) -> None:
+def _log_findings(prepared: Prepared, totals: _Totals) -> None:
     """Log the findings of the whole run."""
     for error in totals.errors:
         logger.warning("%s", error)
-    if note := zero_map_note(prepared.explainer.method, totals.frames_zero_map, totals.frames_explained):
+    if note := zero_map_note(prepared.method, totals.frames_zero_map, totals.frames_explained):
         logger.warning("%s", note)
     for name, value in totals.rounded_metrics.items():
-        logger.info("%s: %s at most %s", prepared.explainer.method, name, f"{value:.1%}")
+        logger.info("%s: %s at most %s", prepared.method, name, f"{value:.1%}")
     for note in (*prepared.source.notes, *prepared.sink.notes):
         logger.info("%s", note)
 
@@ -216,12 +224,13 @@ _RESOLVED = (
     "encoder",
     "frames_on",
     "targets",
+    "record",
 )
 """Facts that the summary takes from `PreparedRun.to_dict`."""
 
 
 def _summarize(
-    prepared: PreparedRun,
+    prepared: Prepared,
     timer: StageTimer,
     totals: _Totals,
     notes: list[str],

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .compose import drawn_info
-from .concurrency.group import BackgroundOpen, StageTimer
+from .concurrency.group import BackgroundOpen, StageGroup, StageTimer
 from .engine import load_explainer
-from .frames import SourceInfo
+from .frames import CaptionFacts, ExplainedFrame, Frame, MapKind, SourceInfo
 from .geometry import Geometry
 from .job import Job
 from .notes import get_logger
 from .options import Interpolation, TemporalOptions
+from .record import RecordFolder, RecordWriter, open_record
+from .recording import check_folder, make_manifest, recorded_source
 from .sinks import open_sink
 from .sources import open_source
-from .stages import gpu_unavailable_reason, queue_depth
+from .stages import explain_source, gpu_unavailable_reason, queue_depth, read_frames
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
+    from .engine.multi_pass import Progress
     from .engine.prepared_source import PreparedSource
     from .sinks import Sink
     from .sources import Source
@@ -54,6 +58,7 @@ class PreparedRun:
         interpolation: for frames that are not explained; ``hold`` for a live source.
         batch: frames with a model input in a batch.
         max_batch_length: frames in a batch, those that are not explained included.
+        recorder: writes the record; None without one.
     """
 
     job: Job
@@ -64,6 +69,7 @@ class PreparedRun:
     interpolation: Interpolation
     batch: int
     max_batch_length: int
+    recorder: RecordWriter | None = None
 
     @property
     def info(self) -> SourceInfo:
@@ -84,6 +90,82 @@ class PreparedRun:
     def frames_on(self) -> str:
         """``cpu``, or the GPU in whose memory frames stay."""
         return self.device if self.info.on_gpu else "cpu"
+
+    @property
+    def method(self) -> str:
+        """Name of the explanation method."""
+        return self.explainer.method
+
+    @property
+    def map_kind(self) -> MapKind:
+        """How the maps are shown."""
+        return self.explainer.map_kind
+
+    @property
+    def facts(self) -> CaptionFacts:
+        """Names for captions."""
+        return self.compiled.caption_facts(self.explainer.method, self.explainer.targets, self.explainer.info)
+
+    def explained_frames(
+        self,
+        frames: Iterable[Frame],
+        group: StageGroup,
+        timer: StageTimer,
+        progress: Progress | None = None,
+        on_model_input: Callable[[Frame], None] | None = None,
+    ) -> Iterator[ExplainedFrame]:
+        """Explain the frames of the source, with normalised maps.
+
+        Args:
+            frames: of the source, in order.
+            group: owns the threads.
+            timer: counts the time of each stage.
+            progress: called with passes done and passes in all, for methods of many passes.
+            on_model_input: called with each frame that the model gets, in the decoder's thread.
+        """
+        explain = functools.partial(
+            explain_source,
+            info=self.info,
+            explainer=self.explainer,
+            compiled=self.compiled,
+            temporal=self.job.temporal,
+            group=group,
+            timer=timer,
+            max_batch_length=self.max_batch_length,
+            progress=progress,
+            recorder=self.recorder,
+            on_model_input=on_model_input,
+        )
+        if self.job.temporal.scale == "stream":
+            return self._record_first(frames, explain, group, timer)
+        return explain(frames, interpolation=self.interpolation)
+
+    def _record_first(
+        self,
+        frames: Iterable[Frame],
+        explain: Callable[..., Iterator[ExplainedFrame]],
+        group: StageGroup,
+        timer: StageTimer,
+    ) -> Iterator[ExplainedFrame]:
+        """Record all frames, then yield those given with their maps.
+
+        The source is opened once more for that.
+        """
+        assert self.recorder is not None
+        logger.info("--scale stream: all frames are explained before the first one is drawn")
+        with open_source(self.job.source, keep_on_gpu=self.info.on_gpu) as source:
+            for _ in explain(read_frames(source, self.device), interpolation=None):
+                group.raise_if_cancelled()
+        self.recorder.finish()
+        yield from recorded_source(
+            frames,
+            self.info,
+            open_record(self.recorder.path),
+            self.job.temporal,
+            timer,
+            interpolation=self.interpolation,
+            targets=range(len(self.targets)),
+        )
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -114,6 +196,7 @@ class PreparedRun:
             "device": self.device,
             "batch": executable.batch,
             "interpolation": self.interpolation,
+            "record": None if self.job.sink.record_path is None else str(self.job.sink.record_path),
             "notes": list(self.compiled.notes),
         }
 
@@ -171,19 +254,20 @@ def prepare(
         contextlib.ExitStack() as stack,
     ):
 
-        def open_both() -> tuple[Source, Sink]:
+        def open_both() -> tuple[Source, Sink, RecordFolder | None]:
             source = opening.result()
             info = drawn_info(job.draw, source.info, len(job.explain.target))
             sink = stack.enter_context(open_sink(job.sink, info))
+            folder = check_folder(job, source.info, stack)
             if on_open is not None:
                 on_open(source.info)
-            return source, sink
+            return source, sink, folder
 
         is_open = explainer is not None or opening.wait(timeout_seconds=EAGER_OPEN_SECONDS)
         early = open_both() if is_open else None
         with timer("load"):
             explainer = explainer or load_explainer(job.model, job.explain, limit_threads=True)
-        source, sink = early or open_both()
+        source, sink, folder = early or open_both()
         every = estimate_every(job.temporal)
         with timer("load"):
             compiled = explainer.prepare(source.info, every=every)
@@ -195,7 +279,7 @@ def prepare(
         if interpolation != job.temporal.interpolation:
             logger.info(_LIVE_HOLD_NOTE)
         batch = compiled.executable.batch
-        yield PreparedRun(
+        prepared = PreparedRun(
             job=job,
             source=source,
             sink=sink,
@@ -205,3 +289,9 @@ def prepare(
             batch=batch,
             max_batch_length=max_batch_length(batch, every, source.info),
         )
+        if folder is not None:
+            recorder = stack.enter_context(
+                RecordWriter(folder, make_manifest(job, source.info, explainer, compiled, prepared.to_dict()))
+            )
+            prepared = replace(prepared, recorder=recorder)
+        yield prepared

@@ -1,6 +1,6 @@
 """The stages of a pipeline, as generators: frames in, frames out.
 
-    read_frames → select_and_resize → batched → explain → interpolate_maps → normalize_maps → render → encode
+    read_frames → select_and_resize → batched → explain → record → interpolate_maps → normalize_maps → render → encode
 
 Each stage takes an iterable and passes items on in order, so a stage can be dropped, replaced, or run ahead in
 its own thread (`StageGroup.prefetch`). Results of a stage travel with the frame. Of the pipeline, only this module
@@ -28,27 +28,15 @@ if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
     from .engine.multi_pass import Progress
     from .engine.prepared_source import PreparedSource
+    from .record import RecordWriter
     from .sinks import Sink
     from .sources import Source
 
 __all__ = [
-    "Renderer",
-    "batched",
-    "encode",
-    "explain",
-    "explain_source",
-    "frame_selector",
-    "gpu_unavailable_reason",
-    "interpolate_maps",
-    "make_renderer",
-    "make_resizer",
-    "normalize_maps",
-    "prefetch_depth",
-    "queue_depth",
-    "read_frames",
-    "render",
-    "select_and_resize",
-]
+    "Renderer", "batched", "encode", "explain", "explain_source", "frame_selector", "gpu_unavailable_reason",
+    "interpolate_maps", "make_renderer", "make_resizer", "normalize_maps", "prefetch_depth", "queue_depth",
+    "read_frames", "render", "select_and_resize",
+]  # fmt: skip
 
 
 MAX_QUEUE_BYTES = 256 << 20
@@ -229,9 +217,10 @@ def explain_source(
     group: StageGroup,
     timer: StageTimer,
     *,
-    interpolation: Interpolation,
+    interpolation: Interpolation | None,
     max_batch_length: int,
     progress: Progress | None = None,
+    recorder: RecordWriter | None = None,
     on_model_input: Callable[[Frame], None] | None = None,
 ) -> Iterator[ExplainedFrame]:
     """Return a source's frames with normalised maps: all stages from `select_and_resize` to `normalize_maps`.
@@ -244,9 +233,10 @@ def explain_source(
         temporal: selection and normalisation.
         group: owns the threads.
         timer: counts the time as ``decode`` and ``model``.
-        interpolation: for the frames between explained ones.
+        interpolation: for the frames between explained ones; None for raw maps, neither interpolated nor normalised.
         max_batch_length: most frames in a batch.
         progress: as for `explain`.
+        recorder: records the frames before they are interpolated; None records nothing.
         on_model_input: called with each frame that the model gets, in the decoder's thread; None costs nothing.
     """
     resizer = make_resizer(info, compiled.geometry, compiled.device)
@@ -260,8 +250,13 @@ def explain_source(
         live=info.live,
     )
     batches = batched(read_ahead, compiled.executable.batch, max_length=max_batch_length)
+    explained = explain(batches, explainer, compiled, group, timer, progress)
+    if recorder is not None:
+        explained = recorder.record(explained)
+    if interpolation is None:
+        return explained
     interpolated = interpolate_maps(
-        explain(batches, explainer, compiled, group, timer, progress),
+        explained,
         interpolation,
         compiled.geometry,
         timer,

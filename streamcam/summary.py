@@ -29,6 +29,7 @@ class Summary:
         interrupted: True if the user ended it early.
         targets: the explained targets, as requested.
         quality_metrics: the largest value of each of the method's quality metrics.
+        record: the folder of the record; None without one.
         notes: one-line announcements, in order.
     """
 
@@ -57,6 +58,7 @@ class Summary:
     interrupted: bool
     targets: tuple[str, ...]
     quality_metrics: dict[str, float]
+    record: str | None
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streamcam.errors import OptionError
-from streamcam.job import Job, LiveJob, options_from_dict, options_to_dict
+from streamcam.job import Job, LiveJob, RenderJob, options_from_dict, options_to_dict
 from streamcam.option_fields import option_fields
 from streamcam.options import (
     ActivationOptions,
@@ -23,6 +23,7 @@ from streamcam.options import (
     InspectOptions,
     ModelOptions,
     OutputOptions,
+    RecordOptions,
     ServerOptions,
     SinkOptions,
     SourceOptions,
@@ -69,7 +70,9 @@ DRAW = DrawOptions(
     legend=True,
     size="50%",
 )
-SINK = SinkOptions(path=Path("out/a.mkv"), codec="av1", crf=30, preset="fast", overwrite=True, encoder="nvenc")
+SINK = SinkOptions(
+    path=Path("out/a.mkv"), codec="av1", crf=30, preset="fast", overwrite=True, encoder="nvenc", record="maps"
+)
 CAMERA = CameraOptions(
     url="webcam:1",
     name="yard",
@@ -120,8 +123,12 @@ LIVE_JOB = LiveJob(
     duration_seconds=90.0,
 )
 ACTIVATIONS = ActivationOptions(layers="a,b/c", channels=8, scale="shared", colormap="magma")
+RECORD = RecordOptions(record="out.mp4.streamcam", source="moved.mp4", target=("top",))
+RENDER_JOB = RenderJob(record=RECORD, source=SOURCE, sink=SINK, temporal=TEMPORAL, draw=DRAW)
 INSPECT = InspectOptions(samples=8, seed=3, limit=100)
 ALL = [
+    RECORD,
+    RENDER_JOB,
     ACTIVATIONS,
     INSPECT,
     SOURCE,

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import activations, bench, doctor, evolution, filters, inspect, layers, live, methods, models, process
+from . import activations, bench, doctor, evolution, filters, inspect, layers, live, methods, models, process, render
 from .errors import handle_errors
+from .options import Command
 from .signals import SERVICES
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ def _root(
 
 for command in (
     process.process,
+    render.render,
     live.live,
     filters.filters,
     activations.activations,
@@ -47,4 +49,4 @@ for command in (
     methods.methods,
     doctor.doctor,
 ):
-    app.command()(handle_errors(command, is_service=command.__name__ in SERVICES))
+    app.command(cls=Command)(handle_errors(command, is_service=command.__name__ in SERVICES))

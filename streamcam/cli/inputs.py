@@ -25,6 +25,17 @@ def is_url(text: str) -> bool:
     return bool(found) and scheme.isalnum()
 
 
+def names_input(text: str) -> bool:
+    """Return True for text that an input has.
+
+    That is a URL, a pattern, an existing file, or a folder of files; but not a new folder or a record.
+    """
+    path = Path(text)
+    if path.is_dir():
+        return any(path.iterdir()) and not (path / "manifest.json").is_file()
+    return is_url(text) or glob.has_magic(text) or path.exists()
+
+
 def expand_inputs(arguments: list[str], methods: list[str]) -> list[str]:
     """Expand files, globs, folders and URLs to unique inputs, in order.
 

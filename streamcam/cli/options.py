@@ -7,9 +7,11 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_origin
 
 import typer
+from typer.core import TyperCommand
 
 from .. import keywords
 from ..errors import OptionError
@@ -22,7 +24,7 @@ from ..options import (
     SourceOptions,
     TemporalOptions,
 )
-from .inputs import parse_key_values
+from .inputs import names_input, parse_key_values
 
 MODEL_PANEL, DRAW_PANEL, FILE_PANEL = "Model and method", "Drawing", "Reading and writing"
 
@@ -51,7 +53,9 @@ FILES = [
 """Groups of options that several commands share."""
 
 
-def with_options(panels: Panels) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def with_options(
+    panels: Panels, *, inherited: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Give a command the options of fields.
 
     The command receives their values, parsed, as keyword arguments named like the fields. They stand before its own
@@ -59,30 +63,65 @@ def with_options(panels: Panels) -> Callable[[Callable[..., R]], Callable[..., R
 
     Args:
         panels: the fields, by panel.
+        inherited: panels whose options are None if they are not given, and the text for their default in ``--help``.
     """
     fields = [(panel, one) for panel, group in panels.items() for one in group]
 
     def decorate(command: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(command)
         def run_command(**values: Any) -> R:
-            parsed = {one.name: _parse(one, values.pop(one.name)) for _, one in fields}
+            parsed = {
+                one.name: _parse(one, values.pop(one.name), is_inherited=panel in inherited) for panel, one in fields
+            }
             return command(**values, **parsed)
 
         signature = inspect.signature(command, eval_str=True)
         own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
         parameters = [
             *(one for one in own if one.kind is not one.KEYWORD_ONLY),
-            *(_parameter(one, panel) for panel, one in fields),
+            *(_parameter(one, panel, inherited.get(panel, "")) for panel, one in fields),
             *(one for one in own if one.kind is one.KEYWORD_ONLY),
         ]
         run_command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run_command.bare_values = {one.option: one.help.bare for _, one in fields if one.help and one.help.bare}  # type: ignore[attr-defined]
         run_command.__annotations__ = {one.name: one.annotation for one in parameters}
         return run_command
 
     return decorate
 
 
-def _parameter(one: OptionField, panel: str) -> inspect.Parameter:
+class Command(TyperCommand):
+    """A command with options that may stand without a value.
+
+    Such an option takes the next argument as its value if that is no option and names no input. ``--option=VALUE``
+    always has this value.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give each option without a value its own, then parse."""
+        return super().parse_args(ctx, fill_bare_options(args, getattr(self.callback, "bare_values", {})))
+
+
+def fill_bare_options(arguments: list[str], bare_values: Mapping[str, str]) -> list[str]:
+    """Return the arguments with the values of options that stand alone.
+
+    Args:
+        arguments: of a command.
+        bare_values: option, and its value if it stands alone.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    filled = [
+        f"{one}={bare_values[one]}"
+        if one in bare_values
+        and (following in ([], ["--"]) or following[0].startswith("-") or names_input(following[0]))
+        else one
+        for n, one in enumerate(arguments[:end])
+        for following in [arguments[n + 1 : n + 2]]
+    ]
+    return filled + arguments[end:]
+
+
+def _parameter(one: OptionField, panel: str, inherited: str) -> inspect.Parameter:
     """Describe a field as a parameter that typer understands."""
     assert one.help is not None
     kind, default = _text_type(one), one.default
@@ -90,12 +129,16 @@ def _parameter(one: OptionField, panel: str) -> inspect.Parameter:
         default = one.help.default or str(default)
     elif default is MISSING or kind == (list[str] | None):
         default = None
-    flags = [one.option] if not (kind is bool and default) else [f"{one.option}/--no-{one.option.removeprefix('--')}"]
+    can_be_off = kind is bool and (default or inherited)
+    flags = [f"{one.option}/--no-{one.option.removeprefix('--')}" if can_be_off else one.option]
+    shown = inherited or one.help.default
+    if inherited:
+        kind, default = kind | None, None
     option = typer.Option(
         *flags,
         help=one.help.text,
         metavar=one.help.metavar or ("|".join(one.choices) if one.has_only_choices and one.choices else None),
-        show_default=one.help.default or default is not None,
+        show_default=shown or default is not None,
         rich_help_panel=panel,
     )
     return inspect.Parameter(
@@ -116,8 +159,10 @@ def _is_list(one: OptionField) -> bool:
     return get_origin(one.type) in (tuple, Mapping)
 
 
-def _parse(one: OptionField, value: Any) -> Any:
+def _parse(one: OptionField, value: Any, *, is_inherited: bool) -> Any:
     """Turn a value of the command line into that of the field."""
+    if is_inherited and value in (None, []):
+        return None
     if get_origin(one.type) is Mapping:
         return parse_key_values(one.option, value)
     if get_origin(one.type) is tuple:

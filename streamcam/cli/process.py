@@ -10,6 +10,7 @@ import typer
 
 from ..errors import OptionError, count_of
 from ..notes import collect_notes
+from ..options import record_folder
 from . import options
 from .errors import current_command, print_error, print_note
 from .inputs import expand_inputs, is_url, output_paths
@@ -17,7 +18,7 @@ from .signals import ReportedInterrupt
 
 if TYPE_CHECKING:
     from ..frames import ExplainedFrame
-    from ..job import Job
+    from ..job import Job, RenderJob
     from ..summary import Summary
 
 
@@ -64,15 +65,21 @@ def process(
 
     check_method_name(values["method"])
     method = method_name(values["method"])
-    sources = expand_inputs(inputs, [*METHODS, method])
+    sources = expand_inputs(inputs, [*METHODS, method, "render"])
     results = output_paths(sources, output, method)
-    jobs = [Job.from_options(source, path, **values) for source, path in zip(sources, results, strict=True)]
+    record = values.pop("record")
+    jobs = [
+        Job.from_options(source, path, **values, record=_record_folder(record, path, is_one=len(sources) == 1))
+        for source, path in zip(sources, results, strict=True)
+    ]
     if values["overwrite"]:
         input_paths = [source.removeprefix("file://") for source in sources]
         for path in results:
             check_not_input(path, input_paths, "-o")
     if output is not None and output.endswith("/"):
         Path(output).mkdir(parents=True, exist_ok=True)
+    if record not in (None, "auto") and len(jobs) > 1:
+        Path(record).mkdir(parents=True, exist_ok=True)
     if inspect is not None:
         from ..training.visual_log.page import check_page_path
 
@@ -80,12 +87,28 @@ def process(
             raise OptionError("--inspect with several inputs", expected="one input")
         check_page_path(inspect, overwrite=values["overwrite"], option="--inspect")
     if len(jobs) == 1:
-        _run(jobs[0], inspect, as_json=as_json, quiet=quiet)
+        run_job(jobs[0], inspect, as_json=as_json, quiet=quiet)
     else:
         _run_batch(jobs, as_json=as_json, quiet=quiet)
 
 
-def _run(job: Job, page: Path | None, *, as_json: bool, quiet: bool) -> None:
+def _record_folder(record: str | None, output: Path, *, is_one: bool) -> str | None:
+    """Return the folder of an output's record: of several inputs, each has its own in the given one."""
+    if record in (None, "auto") or is_one:
+        return record
+    return str(record_folder(Path(record) / output.name))
+
+
+def run_job(job: Job | RenderJob, page: Path | None = None, *, as_json: bool, quiet: bool) -> None:
+    """Run one job with a progress bar, and print its summary.
+
+    Args:
+        job: of a file or a record.
+        page: where to write the report of `streamcam inspect`; None writes none.
+        as_json: print the summary as JSON on stdout.
+        quiet: print errors only.
+    """
+    from ..job import Job
     from ..pipeline import Interrupted, RunCallbacks, run
     from .progress import ProgressBar
 
@@ -115,7 +138,7 @@ def _run(job: Job, page: Path | None, *, as_json: bool, quiet: bool) -> None:
             summary = run(job, callbacks=callbacks)
         except Interrupted as stop:
             summary, interrupted = stop.summary, True
-        if inspector is not None and page is not None:
+        if inspector is not None and page is not None and isinstance(job, Job):
             inspector.save(page, job, short_name(job.source.url))
     if not quiet:
         print_note(format_summary(summary))

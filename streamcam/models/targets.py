@@ -172,6 +172,23 @@ def parse_target(labels: tuple[str, ...], text: str | Callable[[Any], Any]) -> T
     raise _unclear_target_error(labels, text, found, "top, ")
 
 
+def parse_class(labels: tuple[str, ...], text: str, *, option: str) -> int:
+    """Return the index of the class that a text names.
+
+    Args:
+        labels: one name per class.
+        text: an index; a name in any case, or words that only one name contains.
+        option: the option whose value it is, for messages.
+
+    Raises:
+        TargetError: no class matches, or more than one.
+    """
+    found = _find_classes(labels, text)
+    if len(found) != 1:
+        raise _unclear_target_error(labels, text, found, "", option)
+    return found[0]
+
+
 def _parse_contrast(labels: tuple[str, ...], text: str) -> Target:
     """Parse ``A - B``. A class name may contain a minus, so that every split is tried."""
     minuses = [at.start() for at in re.finditer(f"(?={_MINUS})", text)]
@@ -211,15 +228,17 @@ def _is_index(text: str) -> bool:
     return re.fullmatch(r"[+-]?\d+", text.strip()) is not None
 
 
-def _unclear_target_error(labels: tuple[str, ...], text: str, found: list[int], other_choices: str) -> TargetError:
+def _unclear_target_error(
+    labels: tuple[str, ...], text: str, found: list[int], other_choices: str, option: str = "--target"
+) -> TargetError:
     if found:
         listed = ", ".join(f"{labels[index]!r} ({index})" for index in found[:_MAX_LISTED])
         more = f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
-        return TargetError(f"ambiguous --target {text!r}: {listed}{more}", hint="use the whole name or the index")
+        return TargetError(f"ambiguous {option} {text!r}: {listed}{more}", hint="use the whole name or the index")
     if _is_index(text):
-        return TargetError(f"unknown --target {int(text)}", expected=f"0 to {len(labels) - 1}")
+        return TargetError(f"unknown {option} {int(text)}", expected=f"0 to {len(labels) - 1}")
     return TargetError(
-        f"unknown --target {text!r}",
+        f"unknown {option} {text!r}",
         expected=f"{other_choices}an index from 0 to {len(labels) - 1}, or a name",
         hint=list_known(text, labels, "classes"),
     )

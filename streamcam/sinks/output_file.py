@@ -8,12 +8,8 @@ import os
 import stat
 from pathlib import Path
 
+from ..concurrency.file_lock import lock_file
 from ..errors import SinkError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None  # type: ignore[assignment]
 
 _MAX_ATTEMPTS = 100
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a pipe that took the name does not block
@@ -129,22 +125,6 @@ class OutputFile:
             return os.path.samestat(os.stat(self.path), os.fstat(descriptor))
         except OSError:
             return False
-
-
-def lock_file(descriptor: int, name: Path) -> None:
-    """Lock a file for this run, until its descriptor is closed.
-
-    Raises:
-        SinkError: another run has locked it.
-    """
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise SinkError(f"{name} is being written by another run", hint="wait for it, or choose another name") from None
-    except OSError:
-        pass  # a file system without locks
 
 
 def check_replaceable(path: Path) -> None:

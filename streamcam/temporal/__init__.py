@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "frame_selector",
     "interpolate_maps",
     "is_zero",
+    "max_peaks",
     "normalize_maps",
     "peak",
     "zero_map_note",
@@ -43,18 +44,42 @@ def peak(heatmap: Heatmap, map_kind: MapKind) -> float:
     return float(np.percentile(size, PERCENTILE)) or float(size.max(initial=0.0))
 
 
+def max_peaks(frames: Iterable[Sequence[Attribution]], map_kind: MapKind) -> tuple[float, ...]:
+    """Return the largest `peak` of each target over all frames.
+
+    Args:
+        frames: attributions of each frame: one for each target.
+        map_kind: how the maps are shown.
+    """
+    largest: tuple[float, ...] = ()
+    for attributions in frames:
+        peaks = tuple(peak(one.heatmap, map_kind) for one in attributions)
+        largest = tuple(map(max, largest, peaks)) if largest else peaks
+    return largest
+
+
 class Normalizer:
     """Sets `Attribution.vmax` of each target; one object a stream.
 
     Args:
         scale: ``running`` takes the largest `peak` of the stream so far: equal attribution is drawn equally in all
-            frames, and a frame with little of it is pale. ``frame`` takes each frame's own peak. A number sets it.
+            frames, and a frame with little of it is pale. ``frame`` takes each frame's own peak, ``stream`` that of
+            ``stream_peaks``. A number sets it.
         map_kind: how the maps are shown.
         half_life_seconds: seconds of the stream in which the largest peak decays to half, so that one strong moment of
             an endless stream does not make all later frames pale; 0 for never.
+        stream_peaks: as from `max_peaks`, for ``stream``.
     """
 
-    def __init__(self, scale: str | float, map_kind: MapKind = "heat", *, half_life_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        scale: str | float,
+        map_kind: MapKind = "heat",
+        *,
+        half_life_seconds: float = 0.0,
+        stream_peaks: Sequence[float] = (),
+    ) -> None:
+        self._stream_peaks = stream_peaks
         self._scale = scale
         self._map_kind = map_kind
         self._half_life_seconds = half_life_seconds
@@ -75,13 +100,18 @@ class Normalizer:
                 vmax = self._running_peaks[n]
             case "frame":
                 vmax = frame_peak
+            case "stream":
+                vmax = self._stream_peaks[n]
             case fixed:
                 vmax = float(fixed)
         return replace(attribution, vmax=vmax)
 
 
 def normalize_maps(
-    items: Iterable[ExplainedFrame], options: TemporalOptions, map_kind: MapKind = "heat"
+    items: Iterable[ExplainedFrame],
+    options: TemporalOptions,
+    map_kind: MapKind = "heat",
+    stream_peaks: Sequence[float] = (),
 ) -> Iterator[ExplainedFrame]:
     """Set the scale of each frame's attributions; see `Normalizer`."""
-    return map(Normalizer(options.scale, map_kind), items)
+    return map(Normalizer(options.scale, map_kind, stream_peaks=stream_peaks), items)

@@ -288,6 +288,7 @@ print(" ".join(streamcam.__all__))
 """
     assert run_in_new_process(code).split() == [
         "Activations", "DeviceError", "Explainer", "Explanation", "FilterImage", "FilterStudy", "FrameExplanation",
-        "LayerError", "MethodError", "ModelError", "OptionError", "PreprocessWarning", "SinkError", "SourceError",
-        "StreamcamError", "Summary", "TargetError", "frames", "process", "show_activations", "visualize_filters",
+        "LayerError", "MethodError", "ModelError", "OptionError", "PreprocessWarning", "Record", "SinkError",
+        "SourceError", "StreamcamError", "Summary", "TargetError", "frames", "open_record", "process", "render",
+        "show_activations", "visualize_filters",
     ]  # fmt: skip

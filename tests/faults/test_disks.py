@@ -28,6 +28,17 @@ def test_a_full_disk(fault_clip: Path, tmp_path: Path, disk: Path, suffix: str) 
     check_truth(code, report, errors, out)
 
 
+@pytest.mark.parametrize("disk", ["size=8k", "size=32k"], indirect=True)
+def test_a_full_disk_for_the_record(fault_clip: Path, tmp_path: Path, disk: Path) -> None:
+    record = disk / "r"
+    with FaultyRun(fault_clip, tmp_path / "out.mp4", tmp_path / "fault", "none", f"--record={record}") as run:
+        code, _, errors = run.finish()
+    assert code == 1
+    assert f"no space left for {record}; no frame is kept" in errors
+    assert list(disk.iterdir()) == []
+    assert num_playable(tmp_path / "out.mp4") == NUM_FRAMES
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_file_that_may_not_grow(fault_clip: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"out{suffix}"

@@ -229,11 +229,11 @@ def test_the_text_of_filters() -> None:
         ("20", "no filter 20 .*0 to 19"),
         ("3+20", "no filter 20"),
         ("strongest:0", "strongest:1 to strongest:20"),
-        ("class:top", "one class"),
+        ("class:top", "unknown class of --filters"),
     ],
 )
 def test_wrong_filters_are_named(text: str, message: str) -> None:
-    with pytest.raises(OptionError, match=message):
+    with pytest.raises((OptionError, TargetError), match=message):
         parse_filters(text, LABELS, 20, lambda: range(20))
 
 
@@ -242,7 +242,7 @@ def test_bad_input_is_named(small: Any, tiny: Any) -> None:
         streamcam.visualize_filters(small, layer="relu")
     with pytest.raises(OptionError, match="invalid --steps 0"):
         streamcam.visualize_filters(small, steps=0)
-    with pytest.raises(TargetError, match="unknown --target 'bird'"):
+    with pytest.raises(TargetError, match="unknown class of --filters 'bird'"):
         streamcam.visualize_filters(small, filters="class:bird", labels=LABELS)
     with pytest.raises(OptionError, match="no filter 6"):
         streamcam.visualize_filters(tiny, layer="conv", filters="0-6")

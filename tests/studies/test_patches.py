@@ -45,9 +45,10 @@ def test_a_planted_patch_is_found(tmp_path: Path) -> None:
     kernel = np.random.default_rng(0).normal(size=(8, 8, 3, 2)).astype(np.float32)
     kernel -= kernel.mean(axis=(0, 1, 2)) - [0.01, 0]  # noise excites channel 0 more
     planted = (127 + 30 * kernel[..., 1]).clip(0, 255).astype(np.uint8)
-    for name, strength in (("a.png", 0.4), ("b.png", 1.0), ("c.png", 0.7)):
+    for name, strength in (("a.png", 0.4), ("class/b.png", 1.0), ("class/c.png", 0.7)):
         image = np.full((32, 32, 3), 127, np.uint8)
         image[16:24, 8:16] = (127 + strength * (planted.astype(int) - 127)).astype(np.uint8)
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
     study = streamcam.visualize_filters(

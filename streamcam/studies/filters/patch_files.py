@@ -12,7 +12,7 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 
 
 def patch_files(path: str) -> list[str]:
-    """Return the images of a folder, or the file itself.
+    """Return the images of a folder and its subfolders, or the file itself.
 
     Raises:
         SourceError: the folder has no images.
@@ -20,7 +20,7 @@ def patch_files(path: str) -> list[str]:
     folder = Path(path)
     if not folder.is_dir():
         return [path]
-    files = [str(file) for file in sorted(folder.iterdir()) if file.suffix.lower() in _SUFFIXES]
+    files = [str(file) for file in sorted(folder.rglob("*")) if file.suffix.lower() in _SUFFIXES]
     if not files:
         raise SourceError(f"no images in the folder {path}", expected=f"files with {', '.join(_SUFFIXES)}")
     return files

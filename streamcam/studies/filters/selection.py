@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...errors import OptionError
-from ...models import parse_target
+from ...models.targets import parse_class
 
 MAX_FILTERS = 256
 """Filters of one study: each takes seconds."""
@@ -54,10 +54,8 @@ def parse_filters(
     found: dict[FilterTarget, None] = {}
     for part in split_filters(text):
         if part.startswith("class:"):
-            target = parse_target(labels, part.removeprefix("class:"))
-            if target.index is None:
-                raise OptionError(f"invalid --filters {part!r}", expected="class: and the name or index of one class")
-            found[FilterTarget(target.label, class_index=target.index)] = None
+            index = parse_class(labels, part.removeprefix("class:"), option="class of --filters")
+            found[FilterTarget(labels[index], class_index=index)] = None
         elif match := _STRONGEST.fullmatch(part):
             count = int(match[1])
             if not 1 <= count <= num_channels:

@@ -1,0 +1,169 @@
+"""The folder of a record: created, locked, and its files written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+
+from ..concurrency.file_lock import lock_file
+from ..errors import SinkError
+
+MANIFEST = "manifest.json"
+
+_OPTION = "--record"
+_OWN_FILE = re.compile(r"\.?(?:manifest\.json|frames-\d{4,}\.jsonl|maps-\d{4,}\.npy)(?:\.[0-9a-f]{16}\.part)?")
+"""Names of the files of a record, and of those in writing. No other file is ever removed."""
+
+_DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_IS_POSIX = os.name == "posix"
+
+
+class RecordFolder:
+    """Own the folder of a record while it is written.
+
+    A lock on the folder refuses other runs; it ends with the process. All files are created through the open folder,
+    under unused names, and renamed: no link is followed, and a file is whole or absent.
+
+    Args:
+        path: of the folder.
+        overwrite: a record there may be replaced.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        self.path = path
+        self._overwrite = overwrite
+        self._descriptor: int | None = None
+        self._created = False
+
+    def check(self) -> None:
+        """Check that a record can be written here.
+
+        Raises:
+            SinkError: the folder cannot be created, or what is there may not be replaced.
+        """
+        try:
+            status = self.path.lstat()
+        except FileNotFoundError:
+            self._check_parent()
+            return
+        except OSError as error:
+            raise SinkError(f"{self.path} cannot be written: {error.strerror}", hint=_OTHER_NAME) from error
+        if stat.S_ISLNK(status.st_mode):
+            raise SinkError(f"{self.path} is a symbolic link", expected="a folder", hint=_OTHER_NAME)
+        if not stat.S_ISDIR(status.st_mode):
+            raise SinkError(f"{self.path} is a file", expected="a folder", hint=_OTHER_NAME)
+        if not self._overwrite:
+            raise SinkError(
+                f"{self.path} exists already",
+                hint=f"use --overwrite to replace it, or choose another name with {_OPTION}",
+            )
+        if any(self.path.iterdir()) and not (self.path / MANIFEST).is_file():
+            raise SinkError(f"{self.path} is a folder without a record", hint=_OTHER_NAME)
+
+    def _check_parent(self) -> None:
+        parent = self.path.parent
+        if not parent.is_dir():
+            raise SinkError(f"the folder {parent} does not exist", hint="create it first")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise SinkError(f"the folder {parent} cannot be written to", hint=_OTHER_NAME)
+
+    def reserve(self) -> None:
+        """Create and lock the folder; remove the record in it.
+
+        Raises:
+            SinkError: see `check`; or another run writes it.
+            OSError: it cannot be created.
+        """
+        try:
+            self.path.mkdir()
+            self._created = True
+        except FileExistsError:
+            self.check()
+        if _IS_POSIX:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            lock_file(self._descriptor, self.path)
+        # The manifest goes first: without it, the others are no record.
+        names = os.listdir(self.path if self._descriptor is None else self._descriptor)
+        for name in sorted(filter(_OWN_FILE.fullmatch, names), key=lambda name: name != MANIFEST):
+            self.remove(name)
+
+    def write(self, name: str, data: bytes | memoryview) -> None:
+        """Write a file, durably and whole, or leave the one before it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        part = f".{name}.{secrets.token_hex(8)}.part"
+        # The mode is that of any new file: the user's umask applies.
+        descriptor = os.open(self._at(part), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=self._descriptor)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(self._at(part), self._at(name), src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        except BaseException:
+            self.remove(part)
+            raise
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._at(name), dir_fd=self._descriptor)
+
+    def check_in_place(self) -> None:
+        """Check that the name still leads to this folder.
+
+        Raises:
+            SinkError: it was removed, renamed or replaced meanwhile.
+        """
+        if self._is_in_place():
+            return
+        raise SinkError(
+            f"{self.path} was removed or replaced by another program while it was written", hint="run it again"
+        )
+
+    def close(self) -> None:
+        """Unlock the folder; remove it if it was created here and is still empty."""
+        if self._created and self._is_in_place():
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _is_in_place(self) -> bool:
+        if self._descriptor is None:
+            return True
+        try:
+            return os.path.samestat(os.lstat(self.path), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def _at(self, name: str) -> str:
+        return name if self._descriptor is not None else str(self.path / name)
+
+
+_OTHER_NAME = f"choose another name with {_OPTION}"
+
+
+def write_error(path: Path, error: OSError, num_frames: int) -> SinkError:
+    """Return the error of a failed write.
+
+    Args:
+        path: of the folder.
+        error: of the operating system.
+        num_frames: frames of the record that is left.
+    """
+    kept = f"its first {num_frames} frames are kept" if num_frames > 1 else "no frame is kept"
+    kept = "one frame is kept" if num_frames == 1 else kept
+    if error.errno in _DISK_FULL_ERRORS:
+        return SinkError(f"no space left for {path}; {kept}", hint="free some space")
+    return SinkError(f"{path} cannot be written: {error.strerror or error}; {kept}")

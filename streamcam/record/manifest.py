@@ -1,0 +1,202 @@
+"""The manifest of a record: what was explained, how, and the list of chunks."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..errors import StreamcamError, redact_url
+from ..frames import MapKind
+from ..geometry import Geometry
+
+FORMAT = "streamcam-record"
+FORMAT_VERSION = 1
+
+_HASHED_BYTES = 1 << 20
+_PACKAGES = ("streamcam", "numpy", "av", "tensorflow", "keras")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """The file that a record explains, and how to recognise it.
+
+    Attributes:
+        path: absolute path of a local file; a URL without its secrets.
+        size: bytes; None if it is no regular file.
+        mtime: when it was changed last, in seconds since 1970; for information.
+        sha256: of its first and last MiB, one after the other.
+    """
+
+    path: str
+    size: int | None = None
+    mtime: float | None = None
+    sha256: str | None = None
+
+    @classmethod
+    def of(cls, url: str) -> SourceIdentity:
+        """Read the identity of an input; that of a URL, a pipe or a device has only a path."""
+        path = url.removeprefix("file://")
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe may wait
+                return cls(path)
+            with open(path, "rb") as file:
+                status = os.fstat(file.fileno())
+                digest = hashlib.sha256(file.read(_HASHED_BYTES))
+                file.seek(max(0, status.st_size - _HASHED_BYTES))
+                digest.update(file.read(_HASHED_BYTES))
+        except (OSError, ValueError):
+            return cls(redact_url(url))
+        return cls(os.path.abspath(path), status.st_size, status.st_mtime, digest.hexdigest())
+
+    def is_same_file(self, other: SourceIdentity) -> bool:
+        """Return True if size and hash agree."""
+        return (self.size, self.sha256) == (other.size, other.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkEntry:
+    """A chunk in the list of the manifest.
+
+    Attributes:
+        number: 0, 1, 2 …
+        num_frames: lines of its table for one target.
+        num_maps: first axis of its maps.
+        first_index: index of its first frame.
+        pts: time stamps of its first and last frame.
+        frames_bytes, maps_bytes: sizes of its files.
+        frames_sha256, maps_sha256: hashes of its files.
+    """
+
+    number: int
+    num_frames: int
+    num_maps: int
+    first_index: int
+    pts: tuple[int, int]
+    frames_bytes: int
+    maps_bytes: int
+    frames_sha256: str
+    maps_sha256: str
+
+    @property
+    def frames_file(self) -> str:
+        """Name of its table."""
+        return f"frames-{self.number:04d}.jsonl"
+
+    @property
+    def maps_file(self) -> str:
+        """Name of its maps."""
+        return f"maps-{self.number:04d}.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The description of a record, and its chunks.
+
+    Attributes:
+        source: the file.
+        frame: ``width``, ``height``, ``pixel_format``, ``pixel_aspect`` and ``average_fps`` of its frames.
+        time_base: unit of every time stamp, in seconds.
+        model: ``name``, ``sha256`` of its files or None, ``preprocess``, ``preprocess_guess`` and ``labels``.
+        method: name of the method.
+        layer: path of the layer; empty if the method has none.
+        map_kind: how the maps are shown.
+        targets: name of each target; ``top`` for the most probable class.
+        geometry: how frames are fitted into the model's input.
+        run: the resolved facts of the run, as in its summary.
+        job: the options of the run, without secrets.
+        versions: of streamcam, Python and the libraries.
+        complete: True once the source was read to its end.
+        chunks: in order.
+    """
+
+    source: SourceIdentity
+    frame: Mapping[str, Any]
+    time_base: Fraction
+    model: Mapping[str, Any]
+    method: str
+    layer: str
+    map_kind: MapKind
+    targets: tuple[str, ...]
+    geometry: Geometry
+    run: Mapping[str, Any] = field(default_factory=dict)
+    job: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = False
+    chunks: tuple[ChunkEntry, ...] = ()
+
+    def to_json(self) -> bytes:
+        """Return the text of the file."""
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        values["source"] = dataclasses.asdict(self.source)
+        values["time_base"] = str(self.time_base)
+        values["geometry"] = dataclasses.asdict(self.geometry)
+        values["chunks"] = [
+            {**dataclasses.asdict(one), "frames": one.frames_file, "maps": one.maps_file} for one in self.chunks
+        ]
+        return json.dumps({"format": FORMAT, "version": FORMAT_VERSION, **values}, indent=1).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, text: bytes, path: Path) -> Manifest:
+        """Read the text of a file.
+
+        Args:
+            text: of the file.
+            path: of the record, for messages.
+
+        Raises:
+            StreamcamError: another format or version, or damaged.
+        """
+        try:
+            values = json.loads(text)
+            if values.pop("format") != FORMAT:
+                raise ValueError
+            version = values.pop("version")
+            if version == FORMAT_VERSION:
+                return cls._from_values(values)
+        except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError):
+            raise StreamcamError(f"the record {path} is damaged: its manifest cannot be read") from None
+        raise StreamcamError(
+            f"the record {path} has format version {version}",
+            expected=str(FORMAT_VERSION),
+            hint="use the version of streamcam that wrote it",
+        )
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> Manifest:
+        geometry = {name: (int(pair[0]), int(pair[1])) for name, pair in values["geometry"].items()}
+        chunks = []
+        for number, chunk in enumerate(values["chunks"]):
+            names = [one.name for one in dataclasses.fields(ChunkEntry)]
+            entry = ChunkEntry(**{**{name: chunk[name] for name in names}, "pts": (chunk["pts"][0], chunk["pts"][1])})
+            if entry.number != number:
+                raise ValueError
+            chunks.append(entry)
+        restored = {
+            "source": SourceIdentity(**values["source"]),
+            "time_base": Fraction(values["time_base"]),
+            "geometry": Geometry(**geometry),
+            "targets": tuple(map(str, values["targets"])),
+            "chunks": tuple(chunks),
+        }
+        return cls(**{**{one.name: values[one.name] for one in dataclasses.fields(cls)}, **restored})
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of the software that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

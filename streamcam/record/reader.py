@@ -1,0 +1,249 @@
+"""Read a record: lazy arrays, a table, and frames."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import OptionError, SourceError, StreamcamError, count_of, list_known
+from ..frames import ExplainedFrame, Frame, SourceInfo
+from ..notes import get_logger
+from ..options import record_folder
+from .folder import MANIFEST
+from .manifest import ChunkEntry, Manifest
+from .rows import RecordedFrame, StoredMaps, decode_rows
+
+logger = get_logger(__name__)
+
+
+def open_record(path: str | os.PathLike[str]) -> Record:
+    """Open a record; its arrays are read when they are used.
+
+        record = streamcam.open_record("out.mp4.streamcam")
+        frame = pandas.DataFrame(record.table())
+        for one in record:
+            print(one.index, one.attributions[0].label, one.attributions[0].heatmap.shape)
+
+    Args:
+        path: of its folder.
+
+    Raises:
+        StreamcamError: no record, one of another version, or a chunk is missing or damaged.
+    """
+    return Record(Path(path))
+
+
+class Chunk:
+    """Consecutive frames of a record.
+
+    Args:
+        folder: of the record.
+        entry: of the chunk in the manifest.
+        num_targets: of the record.
+
+    Attributes:
+        entry: of the chunk in the manifest.
+    """
+
+    def __init__(self, folder: Path, entry: ChunkEntry, num_targets: int) -> None:
+        self.entry = entry
+        self._folder = folder
+        self._num_targets = num_targets
+        for name, size in ((entry.frames_file, entry.frames_bytes), (entry.maps_file, entry.maps_bytes)):
+            try:
+                found = (folder / name).stat().st_size
+            except OSError:
+                raise StreamcamError(
+                    f"the record {folder} is incomplete: {name} is missing", hint="record it again"
+                ) from None
+            if found != size:
+                raise self._damaged(name)
+
+    @functools.cached_property
+    def maps(self) -> StoredMaps:
+        """The stored maps, memory-mapped: float16 ``(maps, targets, h, w)``, each divided by its row's ``scale``.
+
+        Raises:
+            StreamcamError: the file is damaged.
+        """
+        try:
+            maps: StoredMaps = np.load(self._folder / self.entry.maps_file, mmap_mode="r", allow_pickle=False)
+            if maps.dtype == np.float16 and maps.ndim == 4 and maps.shape[:2] == self._shape:
+                return maps
+        except (ValueError, OSError, EOFError):
+            pass
+        raise self._damaged(self.entry.maps_file)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the table: one for each target of each frame.
+
+        Raises:
+            StreamcamError: the file is damaged.
+        """
+        try:
+            text = (self._folder / self.entry.frames_file).read_bytes()
+            if hashlib.sha256(text).hexdigest() == self.entry.frames_sha256:
+                return [json.loads(line) for line in text.splitlines()]
+        except (ValueError, OSError):
+            pass
+        raise self._damaged(self.entry.frames_file)
+
+    def frames(self) -> list[RecordedFrame]:
+        """Return the frames, with raw maps as float32.
+
+        Raises:
+            StreamcamError: the chunk is damaged.
+        """
+        try:
+            return decode_rows(self.rows(), self.maps, self._num_targets)
+        except (ValueError, KeyError, TypeError, IndexError):
+            raise self._damaged(self.entry.frames_file) from None
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self.entry.num_maps, self._num_targets
+
+    def _damaged(self, name: str) -> StreamcamError:
+        return StreamcamError(f"the record {self._folder} is damaged: {name}", hint="record it again")
+
+
+class Record:
+    """The attributions and scores of a run.
+
+    Its length is the number of frames; iteration yields them as `RecordedFrame`, a chunk in memory at a time.
+
+    Args:
+        path: of the folder.
+
+    Attributes:
+        path: of the folder.
+        manifest: what was explained, and how.
+        chunks: consecutive frames, in order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            text = (path / MANIFEST).read_bytes()
+        except OSError:
+            beside = record_folder(path)
+            is_output = (beside / MANIFEST).is_file()
+            raise StreamcamError(
+                f"{path} is no record",
+                expected=f"a folder with {MANIFEST}, as process --record writes it",
+                hint=f"did you mean {str(beside)!r}?" if is_output else "",
+            ) from None
+        self.manifest = Manifest.from_json(text, path)
+        self.chunks = tuple(Chunk(path, one, len(self.manifest.targets)) for one in self.manifest.chunks)
+
+    def __repr__(self) -> str:
+        end = "" if self.complete else ", incomplete"
+        return f"<Record {str(self.path)!r}: {count_of(len(self), 'frame')}, {', '.join(self.targets)}{end}>"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Name of each target; ``top`` for the most probable class."""
+        return self.manifest.targets
+
+    @property
+    def complete(self) -> bool:
+        """True if the whole source is recorded; False after an interrupt or an error."""
+        return self.manifest.complete
+
+    def __len__(self) -> int:
+        return sum(one.entry.num_frames for one in self.chunks)
+
+    def __iter__(self) -> Iterator[RecordedFrame]:
+        for chunk in self.chunks:
+            yield from chunk.frames()
+
+    def find_targets(self, wanted: Sequence[str]) -> tuple[int, ...]:
+        """Return the numbers of targets.
+
+        Args:
+            wanted: names, or the texts that they were requested by; none for all.
+
+        Raises:
+            OptionError: the record has no such target.
+        """
+        if not wanted:
+            return tuple(range(len(self.targets)))
+        numbers: dict[str, int] = {}
+        for names in (self.manifest.run.get("targets", ()), self.targets):
+            for number, name in enumerate(names):
+                numbers.setdefault(str(name).casefold(), number)
+        for one in wanted:
+            if str(one).strip().casefold() not in numbers:
+                raise OptionError(
+                    f"--target {one!r} is not recorded", hint=list_known(str(one), self.targets, "recorded targets")
+                )
+        return tuple(numbers[str(one).strip().casefold()] for one in wanted)
+
+    def join(self, frames: Iterable[Frame], info: SourceInfo, targets: Sequence[int]) -> Iterator[ExplainedFrame]:
+        """Yield the frames of the recorded source with their maps.
+
+        Args:
+            frames: of the source, in order.
+            info: properties of the source.
+            targets: numbers of the targets to take.
+
+        Raises:
+            SourceError: a frame is not the recorded one.
+            StreamcamError: a chunk is damaged.
+        """
+        rest, num_joined = iter(frames), 0
+        for recorded in self:
+            frame = next(rest, None)
+            if frame is None:
+                break
+            if (frame.index, frame.pts) != (recorded.index, recorded.pts):
+                raise SourceError(
+                    f"frame {frame.index} of {info.name} has the time stamp {frame.pts}",
+                    expected=f"frame {recorded.index} with {recorded.pts}, as recorded",
+                    hint="record it again",
+                )
+            yield recorded.explained(frame, targets)
+            num_joined += 1
+        if num_joined < len(self):
+            logger.warning("%s ends after %d of %d recorded frames", info.name, num_joined, len(self))
+        elif not self.complete:
+            logger.warning("the record ends after %s", count_of(num_joined, "frame"))
+
+    def maps(self, target: int = 0) -> Iterator[NDArray[np.float32]]:
+        """Yield the raw maps of a target, chunk by chunk.
+
+        Args:
+            target: number of the target.
+
+        Returns:
+            float32 ``(frames, h, w)`` for each chunk.
+
+        Raises:
+            StreamcamError: a chunk is damaged.
+            IndexError: there is no such target.
+        """
+        for chunk in self.chunks:
+            rows = [row for row in chunk.rows() if row["target"] == range(len(self.targets))[target]]
+            scales = np.array([row["scale"] for row in rows], np.float32)
+            numbers = [row["map"] for row in rows]
+            yield chunk.maps[numbers, target].astype(np.float32) * scales[:, None, None]
+
+    def table(self) -> Mapping[str, list[Any]]:
+        """Return the table as columns, for ``pandas.DataFrame``.
+
+        It has a row for each target of each frame.
+
+        Raises:
+            StreamcamError: a chunk is damaged.
+        """
+        rows = [row | {"chunk": chunk.entry.number} for chunk in self.chunks for row in chunk.rows()]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: [row.get(name) for row in rows] for name in names}
