@@ -85,7 +85,7 @@ def flat_share(record: ImageRecord) -> float:
 def find_copies(
     records: Sequence[ImageRecord], others: Sequence[ImageRecord] | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Yield pairs of copies: the same image, perhaps mirrored, resized, compressed again or a little brighter.
+    """Yield pairs of copies, perhaps mirrored, resized or compressed again.
 
     Args:
         records: the images.

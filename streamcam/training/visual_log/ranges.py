@@ -91,7 +91,7 @@ def expected_range(expectation: Expectation) -> Range:
 
 
 def is_overflow(first: StageEvidence, second: StageEvidence) -> bool:
-    """Return True if a step drives values far out of their range, because it assumes another one."""
+    """Return True if a step drives values far out of range."""
     before, after = stage_range(first), stage_range(second)
     low, high = second.range
     is_out = (before == "0..1" and after in ("other", "0..255", "caffe") and (high > 2 or low < -2)) or (

@@ -127,7 +127,10 @@ def _is_clearly_larger(first: FloatArray, second: FloatArray) -> bool:
 
 
 def _color_relation(first: ImageRecord, second: ImageRecord) -> float | None:
-    """Return the correlation of red minus blue, -1 for exchanged channels, 0 if unclear; None without color."""
+    """Return the correlation of colors: -1 if exchanged, 0 if unclear.
+
+    Returns None without color, or if the images do not fit.
+    """
     if min(first.thumbnail.shape[2], second.thumbnail.shape[2]) < 3:
         return None
     one, two = _rgb(first), _rgb(second)

@@ -40,7 +40,7 @@ def labels_against_folders(stage: StageEvidence, evidence: Evidence) -> Fault | 
 
 
 def folders_that_differ(evidence: Evidence) -> Fault | None:
-    """Find validation folders whose classes Keras numbers otherwise than those of the training data.
+    """Find validation folders whose classes have other numbers in training.
 
     Keras numbers the subfolders of each folder on its own, in alphabetical order.
     """

@@ -63,7 +63,7 @@ def _is_repeated(stage: StageEvidence, found: list[tuple[int, int]]) -> bool:
 
 
 def _is_exact(stage: StageEvidence, earlier: int, later: int) -> bool:
-    """Return True for the same pixels under the same label, from no other file."""
+    """Return True for equal pixels, labels and files."""
     one, two = stage.records[earlier], stage.records[later]
     if one.label != two.label or one.path != two.path:
         return False
@@ -71,7 +71,7 @@ def _is_exact(stage: StageEvidence, earlier: int, later: int) -> bool:
 
 
 def _is_periodic(stage: StageEvidence, found: list[tuple[int, int]]) -> bool:
-    """Return True if all images come again in the same order, as from ``repeat(3)``."""
+    """Return True if all images come again in order, by ``repeat(3)``."""
     records = stage.records
     if not all(_is_exact(stage, *pair) for pair in found):
         return False
@@ -85,7 +85,7 @@ def _is_periodic(stage: StageEvidence, found: list[tuple[int, int]]) -> bool:
 
 
 def _is_oversampled(stage: StageEvidence, found: list[tuple[int, int]]) -> bool:
-    """Return True if all images of some classes come several times, and none of the others."""
+    """Return True if whole classes come again, others once."""
     if stage.split != "train" or not all(_is_exact(stage, *pair) for pair in found):
         return False
     occurrences: dict[int, dict[int, int]] = {}

@@ -1,4 +1,4 @@
-"""Find frames of one video in both data sets by the numbers in their file names.
+"""Find frames of one video in both data sets by file names.
 
 Numbers alone prove nothing: any collection may be numbered. The frames of a video are a sequence, in which files with
 neighbouring numbers look alike far more than others do.
@@ -35,7 +35,7 @@ _Frame: TypeAlias = tuple[int, int, ImageRecord]
 
 
 def find_shared_sequences(records: Sequence[ImageRecord], others: Sequence[ImageRecord]) -> list[int]:
-    """Return positions in ``others`` of frames of a video that ``records`` has frames of.
+    """Return positions in ``others`` of frames of shared videos.
 
     Args:
         records: the training images.
@@ -63,7 +63,7 @@ def _sequence_key(path: str) -> tuple[str, str, int] | None:
 
 
 def _shared_frames(frames: Sequence[_Frame]) -> list[int]:
-    """Return the validation frames of a sequence that follow on its training frames, or the other way round."""
+    """Return the validation frames beside training frames of a sequence."""
     luma = fingerprints([record for *_, record in frames]).luma.reshape(len(frames), -1)
     similar = luma @ luma.T
     steps = np.diagonal(similar, 1)

@@ -83,7 +83,7 @@ def _by_index(stage: StageEvidence, evidence: Evidence, previous: StageEvidence 
 
 
 def _begins_with_one(stage: StageEvidence) -> bool:
-    """Return True if labels are 1 to N, and a class 0 would hardly be absent by chance."""
+    """Return True if labels are 1 to N, hardly by chance."""
     most, labelled = max(stage.labels), sum(stage.labels.values())
     if most < 2 or list(stage.labels) != list(range(1, most + 1)) or not stage.is_complete:
         return False
@@ -92,7 +92,7 @@ def _begins_with_one(stage: StageEvidence) -> bool:
 
 
 def _is_other_coding(stage: StageEvidence) -> bool:
-    """Return True for labels of -1 and 1, and for numbers that a network estimates."""
+    """Return True for labels of -1 and 1, and for quantities."""
     if list(stage.labels) == [1] and stage.odd_labels > 0.1 * stage.count:
         return True
     return stage.odd_labels >= stage.count or (stage.odd_labels > stage.count / 2 and len(stage.labels) > 2)
@@ -127,7 +127,7 @@ def _by_stage(first: StageEvidence, second: StageEvidence, evidence: Evidence) -
 
 
 def _is_relabelling(labels: Sequence[tuple[int, int]], first: StageEvidence, second: StageEvidence) -> bool:
-    """Return True if classes were joined, or some were chosen and numbered anew.
+    """Return True if classes were joined, or chosen and renumbered.
 
     Args:
         labels: of each image before and after.

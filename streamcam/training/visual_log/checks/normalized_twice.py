@@ -85,7 +85,7 @@ def _twice(stage: StageEvidence, before: StageEvidence | None) -> Sequence[Image
 
 
 def _is_doubled(before: StageEvidence, stage: StageEvidence) -> bool:
-    """Return True if values of -1 to 1 became -3 to 1: ``x * 2 - 1`` a second time."""
+    """Return True after ``x * 2 - 1`` a second time."""
     if stage_range(before) != "-1..1" or len(before.mean) != len(stage.mean):
         return False
     pairs = [(before.low, stage.low), (before.high, stage.high), (before.mean, stage.mean)]

@@ -84,7 +84,7 @@ def _outnumbered(stage: StageEvidence) -> list[int]:
 
 
 def _is_named(stage: StageEvidence, evidence: Evidence) -> bool:
-    """Return True if a name promises normalised values, and the stage before has the same values."""
+    """Return True if a normalisation by name left the values."""
     if _BEFORE.search(stage.name) or _OTHERS.search(stage.name):
         return False
     before = next((first for first, second in evidence.pairs() if second is stage), None)
