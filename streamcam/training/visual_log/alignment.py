@@ -16,7 +16,7 @@ SIDE, _FINE_SIDE = 32, 64
 _FINE_SCALES = (1.0, 1.15, 1.3, 0.87, 0.75, 0.65, 0.57, 0.5, 0.43, 0.37)
 _SCALES = (1.0, 1.25, 0.8)
 _ANGLES = tuple(range(0, 360, 15))
-_SURE, _SAME = 0.55, 0.9
+_SURE, _SAME, _MAX_FLAT = 0.55, 0.9, 0.5
 _MIN_OVERLAP = 0.3
 _MIN_NEIGHBORS = 0.4
 """Least correlation of neighbouring areas."""
@@ -51,7 +51,35 @@ def compare(original: NDArray[Any], changed: NDArray[Any]) -> Remains:
     first, second = _luma(original, SIDE), _luma(changed, SIDE)
     flat = _flat_share(changed) - _flat_share(original)
     sharpness = _sharpness(second) / max(_sharpness(first), 1e-9)
-    return Remains(similarity(original, changed), flat, sharpness)
+    similar = similarity(original, changed)
+    if similar < _SURE and flat <= _MAX_FLAT:
+        similar = max(similar, _edge_similarity(original, changed))
+    return Remains(similar, flat, sharpness)
+
+
+def _edge_similarity(original: NDArray[Any], changed: NDArray[Any]) -> float:
+    """Return the correlation of edges in place: inverted and solarised images keep them.
+
+    In another color space, one of the channels keeps them.
+    """
+    channels = range(changed.shape[2] if changed.shape[2] <= 4 else 0)
+    first = _unit_edges(original)
+    second = [_unit_edges(one) for one in (changed, *(changed[..., c : c + 1] for c in channels))]
+    return max(float((first * other).sum()) for other in second)
+
+
+def _unit_edges(image: NDArray[Any]) -> FloatArray:
+    """Return a map of edges of mean 0 and norm 1."""
+    edges = _luma(_edges(image)[..., None], SIDE)
+    edges = edges - edges.mean()
+    unit: FloatArray = edges / max(float(np.linalg.norm(edges)), 1e-9)
+    return unit
+
+
+def _edges(image: NDArray[Any]) -> FloatArray:
+    luma = np.nan_to_num(_gray(image))
+    edges: FloatArray = np.abs(np.diff(luma, axis=0))[:, :-1] + np.abs(np.diff(luma, axis=1))[:-1]
+    return edges
 
 
 def has_structure(image: NDArray[Any]) -> bool:

@@ -6,6 +6,7 @@ brightness and contrast do not matter.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -84,7 +85,7 @@ def flat_share(record: ImageRecord) -> float:
 def find_copies(
     records: Sequence[ImageRecord], others: Sequence[ImageRecord] | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Yield pairs of copies: the same image, perhaps resized, compressed again or a little brighter.
+    """Yield pairs of copies, perhaps mirrored, resized or compressed again.
 
     Args:
         records: the images.
@@ -96,16 +97,41 @@ def find_copies(
     own = fingerprints(records)
     second = own if others is None else fingerprints(others)
     second_records = records if others is None else others
+    mirrored = fingerprints([_mirror(record) for record in second_records])
+    blocks, mirrored_blocks = _blocks(own), _blocks(mirrored)
     for begin in range(0, len(second), _BLOCK):
         rows = second.coarse[begin : begin + _BLOCK] @ own.coarse.T
+        turned = mirrored_blocks[begin : begin + _BLOCK] @ blocks.T
         if others is None:
-            rows = np.where(np.arange(len(own))[None] < begin + np.arange(len(rows))[:, None], rows, -1)
-        for row, similar in enumerate(rows):
+            is_earlier = np.arange(len(own))[None] < begin + np.arange(len(rows))[:, None]
+            rows, turned = np.where(is_earlier, rows, -1), np.where(is_earlier, turned, -1)
+        for row in range(len(rows)):
             number = begin + row
-            for candidate in np.flatnonzero(similar >= _COPY)[:64]:
-                if _is_copy(own, int(candidate), records, second, number, second_records):
-                    yield int(candidate), number
+            for similar, prints in ((rows[row], second), (turned[row], mirrored)):
+                candidates = np.flatnonzero(similar >= _COPY)[:64]
+                changed = second_records[number] if prints is second else _mirror(second_records[number])
+                match = next(
+                    (int(one) for one in candidates if _is_copy(own, int(one), records, prints, number, changed)), -1
+                )
+                if match >= 0:
+                    yield match, number
                     break
+
+
+def is_mirrored(first: ImageRecord, second: ImageRecord) -> bool:
+    """Return True if a copy fits better mirrored."""
+    prints = fingerprints([first, second, _mirror(second)]).coarse
+    return float(prints[0] @ prints[2]) > float(prints[0] @ prints[1])
+
+
+def _mirror(record: ImageRecord) -> ImageRecord:
+    return dataclasses.replace(record, thumbnail=record.thumbnail[:, ::-1])
+
+
+def _blocks(prints: Fingerprints) -> FloatArray:
+    """Return means over blocks of 4x4 pixels, as unit vectors: quick to compare."""
+    colors = prints.coarse.reshape(len(prints), _COARSE, SIDE // _COARSE, _COARSE, SIDE // _COARSE, 3)
+    return _unit(colors.mean((2, 4)).reshape(len(prints), _COARSE * _COARSE * 3))
 
 
 def _is_copy(
@@ -114,11 +140,13 @@ def _is_copy(
     records: Sequence[ImageRecord],
     second: Fingerprints,
     other: int,
-    others: Sequence[ImageRecord],
+    record: ImageRecord,
 ) -> bool:
     if own.is_flat[first] or second.is_flat[other]:
         return False
-    one, two = records[first].thumbnail, others[other].thumbnail
+    if float(own.coarse[first] @ second.coarse[other]) < _COPY:
+        return False
+    one, two = records[first].thumbnail, record.thumbnail
     if one.shape == two.shape and np.array_equal(one, two):
         return True
     share = min(own.detail_share[first], second.detail_share[other])

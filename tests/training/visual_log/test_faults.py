@@ -241,7 +241,7 @@ def test_label_shift_against_the_model(shift: Any) -> None:
     assert names(right) == set()
 
 
-@pytest.mark.parametrize("step", [1, -1, 2])
+@pytest.mark.parametrize("step", [1, -1, 2, 4])
 def test_labels_shifted_against_images(step: int) -> None:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, CLASSES, 160)

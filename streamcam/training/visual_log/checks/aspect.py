@@ -78,6 +78,8 @@ def _shows_all(first: ImageRecord, second: ImageRecord) -> bool:
     """Return True if an image was stretched, not cropped or padded."""
     stretched = _luma(first)
     other = _luma(second)
+    if _correlation(stretched, other[:, ::-1]) > _correlation(stretched, other):
+        other = other[:, ::-1]  # mirrored in the same step
     whole = _correlation(stretched, other)
     if whole < 0.9:
         return False

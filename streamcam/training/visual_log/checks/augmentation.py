@@ -14,19 +14,21 @@ from ....errors import count_of
 from ..alignment import Remains, compare, has_structure
 from ..evidence import Evidence, Fault, Sample, StageEvidence
 from ..matching import flat_share, pair_records
+from ..ranges import is_overflow
 from .constant import constant_records
 
 MAX_SAMPLES = 16
 MIN_SIMILARITY = 0.4
+SURE_SIMILARITY = 0.7
 MAX_FLAT = 0.75
 MIN_SHARPNESS = 0.06
-_MIN_SHARE = 0.3
+_MIN_SHARE = 1 / 3
 
 
 def check_augmentation(evidence: Evidence) -> Iterator[Fault]:
     """Find steps after which most of the image is gone."""
     for first, second in evidence.pairs():
-        if second.split != "train":
+        if second.split != "train" or is_overflow(first, second):
             continue
         fault = _between(first, second)
         if fault is not None:
@@ -97,7 +99,8 @@ def _is_finite(sample: Sample) -> bool:
 
 
 def _is_destroyed(left: Remains) -> bool:
-    return left.similarity < MIN_SIMILARITY or left.flat > MAX_FLAT or left.sharpness < MIN_SHARPNESS
+    is_flat = left.flat > MAX_FLAT and left.similarity < SURE_SIMILARITY  # fewer colors keep the shapes
+    return left.similarity < MIN_SIMILARITY or is_flat or left.sharpness < MIN_SHARPNESS
 
 
 def _is_order_known(first: StageEvidence, second: StageEvidence, samples: list[tuple[Sample, Sample]]) -> bool:

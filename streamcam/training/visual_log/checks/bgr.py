@@ -19,6 +19,13 @@ from ..ranges import CAFFE_MEANS
 _MIN_CHROMA = 0.04
 """Least deviation of red minus blue, relative to that of the image: grayscale is no evidence."""
 
+_MOST, _MIN_PART = 0.7, 0.25
+_DECIDED, _UNCHANGED = 0.3, 0.9
+"""Least correlation of colors of an image in which they are not exchanged, and did not change."""
+
+_MAX_CONTRAST_RATIO = 2.0
+"""Largest change of the contrast of one channel against another: normalisation by channel needs 1.1."""
+
 _MIN_SAMPLES = 8
 _MIN_RECALL = 0.6
 
@@ -38,6 +45,11 @@ def _between(first: StageEvidence, second: StageEvidence, evidence: Evidence) ->
     if len(first.low) < 3 or len(second.low) < 3:
         return None
     pairs = pair_records(first, second)
+    if second.not_finite[0] > len(second.not_finite[1]):
+        return None  # more than are known by index: no color is left to compare
+    broken = set(second.not_finite[1])
+    kept = [number for number, two in enumerate(pairs.second) if two.index not in broken]
+    pairs = Pairs([pairs.first[n] for n in kept], [pairs.second[n] for n in kept], pairs.known_by)
     colors = [_color_relation(one, two) for one, two in zip(pairs.first, pairs.second, strict=True)]
     known = [relation for relation in colors if relation is not None]
     swapped = [number for number, relation in enumerate(colors) if relation is not None and relation < 0]
@@ -51,6 +63,12 @@ def _between(first: StageEvidence, second: StageEvidence, evidence: Evidence) ->
             second.count,
         )
     if len(swapped) < max(1, min(2, len(known)), 0.05 * len(known)):
+        return None
+    others = [relation for relation in known if relation >= 0]
+    # Where colors change otherwise too, as by a random hue, some images seem exchanged by chance.
+    decided = [relation for relation in others if relation > _DECIDED]
+    are_most = len(swapped) >= max(_MOST * (len(swapped) + len(decided)), _MIN_PART * len(known))
+    if not are_most and np.mean(np.array(others) > _UNCHANGED) < _MOST:
         return None
     if _subtracts_means(pairs, swapped, is_swapped=True):
         return None  # the preprocessing of ResNet50 and VGG
@@ -109,21 +127,32 @@ def _is_clearly_larger(first: FloatArray, second: FloatArray) -> bool:
 
 
 def _color_relation(first: ImageRecord, second: ImageRecord) -> float | None:
-    """Return 1 for equal colors, -1 for exchanged ones, None if unknown."""
+    """Return the correlation of colors: -1 if exchanged, 0 if unclear.
+
+    Returns None without color, or if the images do not fit.
+    """
     if min(first.thumbnail.shape[2], second.thumbnail.shape[2]) < 3:
         return None
     one, two = _rgb(first), _rgb(second)
-    chroma, other = one[..., 0] - one[..., 2], two[..., 0] - two[..., 2]
-    if chroma.std() < _MIN_CHROMA * max(one.std(), 1e-9) or other.std() < _MIN_CHROMA * max(two.std(), 1e-9):
+    chroma = one[..., 0] - one[..., 2]
+    if chroma.std() < _MIN_CHROMA * max(one.std(), 1e-9):
         return None
-    same, flipped = _correlation(one, two), _correlation(one, two[..., ::-1])
-    if _correlation(one.mean(2), two.mean(2)) < 0.5 or max(same, flipped) < 0.7:
+    flips = (two, two[:, ::-1], two[::-1], two[::-1, ::-1])
+    two = max(flips, key=lambda flip: _correlation(one.mean(2), flip.mean(2)))
+    if _correlation(one.mean(2), two.mean(2)) < 0.5:
         return None  # turned, cropped or inverted in between
-    relation = _correlation(chroma, other)
-    mirrored = max(_correlation(one, two[:, ::-1]), _correlation(one, two[::-1]), _correlation(one, two[::-1, ::-1]))
-    if relation < -0.6 and flipped > max(same, mirrored) + 0.01:
-        return -1.0
-    return 1.0 if relation > 0.3 else None
+    relation = _correlation(chroma, two[..., 0] - two[..., 2])
+    if relation >= -0.6:
+        return max(relation, 0.0)
+    exchanged = two[..., ::-1]
+    if _correlation(one, exchanged) < max(0.7, _correlation(one, two) + 0.01):
+        return 0.0
+    # Everything else is equal: green against the others, and the contrast of the channels.
+    greens = [image[..., 1] - (image[..., 0] + image[..., 2]) / 2 for image in (one, two)]
+    if greens[0].std() >= _MIN_CHROMA * one.std() and _correlation(*greens) < 0.5:
+        return 0.0
+    gains = exchanged.std((0, 1)) / np.maximum(one.std((0, 1)), 1e-9)
+    return -1.0 if gains.max() <= _MAX_CONTRAST_RATIO * gains.min() else 0.0
 
 
 def _subtracts_means(pairs: Pairs, numbers: list[int], *, is_swapped: bool) -> bool:

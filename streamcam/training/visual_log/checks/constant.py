@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ....errors import count_of
 from ..evidence import Evidence, Fault, ImageRecord, StageEvidence
+from ..ranges import is_overflow
 
 _MAX_STD = 0.006
 """Largest standard deviation of a constant image, relative to the range of the stage: 1.5 of 255."""
@@ -14,8 +15,10 @@ _MAX_STD = 0.006
 def check_constant(evidence: Evidence) -> Iterator[Fault]:
     """Find the first stages with images of one color."""
     for chain in evidence.chains():
-        for stage in chain:
+        for before, stage in zip([None, *chain], chain, strict=False):
             found = constant_records(stage)
+            if before is not None and is_overflow(before, stage):
+                break  # white or black for that reason
             if found:
                 total = len(stage.records)
                 yield Fault(

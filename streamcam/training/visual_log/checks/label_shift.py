@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from ....errors import count_of
 from ..evidence import Evidence, Fault, ImageRecord, Predictions, StageEvidence
 from ..matching import fingerprints, pair_records
+from .class_folders import REMEDY, folders_that_differ, labels_against_folders
 from .common import class_name
 
 Indices: TypeAlias = NDArray[np.int64]
@@ -24,8 +24,8 @@ Indices: TypeAlias = NDArray[np.int64]
 _MIN_IMAGES = 12
 _MIN_ACCURACY, _MIN_CONFIDENCE = 0.6, 0.8
 _MIN_CHANGED = 0.05
-_MAX_SHIFT = 3
-_REMEDY = "check how images and labels are joined, and in which order classes are numbered"
+_MAX_SHIFT = 8
+_MAX_CHANCE = 0.03
 
 
 def check_label_shift(evidence: Evidence) -> Iterator[Fault]:
@@ -35,25 +35,28 @@ def check_label_shift(evidence: Evidence) -> Iterator[Fault]:
             fault
             for previous, stage in zip([None, *chain], chain, strict=False)
             for fault in (
-                _by_index(stage, evidence),
+                _by_index(stage, evidence, previous),
                 None if previous is None else _by_stage(previous, stage, evidence),
-                _by_folder(stage, evidence),
+                labels_against_folders(stage, evidence),
                 _by_model(stage, evidence),
                 _by_neighbors(stage),
             )
             if fault is not None
         )
-        yield from list(faults)[:1]
+        found = list(faults)[:1]
+        if not found and chain[0].split == "validation":
+            found = list(filter(None, [folders_that_differ(evidence)]))
+        yield from found
 
 
-def _by_index(stage: StageEvidence, evidence: Evidence) -> Fault | None:
+def _by_index(stage: StageEvidence, evidence: Evidence, previous: StageEvidence | None) -> Fault | None:
     """Find indices that no class has."""
     if not stage.labels:
         return None
     least, most, classes = min(stage.labels), max(stage.labels), evidence.num_classes
     if classes and most >= classes:
         count = sum(number for label, number in stage.labels.items() if label >= classes)
-        first = " and begin with 1: subtract 1" if least == 1 and most == classes else f"; {_REMEDY}"
+        first = " and begin with 1: subtract 1" if least == 1 and most == classes else f"; {REMEDY}"
         return Fault(
             "label-shift",
             stage.name,
@@ -61,22 +64,38 @@ def _by_index(stage: StageEvidence, evidence: Evidence) -> Fault | None:
             f"{classes - 1}{first}",
             stage.count if least == 1 and most == classes else count,
         )
-    is_contiguous = least == 1 and len(stage.labels) == most
-    if not classes and least == 1 and most >= 2 and is_contiguous and stage.is_complete and stage.count >= _MIN_IMAGES:
+    if not classes and (previous is None or 0 not in previous.labels) and _begins_with_one(stage):
         return Fault(
             "label-shift",
             stage.name,
-            f"labels are 1 to {most}, and none is 0: Keras numbers classes from 0; subtract 1",
+            f"labels are 1 to {most}, and none is 0: Keras numbers classes from 0; subtract 1, unless a class 0 exists",
             stage.count,
         )
-    if stage.odd_labels and stage.odd_labels < stage.count:
+    if stage.odd_labels and not _is_other_coding(stage):
         return Fault(
             "label-shift",
             stage.name,
-            f"{count_of(stage.odd_labels, 'label')} of {stage.count} are negative or no whole number; {_REMEDY}",
+            f"{count_of(stage.odd_labels, 'label')} of {stage.count} {'is' if stage.odd_labels == 1 else 'are'} "
+            f"negative or no whole number; {REMEDY}",
             stage.odd_labels,
         )
     return None
+
+
+def _begins_with_one(stage: StageEvidence) -> bool:
+    """Return True if labels are 1 to N, hardly by chance."""
+    most, labelled = max(stage.labels), sum(stage.labels.values())
+    if most < 2 or min(stage.labels) != 1 or len(stage.labels) != most or not stage.is_complete:
+        return False
+    is_whole = labelled >= _MIN_IMAGES and labelled > 0.98 * stage.count  # other labels are mixtures of classes
+    return is_whole and min(stage.labels.values()) >= 3 and (most / (most + 1)) ** labelled < _MAX_CHANCE
+
+
+def _is_other_coding(stage: StageEvidence) -> bool:
+    """Return True for labels of -1 and 1, and for quantities."""
+    if list(stage.labels) == [1] and stage.odd_labels > 0.1 * stage.count:
+        return True
+    return stage.odd_labels >= stage.count or (stage.odd_labels > stage.count / 2 and len(stage.labels) > 2)
 
 
 def _by_stage(first: StageEvidence, second: StageEvidence, evidence: Evidence) -> Fault | None:
@@ -87,7 +106,12 @@ def _by_stage(first: StageEvidence, second: StageEvidence, evidence: Evidence) -
         for one, two in zip(pairs.first, pairs.second, strict=True)
         if one.label is not None and two.label is not None
     ]
+    if len(known) < 0.99 * sum(one.label is not None for one in pairs.first):
+        return None  # some labels became mixtures of classes, as MixUp and CutMix make them
+    if _is_relabelling([(int(one.label or 0), int(two.label or 0)) for one, two in known], first, second):
+        return None
     changed = [(one, two) for one, two in known if one.label != two.label]
+    changed = _without_mixtures(changed, pairs.first)
     if len(known) < 4 or len(changed) < max(2, _MIN_CHANGED * len(known)):
         return None
     (before, after), _ = Counter((one.label, two.label) for one, two in changed).most_common(1)[0]
@@ -96,35 +120,49 @@ def _by_stage(first: StageEvidence, second: StageEvidence, evidence: Evidence) -
         "label-shift",
         second.name,
         f"{count_of(len(changed), 'image')} of {len(known)} have another label than in {origin}, such as "
-        f"{class_name(evidence, int(before or 0))} → {class_name(evidence, int(after or 0))}; {_REMEDY}",
+        f"{class_name(evidence, int(before or 0))} → {class_name(evidence, int(after or 0))}; {REMEDY}",
         len(changed),
         tuple(two.index for _, two in changed),
     )
 
 
-def _by_folder(stage: StageEvidence, evidence: Evidence) -> Fault | None:
-    """Find images whose label is not the class that their folder names."""
-    names = [str(name) for name in evidence.class_names]
-    if not names:
-        folders = sorted({PurePath(one.path).parent.name for one in stage.records if one.path})
-        names = folders if len(folders) > 1 else []
-    labelled = [
-        (record, names.index(folder))
-        for record in stage.records
-        if record.label is not None and record.path and (folder := PurePath(record.path).parent.name) in names
-    ]
-    wrong = [record for record, own in labelled if record.label != own]
-    if len(labelled) < 4 or len(wrong) < max(2, _MIN_CHANGED * len(labelled)):
-        return None
-    first = wrong[0]
-    return Fault(
-        "label-shift",
-        stage.name,
-        f"{count_of(len(wrong), 'image')} of {len(labelled)} have another label than their folder, such as "
-        f"{'/'.join(PurePath(first.path).parts[-2:])} with {class_name(evidence, int(first.label or 0))}; {_REMEDY}",
-        len(wrong),
-        tuple(record.index for record in wrong),
-    )
+def _is_relabelling(labels: Sequence[tuple[int, int]], first: StageEvidence, second: StageEvidence) -> bool:
+    """Return True if classes were joined, or chosen and renumbered.
+
+    Args:
+        labels: of each image before and after.
+        first: the stage before.
+        second: the stage after.
+    """
+    counts = Counter(before for before, _ in labels)
+    new = dict(labels)
+    is_consistent = len(set(labels)) == len(new) and sum(count > 1 for count in counts.values()) > len(counts) / 2
+    if not is_consistent:
+        return False
+    if len(set(new.values())) < len(new):
+        return True
+    ordered = [new[label] for label in sorted(new)]
+    is_subset = set(first.labels) > set(new) and set(second.labels) == set(ordered)
+    return is_subset and ordered == list(range(len(ordered)))
+
+
+def _without_mixtures(
+    changed: list[tuple[ImageRecord, ImageRecord]], originals: Sequence[ImageRecord]
+) -> list[tuple[ImageRecord, ImageRecord]]:
+    """Drop images that became more like another one, whose label they took."""
+    if not changed:
+        return []
+    before = fingerprints(originals).luma.reshape(len(originals), -1)
+    after = fingerprints([two for _, two in changed]).luma.reshape(len(changed), -1)
+    similar = after @ before.T
+    labels = np.array([-1 if one.label is None else one.label for one in originals])
+    indices = np.array([one.index for one in originals])
+    kept = []
+    for (one, two), row in zip(changed, similar, strict=True):
+        others = row[labels == two.label]
+        if row[indices == one.index].max() > others.max(initial=-1.0) - 0.05:
+            kept.append((one, two))
+    return kept
 
 
 def _by_model(stage: StageEvidence, evidence: Evidence) -> Fault | None:
@@ -146,7 +184,7 @@ def _by_model(stage: StageEvidence, evidence: Evidence) -> Fault | None:
             "label-shift",
             stage.name,
             f"the model agrees with {own:.0%} of the labels, and with {permuted:.0%} if classes are {kind}: labels and "
-            f"model number the classes differently; {_REMEDY}",
+            f"model number the classes differently; {REMEDY}",
             int(np.sum(labels != found)),
         )
     return None
@@ -206,7 +244,7 @@ def _by_neighbors(stage: StageEvidence) -> Fault | None:
         "label-shift",
         stage.name,
         f"images that look alike share a label in {agreement[0]:.0%} of cases, but in {agreement[best]:.0%} if labels "
-        f"are moved by {abs(best)}: labels are shifted against the images; {_REMEDY}",
+        f"are moved by {abs(best)}: labels are shifted against the images; {REMEDY}",
         stage.count,
     )
 

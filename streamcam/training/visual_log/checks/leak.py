@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ....errors import count_of
 from ..evidence import Evidence, Fault, FloatArray, ImageRecord
 from ..matching import SIDE, Fingerprints, find_copies, fingerprints, flat_share, resize_nearest
+from .frame_sequences import find_shared_sequences
 
 _COARSE_SIMILARITY = 0.8
 _SHIFTED_SIMILARITY = 0.6
@@ -47,7 +48,8 @@ def check_leak(evidence: Evidence) -> Iterator[Fault]:
             len(copies),
             tuple(other[number].index for number in sorted(copied)),
         )
-    frames = [number for number in find_scenes(own, other) if number not in copied]
+    scenes = {*find_scenes(own, other), *find_shared_sequences(own, other)}
+    frames = sorted(scenes - copied)
     if len(frames) >= _MIN_FRAMES:
         yield Fault(
             "leak",

@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import numpy as np
+
 from ....errors import count_of
 from ..evidence import Evidence, Fault, StageEvidence
 from ..ranges import RANGE_WORDS, expected_range, record_range, stage_range, words_of_range
+from .common import remedy_for
 
-_NORMALIZES = re.compile(r"normali[sz]|standardi[sz]|rescal|preprocess|scaled|scaling", re.IGNORECASE)
-"""Names of stages after which values are normalised."""
+_NORMALIZES = re.compile(r"normali[sz]|standardi[sz]", re.IGNORECASE)
+_SCALES = re.compile(r"rescal|scaled|scaling", re.IGNORECASE)
+"""Names of stages after which values are normalised, or may be; sizes are scaled too."""
+
+_OTHERS = re.compile(r"stain|colou?r|illuminat|light|white|histogram|size|shape|aspect|label|text", re.IGNORECASE)
+"""Names of what else is normalised."""
 
 _BEFORE = re.compile(r"\b(before|pre|un|not)[ _-]?", re.IGNORECASE)
 
@@ -34,19 +41,20 @@ def check_not_normalized(evidence: Evidence) -> Iterator[Fault]:
         elif found == "0..255" and expectation is not None and expected_range(expectation) not in ("0..255", "other"):
             expected = RANGE_WORDS[expected_range(expectation)]
             wants = expectation.reason if expectation.is_guess else f"expects {expected} ({expectation.reason})"
+            remedy = "normalise them in the pipeline, or put a Rescaling layer into the model"
+            remedy = remedy if expectation.is_guess else remedy_for(expectation, found)
             yield Fault(
                 "not-normalized",
                 stage.name,
-                f"values of {words_of_range(*stage.range)} reach {expectation.name}: {wants}; normalise them in the "
-                "pipeline, or put a Rescaling layer into the model",
+                f"values of {words_of_range(*stage.range)} reach {expectation.name}: {wants}; {remedy}",
                 stage.count,
             )
-        elif found == "0..255" and stage.is_float and _is_named(stage):
+        elif found == "0..255" and stage.is_float and _is_named(stage, evidence):
             yield Fault(
                 "not-normalized",
                 stage.name,
-                f"the stage is named {stage.name!r}, but its values are {words_of_range(*stage.range)}; check that the "
-                "result of the normalisation is used",
+                f"the stage is named {stage.name!r}, but its values are {words_of_range(*stage.range)}, as before it; "
+                "check that the result of the normalisation is used",
                 stage.count,
             )
         elif found == "0..255" and ranges - {"0..255", "flat", "twice"}:
@@ -75,5 +83,15 @@ def _outnumbered(stage: StageEvidence) -> list[int]:
     return wide if stage.is_float and wide and len(normalized) >= max(2, 0.1 * len(kinds)) else []
 
 
-def _is_named(stage: StageEvidence) -> bool:
-    return bool(_NORMALIZES.search(stage.name)) and not _BEFORE.search(stage.name)
+def _is_named(stage: StageEvidence, evidence: Evidence) -> bool:
+    """Return True if a normalisation by name left the values."""
+    if _BEFORE.search(stage.name) or _OTHERS.search(stage.name):
+        return False
+    before = next((first for first, second in evidence.pairs() if second is stage), None)
+    if before is None:
+        return False
+    close = 0.01 * (stage.range[1] - stage.range[0])
+    is_same = len(before.mean) == len(stage.mean) and bool(np.all(np.abs(before.mean - stage.mean) < close))
+    is_same &= all(abs(one - two) < close for one, two in zip(before.range, stage.range, strict=True))
+    is_spatial = set(before.shapes) != set(stage.shapes)
+    return is_same and bool(_NORMALIZES.search(stage.name) or (_SCALES.search(stage.name) and not is_spatial))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..evidence import Evidence, Expectation, Fault, StageEvidence
-from ..ranges import RANGE_WORDS, expected_range, stage_range, words_of_range
+from ..ranges import RANGE_WORDS, expected_range, is_overflow, stage_range, words_of_range
+from .common import remedy_for
 
 
 def check_wrong_range(evidence: Evidence) -> Iterator[Fault]:
@@ -51,7 +52,7 @@ def _against_model(stage: StageEvidence, expectation: Expectation) -> str:
     wanted = RANGE_WORDS[expected] if expected != "other" else words_of_range(least, most)
     return (
         f"{expectation.name} expects {wanted} ({expectation.reason}), but gets {words_of_range(low, high)}; "
-        "use the preprocessing of the model"
+        f"{remedy_for(expectation, found)}"
     )
 
 
@@ -69,25 +70,12 @@ def _is_symmetric(stage: StageEvidence) -> bool:
 
 def _overflow(first: StageEvidence, second: StageEvidence) -> str:
     """Return words if a stage drives values far out of range."""
-    before, after = stage_range(first), stage_range(second)
-    low, high = second.range
-    is_out = (before == "0..1" and after in ("other", "0..255", "caffe") and (high > 2 or low < -2)) or (
-        before == "0..255" and after == "other" and (high > 400 or low < -200) and high - low > 300
-    )
-    if before == "-1..1" and after in ("other", "0..255", "caffe") and max(high, -low) > 16:
-        is_out = True
-    if not is_out or _is_rescaled(first, second):
+    if not is_overflow(first, second):
         return ""
     return (
-        f"values of {words_of_range(*first.range)} ({first.name}) become {words_of_range(low, high)}: the step assumes "
-        "another range; set its value_range, or clip the result"
+        f"values of {words_of_range(*first.range)} ({first.name}) become {words_of_range(*second.range)}: the step "
+        "assumes another range; set its value_range, or clip the result"
     )
-
-
-def _is_rescaled(first: StageEvidence, second: StageEvidence) -> bool:
-    """Return True if 0-1 was merely scaled to 0-255."""
-    factor = float(second.std.mean()) / max(float(first.std.mean()), 1e-9)
-    return 200 < factor < 300 and second.range[0] > -40 and second.range[1] < 300
 
 
 def _is_close(one: StageEvidence, two: StageEvidence) -> bool:
