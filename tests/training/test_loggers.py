@@ -7,6 +7,7 @@ import json
 import struct
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,45 @@ def test_every_logger_has_an_extra_or_needs_none() -> None:
 def test_wrong_names_are_option_errors(text: str) -> None:
     with pytest.raises(OptionError):
         open_logger(text)
+
+
+def test_every_key_has_files_of_its_own(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path}")
+    logger.begin(RUN)
+    keys = ["a:b", "a?b", "a_b", "a%3Ab", ".a", "..a", "日本", ""]
+    for number, key in enumerate(keys):
+        logger.log_maps(record(1, np.full((2, 4, 4), number, np.float32), f"gradcam/{key}"))
+    log = read_folder_log(tmp_path)
+    assert [log.maps(one)[0, 0, 0] for one in log.explanations] == list(range(len(keys)))
+
+
+def test_a_resumed_log_drops_what_is_later(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path}")
+    logger.begin(RUN)
+    for step in range(4):
+        logger.log_maps(record(step, np.full((2, 4, 4), step + 1, np.float32)))
+        logger.log_epoch(step, step, {"loss": float(step)})
+    logger.resume(1, 1)
+    logger.log_maps(record(2, np.full((2, 4, 4), 9, np.float32)))
+    log = read_folder_log(tmp_path)
+    assert [(one.step, log.maps(one).max()) for one in log.explanations] == [(0, 1.0), (1, 2.0), (2, 9.0)]
+    assert list(log.epochs) == [0, 1]
+    assert logger.progress().last_step == 2
+
+
+def test_a_value_that_is_not_finite_hides_no_other(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path}")
+    logger.begin(RUN)
+    logger.log_epoch(1, 1, {"loss": float("nan"), "accuracy": 0.5})
+    assert read_folder_log(tmp_path).epochs == {1: {"accuracy": 0.5}}
+
+
+def test_epochs_of_an_unknown_length_are_placed_by_their_ends(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path}")
+    logger.begin(replace(RUN, every=1))
+    for step in range(4):
+        logger.log_maps(replace(record(step, np.ones((2, 4, 4), np.float32)), epoch=0.0))
+    logger.log_epoch(1, 2, {})
+    assert [one.epoch for one in read_folder_log(tmp_path).explanations] == [0.0, 0.5, 1.0, 0.0]
+    with pytest.raises(StreamcamError, match="every=1, not 'epoch'"):
+        open_logger(f"folder:{tmp_path}").begin(RUN)

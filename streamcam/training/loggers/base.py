@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Protocol, runtime_checkable
 
@@ -89,11 +89,20 @@ class Progress:
 
     Attributes:
         epochs: epochs that it covers.
+        steps: that it has explanations of.
+        steps_by_epoch: the step at the end of each epoch.
         vmax: last scale of each method, by name.
     """
 
     epochs: int = 0
-    vmax: Mapping[str, float] | None = None
+    steps: frozenset[int] = frozenset()
+    steps_by_epoch: Mapping[int, int] = field(default_factory=dict)
+    vmax: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def last_step(self) -> int:
+        """The largest step of an explanation; 0 without one."""
+        return max(self.steps, default=0)
 
 
 class RunLogger:
@@ -112,6 +121,9 @@ class RunLogger:
     def progress(self) -> Progress:
         """Return the state of a log that exists already."""
         return Progress()
+
+    def resume(self, epoch: int, step: int) -> None:
+        """Go on from an earlier step than the last of the log: later entries are void."""
 
     def log_image(self, key: str, image: RgbImage, step: int) -> None:
         """Log an image; see `ImageLogger`."""
