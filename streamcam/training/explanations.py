@@ -82,12 +82,15 @@ class Explanations:
         ]
         self._filters = FilterRun(params.get(FILTERS, {}), layer) if FILTERS in names else None
         self._names = tuple(names)
-        self._batch = read_batch(data, max_images, image_input=image_input, value_range=value_range)
+        self._batch = read_batch(
+            data, max_images, image_input=image_input, constants=extra_input, value_range=value_range
+        )
         self._requested = list(dict.fromkeys(map(str, targets if isinstance(targets, (list, tuple)) else [targets])))
         if not self._requested:
             raise OptionError("no targets", expected="label, top, or classes")
         if LABEL in self._requested and self._batch.classes is None:
-            raise OptionError("targets='label', but the validation data has no labels", hint="use targets='top'")
+            problem = self._batch.label_problem or "targets='label', but the validation data has no labels"
+            raise OptionError(problem, hint="use targets='top', or the name of a class")
         self._regions = Regions(regions, len(self._batch.inputs))
         self._draw_options = DrawOptions(alpha=alpha, colormap=colormap)
         self._labels_option, self._image_input, self._extra_input = labels, image_input, extra_input
