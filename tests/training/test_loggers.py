@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -238,3 +239,66 @@ def test_epochs_of_an_unknown_length_are_placed_by_their_ends(tmp_path: Path) ->
     assert [one.epoch for one in read_folder_log(tmp_path).explanations] == [0.0, 0.5, 1.0, 0.0]
     with pytest.raises(StreamcamError, match="every=1, not 'epoch'"):
         open_logger(f"folder:{tmp_path}").begin(RUN)
+
+
+class FakeMlflow(ModuleType):
+    """The part of MLflow that starts and ends runs."""
+
+    def __init__(self) -> None:
+        super().__init__("mlflow")
+        self.runs: list[Any] = []
+        self.ended: list[str] = []
+
+    def active_run(self) -> Any:
+        return self.runs[-1] if self.runs else None
+
+    def start_run(self) -> Any:
+        self.runs.append(SimpleNamespace(info=SimpleNamespace(run_id=str(len(self.ended)))))
+        return self.runs[-1]
+
+    def end_run(self, status: str = "FINISHED") -> None:
+        self.ended.append(f"{self.runs.pop().info.run_id} {status}")
+
+    def flush_artifact_async_logging(self) -> None:
+        pass
+
+
+class FakeWandb(ModuleType):
+    """The part of W&B that starts and ends runs."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.run: Any = None
+        self.ended: list[str] = []
+
+    def init(self) -> Any:
+        def finish(exit_code: int = 0) -> None:
+            self.ended.append(f"{self.run.id} {'FAILED' if exit_code else 'FINISHED'}")
+            self.run = None
+
+        self.run = SimpleNamespace(id=str(len(self.ended)), finish=finish, define_metric=lambda *_, **__: None)
+        return self.run
+
+
+@pytest.mark.parametrize("fake", [FakeMlflow, FakeWandb])
+def test_a_run_of_a_fit_that_an_exception_ended_is_no_run_of_the_user(
+    fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = fake()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("streamcam.training.loggers.base.find_spec", lambda package: package)
+    logger = open_logger(module.__name__)
+    logger.begin(RUN)
+    logger.begin(RUN)  # no end: an exception came first
+    assert module.ended == ["0 FAILED"]
+    other = open_logger(module.__name__)
+    assert module.ended == ["0 FAILED", "1 FAILED"]
+    other.begin(RUN)
+    other.end()
+    assert module.ended[2:] == ["2 FINISHED"]
+    module.init() if fake is FakeWandb else module.start_run()  # the user's
+    other.begin(RUN)
+    other.end()
+    other.begin(RUN)
+    open_logger(module.__name__)
+    assert len(module.ended) == 3
