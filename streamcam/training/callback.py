@@ -7,6 +7,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 from ..errors import OptionError, StreamcamError, describe_error
@@ -90,8 +91,9 @@ class ExplainCallback(keras.callbacks.Callback):  # type: ignore[misc]
         extra_input: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if every != "epoch" and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
+        if every != "epoch" and (not isinstance(every, Integral) or isinstance(every, bool) or every < 1):
             raise OptionError(f"invalid every={every!r}", expected="epoch, or a number of batches")
+        every = every if every == "epoch" else int(every)
         self._explanations = Explanations(
             data,
             methods=[methods] if isinstance(methods, str) or callable(methods) else list(methods),
@@ -236,7 +238,7 @@ class ExplainCallback(keras.callbacks.Callback):  # type: ignore[misc]
             self._explanations.continue_scales(logged.vmax)
 
     def _explain(self, *, at_begin: bool = False) -> None:
-        """Explain the images and log the result, unless a log has it from before; report what fails."""
+        """Explain the images; log to each log that lacks the step."""
         self._count.explained = step = self._count.step
         known = self._logged if at_begin else {}
         loggers = [one for one in self._begun_loggers if step not in known.get(id(one), Progress()).steps]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OptionError, TargetError, did_you_mean
+from ..errors import OptionError, TargetError, UnknownMethodError, did_you_mean
+from ..imports import is_function_path
 from ..methods import METHODS, method_name
 from ..models.targets import NO_CLASS, Target, TargetSet
 from ..notes import get_logger
@@ -62,8 +64,16 @@ class Explanations:
             raise OptionError(f"invalid max_images={max_images!r}", expected="1 or more")
         if images not in ("both", "each", "grid"):
             raise OptionError(f"unknown images={images!r}", expected="both, each or grid")
-        if scale is not None and not (np.isfinite(scale) and scale > 0):
+        if scale is not None and not (isinstance(scale, Real) and np.isfinite(float(scale)) and scale > 0):
             raise OptionError(f"invalid scale={scale!r}", expected="None, or a number above 0")
+        for one in methods:
+            if isinstance(one, str) and one not in (*METHODS, FILTERS) and not is_function_path(one):
+                known = [*METHODS, FILTERS]
+                raise UnknownMethodError(
+                    f"unknown method {one!r}",
+                    expected=f"one of {', '.join(known)}, package.module:function, or a function",
+                    hint=did_you_mean(one, known),
+                )
         names = [method_name(one) for one in methods]
         if not names:
             raise OptionError("no methods", expected=f"some of {', '.join(METHODS)}")

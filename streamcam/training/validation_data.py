@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -111,6 +112,10 @@ def _batches(data: Any) -> Iterator[tuple[Any, NDArray[Any] | None]]:
     if isinstance(data, (tuple, list)) and data and (_is_array(data[0]) or isinstance(data[0], Mapping)):
         yield data[0], _labels(data)
         return
+    is_pair = isinstance(data, (tuple, list)) and len(data) == 2
+    if is_pair and _is_list_of(data[0], (2, 3)) and _is_list_of(data[1], (0, 1)):  # ([image, ...], [label, ...])
+        yield _stacked(data[0]), _stacked(data[1])
+        return
     for element in _elements(data):
         if isinstance(element, (tuple, list)):
             if not element:
@@ -118,6 +123,22 @@ def _batches(data: Any) -> Iterator[tuple[Any, NDArray[Any] | None]]:
             yield element[0], _labels(element)
         else:
             yield element, None
+
+
+def _is_list_of(value: Any, dimensions: tuple[int, ...]) -> bool:
+    """Return True for a list of samples of so many dimensions."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all((_is_array(one) or isinstance(one, Real)) and np.ndim(one) in dimensions for one in value)
+    )
+
+
+def _stacked(samples: Sequence[Any]) -> NDArray[Any]:
+    try:
+        return np.stack([np.asarray(one) for one in samples])
+    except ValueError:
+        raise OptionError("the samples of the validation data have several shapes", expected="one shape") from None
 
 
 def _elements(data: Any) -> Iterable[Any]:
@@ -243,5 +264,7 @@ def _resolve_range(
             f"value_range is not for {channels} channels", expected="numbers, or one for each channel"
         ) from None
     if not (np.isfinite(ends).all() and (ends[0] != ends[1]).all()):
+        if not isinstance(value_range, str):
+            raise OptionError(f"invalid value_range {value_range!r}", expected="two finite numbers that differ")
         ends[1] = np.where(ends[0] == ends[1], ends[0] + 1, ends[1]).astype(np.float32)
     return ends[0], ends[1]

@@ -137,6 +137,8 @@ def test_every_kind_of_data_gives_the_same_images() -> None:
         ((x[n : n + 3], y[n : n + 3]) for n in range(0, 40, 3)),
         ({"image": x}, y),
         (x, keras.utils.to_categorical(y, 3) * 0.9 + 0.1 / 3),  # smoothed
+        (list(x), list(y)),
+        [[x[:6], y[:6]], [x[6:], y[6:]]],
     ]
     for kind in kinds:
         callback = ExplainCallback(kind, loggers=[KeepingLogger()], max_images=12, image_input="image")
@@ -371,6 +373,11 @@ X, Y = runs.data()
         ({"value_range": "0-255"}, OptionError, "value_range"),
         ({"max_images": 0}, OptionError, "max_images"),
         ({"scale": -1.0}, OptionError, "scale"),
+        ({"scale": "1"}, OptionError, "scale='1'"),
+        ({"value_range": (0, 0)}, OptionError, "value_range (0, 0)"),
+        ({"loggers": [KeepingLogger]}, OptionError, "KeepingLogger is a class"),
+        ({"methods": ["filter"]}, StreamcamError, "did you mean 'filters'"),
+        ({"data": ([X[0], X[1, :12]], [0, 1])}, OptionError, "several shapes"),
         ({"alpha": 2.0}, OptionError, "alpha"),
     ],
 )
@@ -441,3 +448,9 @@ def test_a_dict_of_one_input_needs_no_name_and_others_get_the_given_constant() -
     ]:
         callback = ExplainCallback((inputs, Y), loggers=[KeepingLogger()], **options)
         np.testing.assert_array_equal(callback._explanations._batch.inputs, X[:16])
+
+
+def test_every_takes_the_integers_of_numpy() -> None:
+    every = ExplainCallback((X, Y), loggers=[KeepingLogger()], every=np.int64(2))._every
+    assert type(every) is int
+    assert every == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import struct
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from streamcam.errors import OptionError, StreamcamError
+from streamcam.errors import OptionError, StreamcamError, describe_error
 from streamcam.training.folder_log import append_line, read_folder_log, to_half
 from streamcam.training.loggers import LOGGERS, MapRecord, RunInfo, open_logger
 
@@ -302,3 +303,28 @@ def test_a_run_of_a_fit_that_an_exception_ended_is_no_run_of_the_user(
     other.begin(RUN)
     open_logger(module.__name__)
     assert len(module.ended) == 3
+
+
+def test_a_logger_may_change_its_image() -> None:
+    class Changer:
+        def log_image(self, key: str, image: Any, step: int) -> None:
+            image[:] = 0
+
+    image = IMAGE.copy()
+    open_logger(Changer()).log_image("gradcam/grid", image, 0)
+    np.testing.assert_array_equal(image, IMAGE)
+
+
+def test_a_folder_that_was_deleted_is_an_error(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path / 'log'}")
+    log_two_steps(logger)
+    shutil.rmtree(tmp_path / "log")
+    for call in (lambda: logger.log_image("a", IMAGE, 4), lambda: logger.log_scalar("a", 1.0, 4)):
+        with pytest.raises(StreamcamError, match="was deleted during the training"):
+            call()
+    assert not (tmp_path / "log").exists()
+
+
+def test_errors_of_tensorflow_have_no_name_of_a_node() -> None:
+    error = ValueError("{{function_node __wrapped__WriteScalarSummary_device_/job:localhost}} Writer is closed")
+    assert describe_error(error) == "ValueError: Writer is closed"

@@ -148,10 +148,14 @@ class ObjectLogger(RunLogger):
     """Passes images, and numbers if it takes them, to an object."""
 
     def __init__(self, target: Any) -> None:
-        self.log_image = target.log_image  # type: ignore[method-assign]
+        self._target = target
         if callable(log_scalar := getattr(target, "log_scalar", None)):
             self.log_scalar = log_scalar  # type: ignore[method-assign]
         self.name = type(target).__name__
+
+    def log_image(self, key: str, image: RgbImage, step: int) -> None:
+        """Pass on a copy, which the object may change."""
+        self._target.log_image(key, image.copy(), step)
 
 
 def require_package(package: str, name: str) -> None:

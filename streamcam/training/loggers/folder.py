@@ -114,13 +114,22 @@ class FolderLogger(RunLogger):
         self._append({"event": "epoch", "epoch": epoch, "step": step, "logs": dict(logs)})
 
     def _append(self, values: Mapping[str, object]) -> None:
+        self._check_folder()
         append_line(self.folder / LOG_FILE, values)
 
+    def _check_folder(self) -> None:
+        if not (self.folder / RUN_FILE).exists():
+            raise SinkError(f"the log {self.folder} was deleted during the training")
+
     def _path(self, kind: str, key: str, step: int, suffix: str) -> Path:
+        self._check_folder()
         parts = [_file_name(part) for part in key.split("/")]
         return self.folder.joinpath(kind, *parts, f"{step:08}{suffix}")
 
 
 def _file_name(part: str) -> str:
-    """Return a part of a key as a file name, another one for each: other characters as ``%`` and their UTF-8 bytes."""
+    """Return a file name that no other part of a key has.
+
+    Other characters become ``%`` and their UTF-8 bytes.
+    """
     return re.sub(r"[^\w\-+. ]|^\.", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), part) or "%"

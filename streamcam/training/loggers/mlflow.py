@@ -13,8 +13,8 @@ from .base import RunInfo, RunLogger, refuse_argument, require_package
 class MlflowLogger(RunLogger):
     """Logs to the active MLflow run; starts one for the training if there is none.
 
-    Keras tells no callback that an exception ends a ``fit``. The run that was started for it ends as failed with the
-    next ``fit`` of the callback, or with the next logger.
+    Keras calls no ``on_train_end`` if an exception ends ``fit``. The run that was started for it ends as failed with
+    the next ``fit`` of the callback, or with the next logger.
 
     Raises:
         StreamcamError: the package ``mlflow`` is not installed.

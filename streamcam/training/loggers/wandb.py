@@ -15,8 +15,8 @@ STEP = "streamcam/step"
 class WandbLogger(RunLogger):
     """Logs to the active run; starts one for the training if there is none.
 
-    Keras tells no callback that an exception ends a ``fit``. The run that was started for it ends as failed with the
-    next ``fit`` of the callback, or with the next logger.
+    Keras calls no ``on_train_end`` if an exception ends ``fit``. The run that was started for it ends as failed with
+    the next ``fit`` of the callback, or with the next logger.
 
     Raises:
         StreamcamError: the package ``wandb`` is not installed.
