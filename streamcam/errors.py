@@ -211,6 +211,7 @@ def error_summary(error: BaseException) -> str:
     # str(KeyError) is the repr of its message.
     text = str(error.args[0]) if isinstance(error, KeyError) and len(error.args) == 1 else str(error)
     text = text.rpartition("Exception encountered:")[2].strip()
+    text = re.sub(r"\{\{function_node [^{}]*\}\} *", "", text)  # TensorFlow's own name of an operation
     bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", text, re.DOTALL)
     text = bold[1] if bold and text.startswith("Exception encountered when calling") else text
     line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)

@@ -70,7 +70,9 @@ class ActivationReader:
         size = explainer.geometry(info).input
         batch = max(1, min(_MAX_BATCH, info.num_frames or _MAX_BATCH, _MAX_BATCH_PIXELS // (size[0] * size[1])))
         maps = load_layer_maps(explainer.loaded, layers, size=size, batch=batch, device=explainer.pool.devices[0])
-        return cls(info, explainer.info.name, explainer.info.notes, open_input, explainer.geometry, maps)
+        # Feature maps have no classes.
+        notes = tuple(note for note in explainer.info.notes if not note.startswith("labels "))
+        return cls(info, explainer.info.name, notes, open_input, explainer.geometry, maps)
 
     @property
     def name(self) -> str:

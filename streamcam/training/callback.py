@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 from ..errors import OptionError, StreamcamError, describe_error
@@ -14,7 +16,8 @@ from ..options import Colormap
 from ..tf import keras, tf
 from .explanations import Explanations
 from .loggers import RunLogger, open_logger
-from .loggers.base import ObjectLogger
+from .loggers.base import ObjectLogger, Progress
+from .step_count import StepCount
 
 logger = get_logger(__name__)
 
@@ -88,8 +91,9 @@ class ExplainCallback(keras.callbacks.Callback):  # type: ignore[misc]
         extra_input: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if every != "epoch" and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
+        if every != "epoch" and (not isinstance(every, Integral) or isinstance(every, bool) or every < 1):
             raise OptionError(f"invalid every={every!r}", expected="epoch, or a number of batches")
+        every = every if every == "epoch" else int(every)
         self._explanations = Explanations(
             data,
             methods=[methods] if isinstance(methods, str) or callable(methods) else list(methods),
@@ -117,29 +121,35 @@ class ExplainCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Failures so far, by what failed."""
         self._num_reported = 0
         self._begun_loggers: list[RunLogger] = []
-        self._epochs = self._batches = self._batch_in_epoch = 0
-        self._offset: int | None = None
-        self._explained_step: int | None = None
+        self._count = StepCount(every)
+        self._is_same_model = False
+        self._logged: dict[int, Progress] = {}
+        self._is_told_not_finite = False
         # Keras calls a callback without work after each batch from another thread, so that the training does not wait.
         self.async_safe = every == "epoch"
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Trace the methods and open the logs.
+        """Trace the methods.
 
         Raises:
-            StreamcamError: the model cannot be explained so, or a log cannot be opened.
+            StreamcamError: the model cannot be explained so.
         """
-        self._offset = None
+        self._count.open_fit((self.params or {}).get("steps"))
+        self._begun_loggers = []
         try:
-            self._explanations.bind(self.model)
+            self._is_same_model = self._explanations.bind(self.model)
         except StreamcamError:
             raise
         except Exception as error:
             self._report("the preparation of the explanations", error)
-        self._begun_loggers = []
-        if not self._explanations.is_bound:
-            return
-        for one in self._loggers:
+
+    def _begin_loggers(self) -> None:
+        """Open the logs.
+
+        Raises:
+            StreamcamError: a log cannot be opened.
+        """
+        for one in self._loggers if self._explanations.is_bound else ():
             try:
                 one.begin(self._explanations.run_info)
             except StreamcamError:
@@ -149,43 +159,50 @@ class ExplainCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 self._report(f"{_name_of(one)}.begin", error)
             else:
                 self._begun_loggers.append(one)
+                if self._count.step < self._logged.get(id(one), Progress()).last_step:
+                    self._guard(one, "resume", self._count.epochs, self._count.step)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Explain the weights that the training begins with."""
-        self._batch_in_epoch = 0
-        if self._offset is None:
-            try:
-                self._begin_counting(epoch)
-            except StreamcamError:
-                raise
-            except Exception as error:
-                self._report("the count of steps", error)
-                self._offset = 0
-            self._explain()
+        """Open the logs, and explain the weights that the training begins with.
+
+        Raises:
+            StreamcamError: a log cannot be opened, or is that of another training.
+        """
+        self._count.begin_epoch()
+        if self._count.is_begun:
+            return
+        try:
+            self._begin_counting(epoch)
+        except StreamcamError:
+            raise
+        except Exception as error:
+            self._report("the count of steps", error)
+            self._count.is_begun = True
+        self._begin_loggers()
+        if self._count.explained != self._count.step:
+            self._explain(at_begin=True)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Explain after every N-th batch."""
-        if self._every == "epoch":
-            return
-        before = self._batches
-        self._batches += batch + 1 - self._batch_in_epoch  # several steps an execution are one call
-        self._batch_in_epoch = batch + 1
-        if self._batches // int(self._every) > before // int(self._every):
+        if self._every != "epoch" and self._count.end_batch(batch):
             self._explain()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Explain after an epoch, and log what Keras reports."""
-        self._epochs = epoch + 1 + (self._offset or 0)
-        self._batch_in_epoch = 0
+        self._count.end_epoch(epoch)
         if self._every == "epoch":
             self._explain()
         numbers = {name: float(value) for name, value in (logs or {}).items() if _is_number(value)}
+        if not (self._is_told_not_finite or all(map(math.isfinite, numbers.values()))):
+            self._is_told_not_finite = True
+            names = ", ".join(name for name, value in numbers.items() if not math.isfinite(value))
+            logger.warning("%s after epoch %d: not finite; the charts leave such values out", names, self._count.epochs)
         for one in self._begun_loggers:
-            self._guard(one, "log_epoch", self._epochs, self._step, numbers)
+            self._guard(one, "log_epoch", self._count.epochs, self._count.step, numbers)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Explain the last weights, and close the logs."""
-        if self._offset is not None and self._explained_step != self._step:
+        if self._count.is_begun and self._count.explained != self._count.step:
             self._explain()
         self._end_loggers()
         total = self.failures.total()
@@ -193,10 +210,6 @@ class ExplainCallback(keras.callbacks.Callback):  # type: ignore[misc]
             logger.warning(
                 "%d failures in all: %s", total, ", ".join(f"{what} {n} times" for what, n in self.failures.items())
             )
-
-    @property
-    def _step(self) -> int:
-        return self._epochs if self._every == "epoch" else self._batches
 
     def _begin_counting(self, epoch: int) -> None:
         """Continue the counts of this object or of the logs.
@@ -206,27 +219,32 @@ class ExplainCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """
         # A variable of a strategy has no value of its own.
         iterations = int(tf.convert_to_tensor(getattr(self.model.optimizer, "iterations", 0)).numpy())
-        for one in self._loggers:
-            progress = one.progress()
-            if progress.epochs and not self._epochs and not epoch and not iterations:
+        is_anew = not self._is_same_model and not epoch and not iterations
+        self._logged = {id(one): one.progress() for one in self._loggers}
+        for one, logged in zip(self._loggers, self._logged.values(), strict=True):
+            if is_anew and (logged.epochs or logged.last_step):
                 raise OptionError(
                     f"the folder {getattr(one, 'folder', '')} holds the log of another training",
                     hint="use a new folder; to continue that training, call fit with initial_epoch",
                 )
-            self._epochs = max(self._epochs, progress.epochs)
-            self._explanations.continue_scales(progress.vmax or {})
-        self._offset = max(0, self._epochs - epoch)
-        self._epochs = max(self._epochs, epoch)
-        self._batches = max(self._batches, iterations)
+        if is_anew:
+            self._count.begin_anew()
+            self._explanations.begin_anew()
+        longest = max(self._logged.values(), key=lambda logged: (logged.epochs, logged.last_step))
+        self._count.begin(epoch, iterations, longest, is_same_model=self._is_same_model)
+        if self._count.step != self._count.explained:
+            self._explanations.forget_maps()
+        for logged in self._logged.values():
+            self._explanations.continue_scales(logged.vmax)
 
-    def _explain(self) -> None:
-        """Explain the images and log the result; report what fails."""
-        self._explained_step = self._step
-        steps_per_epoch = (self.params or {}).get("steps")
-        fraction = self._batch_in_epoch / steps_per_epoch if steps_per_epoch else 0.0
-        position = self._step, self._epochs + min(fraction, 1.0)
+    def _explain(self, *, at_begin: bool = False) -> None:
+        """Explain the images; log to each log that lacks the step."""
+        self._count.explained = step = self._count.step
+        known = self._logged if at_begin else {}
+        loggers = [one for one in self._begun_loggers if step not in known.get(id(one), Progress()).steps]
+        position = self._count.position
         for event in self._explanations.explain(position, self._report) if self._explanations.is_bound else ():
-            for one in self._begun_loggers:
+            for one in loggers:
                 self._guard(one, *event)
         for one in self._begun_loggers:
             self._guard(one, "flush")

@@ -74,7 +74,7 @@ def draw_record(grid: ImageGrid, record: MapRecord) -> tuple[list[RgbImage], Rgb
     origin = record.key if record.layer == "input" else f"{record.key} at {record.layer}"
     # A caption on the image would cover its corner, where a shortcut may be.
     singles = [
-        put_header(put_header(one, f"{record.key}, {scale}"), caption)
+        put_header(put_header(one, f"{format_epoch(record.epoch)}, {scale}"), caption)
         for one, caption in zip(overlays, captions, strict=True)
     ]
     return singles, grid.grid(overlays, captions, f"{origin}, {format_epoch(record.epoch)}, {scale}")

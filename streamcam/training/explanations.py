@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OptionError, TargetError, did_you_mean
+from ..errors import OptionError, TargetError, UnknownMethodError, did_you_mean
+from ..imports import is_function_path
 from ..methods import METHODS, method_name
 from ..models.targets import NO_CLASS, Target, TargetSet
 from ..notes import get_logger
@@ -62,8 +64,16 @@ class Explanations:
             raise OptionError(f"invalid max_images={max_images!r}", expected="1 or more")
         if images not in ("both", "each", "grid"):
             raise OptionError(f"unknown images={images!r}", expected="both, each or grid")
-        if scale is not None and not (np.isfinite(scale) and scale > 0):
+        if scale is not None and not (isinstance(scale, Real) and np.isfinite(float(scale)) and scale > 0):
             raise OptionError(f"invalid scale={scale!r}", expected="None, or a number above 0")
+        for one in methods:
+            if isinstance(one, str) and one not in (*METHODS, FILTERS) and not is_function_path(one):
+                known = [*METHODS, FILTERS]
+                raise UnknownMethodError(
+                    f"unknown method {one!r}",
+                    expected=f"one of {', '.join(known)}, package.module:function, or a function",
+                    hint=did_you_mean(one, known),
+                )
         names = [method_name(one) for one in methods]
         if not names:
             raise OptionError("no methods", expected=f"some of {', '.join(METHODS)}")
@@ -82,12 +92,15 @@ class Explanations:
         ]
         self._filters = FilterRun(params.get(FILTERS, {}), layer) if FILTERS in names else None
         self._names = tuple(names)
-        self._batch = read_batch(data, max_images, image_input=image_input, value_range=value_range)
-        self._requested = [str(one) for one in targets] if isinstance(targets, (list, tuple)) else [str(targets)]
+        self._batch = read_batch(
+            data, max_images, image_input=image_input, constants=extra_input, value_range=value_range
+        )
+        self._requested = list(dict.fromkeys(map(str, targets if isinstance(targets, (list, tuple)) else [targets])))
         if not self._requested:
             raise OptionError("no targets", expected="label, top, or classes")
         if LABEL in self._requested and self._batch.classes is None:
-            raise OptionError("targets='label', but the validation data has no labels", hint="use targets='top'")
+            problem = self._batch.label_problem or "targets='label', but the validation data has no labels"
+            raise OptionError(problem, hint="use targets='top', or the name of a class")
         self._regions = Regions(regions, len(self._batch.inputs))
         self._draw_options = DrawOptions(alpha=alpha, colormap=colormap)
         self._labels_option, self._image_input, self._extra_input = labels, image_input, extra_input
@@ -96,14 +109,17 @@ class Explanations:
         self._model: Any = None
         self._is_reported = False
 
-    def bind(self, model: Any) -> None:
+    def bind(self, model: Any) -> bool:
         """Trace the methods on a model, unless that was done before.
+
+        Returns:
+            True if it is the model of the last call.
 
         Raises:
             StreamcamError: it cannot be explained so.
         """
         if self._model is model:
-            return
+            return True
         self._model = None
         loaded = adapt_model(model, self._batch, self._labels_option, self._image_input, self._extra_input)
         self._labels = loaded.labels
@@ -124,6 +140,18 @@ class Explanations:
         if self._filters is not None:
             self._filters.trace(loaded)
         self._model = model
+        return False
+
+    def begin_anew(self) -> None:
+        """Forget the scales and maps of an earlier training."""
+        self.forget_maps()
+        for one in self._methods:
+            one.vmax = one.scale or 0.0
+
+    def forget_maps(self) -> None:
+        """Begin without maps that a drift could be measured from."""
+        for one in self._methods:
+            one.forget_maps()
 
     def continue_scales(self, vmax: Mapping[str, float]) -> None:
         """Go on with the scales of a log, by the method's name."""
@@ -198,7 +226,9 @@ class Explanations:
                     raise TargetError(f"target {requested} is a function", expected="label, top, a class or a contrast")
                 own = list(found.targets) * num_images
                 own_codes = np.repeat(found.codes, num_images, axis=0)
-            name = requested if len(self._requested) > 1 else ""
-            targets[name.replace("/", "_")] = own
+            name = requested.replace("/", "_") if len(self._requested) > 1 else ""
+            while name in targets:  # a/b and a_b
+                name += "_"
+            targets[name] = own
             codes.append(own_codes)
         return targets, np.stack(codes, axis=1)

@@ -2,7 +2,8 @@
 
     run.json            model, methods, classes, expected class of each image
     images.npy          the validation images, uint8 (N, H, W, 3) RGB
-    log.jsonl           one line for each explanation, epoch and number, in order
+    log.jsonl           one line for each explanation, epoch and number, in order; a line "resume" voids what has a
+                        later step: the training went on from an older checkpoint
     maps/KEY/STEP.npy   raw maps, float16 (N, h, w); the line has the factor that they are multiplied by
     images/KEY/STEP.png images
 
@@ -17,8 +18,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,15 @@ class FolderLog:
         folder: its folder.
         run: the content of ``run.json``.
         explanations: in the order of their steps; of two of one step, the later.
-        epochs: what Keras reported after each epoch, by its number.
+        epochs: what Keras reported after each epoch, by its number; finite numbers only.
+        steps_by_epoch: the step at the end of each epoch.
     """
 
     folder: Path
     run: Mapping[str, Any]
     explanations: tuple[LoggedMaps, ...]
     epochs: Mapping[int, Mapping[str, float]]
+    steps_by_epoch: Mapping[int, int]
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -123,15 +126,37 @@ def read_folder_log(folder: Path) -> FolderLog:
         raise SourceError(f"{folder} has version {version!r} of the format", expected=f"version {VERSION}")
     explanations: dict[tuple[str, int], LoggedMaps] = {}
     epochs: dict[int, Mapping[str, float]] = {}
+    steps: dict[int, int] = {}
     for line in _read_lines(folder / LOG_FILE):
         with contextlib.suppress(KeyError, TypeError, ValueError):  # a damaged line
             if line["event"] == "maps":
                 one = LoggedMaps(**{name: line[name] for name in LoggedMaps.__dataclass_fields__})
                 explanations[one.key, int(one.step)] = one
             elif line["event"] == "epoch":
-                epochs[int(line["epoch"])] = {name: float(value) for name, value in line["logs"].items()}
+                logs = {name: float(value) for name, value in line["logs"].items() if value is not None}
+                epochs[int(line["epoch"])] = logs
+                steps[int(line["epoch"])] = int(line["step"])
+            elif line["event"] == "resume":
+                epoch, step = int(line["epoch"]), int(line["step"])
+                explanations = {key: one for key, one in explanations.items() if key[1] <= step}
+                epochs = {number: logs for number, logs in epochs.items() if number <= epoch}
+                steps = {number: last for number, last in steps.items() if number <= epoch}
     in_order = sorted(explanations.values(), key=lambda one: one.step)
-    return FolderLog(folder, run, tuple(in_order), dict(sorted(epochs.items())))
+    if run.get("every") != "epoch":
+        in_order = _correct_epochs(in_order, steps)
+    return FolderLog(folder, run, tuple(in_order), dict(sorted(epochs.items())), steps)
+
+
+def _correct_epochs(explanations: Sequence[LoggedMaps], steps: Mapping[int, int]) -> list[LoggedMaps]:
+    """Place explanations between the ends of epochs: their own number has no fraction if the length was unknown."""
+    ends = {one.step: one.epoch for one in explanations[:1]} | {step: epoch for epoch, step in steps.items()}
+    known = sorted(ends)
+    return [
+        replace(one, epoch=float(np.interp(one.step, known, [ends[step] for step in known])))
+        if one.step <= known[-1]
+        else one
+        for one in explanations
+    ]
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:

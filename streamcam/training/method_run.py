@@ -64,6 +64,10 @@ class MethodRun:
             loaded, self._function, layer=self.layer, shape=shape, passes_per_run=max(len(batch.inputs), PASSES_PER_RUN)
         )
 
+    def forget_maps(self) -> None:
+        """Begin without maps that a drift could be measured from."""
+        self._before.clear()
+
     def explain(
         self,
         batch: ValidationBatch,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,7 +25,7 @@ class ValidationBatch:
 
     Attributes:
         inputs: float32 ``(N, H, W, channels)``.
-        classes: int64 ``(N,)``; None if the data has no labels.
+        classes: int64 ``(N,)``; None if the data has no labels, or none that are one class an image.
         value_range: black and white, float32 ``(channels,)`` each.
         names: of the classes, if the data has them.
     """
@@ -33,6 +34,8 @@ class ValidationBatch:
     classes: NDArray[np.int64] | None
     value_range: tuple[NDArray[np.float32], NDArray[np.float32]]
     names: tuple[str, ...] = ()
+    label_problem: str = ""
+    """Why the labels are no classes; empty if they are, or if there are none."""
 
     def rgb_images(self) -> NDArray[np.uint8]:
         """Return the images to draw on, ``uint8 (N, H, W, 3)`` RGB; a single channel is gray."""
@@ -56,14 +59,20 @@ class ValidationBatch:
 
 
 def read_batch(
-    data: Any, max_images: int, *, image_input: str = "", value_range: ValueRange | str = "auto"
+    data: Any,
+    max_images: int,
+    *,
+    image_input: str = "",
+    constants: Collection[str] = (),
+    value_range: ValueRange | str = "auto",
 ) -> ValidationBatch:
     """Take the first images of validation data.
 
     Args:
         data: as ``validation_data`` of ``fit``; a generator loses the batches that are read.
         max_images: most images to take.
-        image_input: name of the input that takes the images, for data that are dicts.
+        image_input: name of the input that takes the images, for data that are dicts of several inputs.
+        constants: names of the inputs that get a constant instead of the values in the data.
         value_range: black and white in the data; ``auto`` takes 0–255, 0–1 or −1–1, whichever holds all values, else
             the smallest and the largest.
 
@@ -74,7 +83,7 @@ def read_batch(
     labels: list[NDArray[Any]] = []
     count = 0
     for x, y in _batches(data):
-        images = _as_images(x, image_input)
+        images = _as_images(x, image_input, constants)
         inputs.append(images)
         if y is not None:
             labels.append(y.reshape(1) if y.ndim == 0 else y)
@@ -86,13 +95,13 @@ def read_batch(
     if len({one.shape[1:] for one in inputs}) > 1:
         raise OptionError("the validation images have several sizes", expected="images of one size, as the model takes")
     batch = np.concatenate(inputs)[:max_images]
-    classes = _class_indices(np.concatenate(labels)[:max_images]) if labels else None
+    classes, problem = _class_indices(_joined(labels)[:max_images]) if labels else (None, "")
     if classes is not None and len(classes) != len(batch):
         raise OptionError(f"the validation data has {len(batch)} images and {len(classes)} labels")
     if not np.isfinite(batch).all():
         raise OptionError("a validation image has values that are not finite", hint="check the preprocessing")
     names = tuple(map(str, getattr(data, "class_names", None) or ()))
-    return ValidationBatch(batch, classes, _resolve_range(value_range, batch), names)
+    return ValidationBatch(batch, classes, _resolve_range(value_range, batch), names, problem)
 
 
 def _batches(data: Any) -> Iterator[tuple[Any, NDArray[Any] | None]]:
@@ -103,6 +112,10 @@ def _batches(data: Any) -> Iterator[tuple[Any, NDArray[Any] | None]]:
     if isinstance(data, (tuple, list)) and data and (_is_array(data[0]) or isinstance(data[0], Mapping)):
         yield data[0], _labels(data)
         return
+    is_pair = isinstance(data, (tuple, list)) and len(data) == 2
+    if is_pair and _is_list_of(data[0], (2, 3)) and _is_list_of(data[1], (0, 1)):  # ([image, ...], [label, ...])
+        yield _stacked(data[0]), _stacked(data[1])
+        return
     for element in _elements(data):
         if isinstance(element, (tuple, list)):
             if not element:
@@ -110,6 +123,22 @@ def _batches(data: Any) -> Iterator[tuple[Any, NDArray[Any] | None]]:
             yield element[0], _labels(element)
         else:
             yield element, None
+
+
+def _is_list_of(value: Any, dimensions: tuple[int, ...]) -> bool:
+    """Return True for a list of samples of so many dimensions."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all((_is_array(one) or isinstance(one, Real)) and np.ndim(one) in dimensions for one in value)
+    )
+
+
+def _stacked(samples: Sequence[Any]) -> NDArray[Any]:
+    try:
+        return np.stack([np.asarray(one) for one in samples])
+    except ValueError:
+        raise OptionError("the samples of the validation data have several shapes", expected="one shape") from None
 
 
 def _elements(data: Any) -> Iterable[Any]:
@@ -140,15 +169,21 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
-def _as_images(x: Any, image_input: str) -> NDArray[np.float32]:
+def _as_images(x: Any, image_input: str, constants: Collection[str]) -> NDArray[np.float32]:
     """Return a batch of inputs as float32 ``(N, H, W, channels)``."""
     if isinstance(x, Mapping):
-        if image_input not in x:
+        name = next(iter(x)) if len(x) == 1 and not image_input else image_input
+        if name not in x:
             raise OptionError(
                 f"the validation data has the inputs {', '.join(map(str, x))}",
                 hint="name the one that takes the images: image_input=NAME",
             )
-        x = x[image_input]
+        if others := [str(one) for one in x if one not in (name, *constants)]:
+            raise OptionError(
+                f"the validation data has values of {', '.join(others)}, but all images are explained with equal ones",
+                hint=f"set a constant for all images: extra_input={{{others[0]!r}: VALUE}}",
+            )
+        x = x[name]
     elif isinstance(x, (tuple, list)) and x and _is_array(x[0]):
         raise OptionError(
             f"the validation data has {len(x)} inputs without names",
@@ -165,15 +200,38 @@ def _as_images(x: Any, image_input: str) -> NDArray[np.float32]:
     return images.astype(np.float32)
 
 
-def _class_indices(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Return class indices of indices, one-hot rows or a single unit."""
+def _joined(labels: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return the labels of all batches.
+
+    Raises:
+        OptionError: they do not fit together.
+    """
+    try:
+        return np.concatenate(labels)
+    except ValueError:
+        raise OptionError(
+            "the validation labels of the batches have several shapes", expected="(N,) or (N, classes)"
+        ) from None
+
+
+def _class_indices(labels: NDArray[Any]) -> tuple[NDArray[np.int64] | None, str]:
+    """Return class indices of indices, one-hot rows or a single unit; or None, and why there are none."""
     if labels.dtype.kind not in "fiub":
         raise OptionError(f"validation labels of {labels.dtype}", expected="class indices or one-hot rows")
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        return np.asarray(labels.argmax(axis=1), np.int64)
     if labels.ndim > 2 or (labels.ndim == 2 and labels.shape[1] == 0):
         raise OptionError(f"validation labels of shape {labels.shape}", expected="(N,) or (N, classes)")
-    return np.asarray(np.rint(labels.reshape(-1)), np.int64)
+    if not np.isfinite(labels).all():
+        return None, "the validation labels have values that are not finite"
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        values = labels.astype(np.float64)
+        is_largest = values == values.max(axis=1, keepdims=True)
+        if (values < 0).any() or (abs(values.sum(axis=1) - 1) > 1e-2).any() or (is_largest.sum(axis=1) != 1).any():
+            return None, "the validation labels are no one-hot rows, so no image has one expected class"
+        return np.asarray(values.argmax(axis=1), np.int64), ""
+    flat = labels.reshape(-1).astype(np.float64)
+    if (flat != np.rint(flat)).any():
+        return None, "the validation labels are no whole numbers, so they are no classes"
+    return np.asarray(flat, np.int64), ""
 
 
 def _resolve_range(
@@ -206,5 +264,7 @@ def _resolve_range(
             f"value_range is not for {channels} channels", expected="numbers, or one for each channel"
         ) from None
     if not (np.isfinite(ends).all() and (ends[0] != ends[1]).all()):
+        if not isinstance(value_range, str):
+            raise OptionError(f"invalid value_range {value_range!r}", expected="two finite numbers that differ")
         ends[1] = np.where(ends[0] == ends[1], ends[0] + 1, ends[1]).astype(np.float32)
     return ends[0], ends[1]

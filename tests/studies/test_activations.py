@@ -63,6 +63,10 @@ def planted() -> streamcam.Activations:
     return streamcam.show_activations(images, model=planted_model(), preprocess="0..1", layers=["planted", "later"])
 
 
+def test_notes_name_no_classes(planted: streamcam.Activations) -> None:
+    assert not [note for note in planted.notes if "labels" in note]
+
+
 def test_planted_channels_are_found(planted: streamcam.Activations) -> None:
     found = planted.to_dict()["layers"][0]
     assert {name: found[name] for name in ("channels", "dead", "duplicates", "duplicate_of", "noise")} == {

@@ -136,6 +136,9 @@ def test_every_kind_of_data_gives_the_same_images() -> None:
         Batches(),
         ((x[n : n + 3], y[n : n + 3]) for n in range(0, 40, 3)),
         ({"image": x}, y),
+        (x, keras.utils.to_categorical(y, 3) * 0.9 + 0.1 / 3),  # smoothed
+        (list(x), list(y)),
+        [[x[:6], y[:6]], [x[6:], y[6:]]],
     ]
     for kind in kinds:
         callback = ExplainCallback(kind, loggers=[KeepingLogger()], max_images=12, image_input="image")
@@ -349,6 +352,11 @@ X, Y = runs.data()
         ({"data": 7}, OptionError, "type int"),
         ({"data": (X[:, :, 0, 0], Y)}, OptionError, "shape"),
         ({"data": X}, OptionError, "no labels"),
+        ({"data": (X, np.eye(3)[Y] + np.eye(3)[Y - 1])}, OptionError, "no one-hot rows, so no image has one"),
+        ({"data": (X, np.stack([Y * 9.0, Y], axis=1))}, OptionError, "no one-hot rows"),
+        ({"data": (X, Y + 0.5)}, OptionError, "no whole numbers"),
+        ({"data": (X, np.where(Y, Y, np.nan))}, OptionError, "not finite"),
+        ({"data": ({"image": X, "age": Y}, Y), "image_input": "image"}, OptionError, "extra_input={'age': VALUE}"),
         ({"methods": ["gradcan"]}, StreamcamError, "did you mean 'gradcam'"),
         ({"methods": []}, OptionError, "no methods"),
         ({"params": {"gradcam": {"steps": 3}}}, OptionError, "unknown parameter 'steps'"),
@@ -365,6 +373,11 @@ X, Y = runs.data()
         ({"value_range": "0-255"}, OptionError, "value_range"),
         ({"max_images": 0}, OptionError, "max_images"),
         ({"scale": -1.0}, OptionError, "scale"),
+        ({"scale": "1"}, OptionError, "scale='1'"),
+        ({"value_range": (0, 0)}, OptionError, "value_range (0, 0)"),
+        ({"loggers": [KeepingLogger]}, OptionError, "KeepingLogger is a class"),
+        ({"methods": ["filter"]}, StreamcamError, "did you mean 'filters'"),
+        ({"data": ([X[0], X[1, :12]], [0, 1])}, OptionError, "several shapes"),
         ({"alpha": 2.0}, OptionError, "alpha"),
     ],
 )
@@ -419,3 +432,25 @@ def test_each_method_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fit(model, callback, epochs=3)
     fit(model, callback)
     assert count[0] == 1
+
+
+def test_labels_of_several_classes_need_a_target_of_their_own() -> None:
+    rows = np.eye(3)[Y] + np.eye(3)[Y - 1]
+    for target in ("top", 1):
+        callback = ExplainCallback((X, rows), loggers=[KeepingLogger()], targets=target)
+        assert callback._explanations._batch.classes is None
+
+
+def test_a_dict_of_one_input_needs_no_name_and_others_get_the_given_constant() -> None:
+    for inputs, options in [
+        ({"image": X}, {}),
+        ({"image": X, "age": Y}, {"image_input": "image", "extra_input": {"age": 1}}),
+    ]:
+        callback = ExplainCallback((inputs, Y), loggers=[KeepingLogger()], **options)
+        np.testing.assert_array_equal(callback._explanations._batch.inputs, X[:16])
+
+
+def test_every_takes_the_integers_of_numpy() -> None:
+    every = ExplainCallback((X, Y), loggers=[KeepingLogger()], every=np.int64(2))._every
+    assert type(every) is int
+    assert every == 2

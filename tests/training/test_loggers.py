@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import struct
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from streamcam.errors import OptionError, StreamcamError
+from streamcam.errors import OptionError, StreamcamError, describe_error
 from streamcam.training.folder_log import append_line, read_folder_log, to_half
 from streamcam.training.loggers import LOGGERS, MapRecord, RunInfo, open_logger
 
@@ -195,3 +198,133 @@ def test_every_logger_has_an_extra_or_needs_none() -> None:
 def test_wrong_names_are_option_errors(text: str) -> None:
     with pytest.raises(OptionError):
         open_logger(text)
+
+
+def test_every_key_has_files_of_its_own(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path}")
+    logger.begin(RUN)
+    keys = ["a:b", "a?b", "a_b", "a%3Ab", ".a", "..a", "日本", ""]
+    for number, key in enumerate(keys):
+        logger.log_maps(record(1, np.full((2, 4, 4), number, np.float32), f"gradcam/{key}"))
+    log = read_folder_log(tmp_path)
+    assert [log.maps(one)[0, 0, 0] for one in log.explanations] == list(range(len(keys)))
+
+
+def test_a_resumed_log_drops_what_is_later(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path}")
+    logger.begin(RUN)
+    for step in range(4):
+        logger.log_maps(record(step, np.full((2, 4, 4), step + 1, np.float32)))
+        logger.log_epoch(step, step, {"loss": float(step)})
+    logger.resume(1, 1)
+    logger.log_maps(record(2, np.full((2, 4, 4), 9, np.float32)))
+    log = read_folder_log(tmp_path)
+    assert [(one.step, log.maps(one).max()) for one in log.explanations] == [(0, 1.0), (1, 2.0), (2, 9.0)]
+    assert list(log.epochs) == [0, 1]
+    assert logger.progress().last_step == 2
+
+
+def test_a_value_that_is_not_finite_hides_no_other(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path}")
+    logger.begin(RUN)
+    logger.log_epoch(1, 1, {"loss": float("nan"), "accuracy": 0.5})
+    assert read_folder_log(tmp_path).epochs == {1: {"accuracy": 0.5}}
+
+
+def test_epochs_of_an_unknown_length_are_placed_by_their_ends(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path}")
+    logger.begin(replace(RUN, every=1))
+    for step in range(4):
+        logger.log_maps(replace(record(step, np.ones((2, 4, 4), np.float32)), epoch=0.0))
+    logger.log_epoch(1, 2, {})
+    assert [one.epoch for one in read_folder_log(tmp_path).explanations] == [0.0, 0.5, 1.0, 0.0]
+    with pytest.raises(StreamcamError, match="every=1, not 'epoch'"):
+        open_logger(f"folder:{tmp_path}").begin(RUN)
+
+
+class FakeMlflow(ModuleType):
+    """The part of MLflow that starts and ends runs."""
+
+    def __init__(self) -> None:
+        super().__init__("mlflow")
+        self.runs: list[Any] = []
+        self.ended: list[str] = []
+
+    def active_run(self) -> Any:
+        return self.runs[-1] if self.runs else None
+
+    def start_run(self) -> Any:
+        self.runs.append(SimpleNamespace(info=SimpleNamespace(run_id=str(len(self.ended)))))
+        return self.runs[-1]
+
+    def end_run(self, status: str = "FINISHED") -> None:
+        self.ended.append(f"{self.runs.pop().info.run_id} {status}")
+
+    def flush_artifact_async_logging(self) -> None:
+        pass
+
+
+class FakeWandb(ModuleType):
+    """The part of W&B that starts and ends runs."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.run: Any = None
+        self.ended: list[str] = []
+
+    def init(self) -> Any:
+        def finish(exit_code: int = 0) -> None:
+            self.ended.append(f"{self.run.id} {'FAILED' if exit_code else 'FINISHED'}")
+            self.run = None
+
+        self.run = SimpleNamespace(id=str(len(self.ended)), finish=finish, define_metric=lambda *_, **__: None)
+        return self.run
+
+
+@pytest.mark.parametrize("fake", [FakeMlflow, FakeWandb])
+def test_a_run_of_a_fit_that_an_exception_ended_is_no_run_of_the_user(
+    fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = fake()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("streamcam.training.loggers.base.find_spec", lambda package: package)
+    logger = open_logger(module.__name__)
+    logger.begin(RUN)
+    logger.begin(RUN)  # no end: an exception came first
+    assert module.ended == ["0 FAILED"]
+    other = open_logger(module.__name__)
+    assert module.ended == ["0 FAILED", "1 FAILED"]
+    other.begin(RUN)
+    other.end()
+    assert module.ended[2:] == ["2 FINISHED"]
+    module.init() if fake is FakeWandb else module.start_run()  # the user's
+    other.begin(RUN)
+    other.end()
+    other.begin(RUN)
+    open_logger(module.__name__)
+    assert len(module.ended) == 3
+
+
+def test_a_logger_may_change_its_image() -> None:
+    class Changer:
+        def log_image(self, key: str, image: Any, step: int) -> None:
+            image[:] = 0
+
+    image = IMAGE.copy()
+    open_logger(Changer()).log_image("gradcam/grid", image, 0)
+    np.testing.assert_array_equal(image, IMAGE)
+
+
+def test_a_folder_that_was_deleted_is_an_error(tmp_path: Path) -> None:
+    logger = open_logger(f"folder:{tmp_path / 'log'}")
+    log_two_steps(logger)
+    shutil.rmtree(tmp_path / "log")
+    for call in (lambda: logger.log_image("a", IMAGE, 4), lambda: logger.log_scalar("a", 1.0, 4)):
+        with pytest.raises(StreamcamError, match="was deleted during the training"):
+            call()
+    assert not (tmp_path / "log").exists()
+
+
+def test_errors_of_tensorflow_have_no_name_of_a_node() -> None:
+    error = ValueError("{{function_node __wrapped__WriteScalarSummary_device_/job:localhost}} Writer is closed")
+    assert describe_error(error) == "ValueError: Writer is closed"

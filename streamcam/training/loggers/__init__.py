@@ -37,6 +37,8 @@ def open_logger(logger: Any) -> RunLogger:
     if isinstance(logger, RunLogger):
         return logger
     if not isinstance(logger, str):
+        if isinstance(logger, type):
+            raise OptionError(f"the logger {logger.__name__} is a class", expected=f"an object: {logger.__name__}(...)")
         if not callable(getattr(logger, "log_image", None)):
             raise OptionError(
                 f"a logger of type {type(logger).__name__} has no log_image",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Protocol, runtime_checkable
 
@@ -89,11 +89,20 @@ class Progress:
 
     Attributes:
         epochs: epochs that it covers.
+        steps: that it has explanations of.
+        steps_by_epoch: the step at the end of each epoch.
         vmax: last scale of each method, by name.
     """
 
     epochs: int = 0
-    vmax: Mapping[str, float] | None = None
+    steps: frozenset[int] = frozenset()
+    steps_by_epoch: Mapping[int, int] = field(default_factory=dict)
+    vmax: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def last_step(self) -> int:
+        """The largest step of an explanation; 0 without one."""
+        return max(self.steps, default=0)
 
 
 class RunLogger:
@@ -112,6 +121,9 @@ class RunLogger:
     def progress(self) -> Progress:
         """Return the state of a log that exists already."""
         return Progress()
+
+    def resume(self, epoch: int, step: int) -> None:
+        """Go on from an earlier step than the last of the log: later entries are void."""
 
     def log_image(self, key: str, image: RgbImage, step: int) -> None:
         """Log an image; see `ImageLogger`."""
@@ -136,10 +148,14 @@ class ObjectLogger(RunLogger):
     """Passes images, and numbers if it takes them, to an object."""
 
     def __init__(self, target: Any) -> None:
-        self.log_image = target.log_image  # type: ignore[method-assign]
+        self._target = target
         if callable(log_scalar := getattr(target, "log_scalar", None)):
             self.log_scalar = log_scalar  # type: ignore[method-assign]
         self.name = type(target).__name__
+
+    def log_image(self, key: str, image: RgbImage, step: int) -> None:
+        """Pass on a copy, which the object may change."""
+        self._target.log_image(key, image.copy(), step)
 
 
 def require_package(package: str, name: str) -> None:

@@ -51,6 +51,12 @@ class FolderLogger(RunLogger):
                         f"{self.folder} holds the log of other validation images",
                         hint="use a new folder, or the same images in the same order",
                     )
+                every = read_folder_log(self.folder).run.get("every", run.every)
+                if (every == "epoch") != (run.every == "epoch"):
+                    raise SinkError(
+                        f"{self.folder} holds a log with every={every!r}, not {run.every!r}",
+                        hint="use a new folder: epochs and batches cannot be steps of one log",
+                    )
             write_file(self.folder / IMAGES_FILE, array_bytes(run.images))
             values = {
                 "version": VERSION,
@@ -72,7 +78,16 @@ class FolderLogger(RunLogger):
             return Progress()
         log = read_folder_log(self.folder)
         explained = max((one.epoch for one in log.explanations), default=0.0)
-        return Progress(max(int(explained), *log.epochs, 0, 0), {one.method: one.vmax for one in log.explanations})
+        return Progress(
+            epochs=max(int(explained), *log.epochs, 0, 0),
+            steps=frozenset(one.step for one in log.explanations),
+            steps_by_epoch=log.steps_by_epoch,
+            vmax={one.method: one.vmax for one in log.explanations},
+        )
+
+    def resume(self, epoch: int, step: int) -> None:
+        """Append a line that voids what is later."""
+        self._append({"event": "resume", "epoch": epoch, "step": step})
 
     def log_image(self, key: str, image: RgbImage, step: int) -> None:
         """Write a PNG."""
@@ -99,8 +114,22 @@ class FolderLogger(RunLogger):
         self._append({"event": "epoch", "epoch": epoch, "step": step, "logs": dict(logs)})
 
     def _append(self, values: Mapping[str, object]) -> None:
+        self._check_folder()
         append_line(self.folder / LOG_FILE, values)
 
+    def _check_folder(self) -> None:
+        if not (self.folder / RUN_FILE).exists():
+            raise SinkError(f"the log {self.folder} was deleted during the training")
+
     def _path(self, kind: str, key: str, step: int, suffix: str) -> Path:
-        parts = [re.sub(r"[^\w\-+. ]|^\.+", "_", part) or "_" for part in key.split("/")]
+        self._check_folder()
+        parts = [_file_name(part) for part in key.split("/")]
         return self.folder.joinpath(kind, *parts, f"{step:08}{suffix}")
+
+
+def _file_name(part: str) -> str:
+    """Return a file name that no other part of a key has.
+
+    Other characters become ``%`` and their UTF-8 bytes.
+    """
+    return re.sub(r"[^\w\-+. ]|^\.", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), part) or "%"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from ...errors import StreamcamError, describe_error
 from ...frames import RgbImage
@@ -13,14 +13,21 @@ from .base import RunInfo, RunLogger, refuse_argument, require_package
 class MlflowLogger(RunLogger):
     """Logs to the active MLflow run; starts one for the training if there is none.
 
+    Keras calls no ``on_train_end`` if an exception ends ``fit``. The run that was started for it ends as failed with
+    the next ``fit`` of the callback, or with the next logger.
+
     Raises:
         StreamcamError: the package ``mlflow`` is not installed.
     """
 
+    _started: ClassVar[Any] = None
+    """The run that was started here and has not ended."""
+
     def __init__(self, argument: str = "") -> None:
         refuse_argument(argument, "mlflow")
         require_package("mlflow", "mlflow")
-        self._own_run: Any = None
+        self._is_owner = False
+        self._end_unfinished()
 
     def begin(self, run: RunInfo) -> None:
         """Find or start a run.
@@ -31,7 +38,11 @@ class MlflowLogger(RunLogger):
         import mlflow
 
         try:
-            self._own_run = None if mlflow.active_run() else mlflow.start_run()
+            if self._is_owner:
+                self._end_unfinished()
+            self._is_owner = mlflow.active_run() is None
+            if self._is_owner:
+                MlflowLogger._started = mlflow.start_run()
         except Exception as error:
             raise StreamcamError(f"mlflow cannot start a run: {describe_error(error)}") from error
 
@@ -52,9 +63,21 @@ class MlflowLogger(RunLogger):
         import mlflow
 
         mlflow.flush_artifact_async_logging()
-        if self._own_run is not None:
+        if self._is_owner:
+            self._is_owner, MlflowLogger._started = False, None
             mlflow.end_run()
-            self._own_run = None
+
+    @classmethod
+    def _end_unfinished(cls) -> None:
+        """End the run of a ``fit`` that an exception ended."""
+        started, MlflowLogger._started = cls._started, None
+        if started is None:
+            return
+        import mlflow
+
+        active = mlflow.active_run()
+        if active is not None and active.info.run_id == started.info.run_id:
+            mlflow.end_run("FAILED")
 
 
 def _valid_key(key: str) -> str:

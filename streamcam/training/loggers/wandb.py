@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ...errors import StreamcamError, describe_error
 from ...frames import RgbImage
@@ -15,15 +15,22 @@ STEP = "streamcam/step"
 class WandbLogger(RunLogger):
     """Logs to the active run; starts one for the training if there is none.
 
+    Keras calls no ``on_train_end`` if an exception ends ``fit``. The run that was started for it ends as failed with
+    the next ``fit`` of the callback, or with the next logger.
+
     Raises:
         StreamcamError: the package ``wandb`` is not installed.
     """
+
+    _started: ClassVar[Any] = None
+    """The run that was started here and has not ended."""
 
     def __init__(self, argument: str = "") -> None:
         refuse_argument(argument, "wandb")
         require_package("wandb", "wandb")
         self._run: Any = None
-        self._is_own = False
+        self._is_owner = False
+        self._end_unfinished()
         self._values: dict[str, Any] = {}
 
     def begin(self, run: RunInfo) -> None:
@@ -35,8 +42,13 @@ class WandbLogger(RunLogger):
         import wandb
 
         try:
-            self._is_own = wandb.run is None
-            self._run = wandb.init() if self._is_own else wandb.run
+            if self._is_owner:
+                self._end_unfinished()
+            self._values = {}
+            self._is_owner = wandb.run is None
+            self._run = wandb.init() if self._is_owner else wandb.run
+            if self._is_owner:
+                WandbLogger._started = self._run
             self._run.define_metric(STEP)
             for method in run.methods:
                 self._run.define_metric(f"{method}/*", step_metric=STEP)
@@ -69,6 +81,18 @@ class WandbLogger(RunLogger):
     def end(self) -> None:
         """End a run that was started here."""
         self.flush()
-        if self._is_own:
+        if self._is_owner:
+            self._is_owner, WandbLogger._started = False, None
             self._run.finish()
         self._run = None
+
+    @classmethod
+    def _end_unfinished(cls) -> None:
+        """End the run of a ``fit`` that an exception ended."""
+        started, WandbLogger._started = cls._started, None
+        if started is None:
+            return
+        import wandb
+
+        if wandb.run is not None and wandb.run.id == started.id:
+            started.finish(exit_code=1)
