@@ -5,7 +5,8 @@ Olah et al., "Feature Visualization", Distill 2017. Importing this package loads
 
 from __future__ import annotations
 
-from .result import FilterImage, FilterStudy, Patch
+from .filter_image import FilterImage, Patch
+from .result import FilterStudy
 from .study import visualize_filters
 
 __all__ = ["FilterImage", "FilterStudy", "Patch", "visualize_filters"]

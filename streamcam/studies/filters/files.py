@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...errors import OptionError, UnknownFormatError
 from ...sinks import SINKS
 from ...sinks.paths import check_output_path
-
-if TYPE_CHECKING:
-    from .result import FilterStudy
+from .filter_image import FilterImage
+from .sheet import draw_ascent, draw_result
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -41,37 +40,48 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     check_output_path(path, overwrite=overwrite)
 
 
-def save(study: FilterStudy, path: Path, *, overwrite: bool) -> None:
+def save(
+    path: Path, filters: Sequence[FilterImage], history_steps: Sequence[int], title: str, *, overwrite: bool
+) -> None:
     """Write the sheet or the ascent, as the suffix says.
+
+    Args:
+        path: file to write.
+        filters: their last images, and those of the history.
+        history_steps: steps of the history.
+        title: of a video.
+        overwrite: replace an existing file.
 
     Raises:
         StreamcamError: see `FilterStudy.save`.
     """
     check_output(path, overwrite=overwrite)
     if is_video(path):
-        _save_video(study, path, overwrite=overwrite)
+        _save_video(path, filters, history_steps, title, overwrite=overwrite)
         return
     from ...notebook import save_images
 
-    save_images([study.sheet()], path, overwrite=overwrite)
+    save_images([draw_result(filters)], path, overwrite=overwrite)
 
 
-def _save_video(study: FilterStudy, path: Path, *, overwrite: bool) -> None:
+def _save_video(
+    path: Path, filters: Sequence[FilterImage], history_steps: Sequence[int], title: str, *, overwrite: bool
+) -> None:
     from ...frames import SourceInfo
     from ...options import SinkOptions
     from ..drawn_video import open_drawn_video
-    from .sheet import draw_ascent
 
-    if not study.history_steps:
+    if not history_steps:
         raise OptionError(
             f"{path} shows the steps, and the study kept none", hint=f"call visualize_filters(history={VIDEO_HISTORY})"
         )
-    sheet = study.sheet()
+    sheet = draw_result(filters)
     height, width = sheet.shape[:2]
-    num_frames = len(study.history_steps) + _LAST_FRAMES
+    num_frames = len(history_steps) + _LAST_FRAMES
     info = SourceInfo(
-        study.model, width, height, "yuv420p", Fraction(1, _FPS), average_fps=Fraction(_FPS), num_frames=num_frames
+        title, width, height, "yuv420p", Fraction(1, _FPS), average_fps=Fraction(_FPS), num_frames=num_frames
     )
     with open_drawn_video(SinkOptions(path=path, overwrite=overwrite), info, (width, height)) as write:
-        for pts, drawn in enumerate(itertools.chain(draw_ascent(study), itertools.repeat(sheet, _LAST_FRAMES - 1))):
+        frames = itertools.chain(draw_ascent(filters, history_steps), itertools.repeat(sheet, _LAST_FRAMES - 1))
+        for pts, drawn in enumerate(frames):
             write(drawn, pts)

@@ -17,9 +17,9 @@ from ...options import Fit, SourceOptions
 from ...sources import open_source
 from ...sources.resize import InputResizer
 from ...tf import tf
+from .filter_image import Box, Patch
 from .network import FilterNetwork, target_selection
 from .patch_files import patch_files
-from .result import Box, Patch
 from .selection import FilterTarget
 
 NUM_PATCHES = 3

@@ -5,63 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ...frames import RgbImage
-
-Box: TypeAlias = tuple[int, int, int, int]
-"""Left, top, right and bottom, in pixels."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Patch:
-    """The part of a frame that excites a filter most.
-
-    Attributes:
-        image: ``uint8 (h, w, 3)`` RGB, as the model saw it.
-        activation: at the best position of the frame; for a class, the logit of the frame.
-        source: file name.
-        seconds: time of the frame.
-        box: the receptive field of the position, in the frame's pixels.
-    """
-
-    image: RgbImage
-    activation: float
-    source: str
-    seconds: float
-    box: Box
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FilterImage:
-    """The image that excites a filter most.
-
-    ``start``, ``end`` and ``random`` are means over all positions of the layer. ``peak`` and the activations of patches
-    are those of one position. For a class, all are the logit. A ReLU6 at the end of the layer counts without its limit.
-
-    Attributes:
-        label: channel, sum of channels, or name of the class.
-        channels: of the layer; empty for a class.
-        class_index: None for channels.
-        image: ``uint8 (size, size, 3)`` RGB.
-        start: activation of the noise that the ascent begins with.
-        end: activation of ``image``.
-        peak: highest activation of ``image`` at one position; compare it with those of the patches.
-        random: mean activation of images of random pixels.
-        patches: the natural patches with the highest activation, the best first; empty if none were asked for.
-        history: images at the study's ``history_steps``; those of the first octaves are smaller.
-    """
-
-    label: str
-    channels: tuple[int, ...]
-    class_index: int | None
-    image: RgbImage
-    start: float
-    end: float
-    peak: float
-    random: float
-    patches: tuple[Patch, ...] = ()
-    history: tuple[RgbImage, ...] = ()
+from .filter_image import FilterImage
+from .sheet import draw_result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +37,7 @@ class FilterStudy:
 
     def sheet(self) -> RgbImage:
         """Return all images as one, each below its title, ``uint8 (H, W, 3)`` RGB."""
-        from .sheet import draw_result
-
-        return draw_result(self)
+        return draw_result(self.filters)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Save the sheet, or a video of its ascent.
@@ -108,7 +54,7 @@ class FilterStudy:
         """
         from .files import save
 
-        save(self, Path(path), overwrite=overwrite)
+        save(Path(path), self.filters, self.history_steps, self.model, overwrite=overwrite)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the images, for JSON."""

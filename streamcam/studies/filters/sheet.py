@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ...compose.contact_sheet import draw_sheet, scale_image
 from ...frames import RgbImage
-
-if TYPE_CHECKING:
-    from .result import FilterImage, FilterStudy, Patch
+from .filter_image import FilterImage, Patch
 
 _CELL = 192
 _PATCH = 62
@@ -22,16 +19,16 @@ _TITLE, _TITLE_BESIDE_PATCHES = 22, 28
 """Characters above a cell."""
 
 
-def draw_result(study: FilterStudy) -> RgbImage:
+def draw_result(filters: Sequence[FilterImage]) -> RgbImage:
     """Return the last images with their activations, ``uint8 (H, W, 3)`` RGB."""
-    return _draw([(one, one.image, _numbers(one)) for one in study.filters])
+    return _draw([(one, one.image, _numbers(one)) for one in filters])
 
 
-def draw_ascent(study: FilterStudy) -> Iterator[RgbImage]:
+def draw_ascent(filters: Sequence[FilterImage], history_steps: Sequence[int]) -> Iterator[RgbImage]:
     """Yield the sheet at each kept step, then the one of `draw_result`; all of one size."""
-    for number, step in enumerate(study.history_steps):
-        yield _draw([(one, one.history[number], f": step {step}") for one in study.filters])
-    yield draw_result(study)
+    for number, step in enumerate(history_steps):
+        yield _draw([(one, one.history[number], f": step {step}") for one in filters])
+    yield draw_result(filters)
 
 
 def _draw(cells: list[tuple[FilterImage, RgbImage, str]]) -> RgbImage:

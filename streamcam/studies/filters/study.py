@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ...errors import PreprocessWarning, warn_user
 from ...notes import get_logger
 from ...options import DEFAULT_MODEL, FilterOptions, ModelOptions
+from .filter_image import FilterImage, Patch
 from .patch_files import check_patches
-from .result import FilterImage, FilterStudy, Patch
+from .result import FilterStudy
 from .selection import FilterTarget, needs_layer, parse_filters, split_filters
 
 if TYPE_CHECKING:

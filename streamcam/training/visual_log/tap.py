@@ -6,20 +6,30 @@ import functools
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ...errors import describe_error
 from ...notes import get_logger
 from ...tf import keras, tf
 from .elements import find_parts
+from .evidence import Split
 from .intake import read_element, take
 from .passes import PassGuard
 from .recorder import StageRecorder
 
-if TYPE_CHECKING:
-    from .log import VisualLog
-
 logger = get_logger(__name__)
+
+
+class StageLog(Protocol):
+    """The log of a tap: `VisualLog`."""
+
+    def second_tap(self, recorder: StageRecorder) -> Tap:
+        """Return the tap of another data set that passes a stage."""
+        ...
+
+    def note_files(self, split: Split, dataset: Any) -> None:
+        """Keep the class names and files of a data set."""
+        ...
 
 
 @keras.saving.register_keras_serializable("streamcam")
@@ -37,7 +47,7 @@ class Tap(keras.layers.Layer):  # type: ignore[misc]
         log: of the recorder.
     """
 
-    def __init__(self, recorder: StageRecorder | None = None, log: VisualLog | None = None, **options: Any) -> None:
+    def __init__(self, recorder: StageRecorder | None = None, log: StageLog | None = None, **options: Any) -> None:
         name = re.sub(r"\W+", "_", recorder.name) if recorder is not None else "tap"
         options.setdefault("name", f"tap_{name}")
         super().__init__(trainable=False, autocast=False, **options)
