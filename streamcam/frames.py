@@ -139,6 +139,7 @@ class Frame:
         capture_time: when a camera captured it, on the same clock; if its stream does not tell, when the frame should
             have arrived. 0 for other sources.
         rgb_frame: the same image before its conversion to YUV, ``rgb24``, if the source is an RGB image.
+        starts_chunk: True for the first frame of a chunk: a segment of the encoder and a chunk of the record begin.
     """
 
     index: int
@@ -149,6 +150,7 @@ class Frame:
     arrival_time: float = 0.0
     capture_time: float = 0.0
     rgb_frame: VideoFrame | None = None
+    starts_chunk: bool = False
 
     @property
     def latency_start(self) -> float:
@@ -159,6 +161,25 @@ class Frame:
     def model_source(self) -> VideoFrame:
         """The image that the model input is made from: RGB if the source is, else YUV."""
         return self.rgb_frame or self.video_frame
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRange:
+    """A chunk of a source: consecutive frames, which can be explained, drawn and encoded on their own.
+
+    Attributes:
+        number: 0, 1, 2 … in the order of the source.
+        first_index: index of its first frame.
+        num_frames: frames in it.
+        first_pts: `Frame.pts` of its first frame.
+        end_pts: `Frame.pts` of the first frame after it; None for the last chunk.
+    """
+
+    number: int
+    first_index: int
+    num_frames: int
+    first_pts: int
+    end_pts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
