@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from ..concurrency.file_lock import lock_file
@@ -72,8 +73,11 @@ class RecordFolder:
         if not os.access(parent, os.W_OK | os.X_OK):
             raise SinkError(f"the folder {parent} cannot be written to", hint=_OTHER_NAME)
 
-    def reserve(self) -> None:
+    def reserve(self, kept: Collection[str] = ()) -> None:
         """Create and lock the folder; remove the record in it.
+
+        Args:
+            kept: names of files of the record to keep, with its manifest.
 
         Raises:
             SinkError: see `check`; or another run writes it.
@@ -89,7 +93,8 @@ class RecordFolder:
             lock_file(self._descriptor, self.path)
         # The manifest goes first: without it, the others are no record.
         names = os.listdir(self.path if self._descriptor is None else self._descriptor)
-        for name in sorted(filter(_OWN_FILE.fullmatch, names), key=lambda name: name != MANIFEST):
+        stale = {*filter(_OWN_FILE.fullmatch, names)} - ({MANIFEST, *kept} if kept else set())
+        for name in sorted(stale, key=lambda name: name != MANIFEST):
             self.remove(name)
 
     def write(self, name: str, data: bytes | memoryview) -> None:

@@ -126,7 +126,7 @@ class Record:
     Attributes:
         path: of the folder.
         manifest: what was explained, and how.
-        chunks: consecutive frames, in order.
+        chunks: consecutive frames, in order; those after a missing chunk are omitted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -142,7 +142,7 @@ class Record:
                 hint=f"did you mean {str(beside)!r}?" if is_output else "",
             ) from None
         self.manifest = Manifest.from_json(text, path)
-        self.chunks = tuple(Chunk(path, one, len(self.manifest.targets)) for one in self.manifest.chunks)
+        self.chunks = tuple(Chunk(path, one, len(self.manifest.targets)) for one in self.manifest.prefix)
 
     def __repr__(self) -> str:
         end = "" if self.complete else ", incomplete"
