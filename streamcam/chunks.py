@@ -47,7 +47,7 @@ def max_chunk_frames(geometry: Geometry, map_kind: MapKind, num_targets: int) ->
     """
     width, height = geometry.input
     samples = width * height // (_HEAT_STRIDE**2 if map_kind == "heat" else 1)
-    return max(MIN_CHUNK_FRAMES, min(CHUNK_FRAMES, MAX_CHUNK_MAP_BYTES // (2 * max(1, samples) * num_targets)))
+    return min(CHUNK_FRAMES, max(MIN_CHUNK_FRAMES, MAX_CHUNK_MAP_BYTES // (2 * max(1, samples) * num_targets)))
 
 
 def plan_run(source: SourceOptions, temporal: TemporalOptions, max_frames: int) -> tuple[FrameRange, ...] | None:

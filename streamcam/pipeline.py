@@ -16,6 +16,8 @@ from .job import Job, RenderJob
 from .notes import collect_notes, get_logger
 from .prepare import PreparedRun, prepare
 from .prepare_render import PreparedRender, prepare_render
+from .record import Record
+from .run_record import find_finished
 from .summary import Summary
 from .temporal import is_zero, zero_map_note
 
@@ -88,6 +90,8 @@ def run(
         Interrupted: the user pressed Ctrl-C after the first frame; likewise.
     """
     callbacks = callbacks or RunCallbacks()
+    if isinstance(job, Job) and (record := find_finished(job)):
+        return _summarize_finished(job, record)
     timer, totals, notes = StageTimer(), _Totals(), list[str]()
     start_time = time.perf_counter()
     interrupted = False
@@ -101,7 +105,7 @@ def run(
                     with StageGroup() as group:
                         for item in _start(prepared, group, timer, totals, callbacks):
                             callbacks.on_frame(item)
-                    prepared.sink.write_packets(prepared.source.trailing_packets)
+                    prepared.finish()
                 except KeyboardInterrupt:
                     interrupted = True  # the block's end completes the output
         except KeyboardInterrupt:
@@ -255,4 +259,28 @@ def _summarize(
         interrupted=interrupted,
         quality_metrics=totals.rounded_metrics,
         notes=tuple(notes),
+    )
+
+
+def _summarize_finished(job: Job, record: Record) -> Summary:
+    """Return the summary of a run that was complete before."""
+    note = f"{job.sink.path} is complete: nothing to do"
+    logger.info("%s", note)
+    facts = {name: record.manifest.run.get(name, "") for name in _RESOLVED}
+    explained = sum(not one.held for one in record)
+    return Summary(
+        **facts | {"output": str(job.sink.path), "record": str(record.path), "targets": tuple(facts["targets"])},
+        frames_in=len(record),
+        frames_out=len(record),
+        frames_skipped=0,
+        frames_explained=explained,
+        frames_zero_map=0,
+        frames_held=len(record) - explained,
+        wall_seconds=0.0,
+        startup_seconds=0.0,
+        fps=0.0,
+        stage_seconds=dict.fromkeys(STAGES, 0.0),
+        interrupted=False,
+        quality_metrics={},
+        notes=(note,),
     )

@@ -183,6 +183,7 @@ def explain(
     group: StageGroup,
     timer: StageTimer,
     progress: Progress | None = None,
+    before: ExplainedFrame | None = None,
 ) -> Iterator[ExplainedFrame]:
     """Explain batches on all devices; a device that fails is disabled.
 
@@ -193,6 +194,7 @@ def explain(
         group: owns the threads.
         timer: counts the time as ``model``.
         progress: called with passes done and passes in all, for methods of many passes.
+        before: the frame before them, whose maps the first ones hold until one is explained.
     """
     from .engine.results import hold_between
 
@@ -205,7 +207,7 @@ def explain(
     results = group.map_ordered(
         batches, workers, depth=1, threads=prepared.concurrency, name="model", on_failure=disable
     )
-    return hold_between(results)
+    return hold_between(results, before)
 
 
 def explain_source(
@@ -222,6 +224,8 @@ def explain_source(
     progress: Progress | None = None,
     recorder: RecordWriter | None = None,
     on_model_input: Callable[[Frame], None] | None = None,
+    is_selected: Callable[[Frame], bool] | None = None,
+    before: ExplainedFrame | None = None,
 ) -> Iterator[ExplainedFrame]:
     """Return a source's frames with normalised maps: all stages from `select_and_resize` to `normalize_maps`.
 
@@ -238,9 +242,11 @@ def explain_source(
         progress: as for `explain`.
         recorder: records the frames before they are interpolated; None records nothing.
         on_model_input: called with each frame that the model gets, in the decoder's thread; None costs nothing.
+        is_selected: returns whether to explain a frame; None for ``temporal``.
+        before: as for `explain`.
     """
     resizer = make_resizer(info, compiled.geometry, compiled.device)
-    selected = select_and_resize(frames, resizer, frame_selector(temporal))
+    selected = select_and_resize(frames, resizer, is_selected or frame_selector(temporal))
     if on_model_input is not None:
         selected = _observe(selected, on_model_input)
     read_ahead = group.prefetch(
@@ -250,7 +256,7 @@ def explain_source(
         live=info.live,
     )
     batches = batched(read_ahead, compiled.executable.batch, max_length=max_batch_length)
-    explained = explain(batches, explainer, compiled, group, timer, progress)
+    explained = explain(batches, explainer, compiled, group, timer, progress, before)
     if recorder is not None:
         explained = recorder.record(explained)
     if interpolation is None:

@@ -8,7 +8,7 @@ NumPy and the standard library only.
 
 from __future__ import annotations
 
-from .folder import RecordFolder
+from .folder import MANIFEST, RecordFolder, temporary_folder
 from .manifest import FORMAT_VERSION, ChunkEntry, Manifest, SourceIdentity, installed_versions
 from .reader import Record, open_record
 from .rows import RecordedFrame, StoredFrame
@@ -17,6 +17,7 @@ from .writer import RecordWriter
 
 __all__ = [
     "FORMAT_VERSION",
+    "MANIFEST",
     "ChunkEntry",
     "Manifest",
     "PackedChunk",
@@ -30,4 +31,5 @@ __all__ = [
     "installed_versions",
     "open_record",
     "pack_chunk",
+    "temporary_folder",
 ]

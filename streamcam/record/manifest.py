@@ -117,6 +117,7 @@ class Manifest:
         versions: of streamcam, Python and the libraries.
         plan: the chunks of the source, before any is made; None if they end as their maps fill up.
         complete: True once the source was read to its end.
+        output: name of the output, once it is complete.
         chunks: those that are done, in order; with a plan, some may be missing.
     """
 
@@ -134,6 +135,7 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     plan: tuple[FrameRange, ...] | None = None
     complete: bool = False
+    output: str | None = None
     chunks: tuple[ChunkEntry, ...] = ()
 
     @property

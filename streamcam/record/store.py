@@ -122,7 +122,20 @@ class RecordStore:
         Raises:
             SinkError: the manifest cannot be written.
         """
-        manifest = replace(self.manifest, complete=True)
+        self._replace(replace(self.manifest, complete=True))
+
+    def finish(self, output: str) -> None:
+        """Mark the output as complete.
+
+        Args:
+            output: its name.
+
+        Raises:
+            SinkError: the manifest cannot be written.
+        """
+        self._replace(replace(self.manifest, output=output))
+
+    def _replace(self, manifest: Manifest) -> None:
         try:
             self._folder.write(MANIFEST, manifest.to_json())
         except OSError as error:

@@ -13,7 +13,7 @@ from ..concurrency.group import StageGroup
 from ..errors import SinkError
 from ..frames import ExplainedFrame, FrameRange
 from .folder import RecordFolder
-from .manifest import Manifest
+from .manifest import ChunkEntry, Manifest
 from .rows import StoredFrame
 from .store import RecordStore, pack_chunk
 
@@ -26,8 +26,16 @@ MAX_CHUNK_BYTES = 16 << 20
 MAX_PLANNED_BYTES = 256 << 20
 """Bytes of the maps of a planned chunk as float32; if they are more, the plan is dropped."""
 
+_ARRAY_HEADER_BYTES = 128
+"""Bytes of an array's file before its samples."""
+
 _Pending: TypeAlias = tuple[int, tuple[StoredFrame, ...], bool]
 """Number and frames of a chunk, and if they are those of the plan."""
+
+
+def is_full(entry: ChunkEntry) -> bool:
+    """Return True if a chunk without a plan ended because it was full."""
+    return entry.num_frames >= MAX_CHUNK_FRAMES or 2 * (entry.maps_bytes - _ARRAY_HEADER_BYTES) >= MAX_CHUNK_BYTES
 
 
 class RecordWriter:
@@ -43,13 +51,17 @@ class RecordWriter:
     Args:
         folder: of the record; checked before.
         manifest: of the record, with the chunks that are kept; they must be the first ones.
+        closes_folder: unlock the folder at the end.
+
+    Attributes:
+        store: of the chunks on the disk.
     """
 
-    def __init__(self, folder: RecordFolder, manifest: Manifest) -> None:
-        self._folder = folder
+    def __init__(self, folder: RecordFolder, manifest: Manifest, *, closes_folder: bool = True) -> None:
+        self._folder, self._closes_folder = folder, closes_folder
         self._plan = manifest.plan
         self._next_number = len(manifest.chunks)
-        self._store = RecordStore(folder, manifest)
+        self.store = RecordStore(folder, manifest)
         self._group = StageGroup()
         self._chunks: Channel[_Pending] = Channel(1)
         self._lock = threading.Lock()
@@ -66,7 +78,7 @@ class RecordWriter:
     @property
     def num_frames(self) -> int:
         """Frames in whole chunks on the disk."""
-        return self._store.num_frames
+        return self.store.num_frames
 
     def __enter__(self) -> Self:
         self._progress = self._group.prefetch(self._write_chunks(), depth=1, name="record")
@@ -83,7 +95,7 @@ class RecordWriter:
         with self._lock:
             if self._is_closed:
                 raise Cancelled
-            self._store.reserve()
+            self.store.reserve()
             stored = StoredFrame.of(item, self._before)
             if not self._pending:
                 self._check_plan(stored)
@@ -118,13 +130,14 @@ class RecordWriter:
         with self._group:
             try:
                 self.finish()
-                if self._store.is_reserved:
+                if self.store.is_reserved:
                     self._folder.check_in_place()
             except (SinkError, Cancelled):
                 if kind is None:
                     raise
             finally:
-                self._folder.close()
+                if self._closes_folder:
+                    self._folder.close()
 
     def finish(self) -> None:
         """Write the last chunk, and wait until all are on the disk; no frame can be added then.
@@ -178,12 +191,12 @@ class RecordWriter:
         try:
             for number, frames, is_planned in self._chunks:
                 if not is_planned:
-                    self._store.drop_plan()
-                self._store.add(pack_chunk(number, frames, self._store.manifest))
-            if self._is_complete and self._store.is_reserved:
-                if self._store.manifest.missing:
-                    self._store.drop_plan()  # the source ended early
-                self._store.complete()
+                    self.store.drop_plan()
+                self.store.add(pack_chunk(number, frames, self.store.manifest))
+            if self._is_complete and self.store.is_reserved:
+                if self.store.manifest.missing:
+                    self.store.drop_plan()  # the source ended early
+                self.store.complete()
         finally:
             self._chunks.cancel()
         yield from ()

@@ -10,7 +10,7 @@ import numpy as np
 from ..frames import Attribution, ExplainedFrame, Heatmap, MapKind
 from ..geometry import smooth_pixels
 from ..options import TemporalOptions
-from .change_detection import MAX_HOLD_FRAMES, frame_selector
+from .change_detection import MAX_HOLD_FRAMES, estimate_every, frame_selector
 from .interpolate import interpolate_maps
 from .zero_maps import ZeroMapCounter, is_zero, zero_map_note
 
@@ -18,6 +18,7 @@ __all__ = [
     "MAX_HOLD_FRAMES",
     "Normalizer",
     "ZeroMapCounter",
+    "estimate_every",
     "frame_selector",
     "interpolate_maps",
     "is_zero",
