@@ -120,7 +120,10 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
         )
     check_output_path(path, overwrite=options.overwrite, inputs=[info.name])
     module, _, name = target.partition(":")
-    return cast(Sink, getattr(import_module(module), name)(options, info))
+    sink = cast(Sink, getattr(import_module(module), name)(options, info))
+    if options.encoders not in ("auto", 1) and target != SINKS[".mp4"]:
+        sink.notes.append(f"--encoders {options.encoders}: one encoder writes {path.suffix}")
+    return sink
 
 
 def default_suffix(codec: Codec | None) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ..concurrency.cpus import cpu_count
 from ..frames import SourceInfo
+from .codecs import NVENC_ENCODERS, Encoder
 from .encoder_settings import SEGMENT_THREADS
 
 MAX_WAITING_BYTES = 1 << 30
@@ -27,18 +28,25 @@ def segment_frames(gop_size: int) -> int:
     return gop_size * -(-MIN_SEGMENT_FRAMES // gop_size)
 
 
-def choose_encoders(wanted: int | Literal["auto"], info: SourceInfo, frames: int) -> int:
-    """Return how many encoders work at once.
+def choose_encoders(
+    wanted: int | Literal["auto"], encoder: Encoder, info: SourceInfo, gop_size: int
+) -> tuple[int, str]:
+    """Return how many encoders work at once, and a note if they are fewer than asked for.
 
     Args:
         wanted: ``--encoders``; ``auto`` follows the cores, and the memory of the frames that wait.
+        encoder: the encoder.
         info: the source.
-        frames: frames in a segment.
+        gop_size: most frames from one keyframe to the next.
     """
+    if encoder in NVENC_ENCODERS.values():
+        return 1, "" if wanted in ("auto", 1) else f"--encoders {wanted}: one encoder works on a GPU"
     if wanted != "auto":
-        return wanted
+        return wanted, ""
+    if info.live or info.is_image:  # a live source is written as it comes
+        return 1, ""
     part, whole = _ENCODER_CORES
     by_cores = cpu_count() * part // whole // SEGMENT_THREADS
-    # With n encoders, frames * (n - 1) / 2 frames wait.
-    by_memory = 1 + 2 * MAX_WAITING_BYTES // (frames * info.frame_bytes)
-    return max(1, min(by_cores, by_memory))
+    # With n encoders, about (n - 1) / 2 segments wait.
+    by_memory = 1 + 2 * MAX_WAITING_BYTES // (segment_frames(gop_size) * info.frame_bytes)
+    return max(1, min(by_cores, by_memory)), ""

@@ -83,7 +83,7 @@ class SegmentEncoder:
         self._current: _Part | None = None
         self._trailing: list[Packet[Any]] = []
         self._waiting_bytes = self._last_pts = 0
-        self._cancelled = False
+        self._is_last_known = self._cancelled = False
         self._condition = threading.Condition()
         self._opening = threading.Lock()  # of encoders: see keep_scheduling
         self._group = StageGroup(_SHUTDOWN_SECONDS)
@@ -143,6 +143,7 @@ class SegmentEncoder:
         """See `VideoEncoder`."""
         if self._current is not None:
             self._complete(ends_chunk=True)
+        self._is_last_known = True
         yield from self._outputs(lambda: not self._parts)
         yield from self._joiner.finish()
         if self._trailing:
@@ -164,11 +165,9 @@ class SegmentEncoder:
         """Return what is encoded, in order; wait until it is enough, or a segment has failed."""
         while True:
             with self._condition:
-                while not (self._parts and self._parts[0].is_done) and not (
-                    is_enough() and not any(part.error for part in self._parts)
-                ):
+                while not self._is_first_ready() and not (is_enough() and not any(part.error for part in self._parts)):
                     self._condition.wait()
-                if not (self._parts and self._parts[0].is_done):
+                if not self._is_first_ready():
                     return
                 part = self._parts.popleft()
                 self._condition.notify_all()
@@ -176,6 +175,12 @@ class SegmentEncoder:
                 raise part.error
             assert part.segment is not None
             yield from self._joined(part, part.segment)
+
+    def _is_first_ready(self) -> bool:
+        """Return True if the first segment is done; one that may be the last of the video waits for `finish`."""
+        if not (self._parts and self._parts[0].is_done):
+            return False
+        return len(self._parts) > 1 or self._is_last_known or self._parts[0].error is not None
 
     def _joined(self, part: _Part, segment: Segment) -> list[FrameOutput]:
         if self._on_chunk is not None and not part.is_stored:
@@ -219,7 +224,7 @@ class SegmentEncoder:
             packets += context.encode(convert(frame))
             del frame  # the next one may need its memory
         packets += context.encode()
-        return self._segment(tuple(map(_to_encoded, packets)))
+        return self._segment(tuple(map(EncodedPacket.from_packet, packets)))
 
     def _next_frame(self, part: _Part) -> VideoFrame | None:
         with self._condition:
@@ -288,12 +293,6 @@ def open_segment_encoder(
         ),
         on_chunk,
     )
-
-
-def _to_encoded(packet: Packet[VideoStream]) -> EncodedPacket:
-    if packet.pts is None:
-        raise ValueError("the encoder returned a packet without a time")
-    return EncodedPacket(bytes(packet), packet.pts, packet.duration or 0, packet.is_keyframe)
 
 
 def _frame_bytes(frame: VideoFrame) -> int:

@@ -35,6 +35,13 @@ class EncodedPacket:
     duration: int
     is_keyframe: bool
 
+    @classmethod
+    def from_packet(cls, packet: Packet[Any]) -> EncodedPacket:
+        """Return the content of an encoder's packet."""
+        if packet.pts is None:
+            raise ValueError("the encoder returned a packet without a time")
+        return cls(bytes(packet), packet.pts, packet.duration or 0, packet.is_keyframe)
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:

@@ -15,7 +15,7 @@ from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
 from .codecs import NVENC_ENCODERS, choose_encoder
 from .container_sink import ContainerSink
-from .encoder_count import choose_encoders, segment_frames
+from .encoder_count import choose_encoders
 from .encoder_settings import EncoderSettings
 from .encoders import SingleEncoder, VideoEncoder
 from .frame_size import playable_size, without_lookahead
@@ -67,7 +67,8 @@ class VideoSink(ContainerSink):
         self.notes.extend(f"{stream} is dropped: {self._suffix} cannot hold it" for stream in rejected)
         self._fps = info.average_fps or _DEFAULT_FPS
         self._frame_ticks = max(1, round((1 if info.is_image else 1 / self._fps) / info.time_base))
-        self._num_encoders = choose_encoders(options.encoders, info, segment_frames(gop_size(self._fps)))
+        self._num_encoders, note = choose_encoders(options.encoders, self._encoder, info, gop_size(self._fps))
+        self.notes.extend([note] if note else [])
         self._on_chunk: Callable[[Segment], None] | None = None
         self._video_encoder: VideoEncoder | None = None
         self._copier: StreamCopier | None = None
