@@ -1,4 +1,4 @@
-"""What a video sink needs of its encoder, and the encoder of a whole video."""
+"""The protocol of video encoders, and the encoder of a whole video."""
 
 from __future__ import annotations
 

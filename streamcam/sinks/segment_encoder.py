@@ -11,10 +11,19 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency.group import Cancelled, StageGroup
-from .encoder_count import MAX_WAITING_BYTES, segment_frames
+from .encoder_count import max_waiting_bytes, segment_frames
 from .encoder_settings import Converter, EncoderSettings
 from .scheduling import keep_scheduling
-from .segments import EncodedPacket, FrameOutput, Segment, SegmentFrames, SegmentJoiner, SegmentSettings, join_segments
+from .segments import (
+    EncodedPacket,
+    FrameOutput,
+    Segment,
+    SegmentFrames,
+    SegmentJoiner,
+    SegmentSettings,
+    buffer_bytes,
+    join_segments,
+)
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -48,7 +57,9 @@ class _Part:
 
 
 class SegmentEncoder:
-    """Encodes consecutive segments of a video at the same time, and joins them; see `VideoEncoder`.
+    """Encode consecutive segments at the same time, and join them.
+
+    See `VideoEncoder`.
 
     A segment begins at the first frame of a chunk, and after so many frames. Each has an encoder of its own with a
     fixed number of threads, so the result depends neither on the machine nor on how many are encoded at once. While a
@@ -102,7 +113,7 @@ class SegmentEncoder:
             with self._condition:
                 self._current = _Part()
                 self._parts.append(self._current)
-        size = _frame_bytes(frame)
+        size = buffer_bytes(frame)
         yield from self._outputs(
             lambda: not self._waiting_bytes or self._waiting_bytes + size <= self._settings.max_waiting_bytes
         )
@@ -115,7 +126,9 @@ class SegmentEncoder:
             self._condition.notify_all()
 
     def add_chunk(self, segment: Segment, frames: SegmentFrames) -> Iterator[FrameOutput]:
-        """Take a chunk that is encoded already, instead of its frames; it is not stored again.
+        """Take a chunk that is encoded already, instead of its frames.
+
+        It is not stored again.
 
         Args:
             segment: the chunk.
@@ -235,14 +248,14 @@ class SegmentEncoder:
             if not part.frames:
                 return None
             frame = part.frames.popleft()
-            self._waiting_bytes -= _frame_bytes(frame)
+            self._waiting_bytes -= buffer_bytes(frame)
             self._condition.notify_all()
             return frame
 
     def _fail(self, part: _Part, error: BaseException) -> None:
         with self._condition:
             part.error = error
-            self._waiting_bytes -= sum(map(_frame_bytes, part.frames))
+            self._waiting_bytes -= sum(map(buffer_bytes, part.frames))
             part.frames.clear()
             self._condition.notify_all()
 
@@ -287,13 +300,9 @@ def open_segment_encoder(
         SegmentSettings(
             encoders=encoders,
             max_frames=segment_frames(context.gop_size),
-            max_waiting_bytes=MAX_WAITING_BYTES,
+            max_waiting_bytes=max_waiting_bytes(encoders, context.gop_size, settings.info.frame_bytes),
             frame_size=frame_size,
             reorder_depth=settings.reorder_depth(context),
         ),
         on_chunk,
     )
-
-
-def _frame_bytes(frame: VideoFrame) -> int:
-    return sum(plane.buffer_size for plane in frame.planes)

@@ -16,6 +16,7 @@ from av.packet import Packet
 from ..geometry import Size
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 
@@ -72,7 +73,7 @@ class Segment:
 
     @property
     def pts(self) -> list[int]:
-        """Presentation times of the frames, in the order in which they are shown."""
+        """Presentation times in the order of showing."""
         return sorted(packet.pts for packet in self.packets)
 
     def fits(self, other: Segment) -> bool:
@@ -92,6 +93,11 @@ def join_segments(segments: Sequence[Segment]) -> Segment:
     return replace(segments[0], packets=tuple(packet for one in segments for packet in one.packets))
 
 
+def buffer_bytes(frame: VideoFrame) -> int:
+    """Return the memory of a frame."""
+    return sum(plane.buffer_size for plane in frame.planes)
+
+
 def check_fit(first: Segment, others: Iterable[Segment]) -> None:
     """Check that segments are parts of one stream.
 
@@ -104,7 +110,7 @@ def check_fit(first: Segment, others: Iterable[Segment]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FrameOutput:
-    """What goes to the muxer with one frame.
+    """Packets that go to the muxer with one frame.
 
     Attributes:
         pts: of the frame, as the source gave it.
@@ -168,7 +174,7 @@ class SegmentJoiner:
         self._num_joined = self._first_shown = self._lead_ticks = 0
 
     def join(self, segment: Segment, frames: SegmentFrames) -> list[FrameOutput]:
-        """Return what goes to the muxer: a packet of the segment with each frame.
+        """Return the packets for the muxer, one with each frame.
 
         Args:
             segment: the next one.

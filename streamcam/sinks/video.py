@@ -79,7 +79,7 @@ class VideoSink(ContainerSink):
         self._end_pts = 0
 
     def store_chunks(self, on_chunk: Callable[[Segment], None]) -> None:
-        """Encode each chunk as a segment of its own, also with one encoder.
+        """Encode chunks as segments, also with one encoder.
 
         Args:
             on_chunk: called with each encoded chunk, in order, by the thread that writes. After an interrupt or an
@@ -90,10 +90,10 @@ class VideoSink(ContainerSink):
     def write_chunk(
         self, segment: Segment, pts: Sequence[int], packets: Sequence[tuple[Packet[Any], ...]] | None = None
     ) -> None:
-        """Write a chunk that is encoded already, as `store_chunks` returned it, instead of its frames.
+        """Write an encoded chunk instead of its frames.
 
         Args:
-            segment: the chunk.
+            segment: the chunk, as `store_chunks` returned it.
             pts: of its frames, as for `write`.
             packets: of copied streams, for each frame; none by default.
 
@@ -218,7 +218,7 @@ class VideoSink(ContainerSink):
         return True
 
     def _prepare_frame(self, frame: VideoFrame, pts: int) -> VideoFrame:
-        """Set the times of a frame to those in the file, and return it."""
+        """Set the times of a frame to those in the file."""
         if (frame.width, frame.height) != self._frame_size:
             raise SinkError(
                 f"frame {self.num_frames} has {frame.width}x{frame.height}",
