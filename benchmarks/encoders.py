@@ -30,7 +30,7 @@ SLICES = 16
 """Threads, and with them slices of a frame, of one x264 on a machine of as many cores."""
 WINDOW = (1280, 720)
 PAN_PIXELS = 2
-ROUNDS = 3
+ROUNDS = 1
 
 
 def read_frames(clip: str) -> Iterator[Any]:
@@ -149,7 +149,7 @@ def main() -> None:
     load = os.getloadavg()[1]
     text = f"""## Encoders at once
 
-H.264 by default: {FRAMES} frames, the median of {ROUNDS} rounds; the process holds decoder and sink only.
+H.264 by default: {FRAMES} frames, {ROUNDS} round; the process holds decoder and sink only.
 {machine_summary()}; load {load:.1f} over five minutes.
 
 {table(head, rows)}
