@@ -140,13 +140,19 @@ def gpu_unavailable_reason(job: Job) -> str:
 
 
 def select_and_resize(
-    frames: Iterable[Frame], resizer: Callable[[VideoFrame], RgbImage], is_selected: Callable[[Frame], bool]
+    frames: Iterable[Frame],
+    resizer: Callable[[VideoFrame], RgbImage],
+    is_selected: Callable[[Frame], bool],
+    on_model_input: Callable[[Frame], None] | None = None,
 ) -> Iterator[Frame]:
     """Add the model's input to selected frames; arrival times to all."""
     for frame in frames:
         arrival_time = time.monotonic()
         model_input = resizer(frame.model_source) if is_selected(frame) else None
-        yield replace(frame, model_input=model_input, arrival_time=arrival_time)
+        resized = replace(frame, model_input=model_input, arrival_time=arrival_time)
+        if model_input is not None and on_model_input is not None:
+            on_model_input(resized)
+        yield resized
 
 
 def batched(frames: Iterable[Frame], size: int, *, max_length: int) -> Iterator[Batch]:
@@ -246,9 +252,7 @@ def explain_source(
         before: as for `explain`.
     """
     resizer = make_resizer(info, compiled.geometry, compiled.device)
-    selected = select_and_resize(frames, resizer, is_selected or frame_selector(temporal))
-    if on_model_input is not None:
-        selected = _observe(selected, on_model_input)
+    selected = select_and_resize(frames, resizer, is_selected or frame_selector(temporal), on_model_input)
     read_ahead = group.prefetch(
         timer.measure("decode", selected),
         depth=prefetch_depth(2 * max_batch_length, info),
@@ -271,13 +275,6 @@ def explain_source(
     return normalize_maps(interpolated, temporal, explainer.map_kind)
 
 
-def _observe(frames: Iterable[Frame], on_model_input: Callable[[Frame], None]) -> Iterator[Frame]:
-    for frame in frames:
-        if frame.model_input is not None:
-            on_model_input(frame)
-        yield frame
-
-
 def render(
     items: Iterable[ExplainedFrame], renderer: Renderer, timer: StageTimer
 ) -> Iterator[tuple[ExplainedFrame, VideoFrame]]:
@@ -295,6 +292,11 @@ def encode(
     """Write each drawn frame, and say if the sink kept it; the time counts as ``encode``."""
     for item, video_frame in rendered:
         with timer("encode"):
-            is_written = sink.write(video_frame, item.frame.pts, item.frame.passthrough_packets)
+            is_written = sink.write(
+                video_frame,
+                item.frame.pts,
+                item.frame.passthrough_packets,
+                starts_chunk=item.frame.starts_chunk,
+            )
         del video_frame  # the next one may need its memory
         yield item, is_written

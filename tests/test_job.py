@@ -77,6 +77,7 @@ SINK = SinkOptions(
     preset="fast",
     overwrite=True,
     encoder="nvenc",
+    encoders=3,
     record="maps",
     resume=True,
 )
