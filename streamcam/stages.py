@@ -292,11 +292,7 @@ def encode(
     """Write each drawn frame, and say if the sink kept it; the time counts as ``encode``."""
     for item, video_frame in rendered:
         with timer("encode"):
-            is_written = sink.write(
-                video_frame,
-                item.frame.pts,
-                item.frame.passthrough_packets,
-                starts_chunk=item.frame.starts_chunk,
-            )
-        del video_frame  # the next one may need its memory
+            frame = item.frame
+            is_written = sink.write(video_frame, frame.pts, frame.passthrough_packets, starts_chunk=frame.starts_chunk)
+        del frame, video_frame  # the next ones may need their memory
         yield item, is_written
