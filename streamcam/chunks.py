@@ -20,8 +20,6 @@ from .sources import open_source, plan_chunks
 if TYPE_CHECKING:
     from .sources import Source
 
-__all__ = ["CHUNK_FRAMES", "mark_chunks", "max_chunk_frames", "open_chunk", "plan_run", "remaining_range"]
-
 CHUNK_FRAMES = 256
 """Frames of a chunk: about 10 seconds, and a multiple of every batch."""
 

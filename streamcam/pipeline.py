@@ -135,12 +135,16 @@ def _prepare(
 def _start(
     prepared: Prepared, group: StageGroup, timer: StageTimer, totals: _Totals, callbacks: RunCallbacks
 ) -> Iterator[ExplainedFrame]:
-    """Start all stages, and return the written frames.
+    """Write chunks that are encoded already, then start all stages; yield the written frames.
 
     Encoding also runs in its own thread: Python raises an interrupt in the caller's thread, and it must not come
     between writing a frame and counting it.
     """
     info, num_targets = prepared.info, len(prepared.targets)
+    stored = totals.count_written(((item, True) for item in prepared.write_stored()), prepared.map_kind)
+    for item in group.prefetch(stored, depth=1, name="encode"):
+        totals.frames_in += 1
+        yield item
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
     drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + num_targets)
     renderers = [
@@ -168,7 +172,7 @@ def _start(
         draws = [renderer.draw for renderer in renderers]
         rendered = render_ahead(normalized, draws, group, timer, depth=drawn_depth)
     written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.map_kind)
-    return group.prefetch(written, depth=1, name="encode")
+    yield from group.prefetch(written, depth=1, name="encode")
 
 
 @dataclass(slots=True)

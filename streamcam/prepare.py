@@ -16,13 +16,13 @@ from .frames import CaptionFacts, ExplainedFrame, Frame, MapKind, SourceInfo
 from .geometry import Geometry
 from .job import Job
 from .notes import get_logger
-from .options import Interpolation, TemporalOptions
+from .options import Interpolation
 from .recording import interpolate, make_manifest, recorded_source
 from .run_record import RunRecord, open_run_record
 from .sinks import open_sink
 from .sources import open_source
 from .stages import explain_source, gpu_unavailable_reason, normalize_maps, queue_depth, read_frames
-from .temporal import estimate_every
+from .temporal import choose_interpolation, estimate_every
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
@@ -148,7 +148,8 @@ class PreparedRun:
         if self.job.temporal.scale == "stream":
             return self._record_first(frames, explained, group, timer)
         interpolated = interpolate(explained(frames), self.info, self.geometry, timer, self.interpolation)
-        return normalize_maps(interpolated, self.job.temporal, self.map_kind)
+        peaks = self.recording.running_peaks
+        return self.recording.watch(normalize_maps(interpolated, self.job.temporal, self.map_kind, running_peaks=peaks))
 
     def _record_first(
         self,
@@ -167,6 +168,10 @@ class PreparedRun:
         yield from recorded_source(
             frames, self.info, record, self.job.temporal, timer, interpolation=self.interpolation, targets=targets
         )
+
+    def write_stored(self) -> Iterator[ExplainedFrame]:
+        """Write chunks that are encoded already; yield their frames, without images."""
+        return iter(()) if self.recording is None else self.recording.write_stored()
 
     def finish(self) -> None:
         """Write what comes after the last frame; the output is complete once it is closed."""
@@ -217,11 +222,6 @@ def max_batch_length(batch: int, every: int, info: SourceInfo) -> int:
         info: the source of the frames.
     """
     return queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), info)
-
-
-def choose_interpolation(info: SourceInfo, temporal: TemporalOptions) -> Interpolation:
-    """Return how maps are interpolated: a live source cannot wait for the next one."""
-    return "hold" if info.live else temporal.interpolation
 
 
 @contextlib.contextmanager
@@ -294,6 +294,7 @@ def prepare(
         if recording is not None:
             manifest = make_manifest(job, source.info, explainer, compiled, prepared.to_dict())
             max_frames = max_chunk_frames(compiled.geometry, explainer.map_kind, len(prepared.targets))
-            stack.enter_context(recording.start(manifest, plan_run(job.source, job.temporal, max_frames)))
-            prepared = replace(prepared, recording=recording)
+            plan = plan_run(job.source, job.temporal, max_frames)
+            prepared = replace(prepared, recording=recording, source=recording.start(manifest, plan, source, sink))
+            stack.enter_context(recording.writer)
         yield prepared

@@ -173,6 +173,10 @@ class PreparedRender:
             targets=self.target_numbers,
         )
 
+    def write_stored(self) -> Iterator[ExplainedFrame]:
+        """Return no frame: no chunk is encoded already."""
+        return iter(())
+
     def finish(self) -> None:
         """Write what comes after the last frame."""
         self.sink.write_packets(self.source.trailing_packets)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from .chunks import mark_chunks
 from .concurrency.group import StageGroup, StageTimer
@@ -39,6 +39,11 @@ from .record.compare import (
 )
 from .recording import DECODE_QUEUE_DEPTH
 from .stages import frame_selector, prefetch_depth
+from .stored_video import StoredVideo, store_video
+
+if TYPE_CHECKING:
+    from .sinks import Sink
+    from .sources import Source
 
 logger = get_logger(__name__)
 
@@ -50,7 +55,7 @@ class RunRecord:
 
     Args:
         folder: of the record; locked already if ``before`` is given.
-        output: name of the output.
+        job: of the run.
         before: the record of the run to continue; None to begin at the first frame.
 
     Attributes:
@@ -58,11 +63,12 @@ class RunRecord:
         is_written: all frames are written: set it before the output is closed.
     """
 
-    def __init__(self, folder: RecordFolder, output: str, before: Record | None = None) -> None:
-        self._folder, self._output, self._before = folder, output, before
+    def __init__(self, folder: RecordFolder, job: Job, before: Record | None = None) -> None:
+        self._folder, self._job, self._before = folder, job, before
         self._marks: tuple[FrameRange, ...] | None = None
         self._done: Record | None = None
-        self.writer: RecordWriter | None = None
+        self._video: StoredVideo | None = None
+        self.writer: RecordWriter
         self.is_written = False
 
     def sink_options(self, options: SinkOptions) -> SinkOptions:
@@ -76,7 +82,6 @@ class RunRecord:
 
     def finish_record(self) -> Record:
         """Wait until all frames are on the disk; return them."""
-        assert self.writer is not None
         self.writer.finish()
         return open_record(self._folder.path)
 
@@ -88,17 +93,21 @@ class RunRecord:
     ) -> None:
         """Mark the output as complete, if it is, and unlock the folder."""
         try:
-            if kind is None and self.is_written and self.writer is not None and self.writer.store.is_reserved:
-                self.writer.store.finish(self._output)
+            if kind is None and self.is_written and self.writer.store.is_reserved:
+                self.writer.store.finish(self._job.sink.path.name)
+                if self._video is not None:
+                    self._video.remove()
         finally:
             self._folder.close()
 
-    def start(self, manifest: Manifest, plan: tuple[FrameRange, ...] | None) -> RecordWriter:
-        """Return the writer of the record; not entered yet.
+    def start(self, manifest: Manifest, plan: tuple[FrameRange, ...] | None, source: Source, sink: Sink) -> Source:
+        """Make the writer of the record; return the source of the frames that are not stored as encoded video.
 
         Args:
             manifest: of the run, before its first chunk.
             plan: of the source.
+            source: the input, open; none of its frames is read yet.
+            sink: the output, open.
 
         Raises:
             StreamcamError: it continues a record of another layer or precision.
@@ -108,6 +117,7 @@ class RunRecord:
         manifest = replace(manifest, plan=plan)
         if self._before is not None:
             recorded = self._before.manifest
+            self._marks = recorded.plan or plan
             if difference := find_other_fact(recorded, manifest.run):
                 raise _other_run_error(self._before, difference)
             for one in find_other_versions(recorded, manifest.versions):
@@ -116,10 +126,25 @@ class RunRecord:
             chunks = recorded.chunks[: len(self._done.chunks)]
             manifest = replace(recorded, chunks=chunks, versions=manifest.versions, output=None)
             logger.info("continued after %s", count_of(len(self._done), "frame"))
+        if manifest.plan is not None and self._job.temporal.scale != "stream":
+            self._video = store_video(self._folder, manifest.plan, self._done, source, sink, self._job)
         self.writer = RecordWriter(self._folder, manifest, closes_folder=False)
         if self._before is not None:
-            self.writer.store.reserve()
-        return self.writer
+            self.writer.store.reserve(self._video.names if self._video is not None else ())
+        return source if self._video is None else self._video.source
+
+    @property
+    def running_peaks(self) -> tuple[float, ...]:
+        """The running scale before the first frame that is drawn."""
+        return () if self._video is None else self._video.peaks
+
+    def write_stored(self) -> Iterator[ExplainedFrame]:
+        """Write the chunks that are stored as encoded video; yield their frames, without images."""
+        return iter(()) if self._video is None else self._video.write()
+
+    def watch(self, items: Iterable[ExplainedFrame]) -> Iterator[ExplainedFrame]:
+        """Note the scale of normalised frames, for the chunks that are stored."""
+        return iter(items) if self._video is None else self._video.watch(items)
 
     def explained(
         self,
@@ -145,19 +170,22 @@ class RunRecord:
         """
         marked, is_selected = mark_chunks(frames, self._marks), frame_selector(temporal)
         last: ExplainedFrame | None = None
-        if self._done is not None and len(self._done):
-            head: Iterator[Frame] = islice(marked, len(self._done))
+        first_chunk = 0 if self._video is None else self._video.num_stored
+        num_recorded = 0 if self._done is None else len(self._done) - len(self._done.first_chunks(first_chunk))
+        if self._done is not None and num_recorded:
+            head: Iterator[Frame] = islice(marked, num_recorded)
             if temporal.every == "auto":
                 head = _observe(head, is_selected)
             head = group.prefetch(
                 timer.measure("decode", head), depth=prefetch_depth(DECODE_QUEUE_DEPTH, info), name="decode"
             )
             num_joined = 0
-            for last in self._done.attach(head, info, range(len(self._done.targets))):
+            targets = range(len(self._done.targets))
+            for last in self._done.attach(head, info, targets, first_chunk=first_chunk):
                 num_joined += 1
                 yield last
-            if num_joined < len(self._done):
-                raise SourceError(f"{info.name} ends after {num_joined} of {len(self._done)} recorded frames")
+            if num_joined < num_recorded:
+                raise SourceError(f"{info.name} ends within the {len(self._done)} recorded frames")
         if self._done is not None and self._done.complete:
             yield from _none_of(marked)
             return
@@ -204,7 +232,7 @@ def open_run_record(job: Job, info: SourceInfo, stack: contextlib.ExitStack) -> 
         return None
     folder = RecordFolder(path, overwrite=job.sink.overwrite, resume=job.sink.resume)
     folder.check()
-    record = RunRecord(folder, job.sink.path.name, find_run(job, folder) if job.sink.resume else None)
+    record = RunRecord(folder, job, find_run(job, folder) if job.sink.resume else None)
     return stack.enter_context(record)
 
 

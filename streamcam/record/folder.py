@@ -19,7 +19,9 @@ from ..errors import SinkError
 MANIFEST = "manifest.json"
 
 _OPTION = "--record"
-_OWN_FILE = re.compile(r"\.?(?:manifest\.json|frames-\d{4,}\.jsonl|maps-\d{4,}\.npy)(?:\.[0-9a-f]{16}\.part)?")
+_OWN_FILE = re.compile(
+    r"\.?(?:manifest\.json|(?:frames|maps|segment)-\d{4,}\.(?:jsonl|npy|bin))(?:\.[0-9a-f]{16}\.part)?"
+)
 """Names of the files of a record, and of those in writing. No other file is ever removed."""
 
 _DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -79,17 +79,20 @@ class RecordStore:
         """Frames in whole chunks on the disk, from the first chunk on."""
         return sum(one.num_frames for one in self.manifest.prefix)
 
-    def reserve(self) -> None:
+    def reserve(self, kept: Collection[str] = ()) -> None:
         """Create and lock the folder; remove what is in it and not in the manifest.
+
+        Args:
+            kept: names of further files to keep.
 
         Raises:
             SinkError: see `RecordFolder.reserve`; or it cannot be created.
         """
         if self.is_reserved:
             return
-        kept = [name for one in self.manifest.chunks for name in (one.frames_file, one.maps_file)]
+        chunk_files = [name for one in self.manifest.chunks for name in (one.frames_file, one.maps_file)]
         try:
-            self._folder.reserve(kept)
+            self._folder.reserve([*chunk_files, *kept])
         except OSError as error:
             raise write_error(self._folder.path, error, self.num_frames) from error
         self.is_reserved = True

@@ -22,9 +22,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frame
+from ..frames import Frame, SourceInfo
 from ..media.planes import plane_arrays
-from ..options import TemporalOptions
+from ..options import Interpolation, TemporalOptions
 
 ThumbnailPlanes: TypeAlias = tuple[NDArray[np.float32], ...]
 """Of luma, Cb and Cr: float32 ``(about 32, …)`` each, 0–1."""
@@ -129,6 +129,11 @@ class ChangeDetector:
 def estimate_every(temporal: TemporalOptions) -> int:
     """Return one in how many frames is explained; an estimate for ``--every auto``."""
     return AUTO_EVERY_ESTIMATE if temporal.every == "auto" else temporal.every
+
+
+def choose_interpolation(info: SourceInfo, temporal: TemporalOptions) -> Interpolation:
+    """Return how maps are interpolated: a live source cannot wait for the next one."""
+    return "hold" if info.live else temporal.interpolation
 
 
 def frame_selector(options: TemporalOptions) -> Callable[[Frame], bool]:

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 import streamcam
-from streamcam import chunks, pipeline, prepare
+from streamcam import chunks, pipeline, prepare, stored_video
 from streamcam.concurrency.file_lock import lock_file
 from streamcam.engine import load_explainer
 from streamcam.engine.explainer import FrameExplainer
 from streamcam.errors import SinkError, StreamcamError
-from streamcam.frames import ExplainedFrame
+from streamcam.frames import ExplainedFrame, FrameRange
 from streamcam.job import Job
 from streamcam.pipeline import Interrupted, RunCallbacks, run
 from streamcam.record import folder as folder_module
@@ -74,14 +74,22 @@ def process(clip: Path, out: Path, *, on_frame: Callable[[Any], None] = lambda i
     return run(job, explainer=loaded, callbacks=RunCallbacks(on_frame=on_frame))
 
 
-def kill(clip: Path, out: Path, after: int, **options: Any) -> None:
-    """Run until a number of files of the record are written, and leave the disk as it is then."""
+def kill(clip: Path, out: Path, after: int = 1000, *, segments: int = 1000, **options: Any) -> None:
+    """Run until a number of files is written, and leave the disk as it is then.
+
+    ``after``: files of maps, tables and manifests; ``segments``: of encoded video.
+    """
     written: list[str] = []
+    limits = {True: segments, False: after}
 
     def write(self: folder_module.RecordFolder, name: str, data: bytes) -> None:
-        if len(written) >= after:
+        is_segment = name.startswith("segment")
+        if "killed" in written:
+            return
+        if limits[is_segment] == 0:
+            written.append("killed")
             raise Killed
-        written.append(name)
+        limits[is_segment] -= 1
         original(self, name, data)
 
     original = folder_module.RecordFolder.write
@@ -138,7 +146,10 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow if CASES[case].get("method") else []) for case in CASES],
+)
 def test_a_resumed_run_is_one_run(clip: Path, tmp_path: Path, case: str) -> None:
     options, out = CASES[case], tmp_path / "o.mkv"
     summary = process(clip, out, record="auto", **options)
@@ -149,6 +160,51 @@ def test_a_resumed_run_is_one_run(clip: Path, tmp_path: Path, case: str) -> None
     check_same(out, expected)
     same = ("frames_in", "frames_out", "frames_explained", "frames_held", "frames_zero_map", "record")
     assert {name: getattr(again, name) for name in same} == {name: getattr(summary, name) for name in same}
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("o.mp4", "default"),
+        ("o.mkv", "every, linear"),
+        pytest.param("o.mkv", "every auto, flow", marks=pytest.mark.slow),
+        pytest.param("o.mkv", "pixels", marks=pytest.mark.slow),
+        ("o.mp4", "a window"),
+    ],
+)
+def test_stored_video_is_not_made_again(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, name: str
+) -> None:
+    options, out = CASES[case], tmp_path / name
+    summary = process(clip, out, record="auto", **options)
+    expected = move(out, tmp_path / f"expected{out.suffix}")
+    kill(clip, out, segments=2, record="auto", **options)
+    stored = sorted(record_of(out).glob("segment-*"))
+    assert [one.name for one in stored] == ["segment-0000.bin", "segment-0001.bin"]
+    opened: list[int] = []
+    open_chunk = stored_video.open_chunk
+
+    def spy(source: Any, frame_range: FrameRange, *arguments: Any, **named: Any) -> Any:
+        opened.append(frame_range.first_index)
+        return open_chunk(source, frame_range, *arguments, **named)
+
+    monkeypatch.setattr(stored_video, "open_chunk", spy)
+    again = process(clip, out, resume=True, **options)
+    assert opened == [streamcam.open_record(record_of(out)).chunks[2].entry.first_index]
+    check_same(out, expected)
+    same = ("frames_in", "frames_out", "frames_explained", "frames_held", "frames_zero_map")
+    assert {one: getattr(again, one) for one in same} == {one: getattr(summary, one) for one in same}
+
+
+@pytest.mark.parametrize("number", [0, 1, 8])
+def test_damaged_video_is_made_again(clip: Path, tmp_path: Path, expected: Path, number: int) -> None:
+    out = tmp_path / "o.mkv"
+    kill(clip, out, 24 + 1, record="auto")  # the record and all segments are complete, the output is not
+    path = record_of(out) / f"segment-{number:04d}.bin"
+    assert len(list(record_of(out).glob("segment-*"))) == 8
+    if path.exists():
+        path.write_bytes(path.read_bytes()[:-1])
+    check_resumed(clip, out, expected, 60)
 
 
 @pytest.fixture(scope="module")

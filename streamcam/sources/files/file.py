@@ -174,6 +174,10 @@ class FileSource:
             raise other_frames_error(self._name, self._range)
         self._add_notes()
 
+    def copied_packets(self) -> Iterator[Packet[Any]]:
+        """Yield the packets of copied streams, instead of the frames; nothing is decoded."""
+        return self._window.copied_packets()
+
     def _add_notes(self) -> None:
         """Add notes, once the input was read."""
         self.notes += irregularity_notes(self._name, self._timeline, self._window.num_untimed, self._normalizer)

@@ -87,6 +87,17 @@ class WindowReader:
         frames = self._decode()
         return next(frames, None), frames
 
+    def copied_packets(self) -> Iterator[Packet[Any]]:
+        """Yield the window's packets of copied streams to its end; decode nothing further."""
+        yield from self.passthrough.pop_ready()
+        for packet in self._reader.packets():
+            if packet.size and packet.stream is not self._video:
+                self._queue_passthrough(packet)
+                yield from self.passthrough.pop_ready()
+            if self._clock.end_seconds is not None and self._is_past_end(packet):
+                break
+        yield from self.passthrough.pop_ready(flush=True)
+
     def _begins_before_window(self) -> bool:
         """Return True if decoding began early enough for the window.
 
