@@ -119,12 +119,16 @@ def test_a_history_leads_from_the_noise_to_the_image(plain: Any) -> None:
         np.testing.assert_array_equal(last, one.image)
 
 
-def test_transformations_calm_down() -> None:
+def test_the_strength_scales_the_transformations() -> None:
     images = np.random.default_rng(0).uniform(size=(1, 16, 16, 3)).astype(np.float32)
     options = FilterOptions(steps=20, jitter=4)
-    changes = [np.abs(transform(images, options, tf.constant(step)).numpy() - images).mean() for step in range(20)]
-    assert min(changes[:10]) > 0.01
-    assert max(changes[18:]) == 0
+
+    def change(strength: float) -> float:
+        steps = [transform(images, options, tf.constant(step), strength).numpy() for step in range(10)]
+        return float(np.mean([np.abs(one - images).mean() for one in steps]))
+
+    assert change(0) == 0
+    assert 0.01 < change(0.1) < change(1)
     assert not np.array_equal(*(transform(images, options, tf.constant(step)).numpy() for step in (0, 1)))
 
 

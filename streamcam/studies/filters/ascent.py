@@ -17,6 +17,7 @@ from ...tf import keras, tf
 from .network import FilterNetwork, select_scores
 from .parametrization import FourierImages, MacoImages
 from .robustness import transform
+from .schedule import choose_schedule
 from .selection import FilterTarget
 
 BATCH = 16
@@ -24,6 +25,9 @@ BATCH = 16
 
 _MIN_SIDE = 8
 """Pixels of a side of the smallest octave."""
+
+_PEAK_WEIGHT = 0.003
+"""Of the highest activation beside the mean: an image that excites all positions cannot be the best one for each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +80,8 @@ def ascend(
 ) -> Ascent:
     """Maximise the score of each target, starting from noise.
 
+    The score is the mean over the positions, with a little of the highest activation.
+
     Args:
         network: the model with its layer.
         targets: at most `BATCH`.
@@ -87,7 +93,8 @@ def ascend(
     Raises:
         MethodError: the model has no gradient.
     """
-    sizes = octave_sizes(size, options.octaves)
+    octaves = options.octaves or choose_schedule(network.stride).octaves
+    sizes = octave_sizes(size, octaves)
     parametrization: FourierImages | MacoImages = (
         MacoImages(sizes[0]) if options.parametrization == "maco" else FourierImages(sizes[0])
     )
@@ -97,7 +104,7 @@ def ascend(
     starts, _ = measure(sizes[0])(noise)
     history = [noise] if 0 in history_steps else []
     done = 0
-    for octave, steps in zip(sizes, split_steps(options.steps, options.octaves), strict=True):
+    for octave, steps in zip(sizes, split_steps(options.steps, octaves), strict=True):
         if octave != parametrization.size:
             parametrization, coordinates = parametrization.enlarge(coordinates, octave)
         variable = tf.Variable(coordinates)
@@ -128,16 +135,23 @@ def _make_step(
     optimizer: Any,
 ) -> Callable[[Any], Any]:
     """Return one step of Adam on all images, to be compiled."""
+    schedule = choose_schedule(network.stride)
 
     def step(number: Any) -> Any:
+        progress = tf.cast(number, tf.float32) / options.steps
         with tf.GradientTape() as tape:
             images = parametrization.render(variable)
-            response = network.respond(transform(images, options, number) * 255.0)
-            scores = select_scores(response.objectives, response.logits, targets)
+            transformed = transform(images, options, number, schedule.transformation_strength(progress))
+            response = network.respond(transformed * 255.0)
+            means, peaks = (
+                select_scores(response.objectives, response.logits, targets, reduce)
+                for reduce in (tf.reduce_mean, tf.reduce_max)
+            )
             # The images share no coordinates: the gradient of the sum is that of each.
-            loss = tf.reduce_sum(_penalty(images, options) - scores)
+            loss = tf.reduce_sum(_penalty(images, options) - means - _PEAK_WEIGHT * peaks)
+        optimizer.learning_rate.assign(schedule.learning_rate(progress, options))
         optimizer.apply([tape.gradient(loss, variable)], [variable])
-        return scores
+        return means
 
     return step
 
