@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+import math
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +94,8 @@ def ascend(
     Raises:
         MethodError: the model has no gradient.
     """
-    octaves = options.octaves or choose_schedule(network.stride).octaves
+    schedule = choose_schedule(network.stride)
+    octaves = options.octaves or schedule.octaves
     sizes = octave_sizes(size, octaves)
     parametrization: FourierImages | MacoImages = (
         MacoImages(sizes[0]) if options.parametrization == "maco" else FourierImages(sizes[0])
@@ -104,9 +106,12 @@ def ascend(
     starts, _ = measure(sizes[0])(noise)
     history = [noise] if 0 in history_steps else []
     done = 0
-    for octave, steps in zip(sizes, split_steps(options.steps, octaves), strict=True):
+    calm_step = math.ceil(schedule.calm_at * options.steps) if schedule.frees_colors else options.steps
+    for octave, steps in _split(list(zip(sizes, split_steps(options.steps, octaves), strict=True)), calm_step):
         if octave != parametrization.size:
             parametrization, coordinates = parametrization.enlarge(coordinates, octave)
+        if done == calm_step:
+            parametrization, coordinates = parametrization.free_colors(coordinates)
         variable = tf.Variable(coordinates)
         optimizer = keras.optimizers.Adam(options.learning_rate)
         optimizer.build([variable])
@@ -124,6 +129,17 @@ def ascend(
     ends, peaks = measure(size)(images)
     histories = tuple(tuple(kept[number] for kept in history) for number in range(len(targets)))
     return Ascent(tuple(images), starts, ends, peaks, histories)
+
+
+def _split(octaves: list[tuple[Size, int]], at_step: int) -> Iterator[tuple[Size, int]]:
+    """Yield sizes with their steps; the octave that contains a step ends and begins again there."""
+    for size, steps in octaves:
+        if 0 < at_step < steps:
+            yield size, at_step
+            yield size, steps - at_step
+        else:
+            yield size, steps
+        at_step -= steps
 
 
 def _make_step(

@@ -20,6 +20,7 @@ class Schedule:
         calm_at: share of the steps after which there are none.
         fastest: learning rate of the first step without transformations, relative to that of the steps before.
         slowest: the same of the last step.
+        frees_colors: the colors are no longer decorrelated once there are no transformations.
     """
 
     octaves: int
@@ -27,6 +28,7 @@ class Schedule:
     calm_at: float
     fastest: float
     slowest: float
+    frees_colors: bool
 
     def transformation_strength(self, progress: Any) -> Any:
         """Return the strength of the random transformations, from 1 down to 0.
@@ -49,14 +51,14 @@ class Schedule:
 
 
 _SCHEDULES = (
-    (4, Schedule(octaves=1, calm_from=0.2, calm_at=0.4, fastest=5.0, slowest=0.6)),
-    (16, Schedule(octaves=2, calm_from=0.5, calm_at=0.65, fastest=2.5, slowest=0.6)),
-    (math.inf, Schedule(octaves=2, calm_from=0.5, calm_at=0.9, fastest=1.0, slowest=1.0)),
+    (4, Schedule(octaves=1, calm_from=0.2, calm_at=0.4, fastest=2.5, slowest=0.6, frees_colors=True)),
+    (16, Schedule(octaves=2, calm_from=0.5, calm_at=0.7, fastest=1.2, slowest=0.6, frees_colors=True)),
+    (math.inf, Schedule(octaves=2, calm_from=0.5, calm_at=0.9, fastest=1.0, slowest=1.0, frees_colors=False)),
 )
 """Largest stride of a layer, and the course for it.
 
 First layers respond to details of single pixels: a smaller image cannot hold them, and interpolation blurs them. In
-deep layers many or fast steps without transformations cover the shapes with grain.
+deep layers many steps without transformations cover the shapes with grain.
 """
 
 
