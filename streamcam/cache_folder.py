@@ -1,4 +1,4 @@
-"""The folder in which streamcam keeps what later runs reuse, and if it can be trusted."""
+"""Find the folder for later runs, and check that it is private."""
 
 from __future__ import annotations
 

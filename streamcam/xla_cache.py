@@ -1,7 +1,8 @@
-"""Keep what XLA compiles for GPUs: in the cache folder, by TensorFlow version and GPU, within a size.
+"""Keep the programs that XLA compiles for GPUs.
 
-TensorFlow reads its flags once, so `streamcam.tf` calls `keep_xla_programs` before it imports TensorFlow. Without an
-NVIDIA GPU nothing is set. XLA checks each file against the program it is about to compile.
+They lie in the cache folder, by TensorFlow version and GPU, within a size. TensorFlow reads its flags once, so
+`streamcam.tf` calls `keep_xla_programs` before it imports TensorFlow. Without an NVIDIA GPU nothing is set. XLA checks
+each file against the program it is about to compile.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def keep_xla_programs(
 
 
 def prune(root: Path, max_bytes: int = MAX_XLA_CACHE_BYTES) -> None:
-    """Delete the least recently used programs of all versions and GPUs beyond a size.
+    """Delete the least recently used programs beyond a size.
+
+    Those of all versions and GPUs count together.
 
     Args:
         root: the cache folder.

@@ -33,9 +33,13 @@ class PreparedSource:
     notes: tuple[str, ...] = ()
     xla: BackgroundXla | None = None
 
-    def compile_now(self) -> bool:
-        """Wait until the method is compiled with XLA, if that makes it faster; return True if it does."""
-        return self.xla is not None and self.xla.compile_now()
+    def compile_now(self, *, always: bool = False) -> bool:
+        """Compile the method with XLA; return True if it is used from now on.
+
+        Args:
+            always: use it even if it is no faster.
+        """
+        return self.xla is not None and self.xla.compile_now(always=always)
 
     @property
     def replicas(self) -> tuple[DeviceReplica, ...]:

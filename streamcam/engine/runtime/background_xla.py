@@ -1,4 +1,4 @@
-"""Compile a method with XLA in the background, and swap it in between batches.
+"""Compile with XLA in the background, and swap in between batches.
 
 On a GPU a run starts with the plain graph. XLA takes 12 to 50 seconds to compile it and makes it 1.07 times (float32)
 to 1.44 times (float16) as fast, so it is compiled only if the frames still to come repay that.
@@ -15,9 +15,9 @@ import gc
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from time import monotonic
 
 from ...errors import StreamcamError, error_summary
 from ...notes import get_logger
@@ -35,7 +35,7 @@ THREAD_NAME = "streamcam-xla"
 _MIN_FLOAT32_AGREEMENT = 0.999
 """As `MIN_AGREEMENT`, between two compilers of a graph in float32."""
 
-_COMPILING_RUNS = 3
+COMPILING_RUNS = 3
 """Runs that compile all: TensorFlow compiles a part of the graph when it runs for the second time."""
 
 _MIN_MEASURED_BATCHES = 4
@@ -49,7 +49,7 @@ _one_at_a_time = threading.Semaphore()
 
 @dataclass(frozen=True, slots=True)
 class XlaFinding:
-    """What XLA does for a method on this machine, measured or expected.
+    """Gain and cost of XLA for a method on this machine.
 
     Attributes:
         speedup: time of the plain graph over that of the compiled one.
@@ -62,12 +62,12 @@ class XlaFinding:
     compile_seconds: float
 
     def is_useful(self, precision: str) -> bool:
-        """Return True if it is faster with equal maps, as far as ``precision`` resolves them."""
+        """Return True if it is faster, with equal maps in this precision."""
         limit = _MIN_FLOAT32_AGREEMENT if precision == "float32" else MIN_AGREEMENT
         return self.speedup >= MIN_SPEEDUP and self.cosine >= limit
 
     def is_repaid(self, frames_left: float, seconds_per_frame: float) -> bool:
-        """Return True if the frames after the compilation gain more time than it takes.
+        """Return True if later frames gain more time than it takes.
 
         Args:
             frames_left: frames still to come.
@@ -121,7 +121,7 @@ class BackgroundXla:
 
     @contextlib.contextmanager
     def watch(self, num_frames: int) -> Iterator[None]:
-        """Time a batch, and start the compilation after it if the frames left repay that."""
+        """Time a batch; start the compilation if the frames left repay it."""
         if self._done:
             yield
             return
@@ -132,19 +132,23 @@ class BackgroundXla:
             self._change_running(-1, num_frames)
         self._start_if_repaid()
 
-    def compile_now(self) -> bool:
-        """Compile in this thread, whatever the number of frames, and return `swapped`."""
+    def compile_now(self, *, always: bool = False) -> bool:
+        """Compile in this thread for any number of frames; return `swapped`.
+
+        Args:
+            always: swap it in even if it is no faster, as long as the maps agree.
+        """
         with self._lock:
             start, self._done = not self._done, True
         if start:
             with _one_at_a_time:
-                self._compile()
+                self._compile(always=always)
         return self.swapped
 
     def _change_running(self, change: int, num_frames: int = 0) -> None:
         """Add up the time in which batches run, at least one at a time."""
         with self._lock:
-            now = time.monotonic()
+            now = monotonic()
             if self._running:
                 self._busy_seconds += now - self._changed
             self._changed = now
@@ -175,19 +179,19 @@ class BackgroundXla:
         finally:
             _one_at_a_time.release()
 
-    def _compile(self) -> None:
+    def _compile(self, *, always: bool = False) -> None:
         """Compile for all devices, compare, and swap if it is useful; after an error the plain graph goes on."""
         try:
             plain = [replica.executable for replica in self._replicas]
-            started = time.monotonic()
+            started = monotonic()
             compiled = [self._compile_one(plain[0])]
-            seconds = time.monotonic() - started
+            seconds = monotonic() - started
             cosine = agreement(probe_outputs(plain[0]), probe_outputs(compiled[0]))
             times = seconds_in_turns(plain[0], compiled[0])
             finding = XlaFinding(times[0] / times[1], cosine, seconds)
             self._store(finding)
             summary = f"{finding.speedup:.2f} times as fast (cosine {cosine:.4f}), compiled in {seconds:.0f} s"
-            if not finding.is_useful(plain[0].precision):
+            if not (replace(finding, speedup=MIN_SPEEDUP) if always else finding).is_useful(plain[0].precision):
                 logger.info("XLA is not used: %s", summary)
                 return
             compiled += [self._compile_one(one) for one in plain[1:]]
@@ -197,7 +201,7 @@ class BackgroundXla:
             logger.info("XLA is used from now on: %s", summary)
         except StreamcamError as error:
             logger.warning("XLA is not used: %s", error)
-        except Exception as error:  # the run does not need it, whatever fails in the compiler
+        except Exception as error:  # any failure of the compiler leaves the plain graph
             logger.warning("XLA is not used: %s", error_summary(error))
         finally:
             plain, compiled = [], []
@@ -205,7 +209,7 @@ class BackgroundXla:
 
     def _compile_one(self, plain: Executable) -> Executable:
         compiled = self._load(plain)
-        for _ in range(_COMPILING_RUNS):
+        for _ in range(COMPILING_RUNS):
             compiled.warm_up()
         return compiled
 
@@ -213,7 +217,9 @@ class BackgroundXla:
 def compile_in_background(
     replicas: Sequence[DeviceReplica], tuned: TunedMethod, cache: CompileCache, key: Callable[[], str]
 ) -> BackgroundXla | None:
-    """Return what compiles the replicas in the background; None on a CPU and for methods of many passes.
+    """Return the background compilation of replicas; None where it does not apply.
+
+    That is on a CPU, and for methods of many passes.
 
     Args:
         replicas: the method on each device.
@@ -236,13 +242,13 @@ def compile_in_background(
 
 
 def has_xla(device: str) -> bool:
-    """Return True for a GPU: on a CPU the plain graph is faster, and its compiled maps are not those of the tests."""
+    """Return True for a GPU; a CPU keeps the plain graph, which oneDNN runs."""
     return device.startswith("gpu")
 
 
 @functools.cache
 def _survive_exit() -> None:
-    """Have the process end without destructors if a compilation is in progress then; asked for once.
+    """Skip destructors if the process ends during a compilation.
 
     TensorFlow cannot interrupt a compilation. The C library would destroy objects that it uses, and the process
     would end with SIGSEGV in place of its own status.

@@ -112,7 +112,10 @@ class DeviceReplica:
         return join_results(results)
 
     def swap(self, before: Executable, after: Executable) -> None:
-        """Replace an executable from the next batch on, unless another has replaced it meanwhile."""
+        """Replace an executable from the next batch on.
+
+        One that was replaced meanwhile, by a smaller batch, stays.
+        """
         with self._lock:
             if self.executable is before:
                 self.executable = after
