@@ -51,10 +51,10 @@ class Machine:
         self.precisions: list[str] = found.get("precisions", ["float32"])
         self.description = found
 
-    def case(self, *arguments: object, cache: str, limit: float = 240) -> dict[str, Any]:
+    def case(self, *arguments: object, cache: str, limit: float = 240, **environment: str) -> dict[str, Any]:
         """Run one function of cases/gpu.py; return its report, or the reason of its failure."""
         command = [sys.executable, str(CASE), *(str(one) for one in arguments)]
-        return run_json(command, limit, STREAMCAM_CACHE=str(self.folder / cache))
+        return run_json(command, limit, STREAMCAM_CACHE=str(self.folder / cache), **environment)
 
 
 def run_json(command: list[str], limit: float, **environment: str) -> dict[str, Any]:
@@ -101,6 +101,16 @@ def maps(machine: Machine, report: Report) -> None:
         failed = {name: value for name, value in cosines.items() if not value >= LIMITS.get(precision, 0.99)}
         result = {"wanted": f">= {LIMITS.get(precision, 0.99)}", "missing": sorted(set(methods) - set(cosines))}
         report.add(f"maps, {precision}", {**found, **result, "failed": failed})
+
+
+def xla(machine: Machine, report: Report) -> None:
+    """Compile, compile again from the cache, and end a process meanwhile."""
+    flags = {} if machine.on_gpu else {"TF_XLA_FLAGS": "--tf_xla_cpu_global_jit"}
+    for turn in ("first", "second"):
+        report.add(f"XLA, {turn} process", machine.case("xla", machine.device, cache="xla", **flags))
+    found = machine.case("xla_exit", machine.device, cache="xla-exit", **flags)
+    is_right = found.get("error", "").startswith("exit code 3:")
+    report.add("XLA, end of the process meanwhile", {"exit code 3": True} if is_right else {"error": str(found)})
 
 
 def ratios(machine: Machine, report: Report) -> None:
@@ -158,6 +168,7 @@ def scaling(machine: Machine, report: Report) -> None:
 SECTIONS: dict[str, Callable[[Machine, Report], None]] = {
     "startup": startup,
     "maps": maps,
+    "xla": xla,
     "ratios": ratios,
     "fps": fps,
     "scaling": scaling,

@@ -5,7 +5,7 @@
 #
 #   --parts DIR  a packed TensorFlow with unpack_tensorflow.sh beside or above it; unpacked first
 #   --out DIR    gets report.json and a log; by default benchmarks/work/gpu
-#   SECTION      startup, maps, ratios, fps, scaling; by default all, in this order
+#   SECTION      startup, maps, xla, ratios, fps, scaling; by default all, in this order
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,7 +1,7 @@
 """The measurements of gpu_check.py; each is one process and prints a JSON object.
 
 python benchmarks/cases/gpu.py devices | video DEVICE | explainer DEVICE | maps DEVICE PRECISION METHOD...
-    | ratio DEVICE MODEL PRECISION plain|xla BATCH | clip PATH FRAMES
+    | xla DEVICE | xla_exit DEVICE | ratio DEVICE MODEL PRECISION plain|xla BATCH | clip PATH FRAMES
 """
 
 from __future__ import annotations
@@ -136,6 +136,57 @@ def ratio(device: str, model: str, precision: str, compiler: str, batch: str) ->
     }
 
 
+def xla(device: str) -> dict[str, Any]:
+    """Compile with XLA as a long run would; the second process finds the program in the cache."""
+    from streamcam.notes import collect_notes
+    from streamcam.xla_cache import keep_xla_programs
+
+    prepared, notes = _prepare_xla(device), list[str]()
+    with collect_notes(notes.append):
+        started = time.perf_counter()
+        prepared.xla._done = False  # also if the first process found it useless
+        used = prepared.compile_now(always=True)
+        seconds = time.perf_counter() - started
+    folder = keep_xla_programs({})
+    files = list(folder.iterdir()) if folder else []
+    return {
+        "used": used,
+        "seconds": round(seconds, 2),
+        "notes": notes,
+        "files": len(files),
+        "bytes": sum(path.stat().st_size for path in files),
+    }
+
+
+def xla_exit(device: str) -> dict[str, Any]:
+    """End the process during the compilation; its exit code is to be 3."""
+    import threading
+
+    prepared, loaded = _prepare_xla(device), threading.Event()
+    assert prepared.xla is not None
+    from streamcam.engine.runtime.background_xla import XlaFinding
+
+    load = prepared.xla._load
+    prepared.xla._load = lambda plain: (load(plain), loaded.set())[0]
+    prepared.xla._expected = XlaFinding(1.5, 1.0, 0.0)
+    batch, (width, height) = prepared.executable.batch, prepared.executable.size
+    while not loaded.is_set():
+        prepared.replicas[0](_photographs((width, height))[[0] * batch])
+    sys.exit(3)
+
+
+def _prepare_xla(device: str) -> Any:
+    from streamcam.engine.explainer import FrameExplainer
+    from streamcam.engine.runtime import background_xla
+    from streamcam.frames import SourceInfo
+    from streamcam.options import ExplainOptions, ModelOptions
+
+    if device == "cpu":  # to try the script out, with TF_XLA_FLAGS=--tf_xla_cpu_global_jit
+        background_xla.has_xla = lambda device: True
+    engine = FrameExplainer(ModelOptions(), ExplainOptions(batch=2 if device == "cpu" else 16, device=device))
+    return engine.prepare(SourceInfo("x", 224, 224, "yuv420p", Fraction(1, 25), num_frames=10**6))
+
+
 def clip(path: str, frames: str) -> dict[str, Any]:
     """Write a 1080p clip in which everything moves."""
     from streamcam.bench.clip import write_synthetic
@@ -152,5 +203,5 @@ def _photographs(size: tuple[int, int]) -> Any:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(REPOSITORY))
-    cases = {one.__name__: one for one in (devices, video, explainer, maps, ratio, clip)}
+    cases = {one.__name__: one for one in (devices, video, explainer, maps, xla, xla_exit, ratio, clip)}
     print(json.dumps(cases[sys.argv[1]](*sys.argv[2:])))

@@ -146,7 +146,7 @@ class BackgroundXla:
         return self.swapped
 
     def _change_running(self, change: int, num_frames: int = 0) -> None:
-        """Add up the time in which batches run, at least one at a time."""
+        """Add up the time in which at least one batch runs."""
         with self._lock:
             now = monotonic()
             if self._running:
