@@ -13,6 +13,7 @@ import ctypes
 import functools
 import gc
 import json
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -261,3 +262,5 @@ def _skip_destructors() -> None:
         c_library = ctypes.CDLL(None)
         # Called first of all handlers, with the exit status. Python has flushed its files by then.
         c_library.on_exit(c_library._exit, None)
+        # Up to Python 3.13 a thread that returns from TensorFlow during the shutdown aborts the process: let it wait.
+        c_library.signal(signal.SIGABRT, c_library.pause)
