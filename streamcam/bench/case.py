@@ -34,6 +34,7 @@ class Case:
         device: name, or names joined by commas; empty for the stages without a model.
         batch: frames per model call; 0 for the stages without a model.
         precision: of ``forward``.
+        xla: compile model and method with XLA, on a GPU.
         options: flat options of `streamcam.job.Job.from_options`.
     """
 
@@ -45,12 +46,14 @@ class Case:
     device: str = ""
     batch: int = 0
     precision: str = ""
+    xla: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Stage, device and batch size in a few words."""
         label = {"end_to_end": "end to end", "forward": f"forward pass, {self.precision}"}.get(self.stage, self.stage)
+        label += ", XLA" * self.xla
         return f"{label}, {self.device}, batch {self.batch}" if self.device else label
 
     def job(self) -> Job:

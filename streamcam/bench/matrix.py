@@ -96,13 +96,15 @@ class BenchmarkMatrix:
             # Do not repeat the choice of auto in each case: it would count as compile time.
             known = warm_up["precision"] if device == warm_up["device"] else ""
             chosen = {"precision": known} if known in PRECISIONS else {}
+            # The same compiler for the method and the bare model.
+            xla = warm_up.get("xla", False) and device.startswith("gpu")
             for batch in self.batches:
                 model_cases += [
-                    self.case("forward", work_dir, clip, device=device, batch=batch, precision=precision)
+                    self.case("forward", work_dir, clip, device=device, batch=batch, precision=precision, xla=xla)
                     for precision in warm_up["precisions"].get(device, ("float32",))
                 ]
                 model_cases += [
-                    self.case(stage, work_dir, clip, chosen, device=device, batch=batch)
+                    self.case(stage, work_dir, clip, chosen, device=device, batch=batch, xla=xla)
                     for stage in ("model", "end_to_end")
                 ]
         return [*media_cases, *model_cases]

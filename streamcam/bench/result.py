@@ -74,7 +74,7 @@ def bench(
         result = Result(
             machine=machine_info(warm_up["devices"]),
             software={"streamcam": __version__, **warm_up["software"]},
-            setting={**matrix.setting, **computed},
+            setting={**matrix.setting, **computed, **({"xla": True} if warm_up.get("xla") else {})},
         )
         check(result)
         cases = matrix.cases(warm_up, work_dir)
@@ -101,6 +101,13 @@ def bench(
         if batch is not None:
             for count in range(2, len(names) + 1):
                 measure_and_report(
-                    matrix.case("end_to_end", work_dir, warm_up["clip"], device=",".join(names[:count]), batch=batch)
+                    matrix.case(
+                        "end_to_end",
+                        work_dir,
+                        warm_up["clip"],
+                        device=",".join(names[:count]),
+                        batch=batch,
+                        xla=warm_up.get("xla", False),
+                    )
                 )
     return Result(result.machine, result.software, result.setting, tuple(rows))

@@ -141,15 +141,17 @@ def _end_to_end(case: Case) -> dict[str, Any]:
 
 
 def _forward(case: Case) -> dict[str, Any]:
+    from ..engine.runtime.background_xla import COMPILING_RUNS
     from ..engine.runtime.devices import peak_memory_bytes
     from ..engine.runtime.forward import load_forward
 
     job, warm, _ = case.job(), *load_warm_up(case)
     compile_seconds = time.perf_counter()
     width, height = warm.input
-    forward = load_forward(job.model, warm.input, case.batch, case.precision, case.device)
+    forward = load_forward(job.model, warm.input, case.batch, case.precision, case.device, xla=case.xla)
     noise = np.random.default_rng(0).integers(0, 256, (case.batch, height, width, 3), np.uint8)
-    forward(noise)
+    for _ in range(COMPILING_RUNS if case.xla else 1):
+        forward(noise)
     compile_seconds = time.perf_counter() - compile_seconds
     calls = -(-case.frames // case.batch)
 
@@ -201,7 +203,10 @@ def _compile(case: Case, info: SourceInfo) -> tuple[Any, Any, float]:
     explainer = load_explainer(job.model, job.explain, limit_threads=True)
     started = time.perf_counter()
     prepared = explainer.prepare(info)
-    return explainer, prepared, time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    if case.xla:
+        prepared.compile_now(always=True)
+    return explainer, prepared, seconds
 
 
 def _load_renderer(case: Case) -> tuple[FrameRenderer, list[ExplainedFrame]]:

@@ -81,6 +81,7 @@ def warm_up(case: Case) -> dict[str, Any]:
     explainer = load_explainer(job.model, job.explain, limit_threads=True)
     prepared = explainer.prepare(info)
     load_seconds = time.perf_counter() - load_seconds
+    xla = prepared.compile_now()
     resizer = InputResizer(prepared.geometry, info.color)
     scaled = [replace(frame, model_input=resizer(frame.model_source)) for frame in frames]
     timer = StageTimer()
@@ -108,6 +109,7 @@ def warm_up(case: Case) -> dict[str, Any]:
         "method": explainer.method,
         "device": prepared.device,
         "precision": prepared.executable.precision,
+        "xla": xla,
         "startup_seconds": load_seconds,
         "seconds": {"decode": decode_seconds, "model": timer.seconds["model"] / len(items)},
         **engine_report,

@@ -266,7 +266,7 @@ class FrozenMethod:
         Args:
             device: as from `resolve_devices`.
             precision: ``float32``, ``bfloat16`` or ``float16``; a model that sets its own precision keeps it.
-            xla: compile it with XLA, on a GPU.
+            xla: as for `FrozenGraph.load`.
             threads_yield: run its CPU threads at a lower priority than the others of the process.
         """
         effective = self.effective_precision(precision)

@@ -23,6 +23,7 @@ from .prepared_source import PreparedSource
 from .preprocess_check import FirstFramesCheck, check_preprocessing
 from .results import ExplainedBatch
 from .runtime.autotune import AUTO_BATCH, DEFAULT_BATCH, autotune
+from .runtime.background_xla import BackgroundXla, compile_in_background
 from .runtime.compile_cache import CompileCache, TunedMethod
 from .runtime.devices import resolve_devices
 from .runtime.replica import DevicePool, DeviceReplica
@@ -33,7 +34,7 @@ MIN_FRAMES_TO_TUNE_BATCH = 1000
 _MAX_PREPARED_SIZES = 2
 """Compiled sizes kept: each holds a copy of the weights and its working memory on each device."""
 
-_LoadedReplicas: TypeAlias = tuple[tuple[DeviceReplica, ...], tuple[str, ...]]
+_LoadedReplicas: TypeAlias = tuple[tuple[DeviceReplica, ...], tuple[str, ...], BackgroundXla | None]
 
 
 class FrameExplainer:
@@ -145,7 +146,7 @@ class FrameExplainer:
     @property
     def notes(self) -> tuple[str, ...]:
         """One-line announcements on the model and its prepared input sizes."""
-        prepared = [line for _, notes in list(self._prepared.values()) for line in notes]
+        prepared = [line for _, notes, _ in list(self._prepared.values()) for line in notes]
         return tuple(dict.fromkeys((*self.info.notes, *prepared)))
 
     @property
@@ -159,7 +160,9 @@ class FrameExplainer:
             fit or self._fit, (info.width, info.height), self.info.input_size, pixel_aspect=info.pixel_aspect
         )
 
-    def prepare(self, info: SourceInfo, *, every: int = 1, fit: Fit | None = None, batch: int = 0) -> PreparedSource:
+    def prepare(
+        self, info: SourceInfo, *, every: int = 1, fit: Fit | None = None, batch: int = 0, one_compiler: bool = False
+    ) -> PreparedSource:
         """Compile the method for a source; takes seconds the first time.
 
         The batch shrinks for sources of fewer frames, and if only every N-th frame is explained, so that neither
@@ -170,33 +173,32 @@ class FrameExplainer:
             every: one frame in ``every`` is explained.
             fit: overrides the option.
             batch: frames a call, exactly; 0 chooses.
+            one_compiler: True if XLA may not replace the graph for this source, so that its maps can be made again.
 
         Raises:
             LayerError, ModelError: the model cannot be explained with these options.
         """
-        geometry = self.geometry(info, fit=fit)
+        geometry, exact = self.geometry(info, fit=fit), batch > 0
         num_explained = None if info.num_frames is None else -(-info.num_frames // every)
-        if batch:
-            return self._prepared_source(geometry, batch, exact=True)
         is_long = num_explained >= MIN_FRAMES_TO_TUNE_BATCH if num_explained is not None else not info.live
-        if self._options.batch == 0 and every == 1 and is_long:
+        if self._options.batch == 0 and every == 1 and is_long and not exact:
             batch = AUTO_BATCH
-        else:
+        elif not exact:
             batch = self._options.batch or max(1, DEFAULT_BATCH // every)
             batch = batch if num_explained is None else max(1, min(batch, num_explained))
-        return self._prepared_source(geometry, batch)
-
-    def _prepared_source(self, geometry: Geometry, batch: int, *, exact: bool = False) -> PreparedSource:
-        replicas, notes = self._load_replicas(geometry.input, batch, exact=exact)
-        return PreparedSource(geometry, replicas, self.pool, notes)
+        replicas, notes, xla = self._load_replicas(geometry.input, batch, exact=exact)
+        # Several targets run in parts, which XLA does not compile.
+        if xla is not None and not info.is_image and not one_compiler and len(self.targets) == 1:
+            xla.expect(num_explained)
+        return PreparedSource(geometry, replicas, self.pool, notes, xla)
 
     def _load_replicas(self, size: Size, batch: int, *, exact: bool = False) -> _LoadedReplicas:
         """Return a replica on each device, and notes for the user."""
-        for (prepared_size, prepared_batch), (replicas, notes) in self._prepared.items():
+        for (prepared_size, prepared_batch), (replicas, notes, xla) in self._prepared.items():
             large_enough = not (self._options.batch or exact) and replicas[0].executable.batch >= batch > 0
             working = any(self.pool.is_active(replica.device) for replica in replicas)
             if prepared_size == size and working and (prepared_batch == batch or large_enough):
-                return replicas, notes
+                return replicas, notes, xla
         tuned = self._get_tuned_method(size, batch)
         method = tuned.method
         loaded: list[DeviceReplica] = []
@@ -216,7 +218,8 @@ class FrameExplainer:
         notes = tuple(line for line in (*self.info.notes, *tuned.notes, *method.notes, method.layer_summary) if line)
         while len(self._prepared) >= _MAX_PREPARED_SIZES:
             del self._prepared[next(iter(self._prepared))]
-        self._prepared[size, batch] = tuple(loaded), notes
+        xla = compile_in_background(loaded, tuned, self._cache, functools.partial(self._method_key, size, batch))
+        self._prepared[size, batch] = tuple(loaded), notes, xla
         return self._prepared[size, batch]
 
     def _get_tuned_method(self, size: Size, batch: int) -> TunedMethod:
@@ -234,11 +237,8 @@ class FrameExplainer:
         return tuned
 
     def _method_key(self, size: Size, batch: int) -> str:
-        return (
-            self._cache.cache_key("plan", self._model_key, self._compile_options, self.pool.devices, size, batch)
-            if self._model_key
-            else ""
-        )
+        parts = "plan", self._model_key, self._compile_options, self.pool.devices, size, batch
+        return self._cache.cache_key(*parts) if self._model_key else ""
 
     def _make_rebuilder(self, tuned: TunedMethod) -> Callable[[Executable, int], Executable]:
         def rebuild_smaller(executable: Executable, batch: int) -> Executable:
@@ -249,7 +249,7 @@ class FrameExplainer:
         return rebuild_smaller
 
     def _load(self, method: FrozenMethod, device: str, tuned: TunedMethod) -> Executable:
-        return method.load(device, tuned.precision, xla=tuned.xla, threads_yield=self.pool.threads_yield)
+        return method.load(device, tuned.precision, threads_yield=self.pool.threads_yield)
 
     def layers(self) -> tuple[str, ...]:
         """Return the paths of usable layers, from the input on.

@@ -10,6 +10,7 @@ from ..geometry import Geometry
 from ..models.load import ModelInfo
 from ..models.targets import Target
 from .compiled_method import INPUT_LAYER, Executable
+from .runtime.background_xla import BackgroundXla
 from .runtime.frozen_graph import CONCURRENT_BATCHES
 from .runtime.replica import DevicePool, DeviceReplica
 
@@ -23,12 +24,22 @@ class PreparedSource:
         all_replicas: the compiled method on each device, failed devices included.
         pool: the devices, and which of them have failed.
         notes: one-line announcements for the user.
+        xla: compiles the method with XLA in the background; None where that does not apply.
     """
 
     geometry: Geometry
     all_replicas: tuple[DeviceReplica, ...]
     pool: DevicePool
     notes: tuple[str, ...] = ()
+    xla: BackgroundXla | None = None
+
+    def compile_now(self, *, always: bool = False) -> bool:
+        """Compile the method with XLA; return True if it is used from now on.
+
+        Args:
+            always: use it even if it is no faster.
+        """
+        return self.xla is not None and self.xla.compile_now(always=always)
 
     @property
     def replicas(self) -> tuple[DeviceReplica, ...]:

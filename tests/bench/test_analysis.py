@@ -105,6 +105,15 @@ def test_devices_are_measured_alone_and_then_together(two_gpus: list[Case]) -> N
     assert {case.precision for case in two_gpus if case.stage == "forward"} == {"float32", "float16"}
 
 
+@pytest.mark.parametrize("xla", [True, False])
+def test_the_bare_model_has_the_compiler_of_the_method(tmp_path: Path, xla: bool) -> None:
+    report = ENVIRONMENT | {"clip": "c.mp4", "device": "gpu:0", "precision": "float32", "xla": xla}
+    cases = BenchmarkMatrix(device="gpu:0,cpu").cases(report, tmp_path)
+    assert {case.stage for case in cases if case.xla} == ({"forward", "model", "end_to_end"} if xla else set())
+    assert all(case.xla is xla for case in cases if case.device == "gpu:0")
+    assert not any(case.xla for case in cases if case.device == "cpu")
+
+
 def test_the_tables_show_failed_cases(two_gpus: list[Case], tmp_path: Path) -> None:
     result = cli("--device", "gpu:0,gpu:1", "--batch", "8,64", "--plot", tmp_path / "plot.png")
     assert result.exit_code == 0, result.output

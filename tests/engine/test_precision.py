@@ -9,6 +9,7 @@ import pytest
 
 import streamcam
 from streamcam.engine.runtime import devices as engine_devices
+from streamcam.engine.runtime import precision
 from streamcam.engine.runtime.devices import cpu_has_bfloat16, list_devices, resolve_devices
 from streamcam.engine.runtime.precision import choose_precision, cosine, load_probe_images
 from streamcam.errors import DeviceError, OptionError
@@ -72,6 +73,29 @@ def test_auto_goes_back_to_the_input_in_float32(monkeypatch: pytest.MonkeyPatch,
     assert chosen == "float32"
     assert "slower for gradients" in notes[0]
     assert not build_executable(functional(), "gradcam").method.needs_input_gradient
+
+
+@pytest.mark.parametrize(
+    ("seconds", "change", "chosen"),
+    [
+        ((1.0, 0.8), lambda maps: maps * 1.001, "float16"),
+        ((1.0, 1.27), lambda maps: maps * 1.001, "float32"),
+        ((1.0, 0.5), lambda maps: maps * 0, "float32"),
+    ],
+    ids=["faster", "slower", "faster and wrong"],
+)
+@pytest.mark.parametrize("method", ["gradcam", "saliency"])
+def test_a_gpu_takes_float16_only_if_it_is_measured_to_be_faster(
+    monkeypatch: pytest.MonkeyPatch, method: str, seconds: tuple[float, float], change: Any, chosen: str
+) -> None:
+    monkeypatch.setattr(precision, "half_precision", lambda devices: "float16")
+    exact = build_executable(functional(), method)
+    builds = {"float32": with_maps(exact, lambda maps: maps), "float16": with_maps(exact, change)}
+    times = iter(seconds)
+    monkeypatch.setattr(precision, "seconds_per_image", lambda executable, *, few_passes: next(times))
+    found, notes = choose_precision("auto", ("gpu:0",), builds.__getitem__)
+    assert found == chosen
+    assert notes[0].startswith(f"precision {chosen}: ")
 
 
 def test_auto_leaves_scores_that_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,17 @@
-"""Choose precision, batch and XLA by comparing and measuring."""
+"""Choose precision and batch by comparing and measuring."""
 
 from __future__ import annotations
 
 import functools
 import gc
-import time
 from collections.abc import Callable, Sequence
-
-import numpy as np
 
 from ...errors import OutOfMemoryError
 from ...options import Precision
-from ..compiled_method import Executable, FrozenMethod
+from ..compiled_method import FrozenMethod
 from .compile_cache import TunedMethod
-from .precision import MIN_AGREEMENT, agreement, choose_precision, probe_outputs
+from .precision import choose_precision
+from .timing import MIN_SPEEDUP, seconds_per_image
 
 DEFAULT_BATCH = 8
 """As fast as 16 on a CPU (13.0 CPU ms a frame either way, EfficientNet-Lite0), with 140 MiB less peak memory."""
@@ -22,9 +20,6 @@ AUTO_BATCH = 0
 """Stands for the fastest batch."""
 
 _CPU_BATCHES, _GPU_BATCHES = (4, 8, 16), (8, 16, 32, 64, 128)
-_TIMED_RUNS = 3
-_MIN_SPEEDUP = 1.05
-"""Minimum speedup for a larger batch, which costs memory and delays frames."""
 
 
 def autotune(
@@ -63,12 +58,8 @@ def autotune(
             method, lambda size: rewrite(compile_method(size), precision), precision, device
         )
         notes = [*notes, note]
-    xla = False
-    if not on_cpu and first.passes is None:
-        xla, note = _compare_xla(method, precision, device)
-        notes = [*notes, note]
     gc.collect()  # see `choose_precision`
-    return TunedMethod(method, precision, xla, tuple(notes))
+    return TunedMethod(method, precision, tuple(notes))
 
 
 def _find_fastest_batch(
@@ -84,30 +75,8 @@ def _find_fastest_batch(
         except OutOfMemoryError:
             break
         larger = other.batch > best.batch
-        if other_seconds * (_MIN_SPEEDUP if larger else 1 / _MIN_SPEEDUP) < best_seconds:
+        if other_seconds * (MIN_SPEEDUP if larger else 1 / MIN_SPEEDUP) < best_seconds:
             best, best_seconds = other, other_seconds
         elif larger:
             break
     return best, f"batch {best.batch}: the fastest of those measured"
-
-
-def _compare_xla(method: FrozenMethod, precision: str, device: str) -> tuple[bool, str]:
-    """Return if XLA is faster with agreeing maps, and a note."""
-    plain, compiled = method.load(device, precision), method.load(device, precision, xla=True)
-    cosine = agreement(probe_outputs(plain), probe_outputs(compiled))
-    ratio = seconds_per_image(plain) / seconds_per_image(compiled)
-    use_xla = ratio > _MIN_SPEEDUP and cosine >= MIN_AGREEMENT
-    return use_xla, f"XLA {'on' if use_xla else 'off'}: {ratio:.2f} times as fast with it (cosine {cosine:.4f})"
-
-
-def seconds_per_image(executable: Executable) -> float:
-    """Return the shortest of a few runs after the first."""
-    width, height = executable.size
-    images = np.random.default_rng(0).integers(0, 256, (executable.batch, height, width, 3), np.uint8)
-    executable(images)
-    run_seconds = []
-    for _ in range(_TIMED_RUNS):
-        started = time.perf_counter()
-        executable(images)
-        run_seconds.append(time.perf_counter() - started)
-    return min(run_seconds) / executable.batch

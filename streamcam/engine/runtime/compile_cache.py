@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import time
 import zipfile
@@ -22,8 +21,8 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
+from ...cache_folder import cache_folder
 from ...models.graph_operations import refused_operation
 from ...models.load import ModelInfo
 from ...notes import get_logger
@@ -61,13 +60,11 @@ class TunedMethod:
     Attributes:
         method: rewritten for the CPU, if it runs on one.
         precision: to run in.
-        xla: whether to compile it with XLA, on a GPU.
         notes: on these choices, for the user.
     """
 
     method: FrozenMethod
     precision: str
-    xla: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -85,8 +82,7 @@ class CompileCache:
 
     def __init__(self, folder: Path | str | None = "") -> None:
         if folder == "":
-            configured = os.environ.get("STREAMCAM_CACHE", "")
-            folder = None if configured == "off" else Path(configured or user_cache_path("streamcam", appauthor=False))
+            folder = cache_folder()
         self.folder = None if folder is None else Path(folder)
         self.refusal = "" if self.folder is None else PrivateFolder(self.folder).refusal()
         if self.folder is not None and self.refusal and self.folder not in _reported:
@@ -127,9 +123,7 @@ class CompileCache:
 
         def read(entry: zipfile.ZipFile) -> TunedMethod:
             record = json.loads(entry.read("method.json"))
-            return TunedMethod(
-                _read_method(record["method"], entry), record["precision"], record["xla"], tuple(record["notes"])
-            )
+            return TunedMethod(_read_method(record["method"], entry), record["precision"], tuple(record["notes"]))
 
         return self._read(key, read)
 
@@ -152,7 +146,7 @@ class CompileCache:
             }
             for name, one in graphs.items()
         }
-        whole = {"method": record, "precision": tuned.precision, "xla": tuned.xla, "notes": tuned.notes}
+        whole = {"method": record, "precision": tuned.precision, "notes": tuned.notes}
         files: dict[str, bytes | memoryview] = {"method.json": json.dumps(whole).encode()}
         for name, graph in graphs.items():
             files[f"{name}.pb"] = graph.graph_def.SerializeToString()

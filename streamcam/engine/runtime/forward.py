@@ -25,7 +25,7 @@ def fast_precisions(device: str) -> tuple[str, ...]:
 
 
 def load_forward(
-    model: ModelOptions, size: Size, batch: int, precision: str, device: str
+    model: ModelOptions, size: Size, batch: int, precision: str, device: str, *, xla: bool = False
 ) -> Callable[[RgbImage], NDArray[Any]]:
     """Load a model, freeze and optimise it without an explanation; takes seconds.
 
@@ -37,6 +37,7 @@ def load_forward(
         batch: images per call.
         precision: one of `fast_precisions`.
         device: one of `list_devices`.
+        xla: as for `FrozenGraph.load`; the first runs compile.
 
     Returns:
         A function ``uint8 (batch, height, width, 3)`` RGB → model output ``(batch, outputs)``; raises as `LoadedGraph`.
@@ -54,5 +55,5 @@ def load_forward(
         size,
         tf.TensorSpec((batch, size[1], size[0], 3), tf.uint8),
     )
-    graph = freeze(traced).load(device, precision)
+    graph = freeze(traced).load(device, precision, xla=xla)
     return lambda images: graph(images)[0]

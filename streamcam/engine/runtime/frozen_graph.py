@@ -108,7 +108,7 @@ class FrozenGraph:
         Args:
             device: as from `resolve_devices`.
             precision: ``float32``, ``bfloat16`` (CPUs) or ``float16`` (GPUs).
-            xla: compile with XLA, on a GPU.
+            xla: compile with XLA; on a CPU only with ``TF_XLA_FLAGS=--tf_xla_cpu_global_jit``.
             threads_yield: run its CPU threads at a lower priority than the others of the process.
         """
         return LoadedGraph(self, device, precision, xla=xla, threads_yield=threads_yield)
@@ -121,7 +121,7 @@ class LoadedGraph:
         frozen: the graph.
         device: as from `resolve_devices`.
         precision: precision of the arithmetic.
-        xla: compile with XLA, on a GPU.
+        xla: as for `FrozenGraph.load`.
         threads_yield: run its CPU threads at a lower priority than the others of the process.
 
     Raises:
@@ -141,15 +141,25 @@ class LoadedGraph:
                 import_graph(frozen.graph_def, frozen.weights)
             except ValueError as error:  # a shape that is known only after constant folding
                 raise ModelError(f"the model failed: {error_summary(error)}") from error
-        if on_cpu:
-            self._session = _make_cpu_session(self.graph, threads_yield=threads_yield)
-        else:
-            self._session = _make_gpu_session(self.graph, precision, xla=xla)
+        self._make_session: Callable[..., Any] = (
+            functools.partial(_make_cpu_session, self.graph, threads_yield=threads_yield)
+            if on_cpu
+            else functools.partial(_make_gpu_session, self.graph, precision)
+        )
+        self._session = self._make_session(xla=xla)
+        self._is_compiled = xla
         self._call = self._session.make_callable(list(frozen.outputs), feed_list=list(frozen.inputs))
 
     def part(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable[..., list[NDArray[Any]]]:
-        """Return a function that runs the operations between some tensors of `graph`; called and raises as this one."""
-        return functools.partial(self._run, self._session.make_callable(list(outputs), feed_list=list(inputs)))
+        """Return a function that runs the operations between some tensors of `graph`; called and raises as this one.
+
+        A part is never compiled with XLA: its first run would wait for that.
+        """
+        return functools.partial(self._run, self._plain_session.make_callable(list(outputs), feed_list=list(inputs)))
+
+    @functools.cached_property
+    def _plain_session(self) -> Any:
+        return self._make_session(xla=False) if self._is_compiled else self._session
 
     def __call__(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
         """Run the graph once.
@@ -181,14 +191,14 @@ class LoadedGraph:
             raise DeviceError(f"{self._device} failed: {error_summary(error)}") from error
 
 
-def _make_cpu_session(graph: Any, *, threads_yield: bool) -> Any:
+def _make_cpu_session(graph: Any, *, threads_yield: bool, xla: bool) -> Any:
     """Make a session; its threads yield to the encoder's threads on demand.
 
     A frame passes through the encoder's threads in sequence, so that one thread that waits for a core delays all; the
     model has batches queued and can wait. Threads inherit the priority of the thread that starts them.
     """
     with ThreadPoolExecutor(1, initializer=_lower_priority if threads_yield else None) as executor:
-        session = executor.submit(tf.compat.v1.Session, graph=graph, config=_cpu_config())
+        session = executor.submit(tf.compat.v1.Session, graph=graph, config=_enable_xla(_cpu_config(), xla))
     return session.result()
 
 
@@ -226,6 +236,10 @@ def _make_gpu_session(graph: Any, precision: str, *, xla: bool) -> Any:
     options.min_graph_nodes = -1
     if precision == "float16":
         options.auto_mixed_precision = options.ON
+    return tf.compat.v1.Session(graph=graph, config=_enable_xla(config, xla))
+
+
+def _enable_xla(config: Any, xla: bool) -> Any:
     if xla:
         config.graph_options.optimizer_options.global_jit_level = tf.compat.v1.OptimizerOptions.ON_2
-    return tf.compat.v1.Session(graph=graph, config=config)
+    return config

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
+from ...cache_folder import belongs_to_user, folder_refusal
+
 T = TypeVar("T")
 
 KEY_FILE = "streamcam-cache.key"
@@ -28,7 +30,6 @@ UNFINISHED_SUFFIX = ".unfinished"
 
 _DIGEST = "sha256"
 _DIGEST_BYTES = 32
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 # A FIFO would block without O_NONBLOCK. Windows has neither flag; its user folders are private by inheritance.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -45,15 +46,7 @@ class PrivateFolder:
 
     def refusal(self) -> str:
         """Return why the folder cannot be used; empty if it can, or does not exist yet."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return ""
-        if not _belongs_to_user(status):
-            return "it belongs to another user"
-        if os.name == "posix" and status.st_mode & _OTHERS_WRITE:
-            return "other users can write into it"
-        return ""
+        return folder_refusal(self.path)
 
     def read(self, name: str, parse: Callable[[IO[bytes]], T]) -> T | None:
         """Return the parsed content of a file; None without a genuine one.
@@ -146,10 +139,6 @@ class PrivateFolder:
         return key
 
 
-def _belongs_to_user(status: os.stat_result) -> bool:
-    return os.name != "posix" or status.st_uid == os.geteuid()
-
-
 def _open_own_file(path: Path) -> IO[bytes] | None:
     """Open a regular file of the user, never through a link; None if there is none."""
     try:
@@ -157,7 +146,7 @@ def _open_own_file(path: Path) -> IO[bytes] | None:
     except OSError:
         return None
     status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and _belongs_to_user(status):
+    if stat.S_ISREG(status.st_mode) and belongs_to_user(status):
         return open(descriptor, "rb")
     os.close(descriptor)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,12 @@ class DeviceReplica:
 
     Attributes:
         executable: the compiled method in use now.
+        watch: entered for each batch, with its number of images.
     """
 
     def __init__(self, executable: Executable, rebuild_smaller: Callable[[Executable, int], Executable]) -> None:
         self.executable = executable
+        self.watch: Callable[[int], AbstractContextManager[None]] = lambda num_images: nullcontext()
         self._rebuild_smaller = rebuild_smaller
         self._lock = threading.Lock()
 
@@ -100,12 +103,22 @@ class DeviceReplica:
             part = images[done : done + executable.batch]
             part_codes = codes[done : done + executable.batch] if codes is not None and codes.ndim == 3 else codes
             try:
-                results.append(executable(part, part_codes, progress))
+                with self.watch(len(part)):
+                    results.append(executable(part, part_codes, progress))
             except OutOfMemoryError:
                 self._halve_batch(executable)
                 continue
             done += len(part)
         return join_results(results)
+
+    def swap(self, before: Executable, after: Executable) -> None:
+        """Replace an executable from the next batch on.
+
+        One that was replaced meanwhile, by a smaller batch, stays.
+        """
+        with self._lock:
+            if self.executable is before:
+                self.executable = after
 
     def warm_up(self) -> None:
         """Run it once; with fewer images if the device's memory is too small.

@@ -56,7 +56,7 @@ class TargetGraph:
         num_shared: number of outputs that all targets share.
         num_functions: number of functions that are compiled in.
         by_code: True if there is a target with a code.
-        xla: compile with XLA, on a GPU.
+        xla: as for `FrozenGraph.load`.
         threads_yield: as for `LoadedGraph`.
     """
 
