@@ -157,6 +157,8 @@ H.264 by default: {FRAMES} frames, {ROUNDS} round; the process holds decoder and
 - One x264 divides each frame into slices, one for each core, and encodes one frame at a time; the last row of a clip is
   the encoder of a machine of {SLICES} cores.
 - An encoder of a segment has two threads that take a frame each, without slices.
+- On the panned photograph, the macroblock tree of a short segment spends fewer bits: compare at equal PSNR, with
+  another `crf`.
 """
     write_section("encoders", text)
 

@@ -272,7 +272,7 @@ def prepare(
         source, sink, recording = early or open_both()
         every = estimate_every(job.temporal)
         with timer("load"):
-            compiled = explainer.prepare(source.info, every=every, one_compiler=folder is not None)
+            compiled = explainer.prepare(source.info, every=every, one_compiler=recording is not None)
         for note in compiled.notes:
             logger.info("%s", note)
         if gpu_requested and not source.info.on_gpu:

@@ -182,7 +182,7 @@ class VideoSink(ContainerSink):
                 self._copier.mux([packet])
 
     def _await_packets(self, pts: int | None, packets: Iterable[Packet[Any]]) -> None:
-        """Write the header if it needs no more first packets, or has waited too long until a frame's pts."""
+        """Write the header if no first packet is awaited any more."""
         if self._copier is not None:
             return
         self._awaited_streams.difference_update(packet.stream.index for packet in packets)
