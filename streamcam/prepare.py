@@ -158,7 +158,7 @@ class PreparedRun:
         group: StageGroup,
         timer: StageTimer,
     ) -> Iterator[ExplainedFrame]:
-        """Record all frames of the source, opened once more, then yield those given with their maps."""
+        """Record the source, opened once more, then yield the frames given."""
         assert self.recording is not None
         logger.info("--scale stream: all frames are explained before the first one is drawn")
         with open_source(self.job.source, keep_on_gpu=self.info.on_gpu) as source:

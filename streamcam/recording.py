@@ -102,7 +102,7 @@ def interpolate(
     timer: StageTimer,
     interpolation: Interpolation,
 ) -> Iterator[ExplainedFrame]:
-    """Interpolate the maps of frames that are not explained, as far as memory allows.
+    """Interpolate maps of held frames, as far as memory allows.
 
     Args:
         items: frames in order, with raw maps.

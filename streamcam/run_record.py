@@ -49,9 +49,10 @@ logger = get_logger(__name__)
 
 
 class RunRecord:
-    """The record of a run, from before its output is opened until after it is complete.
+    """The record of a run, while it is written.
 
-    It is a context manager that keeps the folder locked.
+    It is a context manager that keeps the folder locked: entered before the output is opened, and left after the output
+    is complete.
 
     Args:
         folder: of the record; locked already if ``before`` is given.
@@ -280,7 +281,9 @@ def _other_run_error(record: Record, difference: str) -> StreamcamError:
 
 
 def find_finished(job: Job) -> Record | None:
-    """Return the record of a run if ``--resume`` has nothing to do: record and output are complete.
+    """Return the record of a run that is complete with its output.
+
+    None if ``--resume`` has something to do.
 
     Raises:
         StreamcamError: the record cannot be read, or is of another run.

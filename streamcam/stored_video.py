@@ -30,14 +30,14 @@ logger = get_logger(__name__)
 
 
 def segment_name(number: int) -> str:
-    """Return the name of a chunk's encoded video in the folder of the record."""
+    """Return the name of the file of an encoded chunk."""
     return f"segment-{number:04d}.bin"
 
 
 def store_video(
     folder: RecordFolder, plan: tuple[FrameRange, ...], done: Record | None, source: Source, sink: Sink, job: Job
 ) -> StoredVideo | None:
-    """Store the encoded chunks of a run, and use those of the run that it continues.
+    """Store encoded chunks; use those of the run it continues.
 
     Args:
         folder: of the record.
@@ -183,7 +183,9 @@ class CopiedPackets:
 
 
 class ContinuedSource:
-    """The frames of a source from a chunk on, with the copied packets of all of it; see `streamcam.sources.Source`.
+    """The frames of a source from a chunk on; see `streamcam.sources.Source`.
+
+    Their packets are those of copied streams of the whole source.
 
     Args:
         whole: the source, open, none of its frames read.

@@ -65,7 +65,7 @@ def find_other_versions(recorded: Manifest, versions: Mapping[str, str]) -> Iter
 
 
 def num_whole_chunks(manifest: Manifest) -> int:
-    """Return how many chunks from the first one on need not be made again.
+    """Return how many chunks, from the first one, are whole.
 
     An interrupt may have cut the last one short.
     """

@@ -218,7 +218,9 @@ class Record:
     def attach(
         self, frames: Iterable[Frame], info: SourceInfo, targets: Sequence[int], *, first_chunk: int = 0
     ) -> Iterator[ExplainedFrame]:
-        """Yield frames with their maps, as `join`, and take no frame after the recorded ones.
+        """Yield frames with their maps, as `join`.
+
+        No frame after the recorded ones is taken.
 
         Args:
             frames: of the source, from the first one of a chunk on.

@@ -34,7 +34,7 @@ _Pending: TypeAlias = tuple[int, tuple[StoredFrame, ...], bool]
 
 
 def is_full(entry: ChunkEntry) -> bool:
-    """Return True if a chunk without a plan ended because it was full."""
+    """Return True if a chunk without a plan is full."""
     return entry.num_frames >= MAX_CHUNK_FRAMES or 2 * (entry.maps_bytes - _ARRAY_HEADER_BYTES) >= MAX_CHUNK_BYTES
 
 
