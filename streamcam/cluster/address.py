@@ -113,6 +113,8 @@ def _connection_error(target: str, error: Exception) -> StreamcamError:
         )
     reason = getattr(error, "strerror", None) or error_summary(error)
     hint = "check that ray start --head runs there and that its port is open" if target != "local" else ""
+    if "timeout" in text or "oken" in text:
+        hint += "; if it asks for a token, set RAY_AUTH_MODE=token here and give this machine the token"
     return StreamcamError(f"the cluster {target} does not answer: {reason}", hint=hint)
 
 

@@ -74,7 +74,7 @@ def test_the_ray_files_describe_the_same_cluster() -> None:
         assert service["build"]["args"] == {"EXTRAS": "cluster"}
         assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).resolve().is_file()
         assert service["volumes"] == ["./videos:/videos"]
-        assert "ports" not in service  # Ray asks for no password
+        assert "ports" not in service  # without a token, anyone who reaches them can run code
     assert {"--head", "--num-cpus=0", "--ray-client-server-port=10001"} <= set(head["command"])
     assert worker["command"] == ["--address=head:6379"]
     cluster = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
