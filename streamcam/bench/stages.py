@@ -21,6 +21,8 @@ from ..sinks import open_sink
 from ..sources import open_source
 from ..sources.resize import InputResizer
 from ..stages import batched
+from ..summary import Summary
+from .analysis import PIPELINE_STAGES
 from .case import Case, Stage
 from .warm_up import explain_batches, load_warm_up, ping_pong, read_frames, warm_up
 
@@ -121,13 +123,20 @@ def _end_to_end(case: Case) -> dict[str, Any]:
     with open_source(job.source) as source:
         explainer, prepared, compile_seconds = _compile(case, source.info)
     latencies: list[list[float]] = []
+    summaries: list[Summary] = []
 
     def work() -> None:
         latencies.append([])
         callbacks = RunCallbacks(on_frame=lambda item: latencies[-1].append(time.monotonic() - item.frame.arrival_time))
-        run(job, explainer=explainer, callbacks=callbacks)
+        summaries.append(run(job, explainer=explainer, callbacks=callbacks))
 
     report = _measure(case, work)
+    threads = {"model": prepared.concurrency * len(prepared.replicas)}
+    wall_seconds = sum(summary.wall_seconds for summary in summaries[1:])
+    busy = {
+        stage: sum(summary.stage_seconds[stage] for summary in summaries[1:]) / wall_seconds / threads.get(stage, 1)
+        for stage in PIPELINE_STAGES
+    }
     p50, p99 = np.percentile(np.concatenate(latencies[1:]), [50, 99])
     return {
         **report,
@@ -136,6 +145,7 @@ def _end_to_end(case: Case) -> dict[str, Any]:
         "precision": prepared.executable.precision,
         "latency_p50_seconds": float(p50),
         "latency_p99_seconds": float(p99),
+        "busy": busy,
     }
 
 
