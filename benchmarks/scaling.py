@@ -57,7 +57,7 @@ def format_section(
 ) -> str:
     steps = [
         (
-            f"{step['count']} {step['axis']}, {step['device']}",
+            f"{step['count']} {step['axis'] if step['count'] > 1 else step['axis'][:-1]}, {step['device']}",
             *(("failed", *[""] * 5) if step["error"] else _step(step)),
         )
         for step in result["scaling"]

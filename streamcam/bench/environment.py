@@ -7,14 +7,14 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from ..concurrency.machine import usable_cores
+from ..concurrency.cpus import cpu_count
 
 
 def machine_info(devices: dict[str, str], cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
     """Return CPU, usable cores, memory in GiB, and the devices by name."""
     return {
         "cpu": _cpu_name(cpuinfo),
-        "cores": usable_cores(),
+        "cores": cpu_count(),
         "memory_gib": _memory_gib(),
         "devices": devices,
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..concurrency.machine import usable_cores
+from ..concurrency.cpus import cpu_count
 from ..errors import StreamcamError
 from ..notes import get_logger
 from ..options import PRECISIONS
@@ -160,7 +160,7 @@ def measure_scaling(matrix: BenchmarkMatrix) -> ScalingResult:
         first = "auto" if matrix.device == "all" else matrix.device.split(",")[0]
         warm_up = run_case(matrix.case("warm_up", work_dir, device=first, batch=batch))
         devices = matrix.devices(warm_up)
-        steps = [step for make_steps in AXES.values() for step in make_steps(devices, usable_cores())]
+        steps = [step for make_steps in AXES.values() for step in make_steps(devices, cpu_count())]
         logger.info("%d steps of %d frames, 1 + %d times each", len(steps), matrix.frames, matrix.repeats)
         measured = []
         for step in steps:

@@ -43,7 +43,7 @@ def six_cores(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
         return {"wall": [seconds, seconds, 2 * seconds], "cpu": [0.040] * 3, "busy": busy, "memory_bytes": 1}
 
     monkeypatch.setattr(streamcam.bench.scaling, "run_case", run_case)
-    monkeypatch.setattr(streamcam.bench.scaling, "usable_cores", lambda: 6)
+    monkeypatch.setattr(streamcam.bench.scaling, "cpu_count", lambda: 6)
     return cases
 
 

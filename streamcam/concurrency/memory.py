@@ -1,9 +1,8 @@
-"""Cores and memory that this process may use."""
+"""The memory that this process may use."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 _FALLBACK_MEMORY_BYTES = 2 << 30
@@ -12,11 +11,6 @@ _CGROUP_FILES = (
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
 """Limit and use of a container's memory, in versions 2 and 1 of Linux's control groups."""
-
-
-def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_memory_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
