@@ -15,8 +15,8 @@ VIDEO_CORES, VIDEO_CORES_BESIDE_GPU = 4, 3
 CPU time a frame; without the model on the CPU at 26 ms."""
 
 SHORT_FRAMES = 8
-"""Most frames of a clip that is a batch for the model: its stages run one after another, on one core. Two such clips at once on 2 cores
-are 1.3 times as fast, two images 1.7 times, and two longer videos not at all."""
+"""Most frames of a clip that is a batch for the model: its stages run one after another, on one core. Two such clips at
+once on 2 cores are 1.3 times as fast, two images 1.7 times, and two longer videos not at all."""
 
 _FRAMES_HELD, _FRAMES_HELD_PER_CORE = 80, 3
 """Frames that a pipeline holds: in its queues and batches, and in decoder and encoder, whose threads have one each."""
