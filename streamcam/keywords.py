@@ -104,6 +104,7 @@ class EncodingKeywords(TypedDict, total=False):
     preset: str | None
     overwrite: bool
     encoder: Encoder
+    encoders: int | Literal["auto"]
 
 
 class SinkKeywords(EncodingKeywords, total=False):

@@ -328,6 +328,9 @@ class SinkOptions:
         overwrite: replace an existing file.
         encoder: ``nvenc`` encodes on an NVIDIA GPU, if one can. It takes the same ``crf`` and ``preset``; its quality
             and speed differ.
+        encoders: how many encoders of a video work at once, each on a segment of it; ``auto`` follows the CPU cores and
+            the memory of the frames that wait. With one, the video is not cut into segments. An output that is no
+            video ignores it.
         record: folder of a record: the raw maps and scores of every frame, for `streamcam.open_record`; ``auto`` is
             the output with ``.streamcam`` added. None writes none.
     """
@@ -338,6 +341,11 @@ class SinkOptions:
     preset: Annotated[str | None, Help("Encoder speed, as the codec names it.")] = None
     overwrite: Annotated[bool, Help("Replace existing files.")] = False
     encoder: Annotated[Encoder, Help("nvenc encodes on an NVIDIA GPU, if there is one.")] = "cpu"
+    encoders: Annotated[
+        int | Literal["auto"],
+        Help("Encoders that work at once, each on a segment of the video; auto chooses.", metavar="N|auto"),
+        Range(1, 256, "1 to 256, or auto"),
+    ] = "auto"
     record: Annotated[
         str | None,
         Help(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import stages
+from .compose import render_ahead, renderer_count
 from .concurrency.group import StageGroup, StageTimer
 from .frames import ExplainedFrame, Frame, MapKind, SourceInfo
 from .job import Job, RenderJob
@@ -138,15 +139,20 @@ def _start(
     between writing a frame and counting it.
     """
     info, num_targets = prepared.info, len(prepared.targets)
-    renderer = stages.make_renderer(
-        prepared.job.draw,
-        info,
-        prepared.geometry,
-        prepared.device,
-        facts=prepared.facts,
-        panels=num_targets,
-        map_kind=prepared.map_kind,
-    )
+    # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
+    drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + num_targets)
+    renderers = [
+        stages.make_renderer(
+            prepared.job.draw,
+            info,
+            prepared.geometry,
+            prepared.device,
+            facts=prepared.facts,
+            panels=num_targets,
+            map_kind=prepared.map_kind,
+        )
+        for _ in range(renderer_count(info, drawn_depth))
+    ]
 
     def report_passes(done: int, total: int) -> None:
         group.raise_if_cancelled()
@@ -154,9 +160,11 @@ def _start(
 
     frames = totals.count_read(stages.read_frames(prepared.source, prepared.device))
     normalized = prepared.explained_frames(frames, group, timer, report_passes, callbacks.on_model_input)
-    # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
-    drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + num_targets)
-    rendered = group.prefetch(stages.render(normalized, renderer, timer), depth=drawn_depth, name="draw")
+    if len(renderers) == 1:
+        rendered = group.prefetch(stages.render(normalized, renderers[0], timer), depth=drawn_depth, name="draw")
+    else:
+        draws = [renderer.draw for renderer in renderers]
+        rendered = render_ahead(normalized, draws, group, timer, depth=drawn_depth)
     written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.map_kind)
     return group.prefetch(written, depth=1, name="encode", on_wait=callbacks.on_wait)
 

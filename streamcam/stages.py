@@ -289,6 +289,11 @@ def encode(
     """Write each drawn frame, and say if the sink kept it; the time counts as ``encode``."""
     for item, video_frame in rendered:
         with timer("encode"):
-            is_written = sink.write(video_frame, item.frame.pts, item.frame.passthrough_packets)
+            is_written = sink.write(
+                video_frame,
+                item.frame.pts,
+                item.frame.passthrough_packets,
+                starts_chunk=item.frame.starts_chunk,
+            )
         del video_frame  # the next one may need its memory
         yield item, is_written

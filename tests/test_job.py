@@ -71,7 +71,14 @@ DRAW = DrawOptions(
     size="50%",
 )
 SINK = SinkOptions(
-    path=Path("out/a.mkv"), codec="av1", crf=30, preset="fast", overwrite=True, encoder="nvenc", record="maps"
+    path=Path("out/a.mkv"),
+    codec="av1",
+    crf=30,
+    preset="fast",
+    overwrite=True,
+    encoder="nvenc",
+    encoders=3,
+    record="maps",
 )
 CAMERA = CameraOptions(
     url="webcam:1",

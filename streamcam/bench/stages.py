@@ -91,7 +91,8 @@ def _encode(case: Case) -> dict[str, Any]:
 
 def _write_frames(case: Case, info: SourceInfo, video_frames: list[VideoFrame]) -> None:
     step = max(1, round(1 / ((info.average_fps or 25) * info.time_base)))
-    with open_sink(case.job().sink, info) as sink:
+    # One encoder: frames are written again and again, and may not wait in the sink.
+    with open_sink(replace(case.job().sink, encoders=1), info) as sink:
         for count, n in enumerate(islice(ping_pong(len(video_frames)), case.frames)):
             sink.write(video_frames[n], count * step)
 

@@ -1,7 +1,8 @@
 """Drawing: heatmaps over the image, beside it or alone, and captions.
 
-`FrameRenderer` draws the frames of a stream and `overlay_image` a still image; `write_contact_sheet` and
-`write_titled_sheet` show several in one image. OpenCV and PyAV are loaded when one of them is first used.
+`FrameRenderer` draws the frames of a stream, `render_ahead` in several threads, and `overlay_image` a still image;
+`write_contact_sheet` and `write_titled_sheet` show several in one image. OpenCV and PyAV are loaded when one of them is
+first used.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from .image_overlay import overlay_image
     from .native import report_environment
     from .panels import drawn_info
+    from .render_threads import render_ahead, renderer_count
     from .renderer import FrameRenderer
 
 __all__ = [
     "FrameRenderer",
     "drawn_info",
     "overlay_image",
+    "render_ahead",
+    "renderer_count",
     "report_environment",
     "write_contact_sheet",
     "write_titled_sheet",
@@ -29,6 +33,8 @@ _LAZY_IMPORTS = {
     "FrameRenderer": ".renderer",
     "drawn_info": ".panels",
     "overlay_image": ".image_overlay",
+    "render_ahead": ".render_threads",
+    "renderer_count": ".render_threads",
     "report_environment": ".native",
     "write_contact_sheet": ".contact_sheet",
     "write_titled_sheet": ".contact_sheet",

@@ -67,13 +67,17 @@ class Sink(Protocol):
         """
         ...
 
-    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> bool:
+    def write(
+        self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = (), *, starts_chunk: bool = False
+    ) -> bool:
         """Write one frame, and the copied packets read before it.
 
         Args:
-            frame: in a working format, all of the same size. The sink sets its time.
+            frame: in a working format, all of the same size. The sink sets its time. With several encoders it waits in
+                the sink: it must not be changed, nor written a second time.
             pts: in the source's time base, greater than the one before.
             packets: of the streams in ``info.passthrough_streams``.
+            starts_chunk: it is the first frame of a chunk; a video that is encoded in segments begins a new one.
 
         Returns:
             True if the file holds the frame; False if the format cannot show frames so close.
@@ -116,7 +120,10 @@ def open_sink(options: SinkOptions, info: SourceInfo) -> Sink:
         )
     check_output_path(path, overwrite=options.overwrite, inputs=[info.name])
     module, _, name = target.partition(":")
-    return cast(Sink, getattr(import_module(module), name)(options, info))
+    sink = cast(Sink, getattr(import_module(module), name)(options, info))
+    if options.encoders not in ("auto", 1) and target != SINKS[".mp4"]:
+        sink.notes.append(f"--encoders {options.encoders}: one encoder writes {path.suffix}")
+    return sink
 
 
 def default_suffix(codec: Codec | None) -> str:

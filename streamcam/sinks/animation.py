@@ -96,7 +96,7 @@ class AnimationSink(ContainerSink):
         self._output = av.open(f"file:{path}", "w", format=self._format.name, options=self._format.muxer_options)
         self._stream: VideoStream | None = None
 
-    def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...]) -> bool:
+    def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...], starts_chunk: bool) -> bool:
         """Encode a frame; omit and count one that is too close for the format."""
         tick, duration = (
             round(count * self._info.time_base / self._format.time_base)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -52,26 +53,34 @@ class ContainerSink(ABC):
             finally:
                 self._file.close()
 
-    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> bool:
+    def write(
+        self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = (), *, starts_chunk: bool = False
+    ) -> bool:
         """See `streamcam.sinks.Sink`."""
+        with self._writing():
+            if self._output is None:
+                self._open(frame, pts)
+            is_written = self._write(frame, pts, packets, starts_chunk)
+            self.num_frames += is_written
+        return is_written
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Let one thread write at a time; close the file if it cannot be written."""
         with self._lock:
             if self._failure is not None:
                 raise self._failure
             try:
-                if self._output is None:
-                    self._open(frame, pts)
-                is_written = self._write(frame, pts, packets)
+                yield
             except WRITE_ERRORS as error:
                 self._fail(error)
-            self.num_frames += is_written
-            return is_written
 
     @abstractmethod
     def _open(self, frame: VideoFrame, pts: int) -> None:
         """Reserve the file and open the container for such frames."""
 
     @abstractmethod
-    def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...]) -> bool:
+    def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...], starts_chunk: bool) -> bool:
         """Encode a frame; return False if the file cannot hold it."""
 
     @abstractmethod

@@ -74,7 +74,9 @@ class ImageSink:
         finally:
             self._file.close()
 
-    def write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = ()) -> bool:
+    def write(
+        self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...] = (), *, starts_chunk: bool = False
+    ) -> bool:
         """Write the frame; a second one is an error. See `streamcam.sinks.Sink`."""
         if self.num_frames:
             raise self._single_image_error("there is a second frame to write")

@@ -88,7 +88,12 @@ def configure_video(context: VideoCodecContext, info: SourceInfo, size: Size, pi
     context.color_range, context.color_primaries = color.range, color.primaries
     context.color_trc, context.colorspace = color.transfer, color.matrix
     context.flags |= KEEP_DURATIONS
-    context.gop_size = min(max(round(FRAGMENT_SECONDS * fps), 10), 250)
+    context.gop_size = gop_size(fps)
+
+
+def gop_size(fps: Fraction) -> int:
+    """Return the most frames from one keyframe to the next."""
+    return min(max(round(FRAGMENT_SECONDS * fps), 10), 250)
 
 
 def convert_frame(reformatter: VideoReformatter, frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:

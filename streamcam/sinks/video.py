@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
-from av.container import OutputContainer
 from av.video.frame import PictureType, VideoFrame
-from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 
 from ..errors import SinkError, count_of
 from ..frames import SourceInfo
@@ -18,21 +15,25 @@ from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
 from .codecs import NVENC_ENCODERS, choose_encoder
 from .container_sink import ContainerSink
+from .encoder_count import choose_encoders
+from .encoder_settings import EncoderSettings
+from .encoders import SingleEncoder, VideoEncoder
 from .frame_size import playable_size, without_lookahead
-from .frame_times import PtsRounder, extend_last_packet, set_decoding_times
+from .frame_times import PtsRounder, extend_last_packet
 from .mp4 import faststart
-from .muxing import chapter_entries, choose_pixel_format, configure_video, convert_frame, muxer_options
+from .muxing import chapter_entries, choose_pixel_format, gop_size, muxer_options
 from .salvage import WRITE_ERRORS, error_reason, salvage
 from .scheduling import keep_scheduling
+from .segment_encoder import SegmentEncoder, open_segment_encoder
+from .segments import FrameOutput, Segment, SegmentFrames
 from .stream_copy import StreamCopier, clean_metadata, describe_stream, is_described_by_packets, muxable_streams
 
 if TYPE_CHECKING:
     from av.packet import Packet
+    from av.video.stream import VideoStream
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _DEFAULT_FPS = Fraction(25)
-_MAX_UNTIMED_PACKETS = 2
-"""If there are no more frames, x265 leaves their decoding times unset."""
 _MAX_HEADER_WAIT_SECONDS = 10
 """Seconds for which the header waits for a stream's first packet, if the header needs data from it."""
 
@@ -64,21 +65,59 @@ class VideoSink(ContainerSink):
             _FORMATS[self._suffix], self._muxer_options, info.passthrough_streams
         )
         self.notes.extend(f"{stream} is dropped: {self._suffix} cannot hold it" for stream in rejected)
-        self._first_packets: list[Packet[VideoStream]] | None = None
+        self._fps = info.average_fps or _DEFAULT_FPS
+        self._frame_ticks = max(1, round((1 if info.is_image else 1 / self._fps) / info.time_base))
+        self._num_encoders, note = choose_encoders(options.encoders, self._encoder, info, gop_size(self._fps))
+        self.notes.extend([note] if note else [])
+        self._on_chunk: Callable[[Segment], None] | None = None
+        self._video_encoder: VideoEncoder | None = None
         self._copier: StreamCopier | None = None
         self._awaited_streams: set[int] = set()
         self._pending_packets: list[Packet[Any]] = []
         self._decode_delay_ticks: int | None = None
         self._pts_rounder = PtsRounder(options.path, info.time_base)
         self._end_pts = 0
-        self._reformatter = VideoReformatter()
+
+    def store_chunks(self, on_chunk: Callable[[Segment], None]) -> None:
+        """Encode each chunk as a segment of its own, also with one encoder.
+
+        Args:
+            on_chunk: called with each encoded chunk, in order, by the thread that writes. After an interrupt or an
+                error the last one may have fewer frames than its chunk.
+        """
+        self._on_chunk = on_chunk
+
+    def write_chunk(
+        self, segment: Segment, pts: Sequence[int], packets: Sequence[tuple[Packet[Any], ...]] | None = None
+    ) -> None:
+        """Write a chunk that is encoded already, as `store_chunks` returned it, instead of its frames.
+
+        Args:
+            segment: the chunk.
+            pts: of its frames, as for `write`.
+            packets: of copied streams, for each frame; none by default.
+
+        Raises:
+            SinkError: see `write`; or the chunk was encoded with other settings, or has other frames.
+        """
+        with self._writing():
+            if self._output is None:
+                self._open(VideoFrame(*segment.frame_size, self._info.pixel_format), pts[0])
+            if not isinstance(self._video_encoder, SegmentEncoder):
+                raise ValueError("its frames are not encoded in segments")
+            if [self._pts_rounder(one) for one in pts] != segment.pts:
+                raise ValueError("a stored segment of the video has other times than its frames")
+            frames = SegmentFrames(pts, packets or [()] * len(pts))
+            self._put(self._video_encoder.add_chunk(segment, frames))
+            self._end_pts = max(packet.pts + packet.duration for packet in segment.packets)
+            self.num_frames += segment.num_frames
 
     def write_packets(self, packets: Iterable[Packet[Any]]) -> None:
         """See `streamcam.sinks.Sink`."""
-        if self._output is None:
+        if self._video_encoder is None or self._output is None:
             return
         try:
-            self._copy_packets(packets)
+            self._put(self._video_encoder.copy_last(tuple(packets)))
         except WRITE_ERRORS as error:
             self._fail(error)
 
@@ -102,14 +141,10 @@ class VideoSink(ContainerSink):
         self._pts_rounder.start(pts)
         output.set_chapters(chapter_entries(self._info.chapters, self._pts_rounder.shift_seconds))
         self._start_seconds = pts * self._info.time_base
-        self._stream = self._add_video(output)
+        settings = self._encoder_settings()
+        self._stream = settings.add_stream(output, codec_tag=self._encoder.codec_tag if self._fragmented else None)
         try:
-            if self._pixel_format == CUDA_FORMAT:
-                # The encoder opens with the first frame, which determines the memory that frames are in.
-                self._first_packets = self._stream.encode(self._prepare_frame(frame, pts))
-            else:
-                with keep_scheduling():
-                    self._stream.codec_context.open()
+            self._video_encoder = self._open_encoder(settings, frame, pts)
         except WRITE_ERRORS as error:
             size = f"{self._size[0]}x{self._size[1]}"
             raise SinkError(f"{self._codec} cannot encode frames of {size}: {error_reason(error)}") from error
@@ -153,36 +188,42 @@ class VideoSink(ContainerSink):
         if not self._awaited_streams:
             self._write_header()
 
-    def _add_video(self, output: OutputContainer) -> VideoStream:
-        fps = self._info.average_fps or _DEFAULT_FPS
-        options = without_lookahead(self._encoder, self._encoder_options, self._size)
-        stream = output.add_stream(self._encoder.name, rate=fps, options=options)
-        assert isinstance(stream, VideoStream)
-        configure_video(stream.codec_context, self._info, self._size, self._pixel_format, fps)
-        if self._encoder.codec_tag and self._fragmented:
-            stream.codec_context.codec_tag = self._encoder.codec_tag
-        frame_seconds = Fraction(1) if self._info.is_image else 1 / fps
-        self._frame_ticks = max(1, round(frame_seconds / self._info.time_base))
-        return stream
+    def _encoder_settings(self) -> EncoderSettings:
+        return EncoderSettings(
+            encoder=self._encoder,
+            options=without_lookahead(self._encoder, self._encoder_options, self._size),
+            info=self._info,
+            size=self._size,
+            pixel_format=self._pixel_format,
+            fps=self._fps,
+            in_segments=self._pixel_format != CUDA_FORMAT and (self._num_encoders > 1 or self._on_chunk is not None),
+        )
 
-    def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...]) -> bool:
-        self._copy_packets(packets)
-        if self._copier is None and pts * self._info.time_base > self._start_seconds + _MAX_HEADER_WAIT_SECONDS:
-            self._write_header()
-        if self._first_packets is None:
-            self._mux(self._stream.encode(self._prepare_frame(frame, pts)))
-        else:
-            self._mux(self._first_packets)
-            self._first_packets = None
+    def _open_encoder(self, settings: EncoderSettings, frame: VideoFrame, pts: int) -> VideoEncoder:
+        context, convert = self._stream.codec_context, settings.make_converter()
+        if self._pixel_format == CUDA_FORMAT:
+            # The encoder opens with the first frame, which determines the memory that frames are in.
+            return SingleEncoder(self._stream, convert, self._stream.encode(self._prepare_frame(frame, pts)))
+        with keep_scheduling():
+            context.open()
+        if not settings.in_segments:
+            return SingleEncoder(self._stream, convert)
+        return open_segment_encoder(self._stream, settings, self._num_encoders, self._frame_size, self._on_chunk)
+
+    def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...], starts_chunk: bool) -> bool:
+        assert self._video_encoder is not None
+        if self._pixel_format != CUDA_FORMAT or self.num_frames:
+            self._prepare_frame(frame, pts)
+        self._put(self._video_encoder.encode(frame, pts, packets, starts_chunk=starts_chunk))
         return True
 
     def _prepare_frame(self, frame: VideoFrame, pts: int) -> VideoFrame:
+        """Set the times of a frame to those in the file, and return it."""
         if (frame.width, frame.height) != self._frame_size:
             raise SinkError(
                 f"frame {self.num_frames} has {frame.width}x{frame.height}",
                 expected=f"{self._frame_size[0]}x{self._frame_size[1]} like earlier frames",
             )
-        frame = convert_frame(self._reformatter, frame, self._size, self._pixel_format)
         pts = self._pts_rounder(pts)
         frame.pts, frame.time_base = pts, self._info.time_base
         if self._info.is_image or not frame.duration:
@@ -191,14 +232,23 @@ class VideoSink(ContainerSink):
         frame.pict_type = PictureType.NONE
         return frame
 
-    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+    def _put(self, outputs: Iterable[FrameOutput]) -> None:
+        """Pass on what is ready, in order."""
+        for output in outputs:
+            self._copy_packets(output.copied)
+            max_wait = self._start_seconds + _MAX_HEADER_WAIT_SECONDS
+            if self._copier is None and output.pts * self._info.time_base > max_wait:
+                self._write_header()
+            self._mux(output.packets)
+
+    def _mux(self, packets: Sequence[Packet[VideoStream]]) -> None:
         assert self._output is not None
-        if self._copier is None:
-            self._pending_packets.extend(packets)
-            return
         for packet in packets:
             if self._decode_delay_ticks is None and packet.pts is not None and packet.dts is not None:
                 self._decode_delay_ticks = packet.pts - packet.dts
+            if self._copier is None:
+                self._pending_packets.append(packet)
+                continue
             self._pts_rounder.check_reordering(packet)
             self._output.mux_one(packet)
 
@@ -208,16 +258,22 @@ class VideoSink(ContainerSink):
         An interrupt meanwhile costs only the frames still in the encoder.
         """
         assert self._output is not None
+        assert self._video_encoder is not None
         try:
+            last: list[FrameOutput] = []
+            for output in self._video_encoder.finish():
+                if output.packets:
+                    self._put(last)
+                    last.clear()
+                last.append(output)
+            if self._fragmented:
+                packets = [packet for output in last for packet in output.packets]
+                extend_last_packet(packets, self._end_pts, self._decode_delay_ticks)
+            self._put(last)
             if self._copier is None:
                 self._write_header()
-            packets = self._stream.encode()
-            if max(len(packets), self.num_frames) <= _MAX_UNTIMED_PACKETS:
-                set_decoding_times(packets)
-            if self._fragmented:
-                extend_last_packet(packets, self._end_pts, self._decode_delay_ticks)
-            self._mux(packets)
         finally:
+            self._video_encoder.close()
             self._output.close()
         if self._pts_rounder.shift_seconds:
             self.notes.append("frames began before time 0: all streams are moved to begin at 0")
@@ -232,6 +288,11 @@ class VideoSink(ContainerSink):
                 faststart(self._file.path, self._file.replace)
             except (OSError, ValueError) as error:
                 self.notes.append(f"{self.path} keeps its index at the end: {error_reason(error)}")
+
+    def _abandon(self) -> None:
+        if self._video_encoder is not None:
+            self._video_encoder.close()
+        super()._abandon()
 
     def _salvage(self) -> int:
         """See `ContainerSink`."""

@@ -26,4 +26,5 @@ def source_info(**changes: Any) -> SourceInfo:
 
 
 def open_test_sink(path: Path, source: SourceInfo | None = None, **options: Any) -> Sink:
-    return open_sink(SinkOptions(path=path, **options), source or source_info())
+    """Opens a sink with one encoder, so that files are the same on every machine."""
+    return open_sink(SinkOptions(path=path, **({"encoders": 1} | options)), source or source_info())

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from tests.media_helpers import box_types, frame_times, gradient_frame, write_clip
+
+from .killed_writer import CHUNK_FRAMES
 
 pytestmark = pytest.mark.slow
 
@@ -22,9 +25,16 @@ ROOT = Path(__file__).parents[2]
 class Writer:
     """A subprocess that writes a frame on each request."""
 
-    def __init__(self, source: Path, target: Path, codec: str = "", before: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        codec: str = "",
+        before: Callable[[], None] | None = None,
+        encoders: int = 1,
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.sinks.killed_writer", source, target, codec],
+            [sys.executable, "-m", "tests.sinks.killed_writer", source, target, codec, str(encoders)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -61,10 +71,12 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(path, [gradient_frame(96, 64, i) for i in range(25)])
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
-def test_interrupt_leaves_every_frame_playable(small_clip: Path, tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "encoders"), [(".mp4", 1), (".mov", 1), (".mkv", 1), (".webm", 1), (".mp4", 3), (".mkv", 3)]
+)
+def test_interrupt_leaves_every_frame_playable(small_clip: Path, tmp_path: Path, suffix: str, encoders: int) -> None:
     target = tmp_path / f"o{suffix}"
-    writer = Writer(small_clip, target)
+    writer = Writer(small_clip, target, encoders=encoders)
     writer.write(99)
     code, errors = writer.stop(signal.SIGINT)
     assert (code, errors) == (130, "")
@@ -90,6 +102,16 @@ def test_kill_leaves_all_closed_fragments_playable(small_clip: Path, tmp_path: P
         times == [index / 25 for index in range(len(times))]
         or max(abs(float(time) - index / 25) for index, time in enumerate(times)) <= 0.001
     )
+
+
+def test_kill_leaves_all_joined_segments_playable(small_clip: Path, tmp_path: Path) -> None:
+    writer = Writer(small_clip, tmp_path / "o.mp4", encoders=3)
+    writer.write(299)
+    assert writer.stop(signal.SIGKILL)[0] == -signal.SIGKILL
+    times = frame_times(tmp_path / "o.mp4")
+    # Besides two fragments, the segments of three encoders may be lost, and one that begins.
+    assert len(times) >= 300 - 2 * 50 - 4 * CHUNK_FRAMES
+    assert times == [Fraction(index, 25) for index in range(len(times))]
 
 
 def test_file_that_may_not_grow_further_is_one_line_and_what_was_written_plays(
@@ -123,10 +145,12 @@ def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may mount")
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_full_disk_is_one_line_and_what_was_written_plays(small_clip: Path, tiny_disk: Path, suffix: str) -> None:
+@pytest.mark.parametrize(("suffix", "encoders"), [(".mp4", 1), (".mkv", 1), (".mp4", 3)])
+def test_full_disk_is_one_line_and_what_was_written_plays(
+    small_clip: Path, tiny_disk: Path, suffix: str, encoders: int
+) -> None:
     target = tiny_disk / f"o{suffix}"
-    writer = Writer(small_clip, target)
+    writer = Writer(small_clip, target, encoders=encoders)
     writer.write(5000)
     _, errors = writer.process.communicate(timeout=60)
     assert writer.process.returncode == 1

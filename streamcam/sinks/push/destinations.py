@@ -86,7 +86,12 @@ def _host(url: str) -> str | None:
 def sink_options(options: OutputOptions, path: Path) -> SinkOptions:
     """Return the options of `streamcam.sinks.open_sink` for one file of an output."""
     return SinkOptions(
-        path=path, codec=options.codec, crf=options.crf, preset=options.preset, overwrite=options.overwrite
+        path=path,
+        codec=options.codec,
+        crf=options.crf,
+        preset=options.preset,
+        overwrite=options.overwrite,
+        encoders=1,  # frames of a camera do not wait for the end of a segment
     )
 
 

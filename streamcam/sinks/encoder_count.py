@@ -1,0 +1,52 @@
+"""How many encoders work at once, and on how long segments."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..concurrency.cpus import cpu_count
+from ..frames import SourceInfo
+from .codecs import NVENC_ENCODERS, Encoder
+from .encoder_settings import SEGMENT_THREADS
+
+MAX_WAITING_BYTES = 1 << 30
+"""Bytes of the frames that wait for an encoder: 345 frames of 1080p, 86 of 4K UHD."""
+
+MIN_SEGMENT_FRAMES = 48
+"""Shorter groups of pictures are joined into a segment: an encoder begins and ends each with idle threads."""
+
+_ENCODER_CORES = (3, 4)
+"""The part of the cores that ``auto`` gives to encoders; decoder, model and drawing need the others."""
+
+
+def segment_frames(gop_size: int) -> int:
+    """Return how many frames a segment has: whole groups of pictures, which begin with a keyframe anyway.
+
+    Args:
+        gop_size: most frames from one keyframe to the next.
+    """
+    return gop_size * -(-MIN_SEGMENT_FRAMES // gop_size)
+
+
+def choose_encoders(
+    wanted: int | Literal["auto"], encoder: Encoder, info: SourceInfo, gop_size: int
+) -> tuple[int, str]:
+    """Return how many encoders work at once, and a note if they are fewer than asked for.
+
+    Args:
+        wanted: ``--encoders``; ``auto`` follows the cores, and the memory of the frames that wait.
+        encoder: the encoder.
+        info: the source.
+        gop_size: most frames from one keyframe to the next.
+    """
+    if encoder in NVENC_ENCODERS.values():
+        return 1, "" if wanted in ("auto", 1) else f"--encoders {wanted}: one encoder works on a GPU"
+    if wanted != "auto":
+        return wanted, ""
+    if info.live or info.is_image:  # a live source is written as it comes
+        return 1, ""
+    part, whole = _ENCODER_CORES
+    by_cores = cpu_count() * part // whole // SEGMENT_THREADS
+    # With n encoders, about (n - 1) / 2 segments wait.
+    by_memory = 1 + 2 * MAX_WAITING_BYTES // (segment_frames(gop_size) * info.frame_bytes)
+    return max(1, min(by_cores, by_memory)), ""
