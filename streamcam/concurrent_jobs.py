@@ -20,8 +20,10 @@ from .concurrency.group import StageGroup
 from .frames import ExplainedFrame, SourceInfo
 from .job import Job
 from .notes import collect_notes
+from .options import SinkOptions
 from .pipeline import Interrupted, RunCallbacks, run
 from .sinks import SINKS
+from .sinks.encoder_demand import encoder_demand
 from .summary import Summary
 
 if TYPE_CHECKING:
@@ -52,11 +54,13 @@ class _Running:
 
     Attributes:
         demand: what it needs.
+        sink: options of its output.
         is_image: the input is expected to be an image.
         is_ready: its method is compiled, and its frames flow.
     """
 
     demand: Demand
+    sink: SinkOptions
     is_image: bool
     is_ready: bool = False
 
@@ -142,7 +146,7 @@ class ConcurrentJobs:
         if running and (self._one_at_a_time or not self._capacity.has_room(running, expected)):
             return
         self._waiting.popleft()
-        self._running[index] = _Running(expected, is_image)
+        self._running[index] = _Running(expected, job.sink, is_image)
         callbacks = self._watch(index, self._callbacks(index))
         group.spawn(lambda: self._run(index, job, callbacks), stop=self._stopped.set, name=f"input-{index}")
 
@@ -198,7 +202,8 @@ class ConcurrentJobs:
         if info is None:
             job.is_ready = True
             return None
-        job.demand = self._capacity.demand(info)
+        encoders, waiting_bytes = encoder_demand(job.sink, info)
+        job.demand = self._capacity.demand(info, encoders=encoders, waiting_bytes=waiting_bytes)
         if not job.is_image:
             self._video_demand = job.demand  # the next one is probably like it
         return None

@@ -23,7 +23,10 @@ from streamcam.engine.explainer import FrameExplainer
 from streamcam.errors import OptionError, StreamcamError
 from streamcam.frames import ExplainedFrame, SourceInfo
 from streamcam.job import Job
+from streamcam.options import SinkOptions
 from streamcam.pipeline import RunCallbacks
+from streamcam.sinks import encoder_count
+from streamcam.sinks.encoder_demand import encoder_demand
 
 from .media_helpers import frame_times, gradient_frame, write_clip
 
@@ -246,6 +249,20 @@ def test_frame_bytes_decide_how_many_videos_run_at_once() -> None:
     for width, count in zip((1920, 3840), found[1:3], strict=True):
         demand = capacity.demand(replace(VIDEO, width=width, height=width * 9 // 16))
         assert count * demand.memory_bytes <= capacity.memory_bytes
+
+
+def test_several_encoders_fill_more_cores_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_count, "cpu_count", lambda: 16)
+    sixteen = Capacity(16, 8 << 30)
+    options = SinkOptions(path=tmp_path / "o.mp4")
+    encoders, waiting_bytes = encoder_demand(options, VIDEO)
+    assert encoders > 1
+    assert waiting_bytes > 40 * VIDEO.frame_bytes
+    demand = sixteen.demand(VIDEO, encoders=encoders, waiting_bytes=waiting_bytes)
+    assert demand.cores == 16  # one video fills the machine
+    assert demand.memory_bytes == sixteen.demand(VIDEO).memory_bytes + waiting_bytes
+    assert encoder_demand(replace(options, encoders=1), VIDEO) == (1, 0)
+    assert encoder_demand(replace(options, path=tmp_path / "o.png"), replace(VIDEO, is_image=True)) == (1, 0)
 
 
 def test_short_clips_and_images_take_one_core() -> None:

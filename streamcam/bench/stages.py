@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compose import FrameRenderer
+from ..compose import FrameRenderer, renderer_count
 from ..compose.renderer import pad_to_even
 from ..concurrency.group import StageTimer
 from ..engine import load_explainer
 from ..frames import CaptionFacts, ExplainedFrame, SourceInfo
-from ..pipeline import RunCallbacks, run
+from ..pipeline import RENDER_QUEUE_DEPTH, RunCallbacks, run
 from ..sinks import open_sink
 from ..sources import open_source
 from ..sources.resize import InputResizer
-from ..stages import batched
+from ..stages import batched, prefetch_depth
 from ..summary import Summary
 from .analysis import PIPELINE_STAGES
 from .case import Case, Stage
@@ -132,7 +132,11 @@ def _end_to_end(case: Case) -> dict[str, Any]:
         summaries.append(run(job, explainer=explainer, callbacks=callbacks))
 
     report = _measure(case, work)
-    threads = {"model": prepared.concurrency * len(prepared.replicas)}
+    draw_depth = prefetch_depth(RENDER_QUEUE_DEPTH, source.info, frames_per_item=3)
+    threads = {
+        "model": prepared.concurrency * len(prepared.replicas),
+        "draw": renderer_count(source.info, draw_depth),
+    }
     wall_seconds = sum(summary.wall_seconds for summary in summaries[1:])
     busy = {
         stage: sum(summary.stage_seconds[stage] for summary in summaries[1:]) / wall_seconds / threads.get(stage, 1)

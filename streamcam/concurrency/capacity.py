@@ -11,8 +11,8 @@ from .cpus import cpu_count
 from .memory import available_memory_bytes
 
 VIDEO_CORES, VIDEO_CORES_BESIDE_GPU = 4, 3
-"""Cores that one video keeps busy. One drawing thread and one encoder limit 1080p to 110 fps on 16 cores, at 40 ms of
-CPU time a frame; without the model on the CPU at 26 ms."""
+"""Cores that a video keeps busy for each of its encoders. One drawing thread and one encoder limit 1080p to 110 fps on
+16 cores, at 40 ms of CPU time a frame; without the model on the CPU at 26 ms."""
 
 SHORT_FRAMES = 8
 """Most frames of a clip that is a batch for the model: its stages run one after another, on one core. Two such clips at
@@ -69,8 +69,14 @@ class Capacity:
         """Return the demand of an input that is not open yet; its memory is unknown."""
         return Demand(1 if is_image else self._video_cores, 0)
 
-    def demand(self, info: SourceInfo) -> Demand:
-        """Return the demand of an open input."""
+    def demand(self, info: SourceInfo, *, encoders: int = 1, waiting_bytes: int = 0) -> Demand:
+        """Return the demand of an open input.
+
+        Args:
+            info: the input.
+            encoders: encoders of its output that work at once.
+            waiting_bytes: memory of the frames that wait for them.
+        """
         is_short = info.is_image or (info.num_frames is not None and info.num_frames <= SHORT_FRAMES)
         if info.on_gpu:  # its frames are in the memory of the GPU, beside the model
             return Demand(self.cores, 0)
@@ -78,7 +84,8 @@ class Capacity:
         queues = min(frames * info.frame_bytes, _QUEUE_BYTES)
         codecs = 4 if is_short else _FRAMES_HELD_PER_CORE * self.cores
         memory_bytes = _BASE_BYTES + queues + codecs * info.frame_bytes
-        return Demand(1 if is_short else self._video_cores, memory_bytes)
+        cores = 1 if is_short else min(self.cores, encoders * self._video_cores)
+        return Demand(cores, memory_bytes + waiting_bytes)
 
     def has_room(self, running: Sequence[Demand], expected: Demand) -> bool:
         """Return True if one more input can begin; the first one always can.
