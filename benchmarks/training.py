@@ -31,6 +31,8 @@ def main() -> None:
     parser.add_argument("--memory-epochs", type=int, default=200)
     parser.add_argument("--child", nargs=2, help="used by the benchmark itself: the kind of run, and its loggers")
     options = parser.parse_args()
+    if options.memory_epochs < FIRST + 2:
+        parser.error(f"--memory-epochs: {FIRST + 2} or more, as the slope begins at epoch {FIRST}")
     if options.child:
         kind, loggers = options.child
         epochs = options.epochs if kind == "time" else options.memory_epochs
