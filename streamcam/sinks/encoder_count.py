@@ -13,14 +13,14 @@ MAX_WAITING_BYTES = 1 << 30
 """Bytes of the frames that wait for an encoder: 345 frames of 1080p, 86 of 4K UHD."""
 
 MIN_SEGMENT_FRAMES = 48
-"""Shorter groups of pictures are joined into a segment: an encoder begins and ends each with idle threads."""
+"""Shorter keyframe intervals are joined into a segment: an encoder begins and ends each with idle threads."""
 
 _ENCODER_CORES = (3, 4)
 """The part of the cores that ``auto`` gives to encoders; decoder, model and drawing need the others."""
 
 
 def segment_frames(gop_size: int) -> int:
-    """Return how many frames a segment has: whole groups of pictures, which begin with a keyframe anyway.
+    """Return how many frames a segment has: whole keyframe intervals.
 
     Args:
         gop_size: most frames from one keyframe to the next.
@@ -28,10 +28,24 @@ def segment_frames(gop_size: int) -> int:
     return gop_size * -(-MIN_SEGMENT_FRAMES // gop_size)
 
 
+def max_waiting_bytes(encoders: int, gop_size: int, frame_bytes: int) -> int:
+    """Return the memory of the frames that may wait for an encoder.
+
+    With ``n`` encoders at work, ``(n - 1) / 2`` segments wait, as the newest has all its frames still to come and the
+    oldest has none left to encode. Half a segment more lets an encoder begin before another has ended.
+
+    Args:
+        encoders: segments encoded at once.
+        gop_size: most frames from one keyframe to the next.
+        frame_bytes: of a frame.
+    """
+    return min(MAX_WAITING_BYTES, segment_frames(gop_size) * encoders * frame_bytes // 2)
+
+
 def choose_encoders(
     wanted: int | Literal["auto"], encoder: Encoder, info: SourceInfo, gop_size: int
 ) -> tuple[int, str]:
-    """Return how many encoders work at once, and a note if they are fewer than asked for.
+    """Return how many encoders work at once, with a note.
 
     Args:
         wanted: ``--encoders``; ``auto`` follows the cores, and the memory of the frames that wait.
@@ -47,6 +61,5 @@ def choose_encoders(
         return 1, ""
     part, whole = _ENCODER_CORES
     by_cores = cpu_count() * part // whole // SEGMENT_THREADS
-    # With n encoders, about (n - 1) / 2 segments wait.
-    by_memory = 1 + 2 * MAX_WAITING_BYTES // (segment_frames(gop_size) * info.frame_bytes)
+    by_memory = 2 * MAX_WAITING_BYTES // (segment_frames(gop_size) * info.frame_bytes)
     return max(1, min(by_cores, by_memory)), ""

@@ -7,7 +7,7 @@ from fractions import Fraction
 from ..frames import SourceInfo
 from ..options import SinkOptions
 from .codecs import CONTAINERS, choose_encoder
-from .encoder_count import MAX_WAITING_BYTES, choose_encoders, segment_frames
+from .encoder_count import choose_encoders, max_waiting_bytes
 from .muxing import gop_size
 
 _DEFAULT_FPS = Fraction(25)
@@ -25,6 +25,4 @@ def encoder_demand(options: SinkOptions, info: SourceInfo) -> tuple[int, int]:
     _, encoder, _, _ = choose_encoder(options)
     gop = gop_size(info.average_fps or _DEFAULT_FPS)
     count, _ = choose_encoders(options.encoders, encoder, info, gop)
-    if count == 1:
-        return 1, 0
-    return count, min(MAX_WAITING_BYTES, count * segment_frames(gop) * info.frame_bytes // 2)
+    return count, max_waiting_bytes(count, gop, info.frame_bytes) if count > 1 else 0

@@ -1,4 +1,4 @@
-"""What a video sink needs of its encoder, and the encoder of a whole video."""
+"""The protocol of video encoders, and the encoder of a whole video."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ class VideoEncoder(Protocol):
     """
 
     def encode(
-        self, frame: VideoFrame, pts: int, copied: tuple[Packet[Any], ...], *, starts_chunk: bool
+        self, frame: VideoFrame, copied: tuple[Packet[Any], ...], *, starts_chunk: bool
     ) -> Iterable[FrameOutput]:
         """Take a frame; return what is ready for the muxer, in order.
 
         Args:
             frame: with the time and the duration that the file gets.
-            pts: of the frame, as the source gave it.
             copied: packets of copied streams that were read before the frame.
             starts_chunk: the frame is the first of a chunk.
         """
@@ -66,29 +65,29 @@ class SingleEncoder:
         self._stream = stream
         self._convert = convert
         self._first_packets = first_packets
-        self._num_frames = self._last_pts = 0
+        self._num_frames = 0
 
     def encode(
-        self, frame: VideoFrame, pts: int, copied: tuple[Packet[Any], ...], *, starts_chunk: bool
+        self, frame: VideoFrame, copied: tuple[Packet[Any], ...], *, starts_chunk: bool
     ) -> Iterable[FrameOutput]:
         """See `VideoEncoder`."""
         if self._first_packets is None:
             packets = self._stream.encode(self._convert(frame))
         else:
             packets, self._first_packets = self._first_packets, None
-        self._num_frames, self._last_pts = self._num_frames + 1, pts
-        return [FrameOutput(pts, copied, packets)]
+        self._num_frames += 1
+        return [FrameOutput(copied, packets)]
 
     def copy_last(self, copied: tuple[Packet[Any], ...]) -> Iterable[FrameOutput]:
         """See `VideoEncoder`."""
-        return [FrameOutput(self._last_pts, copied)]
+        return [FrameOutput(copied)]
 
     def finish(self) -> Iterable[FrameOutput]:
         """See `VideoEncoder`."""
         packets = self._stream.encode()
         if max(len(packets), self._num_frames) <= _MAX_UNTIMED_PACKETS:
             set_decoding_times(packets)
-        return [FrameOutput(self._last_pts, (), packets)]
+        return [FrameOutput((), packets)]
 
     def close(self) -> None:
         """See `VideoEncoder`."""

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency.group import Cancelled, StageGroup
-from .encoder_count import MAX_WAITING_BYTES, segment_frames
-from .encoder_settings import Converter, EncoderSettings
+from .encoder_settings import Converter
 from .scheduling import keep_scheduling
-from .segments import EncodedPacket, FrameOutput, Segment, SegmentFrames, SegmentJoiner, SegmentSettings, join_segments
+from .segments import (
+    EncodedPacket,
+    FrameOutput,
+    Segment,
+    SegmentJoiner,
+    SegmentSettings,
+    buffer_bytes,
+    join_segments,
+)
 
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
-
-    from ..geometry import Size
 
 _SHUTDOWN_SECONDS = 60.0
 """Seconds to wait at the end for encoders that finish a frame: a slow one takes many for 8K."""
@@ -36,7 +40,6 @@ class _Part:
     is_complete: bool = False
     is_started: bool = False
     frames: deque[VideoFrame] = field(default_factory=deque)
-    pts: list[int] = field(default_factory=list)
     copied: list[tuple[Packet[Any], ...]] = field(default_factory=list)
     segment: Segment | None = None
     is_stored: bool = False
@@ -48,7 +51,9 @@ class _Part:
 
 
 class SegmentEncoder:
-    """Encodes consecutive segments of a video at the same time, and joins them; see `VideoEncoder`.
+    """Encode consecutive segments at the same time, and join them.
+
+    See `VideoEncoder`.
 
     A segment begins at the first frame of a chunk, and after so many frames. Each has an encoder of its own with a
     fixed number of threads, so the result depends neither on the machine nor on how many are encoded at once. While a
@@ -56,7 +61,8 @@ class SegmentEncoder:
     ``m * (n - 1) / 2``. The caller waits when they take too much memory.
 
     Args:
-        stream: the video stream of the output; its encoder, open, takes the first segment.
+        stream: the video stream of the output; its encoder, open, describes the stream and gets no frame: as long as
+            the file is open, it would keep its memory.
         make_encoder: returns an encoder with the settings of the stream's, not open.
         make_converter: returns a converter for one thread.
         settings: see `SegmentSettings`.
@@ -73,7 +79,6 @@ class SegmentEncoder:
     ) -> None:
         self._settings = settings
         self._make_encoder, self._make_converter = make_encoder, make_converter
-        self._context: VideoCodecContext | None = stream.codec_context
         self._encoder_name, self._time_base = stream.codec_context.name, Fraction(stream.codec_context.time_base)
         self._extradata = bytes(stream.codec_context.extradata or b"")
         self._joiner = SegmentJoiner(stream)
@@ -82,7 +87,7 @@ class SegmentEncoder:
         self._parts: deque[_Part] = deque()
         self._current: _Part | None = None
         self._trailing: list[Packet[Any]] = []
-        self._waiting_bytes = self._last_pts = 0
+        self._waiting_bytes = 0
         self._is_last_known = self._cancelled = False
         self._condition = threading.Condition()
         self._opening = threading.Lock()  # of encoders: see keep_scheduling
@@ -91,10 +96,10 @@ class SegmentEncoder:
             self._group.spawn(self._serve, stop=self._cancel, name=f"encode-{number}")
 
     def encode(
-        self, frame: VideoFrame, pts: int, copied: tuple[Packet[Any], ...], *, starts_chunk: bool
+        self, frame: VideoFrame, copied: tuple[Packet[Any], ...], *, starts_chunk: bool
     ) -> Iterator[FrameOutput]:
         """See `VideoEncoder`."""
-        if self._current is not None and (starts_chunk or len(self._current.pts) >= self._settings.max_frames):
+        if self._current is not None and (starts_chunk or len(self._current.copied) >= self._settings.max_frames):
             self._complete(ends_chunk=starts_chunk)
         if self._current is None:
             # One more than there are encoders: its first frames wait while the last ones of another are flushed.
@@ -102,24 +107,22 @@ class SegmentEncoder:
             with self._condition:
                 self._current = _Part()
                 self._parts.append(self._current)
-        size = _frame_bytes(frame)
+        size = buffer_bytes(frame)
         yield from self._outputs(
             lambda: not self._waiting_bytes or self._waiting_bytes + size <= self._settings.max_waiting_bytes
         )
-        self._last_pts = pts
         with self._condition:
             self._current.frames.append(frame)
-            self._current.pts.append(pts)
             self._current.copied.append(copied)
             self._waiting_bytes += size
             self._condition.notify_all()
 
-    def add_chunk(self, segment: Segment, frames: SegmentFrames) -> Iterator[FrameOutput]:
-        """Take a chunk that is encoded already, instead of its frames; it is not stored again.
+    def add_chunk(self, segment: Segment, copied: Sequence[tuple[Packet[Any], ...]]) -> Iterator[FrameOutput]:
+        """Take a chunk that is encoded already; it is not stored again.
 
         Args:
             segment: the chunk.
-            frames: its frames.
+            copied: for each of its frames, packets of copied streams that were read before it.
 
         Raises:
             ValueError: it was encoded with other settings.
@@ -129,9 +132,9 @@ class SegmentEncoder:
         if not segment.fits(self._segment(())):
             raise ValueError("a stored segment of the video was encoded with other settings")
         with self._condition:
-            part = _Part(is_complete=True, is_started=True, segment=segment, is_stored=True)
-            part.pts, part.copied, self._last_pts = list(frames.pts), list(frames.copied), frames.pts[-1]
-            self._parts.append(part)
+            self._parts.append(
+                _Part(is_complete=True, is_started=True, segment=segment, is_stored=True, copied=list(copied))
+            )
         yield from self._outputs(lambda: True)
 
     def copy_last(self, copied: tuple[Packet[Any], ...]) -> Iterator[FrameOutput]:
@@ -147,7 +150,7 @@ class SegmentEncoder:
         yield from self._outputs(lambda: not self._parts)
         yield from self._joiner.finish()
         if self._trailing:
-            yield FrameOutput(self._last_pts, tuple(self._trailing))
+            yield FrameOutput(tuple(self._trailing))
 
     def close(self) -> None:
         """See `VideoEncoder`."""
@@ -188,7 +191,7 @@ class SegmentEncoder:
             if part.ends_chunk:
                 self._on_chunk(join_segments(self._chunk))
                 self._chunk.clear()
-        return self._joiner.join(segment, SegmentFrames(part.pts, part.copied))
+        return self._joiner.join(segment, part.copied)
 
     def _serve(self) -> None:
         """Encode segments until the end, in a thread of its own."""
@@ -198,9 +201,8 @@ class SegmentEncoder:
                 while (part := next((one for one in self._parts if not one.is_started), None)) is None:
                     self._wait()
                 part.is_started = True
-                context, self._context = self._context, None
             try:
-                segment = self._encode(part, context or self._open(), convert)
+                segment = self._encode(part, self._open(), convert)
             except Cancelled:
                 raise
             except BaseException as error:
@@ -235,14 +237,14 @@ class SegmentEncoder:
             if not part.frames:
                 return None
             frame = part.frames.popleft()
-            self._waiting_bytes -= _frame_bytes(frame)
+            self._waiting_bytes -= buffer_bytes(frame)
             self._condition.notify_all()
             return frame
 
     def _fail(self, part: _Part, error: BaseException) -> None:
         with self._condition:
             part.error = error
-            self._waiting_bytes -= sum(map(_frame_bytes, part.frames))
+            self._waiting_bytes -= sum(map(buffer_bytes, part.frames))
             part.frames.clear()
             self._condition.notify_all()
 
@@ -261,39 +263,3 @@ class SegmentEncoder:
         return Segment(
             packets, self._time_base, self._encoder_name, self._extradata, settings.frame_size, settings.reorder_depth
         )
-
-
-def open_segment_encoder(
-    stream: VideoStream,
-    settings: EncoderSettings,
-    encoders: int,
-    frame_size: Size,
-    on_chunk: Callable[[Segment], None] | None,
-) -> SegmentEncoder:
-    """Return an encoder in segments.
-
-    Args:
-        stream: the video stream of the output, its encoder open.
-        settings: of that encoder.
-        encoders: segments encoded at once.
-        frame_size: ``(width, height)`` of the frames before encoding.
-        on_chunk: as for `SegmentEncoder`.
-    """
-    context = stream.codec_context
-    return SegmentEncoder(
-        stream,
-        functools.partial(settings.make_encoder, context.flags),
-        settings.make_converter,
-        SegmentSettings(
-            encoders=encoders,
-            max_frames=segment_frames(context.gop_size),
-            max_waiting_bytes=MAX_WAITING_BYTES,
-            frame_size=frame_size,
-            reorder_depth=settings.reorder_depth(context),
-        ),
-        on_chunk,
-    )
-
-
-def _frame_bytes(frame: VideoFrame) -> int:
-    return sum(plane.buffer_size for plane in frame.planes)

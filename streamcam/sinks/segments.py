@@ -16,6 +16,7 @@ from av.packet import Packet
 from ..geometry import Size
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 
@@ -72,7 +73,7 @@ class Segment:
 
     @property
     def pts(self) -> list[int]:
-        """Presentation times of the frames, in the order in which they are shown."""
+        """Presentation times in the order of showing."""
         return sorted(packet.pts for packet in self.packets)
 
     def fits(self, other: Segment) -> bool:
@@ -92,6 +93,11 @@ def join_segments(segments: Sequence[Segment]) -> Segment:
     return replace(segments[0], packets=tuple(packet for one in segments for packet in one.packets))
 
 
+def buffer_bytes(frame: VideoFrame) -> int:
+    """Return the memory of a frame."""
+    return sum(plane.buffer_size for plane in frame.planes)
+
+
 def check_fit(first: Segment, others: Iterable[Segment]) -> None:
     """Check that segments are parts of one stream.
 
@@ -104,30 +110,15 @@ def check_fit(first: Segment, others: Iterable[Segment]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FrameOutput:
-    """What goes to the muxer with one frame.
+    """Packets that go to the muxer with one frame.
 
     Attributes:
-        pts: of the frame, as the source gave it.
         copied: packets of copied streams that were read before the frame.
         packets: encoded video; with reordering or look-ahead not that of the same frame.
     """
 
-    pts: int
     copied: tuple[Packet[Any], ...] = ()
     packets: Sequence[Packet[VideoStream]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentFrames:
-    """The frames of a segment, without their images.
-
-    Attributes:
-        pts: of each frame, as the source gave it.
-        copied: for each frame, packets of copied streams that were read before it.
-    """
-
-    pts: Sequence[int]
-    copied: Sequence[tuple[Packet[Any], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,25 +154,25 @@ class SegmentJoiner:
     def __init__(self, stream: VideoStream) -> None:
         self._stream = stream
         self._first: Segment | None = None
-        self._waiting: list[tuple[EncodedPacket, int, tuple[Packet[Any], ...]]] = []
+        self._waiting: list[tuple[EncodedPacket, tuple[Packet[Any], ...]]] = []
         self._shown_pts: list[int] = []
         self._num_joined = self._first_shown = self._lead_ticks = 0
 
-    def join(self, segment: Segment, frames: SegmentFrames) -> list[FrameOutput]:
-        """Return what goes to the muxer: a packet of the segment with each frame.
+    def join(self, segment: Segment, copied: Sequence[tuple[Packet[Any], ...]]) -> list[FrameOutput]:
+        """Return the packets for the muxer, one with each frame.
 
         Args:
             segment: the next one.
-            frames: its frames.
+            copied: for each of its frames, packets of copied streams that were read before it.
 
         Raises:
             ValueError: another number of packets than of frames, or other settings than before.
         """
         self._first = self._first or segment
         check_fit(self._first, (segment,))
-        if segment.num_frames != len(frames.pts):
-            raise ValueError(f"the encoder returned {segment.num_frames} packets for {len(frames.pts)} frames")
-        self._waiting += zip(segment.packets, frames.pts, frames.copied, strict=True)
+        if segment.num_frames != len(copied):
+            raise ValueError(f"the encoder returned {segment.num_frames} packets for {len(copied)} frames")
+        self._waiting += zip(segment.packets, copied, strict=True)
         self._shown_pts += segment.pts
         if not self._num_joined and len(self._shown_pts) <= segment.reorder_depth:
             return []
@@ -190,13 +181,13 @@ class SegmentJoiner:
     def finish(self) -> list[FrameOutput]:
         """Return what has waited: a video of no more frames than its reorder depth."""
         order = {pts: place for place, pts in enumerate(self._shown_pts)}
-        depth = max((number - order[packet.pts] for number, (packet, _, _) in enumerate(self._waiting)), default=0)
+        depth = max((number - order[packet.pts] for number, (packet, _) in enumerate(self._waiting)), default=0)
         return self._release(depth)
 
     def _release(self, depth: int) -> list[FrameOutput]:
         outputs = []
-        for packet, pts, copied in self._waiting:
-            outputs.append(FrameOutput(pts, copied, (self._timed(packet, depth),)))
+        for packet, copied in self._waiting:
+            outputs.append(FrameOutput(copied, (self._timed(packet, depth),)))
             self._num_joined += 1
         self._waiting.clear()
         # Only the last frames are needed for the decoding times of the next segment.

@@ -22,10 +22,10 @@ from .frame_size import playable_size, without_lookahead
 from .frame_times import PtsRounder, extend_last_packet
 from .mp4 import faststart
 from .muxing import chapter_entries, choose_pixel_format, gop_size, muxer_options
+from .open_encoder import open_encoder
 from .salvage import WRITE_ERRORS, error_reason, salvage
-from .scheduling import keep_scheduling
-from .segment_encoder import SegmentEncoder, open_segment_encoder
-from .segments import FrameOutput, Segment, SegmentFrames
+from .segment_encoder import SegmentEncoder
+from .segments import FrameOutput, Segment
 from .stream_copy import StreamCopier, clean_metadata, describe_stream, is_described_by_packets, muxable_streams
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class VideoSink(ContainerSink):
         self._end_pts = 0
 
     def store_chunks(self, on_chunk: Callable[[Segment], None]) -> None:
-        """Encode each chunk as a segment of its own, also with one encoder.
+        """Encode chunks as segments, also with one encoder.
 
         Args:
             on_chunk: called with each encoded chunk, in order, by the thread that writes. After an interrupt or an
@@ -90,10 +90,10 @@ class VideoSink(ContainerSink):
     def write_chunk(
         self, segment: Segment, pts: Sequence[int], packets: Sequence[tuple[Packet[Any], ...]] | None = None
     ) -> None:
-        """Write a chunk that is encoded already, as `store_chunks` returned it, instead of its frames.
+        """Write an encoded chunk instead of its frames.
 
         Args:
-            segment: the chunk.
+            segment: the chunk, as `store_chunks` returned it.
             pts: of its frames, as for `write`.
             packets: of copied streams, for each frame; none by default.
 
@@ -107,8 +107,9 @@ class VideoSink(ContainerSink):
                 raise ValueError("its frames are not encoded in segments")
             if [self._pts_rounder(one) for one in pts] != segment.pts:
                 raise ValueError("a stored segment of the video has other times than its frames")
-            frames = SegmentFrames(pts, packets or [()] * len(pts))
-            self._put(self._video_encoder.add_chunk(segment, frames))
+            copied = packets or [()] * len(pts)
+            self._await_packets(pts[-1], (packet for some in copied for packet in some))
+            self._put(self._video_encoder.add_chunk(segment, copied))
             self._end_pts = max(packet.pts + packet.duration for packet in segment.packets)
             self.num_frames += segment.num_frames
 
@@ -117,7 +118,9 @@ class VideoSink(ContainerSink):
         if self._video_encoder is None or self._output is None:
             return
         try:
-            self._put(self._video_encoder.copy_last(tuple(packets)))
+            packets = tuple(packets)
+            self._await_packets(None, packets)
+            self._put(self._video_encoder.copy_last(packets))
         except WRITE_ERRORS as error:
             self._fail(error)
 
@@ -178,14 +181,13 @@ class VideoSink(ContainerSink):
             else:
                 self._copier.mux([packet])
 
-    def _copy_packets(self, packets: Iterable[Packet[Any]]) -> None:
+    def _await_packets(self, pts: int | None, packets: Iterable[Packet[Any]]) -> None:
+        """Write the header if it needs no more first packets, or has waited too long until a frame's pts."""
         if self._copier is not None:
-            self._copier.mux(packets)
             return
-        for packet in packets:
-            self._pending_packets.append(packet)
-            self._awaited_streams.discard(packet.stream.index)
-        if not self._awaited_streams:
+        self._awaited_streams.difference_update(packet.stream.index for packet in packets)
+        max_seconds = self._start_seconds + _MAX_HEADER_WAIT_SECONDS
+        if not self._awaited_streams or (pts is not None and pts * self._info.time_base > max_seconds):
             self._write_header()
 
     def _encoder_settings(self) -> EncoderSettings:
@@ -200,25 +202,22 @@ class VideoSink(ContainerSink):
         )
 
     def _open_encoder(self, settings: EncoderSettings, frame: VideoFrame, pts: int) -> VideoEncoder:
-        context, convert = self._stream.codec_context, settings.make_converter()
         if self._pixel_format == CUDA_FORMAT:
             # The encoder opens with the first frame, which determines the memory that frames are in.
-            return SingleEncoder(self._stream, convert, self._stream.encode(self._prepare_frame(frame, pts)))
-        with keep_scheduling():
-            context.open()
-        if not settings.in_segments:
-            return SingleEncoder(self._stream, convert)
-        return open_segment_encoder(self._stream, settings, self._num_encoders, self._frame_size, self._on_chunk)
+            first_packets = self._stream.encode(self._prepare_frame(frame, pts))
+            return SingleEncoder(self._stream, settings.make_converter(), first_packets)
+        return open_encoder(self._stream, settings, self._num_encoders, self._frame_size, self._on_chunk)
 
     def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...], starts_chunk: bool) -> bool:
         assert self._video_encoder is not None
+        self._await_packets(pts, packets)
         if self._pixel_format != CUDA_FORMAT or self.num_frames:
             self._prepare_frame(frame, pts)
-        self._put(self._video_encoder.encode(frame, pts, packets, starts_chunk=starts_chunk))
+        self._put(self._video_encoder.encode(frame, packets, starts_chunk=starts_chunk))
         return True
 
     def _prepare_frame(self, frame: VideoFrame, pts: int) -> VideoFrame:
-        """Set the times of a frame to those in the file, and return it."""
+        """Set the times of a frame to those in the file."""
         if (frame.width, frame.height) != self._frame_size:
             raise SinkError(
                 f"frame {self.num_frames} has {frame.width}x{frame.height}",
@@ -235,10 +234,10 @@ class VideoSink(ContainerSink):
     def _put(self, outputs: Iterable[FrameOutput]) -> None:
         """Pass on what is ready, in order."""
         for output in outputs:
-            self._copy_packets(output.copied)
-            max_wait = self._start_seconds + _MAX_HEADER_WAIT_SECONDS
-            if self._copier is None and output.pts * self._info.time_base > max_wait:
-                self._write_header()
+            if self._copier is None:
+                self._pending_packets += output.copied
+            else:
+                self._copier.mux(output.copied)
             self._mux(output.packets)
 
     def _mux(self, packets: Sequence[Packet[VideoStream]]) -> None:

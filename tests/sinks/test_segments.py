@@ -19,9 +19,9 @@ from streamcam.errors import SinkError
 from streamcam.frames import ColorSpec
 from streamcam.options import SinkOptions
 from streamcam.sinks import encoder_count, open_sink, segment_encoder
-from streamcam.sinks.encoder_count import choose_encoders, segment_frames
+from streamcam.sinks.encoder_count import choose_encoders, max_waiting_bytes, segment_frames
 from streamcam.sinks.encoder_settings import EncoderSettings
-from streamcam.sinks.segments import Segment, join_segments
+from streamcam.sinks.segments import Segment, buffer_bytes, join_segments
 from streamcam.sinks.video import VideoSink
 from tests.media_helpers import gradient_frame, packets_of, planes, transcode, write_clip
 
@@ -165,14 +165,15 @@ def test_auto_follows_cores_and_memory(monkeypatch: pytest.MonkeyPatch, tmp_path
         monkeypatch.setattr(encoder_count, "cpu_count", lambda: cores)
         return choose_encoders("auto", encoder, source_info(width=width, height=height, **info), 50)[0]
 
-    assert [auto(cores) for cores in (1, 2, 4, 6, 8, 16, 64)] == [1, 1, 1, 2, 3, 6, 14]
+    assert [auto(cores) for cores in (1, 2, 4, 6, 8, 16, 64)] == [1, 1, 1, 2, 3, 6, 13]
     assert auto(64, 3840, 2160) < auto(64)
     assert auto(64, 7680, 4320) == 1
     assert auto(64, live=True) == auto(64, is_image=True) == 1
     # The frames of the waiting segments fit into the memory.
     for size in ((1920, 1080), (3840, 2160)):
-        waiting = (auto(64, *size) - 1) * 50 / 2 * source_info(width=size[0], height=size[1]).frame_bytes
-        assert waiting <= encoder_count.MAX_WAITING_BYTES
+        frame_bytes = source_info(width=size[0], height=size[1]).frame_bytes
+        waiting = max_waiting_bytes(auto(64, *size), 50, frame_bytes)
+        assert waiting == auto(64, *size) * 25 * frame_bytes <= encoder_count.MAX_WAITING_BYTES
     assert segment_frames(50) == 50
     assert segment_frames(10) == 50
     assert segment_frames(240) == 240
@@ -204,8 +205,8 @@ def test_all_encoders_work_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_waiting_frames_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    frame_bytes = segment_encoder._frame_bytes(gradient_frame(96, 64))
-    monkeypatch.setattr(segment_encoder, "MAX_WAITING_BYTES", 5 * frame_bytes)
+    frame_bytes = buffer_bytes(gradient_frame(96, 64))
+    monkeypatch.setattr(encoder_count, "MAX_WAITING_BYTES", 5 * frame_bytes)
     most = 0
     wait = segment_encoder.SegmentEncoder._next_frame
 
