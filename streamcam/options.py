@@ -398,9 +398,10 @@ class FilterOptions:
         steps: of gradient ascent, over all octaves.
         seed: of the first image and of all transformations.
         size: side of the images in pixels; 0 for the model's input, or 128 if it accepts any size.
-        octaves: sizes that the images grow through, each twice as large as the one before.
+        octaves: sizes that the images grow through, each twice as large as the one before; 0 for 1 in the first layers,
+            whose filters respond to details of single pixels, and 2 elsewhere.
         parametrization: ``fourier``, or ``maco``: the magnitudes of the spectrum are fixed.
-        learning_rate: of Adam, in Fourier space.
+        learning_rate: of Adam, in Fourier space; higher once the transformations end, except in the deepest layers.
         jitter: largest shift before a step, in pixels.
         scale: largest relative change of scale before a step.
         rotation: largest rotation before a step, in degrees.
@@ -417,7 +418,11 @@ class FilterOptions:
     size: Annotated[
         int, Help("Side of the images in pixels; 0 is the model's input, or 128 if it accepts any."), Range(0, 2048)
     ] = 0
-    octaves: Annotated[int, Help("Sizes that the images grow through, each twice as large."), Range(1, 6)] = 2
+    octaves: Annotated[
+        int,
+        Help("Sizes that the images grow through, each twice as large; 0 is 1 in the first layers, else 2."),
+        Range(0, 6),
+    ] = 0
     parametrization: Annotated[
         Literal["fourier", "maco"], Help("maco fixes the magnitudes of the spectrum to 1/f and optimises the phases.")
     ] = "fourier"

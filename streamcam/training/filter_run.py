@@ -17,6 +17,7 @@ from ..options import FilterOptions
 from ..studies.filters.network import FilterNetwork, target_selection
 from ..studies.filters.parametrization import FourierImages
 from ..studies.filters.robustness import transform
+from ..studies.filters.schedule import choose_schedule
 from ..studies.filters.selection import parse_filters
 from ..tf import keras, tf
 from .drawing import CELL_SIDE, format_epoch
@@ -79,9 +80,12 @@ class FilterRun:
             found = tf.reduce_sum(tf.reduce_mean(maps, axis=(1, 2)) * channels, axis=1)
             return found + tf.reduce_sum(response.logits * classes, axis=1)
 
+        schedule = choose_schedule(network.stride)
+
         def step(number: Any) -> Any:
+            strength = schedule.transformation_strength(tf.cast(number, tf.float32) / self._options.steps)
             with tf.GradientTape() as tape:
-                pixels = transform(images.render(self._coordinates), self._options, number)
+                pixels = transform(images.render(self._coordinates), self._options, number, strength)
                 loss = -tf.reduce_sum(scores(pixels, is_objective=True))
             optimizer.apply([tape.gradient(loss, self._coordinates)], [self._coordinates])
             return loss

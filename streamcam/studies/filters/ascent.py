@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+import math
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from ...tf import keras, tf
 from .network import FilterNetwork, select_scores
 from .parametrization import FourierImages, MacoImages
 from .robustness import transform
+from .schedule import choose_schedule
 from .selection import FilterTarget
 
 BATCH = 16
@@ -24,6 +26,9 @@ BATCH = 16
 
 _MIN_SIDE = 8
 """Pixels of a side of the smallest octave."""
+
+_PEAK_WEIGHT = 0.003
+"""Of the highest activation beside the mean: an image that excites all positions cannot be the best one for each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +81,8 @@ def ascend(
 ) -> Ascent:
     """Maximise the score of each target, starting from noise.
 
+    The score is the mean over the positions, with a little of the highest activation.
+
     Args:
         network: the model with its layer.
         targets: at most `BATCH`.
@@ -87,7 +94,9 @@ def ascend(
     Raises:
         MethodError: the model has no gradient.
     """
-    sizes = octave_sizes(size, options.octaves)
+    schedule = choose_schedule(network.stride)
+    octaves = options.octaves or schedule.octaves
+    sizes = octave_sizes(size, octaves)
     parametrization: FourierImages | MacoImages = (
         MacoImages(sizes[0]) if options.parametrization == "maco" else FourierImages(sizes[0])
     )
@@ -97,9 +106,12 @@ def ascend(
     starts, _ = measure(sizes[0])(noise)
     history = [noise] if 0 in history_steps else []
     done = 0
-    for octave, steps in zip(sizes, split_steps(options.steps, options.octaves), strict=True):
+    calm_step = math.ceil(schedule.calm_at * options.steps) if schedule.frees_colors else options.steps
+    for octave, steps in _split(list(zip(sizes, split_steps(options.steps, octaves), strict=True)), calm_step):
         if octave != parametrization.size:
             parametrization, coordinates = parametrization.enlarge(coordinates, octave)
+        if done == calm_step:
+            parametrization, coordinates = parametrization.free_colors(coordinates)
         variable = tf.Variable(coordinates)
         optimizer = keras.optimizers.Adam(options.learning_rate)
         optimizer.build([variable])
@@ -119,6 +131,17 @@ def ascend(
     return Ascent(tuple(images), starts, ends, peaks, histories)
 
 
+def _split(octaves: list[tuple[Size, int]], at_step: int) -> Iterator[tuple[Size, int]]:
+    """Yield sizes with their steps; the octave that contains a step ends and begins again there."""
+    for size, steps in octaves:
+        if 0 < at_step < steps:
+            yield size, at_step
+            yield size, steps - at_step
+        else:
+            yield size, steps
+        at_step -= steps
+
+
 def _make_step(
     network: FilterNetwork,
     targets: tuple[FilterTarget, ...],
@@ -128,16 +151,23 @@ def _make_step(
     optimizer: Any,
 ) -> Callable[[Any], Any]:
     """Return one step of Adam on all images, to be compiled."""
+    schedule = choose_schedule(network.stride)
 
     def step(number: Any) -> Any:
+        progress = tf.cast(number, tf.float32) / options.steps
         with tf.GradientTape() as tape:
             images = parametrization.render(variable)
-            response = network.respond(transform(images, options, number) * 255.0)
-            scores = select_scores(response.objectives, response.logits, targets)
+            transformed = transform(images, options, number, schedule.transformation_strength(progress))
+            response = network.respond(transformed * 255.0)
+            means, peaks = (
+                select_scores(response.objectives, response.logits, targets, reduce)
+                for reduce in (tf.reduce_mean, tf.reduce_max)
+            )
             # The images share no coordinates: the gradient of the sum is that of each.
-            loss = tf.reduce_sum(_penalty(images, options) - scores)
+            loss = tf.reduce_sum(_penalty(images, options) - means - _PEAK_WEIGHT * peaks)
+        optimizer.learning_rate.assign(schedule.learning_rate(progress, options))
         optimizer.apply([tape.gradient(loss, variable)], [variable])
-        return scores
+        return means
 
     return step
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,7 @@ class FilterNetwork:
     Attributes:
         layer: path of the layer; empty without one.
         num_channels: channels of the layer.
+        stride: pixels of the model's input between two positions of the layer; infinite without one.
 
     Raises:
         LayerError: no such layer, or it has no feature map.
@@ -66,11 +68,13 @@ class FilterNetwork:
 
     def __init__(self, loaded: LoadedModel, size: Size, layer: str | None) -> None:
         self.loaded, self.size = loaded, size
-        self.layer, self.num_channels = "", 0
+        self.layer, self.num_channels, self.stride = "", 0, math.inf
         if layer is not None:
             rows = survey_model(loaded, size)
             self.layer = choose_layer(layer, rows)
-            self.num_channels = next(row.shape[-1] or 0 for row in rows if row.path == self.layer)
+            row = next(one for one in rows if one.path == self.layer)
+            self.num_channels = row.shape[-1] or 0
+            self.stride = size[0] / row.spatial_shape[1] if row.spatial_shape else math.inf
 
     def respond(self, images: Any) -> Response:
         """Run the model on images; call this while a graph is under construction.

@@ -48,9 +48,11 @@ class FourierImages:
 
     Attributes:
         size: ``(width, height)``.
+        has_free_colors: the planes are red, green and blue, so that a step changes all colors as easily.
     """
 
     size: Size
+    has_free_colors: bool = False
 
     def start(self, seeds: list[list[int]]) -> NDArray[np.float32]:
         """Return coordinates of noise around mid gray, ``(N, 2, 3, h, w // 2 + 1)``.
@@ -65,11 +67,15 @@ class FourierImages:
         width, height = self.size
         scaled = coordinates * self._scale()
         planes = tf.signal.irfft2d(tf.complex(scaled[:, 0], scaled[:, 1]), [height, width])
-        return tf.sigmoid(tf.einsum("nchw,rc->nhwr", planes, _COLORS))
+        return tf.sigmoid(tf.einsum("nchw,rc->nhwr", planes, self._colors()))
+
+    def free_colors(self, coordinates: NDArray[np.float32]) -> tuple[FourierImages, NDArray[np.float32]]:
+        """Return the same images with free colors."""
+        return FourierImages(self.size, True), np.einsum("ndchw,rc->ndrhw", coordinates, self._colors())
 
     def enlarge(self, coordinates: NDArray[np.float32], size: Size) -> tuple[FourierImages, NDArray[np.float32]]:
         """Return the same images at a larger size; the new frequencies are zero."""
-        larger = FourierImages(size)
+        larger = FourierImages(size, self.has_free_colors)
         height, columns = coordinates.shape[3:]
         spectrum = coordinates * self._scale() * (size[0] * size[1] / (self.size[0] * self.size[1]))
         padded = np.zeros((*coordinates.shape[:3], size[1], size[0] // 2 + 1), np.float32)
@@ -77,6 +83,9 @@ class FourierImages:
         padded[:, :, :, :low, :columns] = spectrum[:, :, :, :low]
         padded[:, :, :, size[1] - high :, :columns] = spectrum[:, :, :, low:]
         return larger, (padded / larger._scale()).astype(np.float32)
+
+    def _colors(self) -> NDArray[np.float32]:
+        return np.eye(3, dtype=np.float32) if self.has_free_colors else _COLORS
 
     def _scale(self) -> NDArray[np.float32]:
         width, height = self.size
@@ -127,6 +136,10 @@ class MacoImages:
         phases[:, :, :low, :columns] = coordinates[:, :, :low]
         phases[:, :, size[1] - high :, :columns] = coordinates[:, :, low:]
         return larger, phases
+
+    def free_colors(self, coordinates: NDArray[np.float32]) -> tuple[MacoImages, NDArray[np.float32]]:
+        """Return the same images: the magnitudes of their colors stay fixed."""
+        return self, coordinates
 
     def _magnitudes(self) -> NDArray[np.float32]:
         """Return 1/f without a mean.

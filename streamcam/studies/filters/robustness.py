@@ -7,28 +7,21 @@ from typing import Any
 from ...options import FilterOptions
 from ...tf import tf
 
-_CALM_FROM, _CALM_AT = 0.5, 0.9
-"""Shares of the steps: after the first the transformations get weaker, after the second there are none."""
 
-
-def transform(images: Any, options: FilterOptions, step: Any) -> Any:
+def transform(images: Any, options: FilterOptions, step: Any, strength: Any = 1.0) -> Any:
     """Move, scale and rotate images about their centre, all alike; what leaves on one side enters on the other.
-
-    The transformations blur by interpolation. They form the image in the first steps, and calm down so that the last
-    ones add the details.
 
     Args:
         images: float32 ``(N, h, w, 3)``.
         options: the limits, and the seed.
         step: int32 scalar; another one gives another transformation.
+        strength: of the limits that apply, float32 scalar: 0 leaves the images as they are.
 
     Returns:
         float32 ``(N, h, w, 3)``; differentiable.
     """
     if not (options.jitter or options.scale or options.rotation):
         return images
-    progress = tf.cast(step, tf.float32) / options.steps
-    strength = tf.clip_by_value((_CALM_AT - progress) / (_CALM_AT - _CALM_FROM), 0.0, 1.0)
     draws = strength * tf.random.stateless_uniform((4,), tf.stack([options.seed, step]), -1.0, 1.0)
     height, width = images.shape[1], images.shape[2]
     shift_x, shift_y = draws[0] * options.jitter, draws[1] * options.jitter

@@ -38,7 +38,7 @@ def visualize_filters(
     steps: int = 256,
     seed: int = 0,
     size: int = 0,
-    octaves: int = 2,
+    octaves: int = 0,
     parametrization: Literal["fourier", "maco"] = "fourier",
     learning_rate: float = 0.05,
     jitter: int = 8,
@@ -72,10 +72,11 @@ def visualize_filters(
         steps: of gradient ascent, over all octaves.
         seed: of the noise and of the transformations.
         size: side of the images in pixels; 0 for the model's input, or 128 if the model accepts any size.
-        octaves: sizes that the images grow through, each twice as large as the one before.
+        octaves: sizes that the images grow through, each twice as large as the one before; 0 for 1 in the first layers,
+            whose filters respond to details of single pixels, and 2 elsewhere.
         parametrization: ``fourier``, or ``maco``: the magnitudes of the spectrum are fixed to 1/f, as in natural
             images, and only the phases change.
-        learning_rate: of Adam, in Fourier space.
+        learning_rate: of Adam, in Fourier space; higher once the transformations end, except in the deepest layers.
         jitter: largest shift in pixels.
         scale: largest relative change of scale.
         rotation: largest rotation in degrees.
