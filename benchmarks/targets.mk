@@ -2,7 +2,7 @@
 
 ##@ Measure (each writes its part of benchmarks/RESULTS.md)
 
-.PHONY: bench bench-peers bench-stages bench-forward bench-methods bench-presets bench-every bench-devices bench-startup bench-memory bench-long bench-latency bench-cameras bench-leaks bench-faithfulness bench-tf-explain bench-training bench-filters bench-record bench-encoders bench-cluster
+.PHONY: bench bench-peers bench-stages bench-forward bench-methods bench-presets bench-every bench-devices bench-startup bench-memory bench-long bench-latency bench-cameras bench-leaks bench-scaling bench-faithfulness bench-tf-explain bench-training bench-filters bench-record bench-encoders bench-cluster
 bench: bench-forward bench-stages bench-presets bench-peers bench-methods bench-every bench-devices bench-startup bench-long bench-memory bench-latency  ## Measure all that depends on speed; two hours
 
 bench-peers: .venv/installed  ## Compare with tf-explain, tf-keras-vis and pytorch-grad-cam
@@ -43,6 +43,9 @@ bench-cameras: .venv/installed-dev  ## Measure live runs of 12 to 32 cameras; fo
 
 bench-leaks: .venv/installed  ## Track memory over 1,000 explainers
 	$(BIN)/python benchmarks/leaks.py
+
+bench-scaling: .venv/installed  ## Measure the speed-up by cores, devices and inputs at once
+	$(BIN)/python benchmarks/scaling.py
 
 bench-record: .venv/installed  ## Time recording, and drawing from a record
 	$(BIN)/python benchmarks/record.py

@@ -15,8 +15,10 @@ from types import ModuleType
 
 TYPE_CHECKING = False  # the import of `typing` takes 7 ms
 if TYPE_CHECKING:
+    from .api import ProcessResult as ProcessResult
     from .api import frames as frames
     from .api import process as process
+    from .api import process_all as process_all
     from .api import render as render
     from .errors import DeviceError as DeviceError
     from .errors import LayerError as LayerError
@@ -55,6 +57,7 @@ _LAZY_IMPORTS = {
     "ModelError": "errors",
     "OptionError": "errors",
     "PreprocessWarning": "errors",
+    "ProcessResult": "api",
     "Record": "record.reader",
     "SinkError": "errors",
     "SourceError": "errors",
@@ -64,6 +67,7 @@ _LAZY_IMPORTS = {
     "frames": "api",
     "open_record": "record.reader",
     "process": "api",
+    "process_all": "api",
     "render": "api",
     "show_activations": "studies.activations",
     "visualize_filters": "studies.filters",

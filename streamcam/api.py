@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from typing import Any, Unpack, get_type_hints
 
+from .concurrent_jobs import ConcurrentJobs
+from .engine import load_explainer
+from .errors import OptionError
 from .frame_iterator import FrameExplanation, iterate_frames
 from .job import FramesJob, Job
 from .keywords import FramesKeywords, JobKeywords, RenderKeywords
@@ -37,6 +42,66 @@ def process(
         StreamcamError: the job cannot be done; the message names the problem and a remedy.
     """
     return run(Job.from_options(input, output, **options))
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessResult:
+    """The result of one input of `process_all`: a summary or an error.
+
+    Attributes:
+        input: path or URL of the input.
+        output: path of the result.
+        summary: counts, times and the resolved options; None if the input failed.
+        error: why it failed; None if it did not.
+    """
+
+    input: str
+    output: str
+    summary: Summary | None
+    error: Exception | None
+
+
+def process_all(
+    files: Mapping[str, str] | Mapping[str | os.PathLike[str], str | os.PathLike[str]],
+    **options: Unpack[JobKeywords],
+) -> Generator[ProcessResult, None, None]:
+    """Explain several videos with one loaded model, several at once.
+
+        files = {clip: Path("out", clip.name) for clip in Path("clips").glob("*.mp4")}
+        for result in streamcam.process_all(files, method="gradcam"):
+            print(result.input, result.error or f"{result.summary.frames_out} frames")
+
+    Results come as inputs end. An input that fails does not stop the others. The outputs are those of `process` on one
+    input after another. Cores and memory decide how many run at once. Leaving the loop, or Ctrl-C, stops the inputs in
+    progress; their outputs are playable. Unlike the command, this starts no process: a codec that crashes ends yours.
+
+    Args:
+        files: path or URL of each input, and path of its result.
+        **options: as for `process`, the same for all.
+
+    Raises:
+        OptionError: unknown option, a value that cannot be used, or one result for two inputs; raised by the call.
+        StreamcamError: the model cannot be loaded; raised by the loop.
+
+    Warns:
+        PreprocessWarning: the model's preprocessing is a guess.
+    """
+    jobs = [Job.from_options(one, output, **options) for one, output in files.items()]
+    for path, count in Counter(job.sink.path for job in jobs).items():
+        if count > 1:
+            raise OptionError(f"{count} inputs have the same output {path}", expected="an output for each")
+    if len(jobs) > 1 and options.get("record") not in (None, "auto"):
+        raise OptionError("one record for several inputs", expected='record="auto"')
+    return _process_jobs(jobs)
+
+
+def _process_jobs(jobs: list[Job]) -> Generator[ProcessResult, None, None]:
+    if not jobs:
+        return
+    explainer = load_explainer(jobs[0].model, jobs[0].explain, limit_threads=True)
+    for result in ConcurrentJobs(jobs, explainer):
+        job = jobs[result.index]
+        yield ProcessResult(job.source.url, str(job.sink.path), result.summary, result.error)
 
 
 def render(
@@ -107,4 +172,5 @@ def _explicit_signature(function: Callable[..., Any], keywords: type, num_positi
 
 
 process.__signature__ = _explicit_signature(process, JobKeywords, 2)  # type: ignore[attr-defined]
+process_all.__signature__ = _explicit_signature(process_all, JobKeywords, 1)  # type: ignore[attr-defined]
 frames.__signature__ = _explicit_signature(frames, FramesKeywords, 1)  # type: ignore[attr-defined]

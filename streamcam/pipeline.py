@@ -63,6 +63,7 @@ class RunCallbacks:
         on_pass: called with passes done and passes in all, for each batch of a method of many passes; in the model's
             thread.
         on_model_input: called with each frame that the model gets and its ``model_input``; in the decoder's thread.
+        on_wait: called every 0.1 s while the caller's thread waits for a frame; may raise `KeyboardInterrupt`.
     """
 
     on_open: Callable[[SourceInfo], None] = _ignore
@@ -70,6 +71,7 @@ class RunCallbacks:
     on_frame: Callable[[ExplainedFrame], None] = _ignore
     on_pass: Callable[[int, int], None] = _ignore
     on_model_input: Callable[[Frame], None] | None = None
+    on_wait: Callable[[], None] | None = None
 
 
 Prepared: TypeAlias = PreparedRun | PreparedRender
@@ -142,7 +144,7 @@ def _start(
     """
     info, num_targets = prepared.info, len(prepared.targets)
     stored = totals.count_written(((item, True) for item in prepared.write_stored()), prepared.map_kind)
-    for item in group.prefetch(stored, depth=1, name="encode"):
+    for item in group.prefetch(stored, depth=1, name="encode", on_wait=callbacks.on_wait):
         totals.frames_in += 1
         yield item
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
@@ -172,7 +174,7 @@ def _start(
         draws = [renderer.draw for renderer in renderers]
         rendered = render_ahead(normalized, draws, group, timer, depth=drawn_depth)
     written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.map_kind)
-    yield from group.prefetch(written, depth=1, name="encode")
+    yield from group.prefetch(written, depth=1, name="encode", on_wait=callbacks.on_wait)
 
 
 @dataclass(slots=True)

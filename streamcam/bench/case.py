@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
+from ..errors import count_of
 from ..job import Job, options_from_dict, options_to_dict
 from ..sinks import default_suffix
 from .clip import loop_clip
@@ -35,6 +36,7 @@ class Case:
         batch: frames per model call; 0 for the stages without a model.
         precision: of ``forward``.
         xla: compile model and method with XLA, on a GPU.
+        cores: CPU cores that its process may use, by affinity; 0 for all.
         options: flat options of `streamcam.job.Job.from_options`.
     """
 
@@ -47,6 +49,7 @@ class Case:
     batch: int = 0
     precision: str = ""
     xla: bool = False
+    cores: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -54,7 +57,8 @@ class Case:
         """Stage, device and batch size in a few words."""
         label = {"end_to_end": "end to end", "forward": f"forward pass, {self.precision}"}.get(self.stage, self.stage)
         label += ", XLA" * self.xla
-        return f"{label}, {self.device}, batch {self.batch}" if self.device else label
+        cores = f", {count_of(self.cores, 'core')}" if self.cores else ""
+        return f"{label}, {self.device}, batch {self.batch}{cores}" if self.device else label
 
     def job(self) -> Job:
         """Return the job that this case measures a part of.

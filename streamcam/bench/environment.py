@@ -7,15 +7,22 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from ..concurrency.cpus import cpu_count
+
 
 def machine_info(devices: dict[str, str], cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
     """Return CPU, usable cores, memory in GiB, and the devices by name."""
     return {
         "cpu": _cpu_name(cpuinfo),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cpu_count(),
         "memory_gib": _memory_gib(),
         "devices": devices,
     }
+
+
+def limit_cores(count: int) -> None:
+    """Limit this thread and those it starts to ``count`` cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
 def _cpu_name(cpuinfo: Path) -> str:

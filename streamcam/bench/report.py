@@ -9,6 +9,7 @@ from typing import Any
 from .analysis import STAGE_LABELS, Analysis, analyze, scaling
 from .result import Result
 from .runner import Measurement
+from .scaling import ScalingResult
 
 STAGE_TITLES = {
     "decode": "decode + scale",
@@ -55,7 +56,34 @@ def tables(result: Result) -> list[TableData]:
     return result_tables
 
 
-def heading(result: Result) -> str:
+def scaling_table(result: ScalingResult) -> TableData:
+    """Return the steps of a scaling benchmark as a table."""
+    rows = []
+    for step in result.steps:
+        label = (step.axis, str(step.count), str(step.cores), step.device)
+        if step.error:
+            rows.append((*label, "failed", *[""] * 4))
+            continue
+        rows.append(
+            (
+                *label,
+                _spread(step.fps, [1 / seconds for seconds in step.wall]),
+                f"{step.speedup:.2f}" if step.speedup else _NONE,
+                f"{step.efficiency(result.first_count(step.axis)):.0%}" if step.speedup else _NONE,
+                f"{step.busy_cores:.1f}",
+                f"{STAGE_LABELS[step.bottleneck]}, {step.busy[step.bottleneck]:.0%} busy",
+            )
+        )
+    head = ("axis", "count", "cores", "device", "fps", "speedup", "efficiency", "busy cores", "bottleneck")
+    return TableData("Scaling: medians (and spread)", head, rows)
+
+
+def scaling_failures(result: ScalingResult) -> list[str]:
+    """Return a line for each failed step."""
+    return [f"{step.count} {step.axis}: {step.error}" for step in result.steps if step.error]
+
+
+def heading(result: Result | ScalingResult) -> str:
     """Describe clip, model and machine."""
     setting, machine = result.setting, result.machine
     clip, size = setting["clip"], _size(setting["size"])

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compose import FrameRenderer
+from ..compose import FrameRenderer, renderer_count
 from ..compose.renderer import pad_to_even
 from ..concurrency.group import StageTimer
 from ..engine import load_explainer
 from ..frames import CaptionFacts, ExplainedFrame, SourceInfo
-from ..pipeline import RunCallbacks, run
+from ..pipeline import RENDER_QUEUE_DEPTH, RunCallbacks, run
 from ..sinks import open_sink
 from ..sources import open_source
 from ..sources.resize import InputResizer
-from ..stages import batched
+from ..stages import batched, prefetch_depth
+from ..summary import Summary
+from .analysis import PIPELINE_STAGES
 from .case import Case, Stage
 from .warm_up import explain_batches, load_warm_up, ping_pong, read_frames, warm_up
 
@@ -122,13 +124,24 @@ def _end_to_end(case: Case) -> dict[str, Any]:
     with open_source(job.source) as source:
         explainer, prepared, compile_seconds = _compile(case, source.info)
     latencies: list[list[float]] = []
+    summaries: list[Summary] = []
 
     def work() -> None:
         latencies.append([])
         callbacks = RunCallbacks(on_frame=lambda item: latencies[-1].append(time.monotonic() - item.frame.arrival_time))
-        run(job, explainer=explainer, callbacks=callbacks)
+        summaries.append(run(job, explainer=explainer, callbacks=callbacks))
 
     report = _measure(case, work)
+    draw_depth = prefetch_depth(RENDER_QUEUE_DEPTH, source.info, frames_per_item=3)
+    threads = {
+        "model": prepared.concurrency * len(prepared.replicas),
+        "draw": renderer_count(source.info, draw_depth),
+    }
+    wall_seconds = sum(summary.wall_seconds for summary in summaries[1:])
+    busy = {
+        stage: sum(summary.stage_seconds[stage] for summary in summaries[1:]) / wall_seconds / threads.get(stage, 1)
+        for stage in PIPELINE_STAGES
+    }
     p50, p99 = np.percentile(np.concatenate(latencies[1:]), [50, 99])
     return {
         **report,
@@ -137,6 +150,7 @@ def _end_to_end(case: Case) -> dict[str, Any]:
         "precision": prepared.executable.precision,
         "latency_p50_seconds": float(p50),
         "latency_p99_seconds": float(p99),
+        "busy": busy,
     }
 
 

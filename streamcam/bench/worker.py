@@ -13,15 +13,18 @@ from typing import TextIO
 
 from ..errors import OptionError, StreamcamError
 from .case import Case
+from .environment import limit_cores
 
 
 def main() -> None:
     """Run the case in the first argument; print its report or error."""
     report_file = _reserve_stdout()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    case = Case.from_json(sys.argv[1])
+    if case.cores:  # before any library counts them
+        limit_cores(case.cores)
     from .stages import STAGES
 
-    case = Case.from_json(sys.argv[1])
     try:
         report = STAGES[case.stage](case)
     except StreamcamError as error:

@@ -1,9 +1,9 @@
 """The process of a batch: ``python -m streamcam.cli.batch_worker``, started by `streamcam.cli.batch`.
 
 Standard input holds one line with the jobs as JSON; its end stops the process. Standard output holds one event a line,
-as a JSON object with ``event``:
+as a JSON object with ``event``; those of a job have its place in the list as ``job``:
 
-    start        the next job begins
+    start        the job begins
     progress     num_frames, total, passes (done and all), ready
     note         text, once (a note on the model, the same for each job)
     done         summary, line: the job is complete
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..engine.explainer import FrameExplainer
     from ..frames import ExplainedFrame, SourceInfo
     from ..job import Job
+    from ..pipeline import RunCallbacks
 
 _PROGRESS_SECONDS = 0.1
 
@@ -47,16 +48,16 @@ def main() -> None:
             return
         threading.Thread(target=_stop_with_parent, args=(signals,), daemon=True).start()
         sys.path[:] = request["path"]
-        _run_jobs(request["jobs"], events, signals)
+        _run_jobs(request, events, signals)
     except KeyboardInterrupt:
         events.send("interrupted")
 
 
-def _run_jobs(encoded: list[dict[str, Any]], events: EventWriter, signals: StopSignals) -> None:
+def _run_jobs(request: dict[str, Any], events: EventWriter, signals: StopSignals) -> None:
     from ..engine import load_explainer
     from ..job import Job
 
-    jobs = [Job.from_dict(one) for one in encoded]
+    jobs = [Job.from_dict(one) for one in request["jobs"]]
     try:
         with collect_notes(lambda text: events.send("note", text=text, once=True)):
             explainer = load_explainer(jobs[0].model, jobs[0].explain, limit_threads=True)
@@ -64,35 +65,37 @@ def _run_jobs(encoded: list[dict[str, Any]], events: EventWriter, signals: StopS
         signals.raise_if_received()
         events.send("fatal", error=str(to_streamcam_error(error)), usage=isinstance(error, OptionError))
         return
-    for job in jobs:
-        events.send("start")
-        try:
-            _run_job(job, explainer, events, signals)
-        except Exception as error:
-            signals.raise_if_received()
-            events.send("failed", error=str(to_streamcam_error(error)))
+    signals.raise_if_received()
+    _explain_inputs(jobs, explainer, events, signals, one_at_a_time=request["one_at_a_time"])
 
 
-def _run_job(job: Job, explainer: FrameExplainer, events: EventWriter, signals: StopSignals) -> None:
-    from ..pipeline import Interrupted, RunCallbacks, run
+def _explain_inputs(
+    jobs: list[Job], explainer: FrameExplainer, events: EventWriter, signals: StopSignals, *, one_at_a_time: bool
+) -> None:
+    from ..concurrent_jobs import ConcurrentJobs
     from .process import format_summary
 
-    progress = _Progress(events)
+    def begin(job: int) -> RunCallbacks:
+        events.send("start", job=job)
+        return _Progress(job, events).callbacks()
 
-    def on_frame(item: ExplainedFrame) -> None:
-        signals.raise_if_received()
-        progress.frame(item)
-
-    callbacks = RunCallbacks(
-        on_open=progress.on_open, on_ready=progress.ready, on_frame=on_frame, on_pass=progress.passes
+    running = ConcurrentJobs(
+        jobs,
+        explainer,
+        one_at_a_time=one_at_a_time,
+        callbacks=begin,
+        on_note=lambda job, text: events.send("note", job=job, text=text, once=text in explainer.notes),
     )
-    with collect_notes(lambda text: events.send("note", text=text, once=text in explainer.notes)):
-        try:
-            summary = run(job, explainer=explainer, callbacks=callbacks)
-        except Interrupted as stop:
-            events.send("done", summary=stop.summary.as_dict(), line=format_summary(stop.summary))
-            raise
-    events.send("done", summary=summary.as_dict(), line=format_summary(summary))
+    # The jobs run in threads of their own, where no signal is raised.
+    signals.forward(running.stop)
+    for result in running:
+        if result.error is not None:
+            events.send("failed", job=result.index, error=str(to_streamcam_error(result.error)))
+        elif result.summary is not None:
+            line = format_summary(result.summary)
+            events.send("done", job=result.index, summary=result.summary.as_dict(), line=line)
+    if running.interrupted:
+        events.send("interrupted")
 
 
 class EventWriter:
@@ -112,13 +115,19 @@ class EventWriter:
 class _Progress:
     """Reports the progress of a job, some times a second."""
 
-    def __init__(self, events: EventWriter) -> None:
-        self._events = events
+    def __init__(self, job: int, events: EventWriter) -> None:
+        self._job, self._events = job, events
         self._num_frames = 0
         self._total: int | None = None
         self._passes: tuple[int, int] | None = None
         self._is_ready = False
         self._last_seconds = 0.0
+
+    def callbacks(self) -> RunCallbacks:
+        """Return the callbacks that report it."""
+        from ..pipeline import RunCallbacks
+
+        return RunCallbacks(on_open=self.on_open, on_ready=self.ready, on_frame=self.frame, on_pass=self.passes)
 
     def on_open(self, info: SourceInfo) -> None:
         """Report the expected number of frames."""
@@ -146,6 +155,7 @@ class _Progress:
         self._last_seconds = time.monotonic()
         self._events.send(
             "progress",
+            job=self._job,
             num_frames=self._num_frames,
             total=self._total,
             passes=self._passes,

@@ -18,6 +18,7 @@ from .errors import current_command, print_error, print_note
 from .tables import print_table
 
 if TYPE_CHECKING:
+    from ..bench.matrix import BenchmarkMatrix
     from ..bench.report import TableData
     from ..bench.result import Result
 
@@ -55,6 +56,14 @@ def bench(
     batch: Annotated[str, typer.Option(help="Frames per model call: a list.", rich_help_panel=_MEASURE_PANEL)] = "1,8",
     frames: Annotated[int, typer.Option(help="Frames per repeat.", rich_help_panel=_MEASURE_PANEL)] = 96,
     repeats: Annotated[int, typer.Option(help="How often to time each case.", rich_help_panel=_MEASURE_PANEL)] = 3,
+    scaling: Annotated[
+        bool,
+        typer.Option(
+            "--scaling",
+            help="Measure the whole pipeline on 1, 2, 4 … cores and on one, two … devices instead.",
+            rich_help_panel=_MEASURE_PANEL,
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=_RESULT_PANEL)
     ] = False,
@@ -80,7 +89,7 @@ def bench(
 
     Measures each stage alone and all together. The lower bound is a plain transcode with the same codec settings plus
     the model's forward pass, without any method. Each case runs in its own process, once to warm up and then --repeats
-    times.
+    times. --scaling measures how the speed grows with cores and devices.
     """
     from ..bench.compare import check_comparable, compare_rows, load
     from ..bench.matrix import BenchmarkMatrix
@@ -90,6 +99,10 @@ def bench(
     from ..job import Job
     from ..sinks.paths import check_not_input
 
+    if scaling:
+        for option, path in (("--plot", plot), ("--save", save), ("--compare", compare)):
+            if path is not None:
+                raise OptionError(f"{option} with --scaling", expected="one of them")
     if plot is not None:
         check_plot(plot)
     for path in (plot, save):
@@ -108,6 +121,9 @@ def bench(
     matrix = BenchmarkMatrix(
         clip=clip, device=device, batches=_parse_batches(batch), frames=frames, repeats=repeats, options=values
     )
+    if scaling:
+        _run_scaling(matrix, as_json=as_json, quiet=quiet)
+        return
     check = functools.partial(check_comparable, earlier) if earlier else (lambda result: None)
     with contextlib.nullcontext() if quiet else collect_notes(print_note):
         result = run(matrix, check)
@@ -126,6 +142,24 @@ def bench(
         typer.echo(json.dumps(facts))
     if all(row.error for row in result.rows if row.stage == "end_to_end"):
         print_error("no end-to-end case succeeded")
+        raise typer.Exit(1)
+
+
+def _run_scaling(matrix: BenchmarkMatrix, *, as_json: bool, quiet: bool) -> None:
+    from ..bench.report import heading, scaling_failures, scaling_table
+    from ..bench.scaling import measure_scaling
+
+    with contextlib.nullcontext() if quiet else collect_notes(print_note):
+        result = measure_scaling(matrix)
+    if as_json:
+        typer.echo(json.dumps(result.as_dict()))
+    else:
+        typer.echo(f"{heading(result)}\n")
+        _print_table(scaling_table(result))
+        for line in scaling_failures(result):
+            typer.echo(line)
+    if all(step.error for step in result.steps):
+        print_error("no step succeeded")
         raise typer.Exit(1)
 
 

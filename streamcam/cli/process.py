@@ -187,7 +187,7 @@ def run_job(job: Job | RenderJob, page: Path | None = None, *, as_json: bool, qu
 
 
 def _run_batch(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
-    """Run the jobs one after another with one loaded model; a failed one does not stop the others."""
+    """Run the jobs with one loaded model; a failed one does not stop the others."""
     from .batch import Batch
 
     batch = Batch([(short_name(job.source.url), job) for job in jobs], quiet=quiet)

@@ -288,7 +288,7 @@ print(" ".join(streamcam.__all__))
 """
     assert run_in_new_process(code).split() == [
         "Activations", "DeviceError", "Explainer", "Explanation", "FilterImage", "FilterStudy", "FrameExplanation",
-        "LayerError", "MethodError", "ModelError", "OptionError", "PreprocessWarning", "Record", "SinkError",
-        "SourceError", "StreamcamError", "Summary", "TargetError", "frames", "open_record", "process", "render",
-        "show_activations", "visualize_filters",
+        "LayerError", "MethodError", "ModelError", "OptionError", "PreprocessWarning", "ProcessResult", "Record",
+        "SinkError", "SourceError", "StreamcamError", "Summary", "TargetError", "frames", "open_record", "process",
+        "process_all", "render", "show_activations", "visualize_filters",
     ]  # fmt: skip

@@ -148,3 +148,23 @@ class TestBatch:
         assert [failed["input"] for failed in report["failed"]] == ["abort.mp4"]
         assert "was ended by SIGABRT" in report["failed"][0]["error"]
         assert [len(frame_times(tmp_path / f"out/{n}.gradcam.mp4")) for n in "abc"] == [50] * 3
+
+    def test_of_several_in_progress_only_the_one_to_blame_fails(
+        self, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CRASH_MARKER", str(tmp_path / "crashed"))
+        names = ["a.mp4", "b.mp4", "abort.mp4"]
+        for name in names:
+            (tmp_path / name).write_bytes(clip.read_bytes())
+        small = ["--model", "tests.cli.stopping:aborts_beside_others", *SMALL[2:]]
+        inputs = [tmp_path / name for name in names]
+        result = cli("process", *inputs, "-o", f"{tmp_path}/out/", *small, "--json")
+        assert result.exit_code == 1
+        report = json.loads(one_line(result.stdout))
+        assert [Path(done["output"]).name for done in report["results"]] == [f"{n}.gradcam.mp4" for n in "ab"]
+        assert [failed["input"] for failed in report["failed"]] == ["abort.mp4"]
+        assert "was ended by SIGABRT" in report["failed"][0]["error"]
+        assert "a.mp4, b.mp4, abort.mp4: again, one at a time" in result.stderr
+        outputs = [tmp_path / f"out/{n}.gradcam.mp4" for n in "ab"]
+        assert [len(frame_times(path)) for path in outputs] == [50] * 2
+        assert len({path.read_bytes() for path in outputs}) == 1

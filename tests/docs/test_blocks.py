@@ -169,6 +169,7 @@ def begin_no_run(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("streamcam.pipeline.run", parsed)
     patch.setattr("streamcam.live.pipeline.run_live", parsed)
     patch.setattr("streamcam.bench.result.bench", parsed)
+    patch.setattr("streamcam.bench.scaling.measure_scaling", parsed)
     patch.setattr("streamcam.studies.filters.study.run_study", parsed)
     patch.setattr("streamcam.training.visual_log.reading.inspect_source", parsed)
 

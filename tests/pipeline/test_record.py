@@ -110,7 +110,7 @@ def test_a_full_disk_ends_the_run_with_what_is_there(
     write = folder.RecordFolder.write
 
     def write_until_full(self: folder.RecordFolder, name: str, data: bytes) -> None:
-        written.append(name)
+        written.extend([name] * (not name.startswith("segment")))  # encoded video comes when it comes
         if len(written) > 7:
             raise OSError(28, "No space left on device")
         write(self, name, data)
