@@ -19,13 +19,20 @@ from typing import Any
 
 from common import REPOSITORY, log_progress, machine_summary, table, write_section
 
+from streamcam import prepare
 from streamcam.engine import load_explainer
 from streamcam.job import Job, RenderJob
 from streamcam.pipeline import RunCallbacks, run
 from streamcam.prepare_render import make_render_job
-from streamcam.record import RecordWriter, open_record
+from streamcam.record import RecordStore, RecordWriter, open_record, writer
 
 ROUNDS = 3
+_COUNTED: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (prepare, ("plan_run",)),
+    (RecordWriter, ("add",)),
+    (RecordStore, ("add", "complete", "finish")),
+    (writer, ("pack_chunk",)),
+)
 CASES = (
     ("samoyed_640_nogps.mp4", "gradcam"),
     ("cockatoo.mp4", "gradcam"),
@@ -45,18 +52,18 @@ class Timing:
 
 @contextmanager
 def counted_recording() -> Iterator[Callable[[], float]]:
-    """Count the CPU seconds of the writer's calls, each in its thread."""
+    """Count the CPU seconds of planning and of the writer's calls, each in its thread."""
     lock, seconds = threading.Lock(), [0.0]
-    originals = {name: getattr(RecordWriter, name) for name in ("add", "_write_chunk", "_write_manifest")}
+    originals = [(owner, name, getattr(owner, name)) for owner, names in _COUNTED for name in names]
     nested = threading.local()
 
     def counted(method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             if getattr(nested, "inside", False):
-                return method(*arguments)
+                return method(*arguments, **named)
             nested.inside, started = True, time.thread_time()
             try:
-                return method(*arguments)
+                return method(*arguments, **named)
             finally:
                 nested.inside = False
                 with lock:
@@ -64,13 +71,13 @@ def counted_recording() -> Iterator[Callable[[], float]]:
 
         return call
 
-    for name, method in originals.items():
-        setattr(RecordWriter, name, counted(method))
+    for owner, name, method in originals:
+        setattr(owner, name, counted(method))
     try:
         yield lambda: seconds[0]
     finally:
-        for name, method in originals.items():
-            setattr(RecordWriter, name, method)
+        for owner, name, method in originals:
+            setattr(owner, name, method)
 
 
 def timed(job: Job | RenderJob, explainer: Any = None) -> Timing:

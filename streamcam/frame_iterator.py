@@ -16,8 +16,8 @@ from .frames import Attribution, ExplainedFrame, Frame, MapKind, RgbImage, Sourc
 from .geometry import Geometry
 from .job import FramesJob
 from .options import CameraOptions, Colormap, DrawOptions, Layout
-from .prepare import choose_interpolation, estimate_every, max_batch_length
-from .temporal import ZeroMapCounter
+from .prepare import max_batch_length
+from .temporal import ZeroMapCounter, choose_interpolation, estimate_every
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

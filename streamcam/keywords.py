@@ -111,6 +111,7 @@ class SinkKeywords(EncodingKeywords, total=False):
     """Keywords of `streamcam.options.SinkOptions`."""
 
     record: str | None
+    resume: bool
 
 
 class RenderKeywords(DrawKeywords, EncodingKeywords, total=False):

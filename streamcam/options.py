@@ -333,6 +333,9 @@ class SinkOptions:
             video ignores it.
         record: folder of a record: the raw maps and scores of every frame, for `streamcam.open_record`; ``auto`` is
             the output with ``.streamcam`` added. None writes none.
+        resume: continue a run that ended early, from its record: with the same options and source, the result is that
+            of one run. ``record`` is ``auto`` then, by default. A run without a record starts at the beginning; one
+            that is complete is not done again.
     """
 
     path: Path
@@ -354,11 +357,14 @@ class SinkOptions:
             bare="auto",
         ),
     ] = None
+    resume: Annotated[bool, Help("Continue a run that ended early, from its record; it implies --record.")] = False
 
     def __post_init__(self) -> None:
         check_options(self)
         if self.record == "":
             raise OptionError("--record is empty", expected="a folder, or auto")
+        if self.resume and self.record is None:
+            object.__setattr__(self, "record", "auto")
         if self.record_path == self.path:
             raise OptionError(f"--record {self.record} is the output itself", expected="another name")
 

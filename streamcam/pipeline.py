@@ -17,6 +17,8 @@ from .job import Job, RenderJob
 from .notes import collect_notes, get_logger
 from .prepare import PreparedRun, prepare
 from .prepare_render import PreparedRender, prepare_render
+from .record import Record
+from .run_record import find_finished
 from .summary import Summary
 from .temporal import is_zero, zero_map_note
 
@@ -91,6 +93,8 @@ def run(
         Interrupted: the user pressed Ctrl-C after the first frame; likewise.
     """
     callbacks = callbacks or RunCallbacks()
+    if isinstance(job, Job) and (record := find_finished(job)):
+        return _summarize_finished(job, record)
     timer, totals, notes = StageTimer(), _Totals(), list[str]()
     start_time = time.perf_counter()
     interrupted = False
@@ -104,7 +108,7 @@ def run(
                     with StageGroup() as group:
                         for item in _start(prepared, group, timer, totals, callbacks):
                             callbacks.on_frame(item)
-                    prepared.sink.write_packets(prepared.source.trailing_packets)
+                    prepared.finish()
                 except KeyboardInterrupt:
                     interrupted = True  # the block's end completes the output
         except KeyboardInterrupt:
@@ -133,12 +137,16 @@ def _prepare(
 def _start(
     prepared: Prepared, group: StageGroup, timer: StageTimer, totals: _Totals, callbacks: RunCallbacks
 ) -> Iterator[ExplainedFrame]:
-    """Start all stages, and return the written frames.
+    """Write chunks that are encoded already, then start all stages; yield the written frames.
 
     Encoding also runs in its own thread: Python raises an interrupt in the caller's thread, and it must not come
     between writing a frame and counting it.
     """
     info, num_targets = prepared.info, len(prepared.targets)
+    stored = totals.count_written(((item, True) for item in prepared.write_stored()), prepared.map_kind)
+    for item in group.prefetch(stored, depth=1, name="encode", on_wait=callbacks.on_wait):
+        totals.frames_in += 1
+        yield item
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
     drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + num_targets)
     renderers = [
@@ -166,7 +174,7 @@ def _start(
         draws = [renderer.draw for renderer in renderers]
         rendered = render_ahead(normalized, draws, group, timer, depth=drawn_depth)
     written = totals.count_written(stages.encode(rendered, prepared.sink, timer), prepared.map_kind)
-    return group.prefetch(written, depth=1, name="encode", on_wait=callbacks.on_wait)
+    yield from group.prefetch(written, depth=1, name="encode", on_wait=callbacks.on_wait)
 
 
 @dataclass(slots=True)
@@ -265,4 +273,28 @@ def _summarize(
         interrupted=interrupted,
         quality_metrics=totals.rounded_metrics,
         notes=tuple(notes),
+    )
+
+
+def _summarize_finished(job: Job, record: Record) -> Summary:
+    """Return the summary of a run that was complete before."""
+    note = f"{job.sink.path} is complete: nothing to do"
+    logger.info("%s", note)
+    facts = {name: record.manifest.run.get(name, "") for name in _RESOLVED}
+    explained = sum(not one.held for one in record)
+    return Summary(
+        **facts | {"output": str(job.sink.path), "record": str(record.path), "targets": tuple(facts["targets"])},
+        frames_in=len(record),
+        frames_out=len(record),
+        frames_skipped=0,
+        frames_explained=explained,
+        frames_zero_map=0,
+        frames_held=len(record) - explained,
+        wall_seconds=0.0,
+        startup_seconds=0.0,
+        fps=0.0,
+        stage_seconds=dict.fromkeys(STAGES, 0.0),
+        interrupted=False,
+        quality_metrics={},
+        notes=(note,),
     )

@@ -6,8 +6,9 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from .chunks import max_chunk_frames, plan_run
 from .compose import drawn_info
 from .concurrency.group import BackgroundOpen, StageGroup, StageTimer
 from .engine import load_explainer
@@ -15,12 +16,13 @@ from .frames import CaptionFacts, ExplainedFrame, Frame, MapKind, SourceInfo
 from .geometry import Geometry
 from .job import Job
 from .notes import get_logger
-from .options import Interpolation, TemporalOptions
-from .record import RecordFolder, RecordWriter, open_record
-from .recording import check_folder, make_manifest, recorded_source
+from .options import Interpolation
+from .recording import interpolate, make_manifest, recorded_source
+from .run_record import RunRecord, open_run_record
 from .sinks import open_sink
 from .sources import open_source
-from .stages import explain_source, gpu_unavailable_reason, queue_depth, read_frames
+from .stages import explain_source, gpu_unavailable_reason, normalize_maps, queue_depth, read_frames
+from .temporal import choose_interpolation, estimate_every
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
@@ -37,11 +39,8 @@ EAGER_OPEN_SECONDS = 0.5
 MAX_BATCH_WAIT = 8
 """Frames that may wait for one another if only some are explained."""
 
-AUTO_EVERY_ESTIMATE = 4
-"""With ``--every auto``, the batch is that of every 4th frame: a batch is always full or padded, and in still scenes
-padding would cancel the savings of held frames. On a CPU, batches of 2 are 16 % slower a frame than batches of 8."""
-
 _LIVE_HOLD_NOTE = "a live source cannot wait for the next explained frame: maps are held (--interpolation hold)"
+_Explain: TypeAlias = Callable[[Iterable[Frame]], Iterator[ExplainedFrame]]
 _NOT_ON_GPU_REASON = "they are rotated, odd-sized, HDR, not 8-bit 4:2:0, or decoded by the CPU"
 
 
@@ -58,7 +57,7 @@ class PreparedRun:
         interpolation: for frames that are not explained; ``hold`` for a live source.
         batch: frames with a model input in a batch.
         max_batch_length: frames in a batch, those that are not explained included.
-        recorder: writes the record; None without one.
+        recording: the record; None without one.
     """
 
     job: Job
@@ -69,7 +68,7 @@ class PreparedRun:
     interpolation: Interpolation
     batch: int
     max_batch_length: int
-    recorder: RecordWriter | None = None
+    recording: RunRecord | None = None
 
     @property
     def info(self) -> SourceInfo:
@@ -133,39 +132,52 @@ class PreparedRun:
             timer=timer,
             max_batch_length=self.max_batch_length,
             progress=progress,
-            recorder=self.recorder,
             on_model_input=on_model_input,
         )
+        if self.recording is None:
+            return explain(frames, interpolation=self.interpolation)
+        record = functools.partial(explain, interpolation=None, recorder=self.recording.writer)
+        explained = functools.partial(
+            self.recording.explained,
+            explain=record,
+            info=self.info,
+            temporal=self.job.temporal,
+            group=group,
+            timer=timer,
+        )
         if self.job.temporal.scale == "stream":
-            return self._record_first(frames, explain, group, timer)
-        return explain(frames, interpolation=self.interpolation)
+            return self._record_first(frames, explained, group, timer)
+        interpolated = interpolate(explained(frames), self.info, self.geometry, timer, self.interpolation)
+        peaks = self.recording.running_peaks
+        return self.recording.watch(normalize_maps(interpolated, self.job.temporal, self.map_kind, running_peaks=peaks))
 
     def _record_first(
         self,
         frames: Iterable[Frame],
-        explain: Callable[..., Iterator[ExplainedFrame]],
+        explained: Callable[..., Iterator[ExplainedFrame]],
         group: StageGroup,
         timer: StageTimer,
     ) -> Iterator[ExplainedFrame]:
-        """Record all frames, then yield those given with their maps.
-
-        The source is opened once more for that.
-        """
-        assert self.recorder is not None
+        """Record the source, opened once more, then yield the frames given."""
+        assert self.recording is not None
         logger.info("--scale stream: all frames are explained before the first one is drawn")
         with open_source(self.job.source, keep_on_gpu=self.info.on_gpu) as source:
-            for _ in explain(read_frames(source, self.device), interpolation=None):
+            for _ in explained(read_frames(source, self.device)):
                 group.raise_if_cancelled()
-        self.recorder.finish()
+        record, targets = self.recording.finish_record(), range(len(self.targets))
         yield from recorded_source(
-            frames,
-            self.info,
-            open_record(self.recorder.path),
-            self.job.temporal,
-            timer,
-            interpolation=self.interpolation,
-            targets=range(len(self.targets)),
+            frames, self.info, record, self.job.temporal, timer, interpolation=self.interpolation, targets=targets
         )
+
+    def write_stored(self) -> Iterator[ExplainedFrame]:
+        """Write chunks that are encoded already; yield their frames, without images."""
+        return iter(()) if self.recording is None else self.recording.write_stored()
+
+    def finish(self) -> None:
+        """Write what comes after the last frame; the output is complete once it is closed."""
+        self.sink.write_packets(self.source.trailing_packets)
+        if self.recording is not None:
+            self.recording.is_written = True
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -201,11 +213,6 @@ class PreparedRun:
         }
 
 
-def estimate_every(temporal: TemporalOptions) -> int:
-    """Return one in how many frames is explained; an estimate for ``--every auto``."""
-    return AUTO_EVERY_ESTIMATE if temporal.every == "auto" else temporal.every
-
-
 def max_batch_length(batch: int, every: int, info: SourceInfo) -> int:
     """Return how many frames a batch may hold, held ones included.
 
@@ -215,11 +222,6 @@ def max_batch_length(batch: int, every: int, info: SourceInfo) -> int:
         info: the source of the frames.
     """
     return queue_depth(min(batch * every, max(batch, MAX_BATCH_WAIT)), info)
-
-
-def choose_interpolation(info: SourceInfo, temporal: TemporalOptions) -> Interpolation:
-    """Return how maps are interpolated: a live source cannot wait for the next one."""
-    return "hold" if info.live else temporal.interpolation
 
 
 @contextlib.contextmanager
@@ -254,23 +256,23 @@ def prepare(
         contextlib.ExitStack() as stack,
     ):
 
-        def open_both() -> tuple[Source, Sink, RecordFolder | None]:
+        def open_both() -> tuple[Source, Sink, RunRecord | None]:
             source = opening.result()
-            info = drawn_info(job.draw, source.info, len(job.explain.target))
-            sink = stack.enter_context(open_sink(job.sink, info))
-            folder = check_folder(job, source.info, stack)
+            recording = open_run_record(job, source.info, stack)
+            options = job.sink if recording is None else recording.sink_options(job.sink)
+            sink = stack.enter_context(open_sink(options, drawn_info(job.draw, source.info, len(job.explain.target))))
             if on_open is not None:
                 on_open(source.info)
-            return source, sink, folder
+            return source, sink, recording
 
         is_open = explainer is not None or opening.wait(timeout_seconds=EAGER_OPEN_SECONDS)
         early = open_both() if is_open else None
         with timer("load"):
             explainer = explainer or load_explainer(job.model, job.explain, limit_threads=True)
-        source, sink, folder = early or open_both()
+        source, sink, recording = early or open_both()
         every = estimate_every(job.temporal)
         with timer("load"):
-            compiled = explainer.prepare(source.info, every=every, one_compiler=folder is not None)
+            compiled = explainer.prepare(source.info, every=every, one_compiler=recording is not None)
         for note in compiled.notes:
             logger.info("%s", note)
         if gpu_requested and not source.info.on_gpu:
@@ -289,9 +291,10 @@ def prepare(
             batch=batch,
             max_batch_length=max_batch_length(batch, every, source.info),
         )
-        if folder is not None:
-            recorder = stack.enter_context(
-                RecordWriter(folder, make_manifest(job, source.info, explainer, compiled, prepared.to_dict()))
-            )
-            prepared = replace(prepared, recorder=recorder)
+        if recording is not None:
+            manifest = make_manifest(job, source.info, explainer, compiled, prepared.to_dict())
+            max_frames = max_chunk_frames(compiled.geometry, explainer.map_kind, len(prepared.targets))
+            plan = plan_run(job.source, job.temporal, max_frames)
+            prepared = replace(prepared, recording=recording, source=recording.start(manifest, plan, source, sink))
+            stack.enter_context(recording.writer)
         yield prepared

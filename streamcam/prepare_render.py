@@ -20,7 +20,7 @@ from .notes import get_logger
 from .option_fields import option_fields
 from .options import DrawOptions, RecordOptions, SinkOptions, SourceOptions, TemporalOptions, normalize_targets
 from .record import Record, SourceIdentity, open_record
-from .recording import recorded_source
+from .recording import DECODE_QUEUE_DEPTH, recorded_source
 from .sinks import open_sink
 from .sources import open_source
 from .stages import prefetch_depth
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from .sources import Source
 
 logger = get_logger(__name__)
-
-DECODE_QUEUE_DEPTH = 8
-"""Decoded frames that may wait for the renderer."""
 
 _SOURCE_OPTION = "--source"
 
@@ -175,6 +172,14 @@ class PreparedRender:
             interpolation=temporal.interpolation,
             targets=self.target_numbers,
         )
+
+    def write_stored(self) -> Iterator[ExplainedFrame]:
+        """Return no frame: no chunk is encoded already."""
+        return iter(())
+
+    def finish(self) -> None:
+        """Write what comes after the last frame."""
+        self.sink.write_packets(self.source.trailing_packets)
 
     def to_dict(self) -> dict[str, object]:
         """Return the resolved facts as plain values for JSON; those of the model are the recorded ones."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .concurrency.group import StageTimer
-from .errors import OptionError
 from .frames import ExplainedFrame, Frame, SourceInfo
+from .geometry import Geometry
 from .job import Job, describe_options
 from .models.model_hash import hash_model
 from .options import Interpolation, TemporalOptions
-from .record import Manifest, Record, RecordFolder, SourceIdentity, installed_versions
+from .record import Manifest, Record, SourceIdentity, installed_versions
 from .stages import MAX_WAITING_BYTES, interpolate_maps, normalize_maps, queue_depth
 from .temporal import MAX_HOLD_FRAMES, max_peaks
 
@@ -23,36 +20,8 @@ if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
     from .engine.prepared_source import PreparedSource
 
-
-def check_folder(job: Job, info: SourceInfo, stack: contextlib.ExitStack) -> RecordFolder | None:
-    """Return the folder of a job's record, checked; None if it needs none.
-
-    ``--scale stream`` needs one: a temporary one beside the output if none is to be kept.
-
-    Args:
-        job: the requested job.
-        info: properties of the source.
-        stack: removes the temporary folder at its end.
-
-    Raises:
-        SinkError: the folder cannot be written.
-        OptionError: ``--scale stream`` of a source that cannot be read twice.
-    """
-    path = job.sink.record_path
-    if job.temporal.scale == "stream":
-        url = job.source.url.removeprefix("file://")
-        if info.live or not ("://" in url or os.path.isfile(url)):
-            raise OptionError(f"--scale stream reads {info.name} twice", expected="a file", hint="use --scale running")
-        if path is None:
-            temporary = tempfile.TemporaryDirectory(
-                prefix=".streamcam-", dir=job.sink.path.parent, ignore_cleanup_errors=True
-            )
-            path = Path(stack.enter_context(temporary), "record")
-    if path is None:
-        return None
-    folder = RecordFolder(path, overwrite=job.sink.overwrite)
-    folder.check()
-    return folder
+DECODE_QUEUE_DEPTH = 8
+"""Decoded frames that may wait for the renderer, if no model waits for them."""
 
 
 def make_manifest(
@@ -91,7 +60,7 @@ def make_manifest(
         targets=facts.targets,
         geometry=compiled.geometry,
         run={name: value for name, value in run.items() if name not in ("output", "record", "notes")},
-        job=describe_options(job),
+        job=describe_options(replace(job, sink=replace(job.sink, resume=False))),
         versions=installed_versions(),
     )
 
@@ -122,12 +91,25 @@ def recorded_source(
     if temporal.scale == "stream":
         peaks = max_peaks(([one.attributions[n] for n in targets] for one in record if not one.held), map_kind)
     joined = record.join(frames, info, targets)
-    geometry = record.manifest.geometry
-    interpolated = interpolate_maps(
-        joined,
-        interpolation,
-        geometry,
-        timer,
-        max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
-    )
+    interpolated = interpolate(joined, info, record.manifest.geometry, timer, interpolation)
     return normalize_maps(interpolated, temporal, map_kind, peaks)
+
+
+def interpolate(
+    items: Iterable[ExplainedFrame],
+    info: SourceInfo,
+    geometry: Geometry,
+    timer: StageTimer,
+    interpolation: Interpolation,
+) -> Iterator[ExplainedFrame]:
+    """Interpolate maps of held frames, as far as memory allows.
+
+    Args:
+        items: frames in order, with raw maps.
+        info: properties of the source.
+        geometry: of the frames in the model's input.
+        timer: counts the time as ``draw``.
+        interpolation: as for `interpolate_maps`.
+    """
+    max_waiting = queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES)
+    return interpolate_maps(items, interpolation, geometry, timer, max_waiting=max_waiting)

@@ -140,13 +140,19 @@ def gpu_unavailable_reason(job: Job) -> str:
 
 
 def select_and_resize(
-    frames: Iterable[Frame], resizer: Callable[[VideoFrame], RgbImage], is_selected: Callable[[Frame], bool]
+    frames: Iterable[Frame],
+    resizer: Callable[[VideoFrame], RgbImage],
+    is_selected: Callable[[Frame], bool],
+    on_model_input: Callable[[Frame], None] | None = None,
 ) -> Iterator[Frame]:
     """Add the model's input to selected frames; arrival times to all."""
     for frame in frames:
         arrival_time = time.monotonic()
         model_input = resizer(frame.model_source) if is_selected(frame) else None
-        yield replace(frame, model_input=model_input, arrival_time=arrival_time)
+        resized = replace(frame, model_input=model_input, arrival_time=arrival_time)
+        if model_input is not None and on_model_input is not None:
+            on_model_input(resized)
+        yield resized
 
 
 def batched(frames: Iterable[Frame], size: int, *, max_length: int) -> Iterator[Batch]:
@@ -183,6 +189,7 @@ def explain(
     group: StageGroup,
     timer: StageTimer,
     progress: Progress | None = None,
+    before: ExplainedFrame | None = None,
 ) -> Iterator[ExplainedFrame]:
     """Explain batches on all devices; a device that fails is disabled.
 
@@ -193,6 +200,7 @@ def explain(
         group: owns the threads.
         timer: counts the time as ``model``.
         progress: called with passes done and passes in all, for methods of many passes.
+        before: the frame before them, whose maps the first ones hold until one is explained.
     """
     from .engine.results import hold_between
 
@@ -205,7 +213,7 @@ def explain(
     results = group.map_ordered(
         batches, workers, depth=1, threads=prepared.concurrency, name="model", on_failure=disable
     )
-    return hold_between(results)
+    return hold_between(results, before)
 
 
 def explain_source(
@@ -222,6 +230,8 @@ def explain_source(
     progress: Progress | None = None,
     recorder: RecordWriter | None = None,
     on_model_input: Callable[[Frame], None] | None = None,
+    is_selected: Callable[[Frame], bool] | None = None,
+    before: ExplainedFrame | None = None,
 ) -> Iterator[ExplainedFrame]:
     """Return a source's frames with normalised maps: all stages from `select_and_resize` to `normalize_maps`.
 
@@ -238,11 +248,11 @@ def explain_source(
         progress: as for `explain`.
         recorder: records the frames before they are interpolated; None records nothing.
         on_model_input: called with each frame that the model gets, in the decoder's thread; None costs nothing.
+        is_selected: returns whether to explain a frame; None for ``temporal``.
+        before: as for `explain`.
     """
     resizer = make_resizer(info, compiled.geometry, compiled.device)
-    selected = select_and_resize(frames, resizer, frame_selector(temporal))
-    if on_model_input is not None:
-        selected = _observe(selected, on_model_input)
+    selected = select_and_resize(frames, resizer, is_selected or frame_selector(temporal), on_model_input)
     read_ahead = group.prefetch(
         timer.measure("decode", selected),
         depth=prefetch_depth(2 * max_batch_length, info),
@@ -250,7 +260,7 @@ def explain_source(
         live=info.live,
     )
     batches = batched(read_ahead, compiled.executable.batch, max_length=max_batch_length)
-    explained = explain(batches, explainer, compiled, group, timer, progress)
+    explained = explain(batches, explainer, compiled, group, timer, progress, before)
     if recorder is not None:
         explained = recorder.record(explained)
     if interpolation is None:
@@ -263,13 +273,6 @@ def explain_source(
         max_waiting=queue_depth(MAX_HOLD_FRAMES, info, max_bytes=MAX_WAITING_BYTES),
     )
     return normalize_maps(interpolated, temporal, explainer.map_kind)
-
-
-def _observe(frames: Iterable[Frame], on_model_input: Callable[[Frame], None]) -> Iterator[Frame]:
-    for frame in frames:
-        if frame.model_input is not None:
-            on_model_input(frame)
-        yield frame
 
 
 def render(
@@ -289,11 +292,7 @@ def encode(
     """Write each drawn frame, and say if the sink kept it; the time counts as ``encode``."""
     for item, video_frame in rendered:
         with timer("encode"):
-            is_written = sink.write(
-                video_frame,
-                item.frame.pts,
-                item.frame.passthrough_packets,
-                starts_chunk=item.frame.starts_chunk,
-            )
-        del video_frame  # the next one may need its memory
+            frame = item.frame
+            is_written = sink.write(video_frame, frame.pts, frame.passthrough_packets, starts_chunk=frame.starts_chunk)
+        del frame, video_frame  # the next ones may need their memory
         yield item, is_written

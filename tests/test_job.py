@@ -79,6 +79,7 @@ SINK = SinkOptions(
     encoder="nvenc",
     encoders=3,
     record="maps",
+    resume=True,
 )
 CAMERA = CameraOptions(
     url="webcam:1",

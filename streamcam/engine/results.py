@@ -16,12 +16,16 @@ ExplainedBatch: TypeAlias = tuple[Batch, tuple[ExplainedFrame, ...]]
 """A batch, and the results for those of its frames that have a model input."""
 
 
-def hold_between(batches: Iterable[ExplainedBatch]) -> Iterator[ExplainedFrame]:
+def hold_between(batches: Iterable[ExplainedBatch], before: ExplainedFrame | None = None) -> Iterator[ExplainedFrame]:
     """Yield the frames one by one; those that are not explained hold the result before them.
 
     Frames before the first explained one are dropped; `streamcam.temporal.frame_selector` always selects the first.
+
+    Args:
+        batches: in order.
+        before: the frame before them, if they continue a run.
     """
-    last: ExplainedFrame | None = None
+    last = before
     for batch, explained in batches:
         results = iter(explained)
         for frame in batch:

@@ -2,25 +2,34 @@
 
 A record is a folder: `manifest.json`, and for each chunk of consecutive frames a table `frames-NNNN.jsonl` and an array
 `maps-NNNN.npy`. NumPy and a JSON parser read it; docs/reference/record.md describes the format. `RecordWriter` writes a
-record while the frames pass, and `open_record` reads it. This package needs NumPy and the standard library only.
+record while the frames pass, `RecordStore` stores chunks in any order, and `open_record` reads them. This package needs
+NumPy and the standard library only.
 """
 
 from __future__ import annotations
 
-from .folder import RecordFolder
-from .manifest import FORMAT_VERSION, Manifest, SourceIdentity, installed_versions
+from .folder import MANIFEST, RecordFolder, temporary_folder
+from .manifest import FORMAT_VERSION, ChunkEntry, Manifest, SourceIdentity, installed_versions
 from .reader import Record, open_record
-from .rows import RecordedFrame
+from .rows import RecordedFrame, StoredFrame
+from .store import PackedChunk, RecordStore, pack_chunk
 from .writer import RecordWriter
 
 __all__ = [
     "FORMAT_VERSION",
+    "MANIFEST",
+    "ChunkEntry",
     "Manifest",
+    "PackedChunk",
     "Record",
     "RecordFolder",
+    "RecordStore",
     "RecordWriter",
     "RecordedFrame",
     "SourceIdentity",
+    "StoredFrame",
     "installed_versions",
     "open_record",
+    "pack_chunk",
+    "temporary_folder",
 ]

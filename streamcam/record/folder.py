@@ -7,7 +7,10 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
+import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from ..concurrency.file_lock import lock_file
@@ -16,7 +19,9 @@ from ..errors import SinkError
 MANIFEST = "manifest.json"
 
 _OPTION = "--record"
-_OWN_FILE = re.compile(r"\.?(?:manifest\.json|frames-\d{4,}\.jsonl|maps-\d{4,}\.npy)(?:\.[0-9a-f]{16}\.part)?")
+_OWN_FILE = re.compile(
+    r"\.?(?:manifest\.json|(?:frames|maps|segment)-\d{4,}\.(?:jsonl|npy|bin))(?:\.[0-9a-f]{16}\.part)?"
+)
 """Names of the files of a record, and of those in writing. No other file is ever removed."""
 
 _DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -32,11 +37,12 @@ class RecordFolder:
     Args:
         path: of the folder.
         overwrite: a record there may be replaced.
+        resume: a record there may be continued.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, path: Path, *, overwrite: bool, resume: bool = False) -> None:
         self.path = path
-        self._overwrite = overwrite
+        self._overwrite, self._resume = overwrite, resume
         self._descriptor: int | None = None
         self._created = False
 
@@ -57,12 +63,15 @@ class RecordFolder:
             raise SinkError(f"{self.path} is a symbolic link", expected="a folder", hint=_OTHER_NAME)
         if not stat.S_ISDIR(status.st_mode):
             raise SinkError(f"{self.path} is a file", expected="a folder", hint=_OTHER_NAME)
-        if not self._overwrite:
+        if not self._overwrite and not self._resume:
             raise SinkError(
                 f"{self.path} exists already",
                 hint=f"use --overwrite to replace it, or choose another name with {_OPTION}",
             )
-        if any(self.path.iterdir()) and not (self.path / MANIFEST).is_file():
+        names = {one.name for one in self.path.iterdir()}
+        if self._resume:  # a run that was killed before its first chunk leaves files of its own only
+            names -= {*filter(_OWN_FILE.fullmatch, names)} - {MANIFEST}
+        if names and not (self.path / MANIFEST).is_file():
             raise SinkError(f"{self.path} is a folder without a record", hint=_OTHER_NAME)
 
     def _check_parent(self) -> None:
@@ -72,8 +81,22 @@ class RecordFolder:
         if not os.access(parent, os.W_OK | os.X_OK):
             raise SinkError(f"the folder {parent} cannot be written to", hint=_OTHER_NAME)
 
-    def reserve(self) -> None:
+    def lock(self) -> None:
+        """Lock the folder, which is there; nothing is done if it is locked by this object.
+
+        Raises:
+            SinkError: another run writes it.
+            OSError: it cannot be opened.
+        """
+        if _IS_POSIX and self._descriptor is None:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            lock_file(self._descriptor, self.path)
+
+    def reserve(self, kept: Collection[str] = ()) -> None:
         """Create and lock the folder; remove the record in it.
+
+        Args:
+            kept: names of files of the record to keep, with its manifest.
 
         Raises:
             SinkError: see `check`; or another run writes it.
@@ -84,12 +107,11 @@ class RecordFolder:
             self._created = True
         except FileExistsError:
             self.check()
-        if _IS_POSIX:
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            lock_file(self._descriptor, self.path)
+        self.lock()
         # The manifest goes first: without it, the others are no record.
         names = os.listdir(self.path if self._descriptor is None else self._descriptor)
-        for name in sorted(filter(_OWN_FILE.fullmatch, names), key=lambda name: name != MANIFEST):
+        stale = {*filter(_OWN_FILE.fullmatch, names)} - ({MANIFEST, *kept} if kept else set())
+        for name in sorted(stale, key=lambda name: name != MANIFEST):
             self.remove(name)
 
     def write(self, name: str, data: bytes | memoryview) -> None:
@@ -152,6 +174,32 @@ class RecordFolder:
 
 
 _OTHER_NAME = f"choose another name with {_OPTION}"
+
+
+def temporary_folder(output: Path, stack: contextlib.ExitStack) -> Path:
+    """Create a folder beside an output, locked; the end of the stack removes it.
+
+    Those that killed runs of the same output have left are removed now.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    prefix = f".streamcam-{output.name}-"
+    for stale in [one for one in output.parent.iterdir() if one.name.startswith(prefix)] if _IS_POSIX else ():
+        with contextlib.suppress(OSError, SinkError):
+            descriptor = os.open(stale, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                lock_file(descriptor, stale)
+                shutil.rmtree(stale)
+            finally:
+                os.close(descriptor)
+    folder = tempfile.TemporaryDirectory(prefix=prefix, dir=output.parent, ignore_cleanup_errors=True)
+    path = Path(stack.enter_context(folder))
+    if _IS_POSIX:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        stack.callback(os.close, descriptor)
+        lock_file(descriptor, path)
+    return path
 
 
 def write_error(path: Path, error: OSError, num_frames: int) -> SinkError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StreamcamError, redact_url
-from ..frames import MapKind
+from ..frames import FrameRange, MapKind
 from ..geometry import Geometry
 
 FORMAT = "streamcam-record"
@@ -68,7 +68,7 @@ class ChunkEntry:
     """A chunk in the list of the manifest.
 
     Attributes:
-        number: 0, 1, 2 …
+        number: 0, 1, 2 …; that of the plan, if there is one.
         num_frames: lines of its table for one target.
         num_maps: first axis of its maps.
         first_index: index of its first frame.
@@ -115,8 +115,10 @@ class Manifest:
         run: the resolved facts of the run, as in its summary.
         job: the options of the run, without secrets.
         versions: of streamcam, Python and the libraries.
+        plan: the chunks of the source, before any is made; None if they end as their maps fill up.
         complete: True once the source was read to its end.
-        chunks: in order.
+        output: name of the output, once it is complete.
+        chunks: those that are done, in order; with a plan, some may be missing.
     """
 
     source: SourceIdentity
@@ -131,8 +133,26 @@ class Manifest:
     run: Mapping[str, Any] = field(default_factory=dict)
     job: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    plan: tuple[FrameRange, ...] | None = None
     complete: bool = False
+    output: str | None = None
     chunks: tuple[ChunkEntry, ...] = ()
+
+    @property
+    def prefix(self) -> tuple[ChunkEntry, ...]:
+        """The chunks from the first one on, without a gap."""
+        return tuple(one for number, one in enumerate(self.chunks) if one.number == number)
+
+    @property
+    def missing(self) -> tuple[FrameRange, ...]:
+        """The chunks of the plan that are not done: absent, or cut short by an interrupt."""
+        done = {one.number: one.num_frames for one in self.chunks}
+        return tuple(one for one in self.plan or () if done.get(one.number) != one.num_frames)
+
+    def with_chunk(self, entry: ChunkEntry) -> Manifest:
+        """Return the manifest with a further chunk, in its place."""
+        others = (one for one in self.chunks if one.number != entry.number)
+        return dataclasses.replace(self, chunks=tuple(sorted((*others, entry), key=lambda one: one.number)))
 
     def to_json(self) -> bytes:
         """Return the text of the file."""
@@ -140,6 +160,7 @@ class Manifest:
         values["source"] = dataclasses.asdict(self.source)
         values["time_base"] = str(self.time_base)
         values["geometry"] = dataclasses.asdict(self.geometry)
+        values["plan"] = None if self.plan is None else [dataclasses.asdict(one) for one in self.plan]
         values["chunks"] = [
             {**dataclasses.asdict(one), "frames": one.frames_file, "maps": one.maps_file} for one in self.chunks
         ]
@@ -161,7 +182,9 @@ class Manifest:
             if values.pop("format") != FORMAT:
                 raise ValueError
             version = values.pop("version")
-            if version == FORMAT_VERSION:
+            if version == FORMAT_VERSION and "plan" not in values:
+                version = "0 (an older layout)"
+            elif version == FORMAT_VERSION:
                 return cls._from_values(values)
         except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError):
             raise StreamcamError(f"the record {path} is damaged: its manifest cannot be read") from None
@@ -175,17 +198,19 @@ class Manifest:
     def _from_values(cls, values: dict[str, Any]) -> Manifest:
         geometry = {name: (int(pair[0]), int(pair[1])) for name, pair in values["geometry"].items()}
         chunks = []
-        for number, chunk in enumerate(values["chunks"]):
+        for chunk in values["chunks"]:
             names = [one.name for one in dataclasses.fields(ChunkEntry)]
-            entry = ChunkEntry(**{**{name: chunk[name] for name in names}, "pts": (chunk["pts"][0], chunk["pts"][1])})
-            if entry.number != number:
-                raise ValueError
-            chunks.append(entry)
+            chunks.append(ChunkEntry(**{**{name: chunk[name] for name in names}, "pts": tuple(chunk["pts"])}))
+        plan = None if values["plan"] is None else tuple(FrameRange(**one) for one in values["plan"])
+        numbers = [one.number for one in chunks]
+        if numbers != (list(range(len(chunks))) if plan is None else sorted(set(numbers) & set(range(len(plan))))):
+            raise ValueError
         restored = {
             "source": SourceIdentity(**values["source"]),
             "time_base": Fraction(values["time_base"]),
             "geometry": Geometry(**geometry),
             "targets": tuple(map(str, values["targets"])),
+            "plan": plan,
             "chunks": tuple(chunks),
         }
         return cls(**{**{one.name: values[one.name] for one in dataclasses.fields(cls)}, **restored})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import json
@@ -126,7 +127,7 @@ class Record:
     Attributes:
         path: of the folder.
         manifest: what was explained, and how.
-        chunks: consecutive frames, in order.
+        chunks: consecutive frames, in order; those after a missing chunk are omitted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -142,11 +143,17 @@ class Record:
                 hint=f"did you mean {str(beside)!r}?" if is_output else "",
             ) from None
         self.manifest = Manifest.from_json(text, path)
-        self.chunks = tuple(Chunk(path, one, len(self.manifest.targets)) for one in self.manifest.chunks)
+        self.chunks = tuple(Chunk(path, one, len(self.manifest.targets)) for one in self.manifest.prefix)
 
     def __repr__(self) -> str:
         end = "" if self.complete else ", incomplete"
         return f"<Record {str(self.path)!r}: {count_of(len(self), 'frame')}, {', '.join(self.targets)}{end}>"
+
+    def first_chunks(self, count: int) -> Record:
+        """Return the record of its first chunks only."""
+        part = copy.copy(self)
+        part.chunks = self.chunks[:count]
+        return part
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -199,11 +206,36 @@ class Record:
             SourceError: a frame is not the recorded one.
             StreamcamError: a chunk is damaged.
         """
-        rest, num_joined = iter(frames), 0
-        for recorded in self:
+        num_joined = 0
+        for item in self.attach(frames, info, targets):
+            yield item
+            num_joined += 1
+        if num_joined < len(self):
+            logger.warning("%s ends after %d of %d recorded frames", info.name, num_joined, len(self))
+        elif not self.complete:
+            logger.warning("the record ends after %s", count_of(num_joined, "frame"))
+
+    def attach(
+        self, frames: Iterable[Frame], info: SourceInfo, targets: Sequence[int], *, first_chunk: int = 0
+    ) -> Iterator[ExplainedFrame]:
+        """Yield frames with their maps, as `join`.
+
+        No frame after the recorded ones is taken.
+
+        Args:
+            frames: of the source, from the first one of a chunk on.
+            info: properties of the source.
+            targets: numbers of the targets to take.
+            first_chunk: number of that chunk.
+
+        Raises:
+            SourceError, StreamcamError: see `join`.
+        """
+        rest = iter(frames)
+        for recorded in (one for chunk in self.chunks[first_chunk:] for one in chunk.frames()):
             frame = next(rest, None)
             if frame is None:
-                break
+                return
             if (frame.index, frame.pts) != (recorded.index, recorded.pts):
                 raise SourceError(
                     f"frame {frame.index} of {info.name} has the time stamp {frame.pts}",
@@ -211,11 +243,6 @@ class Record:
                     hint="record it again",
                 )
             yield recorded.explained(frame, targets)
-            num_joined += 1
-        if num_joined < len(self):
-            logger.warning("%s ends after %d of %d recorded frames", info.name, num_joined, len(self))
-        elif not self.complete:
-            logger.warning("the record ends after %s", count_of(num_joined, "frame"))
 
     def maps(self, target: int = 0) -> Iterator[NDArray[np.float32]]:
         """Yield the raw maps of a target, chunk by chunk.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -26,6 +26,8 @@ StoredMaps: TypeAlias = NDArray[np.float16]
 
 MAX_STORED = 2 - 2**-10
 """The largest float16 below 2: a map is not rounded up beyond float32."""
+
+_NO_MAP = np.zeros((0, 0), np.float32)
 
 _SAMPLES_AT_A_TIME = 1 << 15
 """Samples of the maps whose statistics are computed together."""
@@ -56,12 +58,6 @@ class RecordedFrame:
     errors: tuple[str, ...] = ()
     quality_metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, item: ExplainedFrame) -> RecordedFrame:
-        """Return the parts of an explained frame that a record holds."""
-        frame = item.frame
-        return cls(frame.index, frame.pts, item.attributions, item.top, item.held, item.errors, item.quality_metrics)
-
     def explained(self, frame: Frame, targets: Sequence[int]) -> ExplainedFrame:
         """Return the explained frame, given its image and the numbers of targets."""
         return ExplainedFrame(
@@ -74,8 +70,48 @@ class RecordedFrame:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredFrame:
+    """A frame as a chunk stores it.
+
+    Attributes:
+        frame: without its maps.
+        maps: float16 ``(targets, h, w)``, each divided by its scale; those of held frames are the same object.
+        scales: float32 ``(targets,)``, powers of two.
+    """
+
+    frame: RecordedFrame
+    maps: StoredMaps
+    scales: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, item: ExplainedFrame, before: StoredFrame | None) -> StoredFrame:
+        """Return an explained frame as it is stored.
+
+        Args:
+            item: with raw maps.
+            before: the frame before it, whose maps it has if it is held.
+        """
+        if item.held and before is not None:
+            maps, scales = before.maps, before.scales
+        else:
+            maps, scales = store_maps(np.stack([one.heatmap for one in item.attributions]))
+        attributions = tuple(replace(one, heatmap=_NO_MAP) for one in item.attributions)
+        frame = item.frame
+        recorded = RecordedFrame(
+            frame.index, frame.pts, attributions, item.top, item.held, item.errors, item.quality_metrics
+        )
+        return cls(recorded, maps, scales)
+
+    def restore(self, item: ExplainedFrame) -> ExplainedFrame:
+        """Return the frame with its maps as the record holds them."""
+        maps = restore_maps(self.maps, self.scales)
+        pairs = zip(item.attributions, maps, strict=True)
+        return replace(item, attributions=tuple(replace(one, heatmap=heatmap) for one, heatmap in pairs))
+
+
 def encode_chunk(
-    frames: Sequence[RecordedFrame], time_base: Fraction, geometry: Geometry, map_kind: MapKind
+    frames: Sequence[StoredFrame], time_base: Fraction, geometry: Geometry, map_kind: MapKind
 ) -> tuple[bytes, StoredMaps]:
     """Return the table and the maps of a chunk.
 
@@ -88,47 +124,61 @@ def encode_chunk(
         geometry: of the frames in the model's input.
         map_kind: how the maps are shown; signed ones count negative attribution too.
     """
-    stored: list[RecordedFrame] = []
+    stored: list[StoredFrame] = []
     numbers: list[int] = []
-    for frame in frames:
-        if not (frame.held and stored):
-            stored.append(frame)
+    for one in frames:
+        if not (one.frame.held and stored):
+            stored.append(one)
         numbers.append(len(stored) - 1)
+    maps = np.stack([one.maps for one in stored])
+    scales = np.stack([one.scales for one in stored])
     # A few maps at a time, so that the arrays in between stay in the CPU's cache: a quarter of the time.
-    samples = sum(one.heatmap.size for one in stored[0].attributions)
-    step = max(1, _SAMPLES_AT_A_TIME // samples)
-    parts = [_encode_maps(stored[n : n + step], geometry, map_kind) for n in range(0, len(stored), step)]
-    maps = np.concatenate([one for one, _ in parts])
-    columns = {name: np.concatenate([one[name] for _, one in parts]) for name in parts[0][1]}
+    step = max(1, _SAMPLES_AT_A_TIME // maps[0].size)
+    parts = [
+        _measure_maps(restore_maps(maps[n : n + step], scales[n : n + step]), geometry, map_kind)
+        for n in range(0, len(stored), step)
+    ]
+    columns = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+    columns = {"scale": scales.astype(np.float64), **columns}
     lines = [
         json.dumps(
-            _row(frame, target, time_base)
+            _row(one.frame, target, time_base)
             | {"map": number}
             | {name: _number(values[number, target]) for name, values in columns.items()},
             separators=(",", ":"),
         )
-        for frame, number in zip(frames, numbers, strict=True)
-        for target in range(len(frame.attributions))
+        for one, number in zip(frames, numbers, strict=True)
+        for target in range(len(one.frame.attributions))
     ]
     return "\n".join([*lines, ""]).encode(), maps
 
 
-def _encode_maps(
-    frames: Sequence[RecordedFrame], geometry: Geometry, map_kind: MapKind
-) -> tuple[StoredMaps, dict[str, NDArray[np.float64]]]:
-    """Return maps divided by their scales; and scale, area and centroid of each, ``(maps, targets)``."""
-    maps = np.stack([[one.heatmap for one in frame.attributions] for frame in frames])
+def store_maps(maps: NDArray[np.float32]) -> tuple[StoredMaps, NDArray[np.float32]]:
+    """Return maps ``(…, h, w)`` divided by their scales, and the scales ``(…)``.
+
+    Maps that come back from a record are stored as they were.
+    """
     peaks = np.abs(maps).max(axis=(-2, -1), initial=0.0)
     exponents = np.where(peaks > 0, np.frexp(peaks)[1] - 1, 0)
-    weights = evidence(maps, signed=map_kind in ("signed", "relief"))
     # In two steps: the factor of a map of denormal numbers is none of float32. `numpy.ldexp` takes ten times as long.
     for half in (-exponents // 2, -exponents - (-exponents // 2)):
         maps = maps * np.ldexp(np.float32(1), half)[..., None, None]
-    columns = {"scale": np.ldexp(1.0, exponents), "area": np.round(area(weights), _DECIMALS)}
+    return np.clip(maps, -MAX_STORED, MAX_STORED).astype(np.float16), np.ldexp(np.float32(1), exponents)
+
+
+def restore_maps(stored: StoredMaps, scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return raw maps ``(…, h, w)`` of their stored values and scales ``(…)``."""
+    return stored.astype(np.float32) * scales[..., None, None]
+
+
+def _measure_maps(maps: NDArray[np.float32], geometry: Geometry, map_kind: MapKind) -> dict[str, NDArray[np.float64]]:
+    """Return area and centroid of maps ``(maps, targets, h, w)``: ``(maps, targets)`` each."""
+    weights = evidence(maps, signed=map_kind in ("signed", "relief"))
+    columns = {"area": np.round(area(weights), _DECIMALS)}
     for axis, (name, fraction) in enumerate(zip(("centroid_x", "centroid_y"), centroid(weights), strict=True)):
         along = (fraction * geometry.input[axis] - geometry.offset[axis]) / geometry.scaled[axis]
         columns[name] = np.round(along, _DECIMALS)
-    return np.clip(maps, -MAX_STORED, MAX_STORED).astype(np.float16), columns
+    return columns
 
 
 def _row(frame: RecordedFrame, target: int, time_base: Fraction) -> dict[str, Any]:
@@ -175,7 +225,7 @@ def decode_rows(rows: Sequence[Mapping[str, Any]], maps: StoredMaps, num_targets
             key = int(row["map"]), target
             if key not in heatmaps:
                 heatmaps = {one: heatmap for one, heatmap in heatmaps.items() if one[0] == key[0]}
-                heatmaps[key] = restore_map(maps[key], row["scale"])
+                heatmaps[key] = restore_maps(maps[key], np.array(row["scale"], np.float32))
             has_class = row["class_index"] is not None
             attributions.append(
                 Attribution(
@@ -200,11 +250,6 @@ def decode_rows(rows: Sequence[Mapping[str, Any]], maps: StoredMaps, num_targets
             )
         )
     return frames
-
-
-def restore_map(stored: NDArray[np.float16], scale: float) -> NDArray[np.float32]:
-    """Return a raw map, float32 ``(h, w)``."""
-    return stored.astype(np.float32) * np.float32(scale)
 
 
 def _number(value: float | None) -> float | None:

@@ -2,53 +2,73 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self
-
-import numpy as np
+from typing import NoReturn, Self, TypeAlias
 
 from ..concurrency.channel import Cancelled, Channel
 from ..concurrency.group import StageGroup
 from ..errors import SinkError
-from ..frames import ExplainedFrame
-from .folder import MANIFEST, RecordFolder, write_error
+from ..frames import ExplainedFrame, FrameRange
+from .folder import RecordFolder
 from .manifest import ChunkEntry, Manifest
-from .rows import RecordedFrame, encode_chunk
+from .rows import StoredFrame
+from .store import RecordStore, pack_chunk
 
 MAX_CHUNK_FRAMES = 256
-"""Frames of a chunk: about 10 seconds."""
+"""Frames of a chunk without a plan: about 10 seconds."""
 
 MAX_CHUNK_BYTES = 16 << 20
-"""Bytes of the float32 maps of a chunk in memory; up to three chunks are there at a time."""
+"""Bytes of its maps as float32."""
+
+MAX_PLANNED_BYTES = 256 << 20
+"""Bytes of the maps of a planned chunk as float32; if they are more, the plan is dropped."""
+
+_ARRAY_HEADER_BYTES = 128
+"""Bytes of an array's file before its samples."""
+
+_Pending: TypeAlias = tuple[int, tuple[StoredFrame, ...], bool]
+"""Number and frames of a chunk, and if they are those of the plan."""
+
+
+def is_full(entry: ChunkEntry) -> bool:
+    """Return True if a chunk without a plan is full."""
+    return entry.num_frames >= MAX_CHUNK_FRAMES or 2 * (entry.maps_bytes - _ARRAY_HEADER_BYTES) >= MAX_CHUNK_BYTES
 
 
 class RecordWriter:
     """Writes explained frames to a record, in a thread of its own.
 
     It is a context manager. `add` takes frames in order and returns at once; if the disk is more than a chunk behind,
-    it waits. The end of the block writes the frames of the last chunk, whole or not at all, also on an error or an
-    interrupt. Without a frame no folder is created.
+    it waits. Up to three chunks are in memory. The end of the block writes the frames of the last chunk, whole or not
+    at all, also on an error or an interrupt. Without a frame no folder is created.
+
+    Chunks are those of the manifest's plan. Without one, or once the frames are not the planned ones or too large for
+    memory, a chunk ends when it has `MAX_CHUNK_FRAMES` or `MAX_CHUNK_BYTES`.
 
     Args:
         folder: of the record; checked before.
-        manifest: of the record, without chunks.
+        manifest: of the record, with the chunks that are kept; they must be the first ones.
+        closes_folder: unlock the folder at the end.
+
+    Attributes:
+        store: of the chunks on the disk.
     """
 
-    def __init__(self, folder: RecordFolder, manifest: Manifest) -> None:
-        self._folder = folder
-        self._manifest = manifest
+    def __init__(self, folder: RecordFolder, manifest: Manifest, *, closes_folder: bool = True) -> None:
+        self._folder, self._closes_folder = folder, closes_folder
+        self._plan = manifest.plan
+        self._next_number = len(manifest.chunks)
+        self.store = RecordStore(folder, manifest)
         self._group = StageGroup()
-        self._chunks: Channel[tuple[RecordedFrame, ...]] = Channel(1)
+        self._chunks: Channel[_Pending] = Channel(1)
         self._lock = threading.Lock()
-        self._pending: list[RecordedFrame] = []
+        self._pending: list[StoredFrame] = []
         self._pending_bytes = 0
-        self._is_reserved = self._is_complete = self._is_closed = False
+        self._before: StoredFrame | None = None
+        self._is_complete = self._is_closed = False
 
     @property
     def path(self) -> Path:
@@ -58,14 +78,16 @@ class RecordWriter:
     @property
     def num_frames(self) -> int:
         """Frames in whole chunks on the disk."""
-        return sum(one.num_frames for one in self._manifest.chunks)
+        return self.store.num_frames
 
     def __enter__(self) -> Self:
         self._progress = self._group.prefetch(self._write_chunks(), depth=1, name="record")
         return self
 
-    def add(self, item: ExplainedFrame) -> None:
-        """Record a frame.
+    def add(self, item: ExplainedFrame) -> ExplainedFrame:
+        """Record a frame; return it with its maps as they come back from the record.
+
+        So a video is drawn from the same maps, whether its frames come from the model or from the record.
 
         Raises:
             SinkError: the record cannot be written; the chunks before are kept.
@@ -73,20 +95,24 @@ class RecordWriter:
         with self._lock:
             if self._is_closed:
                 raise Cancelled
-            if not self._is_reserved:
-                self._reserve()
-            frame = RecordedFrame.of(item)
-            self._pending.append(frame)
-            if len(self._pending) == 1 or not frame.held:
-                self._pending_bytes += sum(one.heatmap.nbytes for one in frame.attributions)
-            if len(self._pending) == MAX_CHUNK_FRAMES or self._pending_bytes >= MAX_CHUNK_BYTES:
+            self.store.reserve()
+            stored = StoredFrame.of(item, self._before)
+            if not self._pending:
+                self._check_plan(stored)
+            self._before = stored
+            self._pending.append(stored)
+            if len(self._pending) == 1 or not item.held:
+                self._pending_bytes += 2 * stored.maps.nbytes
+            if self._pending_bytes > MAX_PLANNED_BYTES:
+                self._plan = None
+            if self._is_full():
                 self._flush()
+        return stored.restore(item)
 
     def record(self, items: Iterable[ExplainedFrame]) -> Iterator[ExplainedFrame]:
-        """Record each frame, and yield it unchanged; the end of the frames makes the record complete."""
+        """Record each frame, and yield it as `add` returns it; the end of the frames makes the record complete."""
         for item in items:
-            self.add(item)
-            yield item
+            yield self.add(item)
         self.complete()
 
     def complete(self) -> None:
@@ -104,13 +130,14 @@ class RecordWriter:
         with self._group:
             try:
                 self.finish()
-                if self._is_reserved:
+                if self.store.is_reserved:
                     self._folder.check_in_place()
             except (SinkError, Cancelled):
                 if kind is None:
                     raise
             finally:
-                self._folder.close()
+                if self._closes_folder:
+                    self._folder.close()
 
     def finish(self) -> None:
         """Write the last chunk, and wait until all are on the disk; no frame can be added then.
@@ -128,17 +155,28 @@ class RecordWriter:
             self._chunks.close()
             self._wait()
 
-    def _reserve(self) -> None:
-        try:
-            self._folder.reserve()
-        except OSError as error:
-            raise write_error(self._folder.path, error, 0) from error
-        self._is_reserved = True
+    @property
+    def _chunk(self) -> FrameRange | None:
+        """The chunk of the plan that is being filled."""
+        return self._plan[self._next_number] if self._plan and self._next_number < len(self._plan) else None
+
+    def _check_plan(self, first: StoredFrame) -> None:
+        """Drop the plan if a chunk begins with another frame."""
+        chunk = self._chunk
+        if chunk is None or (chunk.first_index, chunk.first_pts) != (first.frame.index, first.frame.pts):
+            self._plan = None
+
+    def _is_full(self) -> bool:
+        if self._chunk is not None:
+            return len(self._pending) == self._chunk.num_frames
+        return len(self._pending) >= MAX_CHUNK_FRAMES or self._pending_bytes >= MAX_CHUNK_BYTES
 
     def _flush(self) -> None:
-        frames, self._pending, self._pending_bytes = tuple(self._pending), [], 0
+        chunk = self._next_number, tuple(self._pending), self._plan is not None
+        self._next_number += 1
+        self._pending, self._pending_bytes = [], 0
         try:
-            self._chunks.put(frames)
+            self._chunks.put(chunk)
         except Cancelled:
             self._wait()
             raise
@@ -151,42 +189,14 @@ class RecordWriter:
     def _write_chunks(self) -> Iterator[NoReturn]:
         """Write the chunks as they come; a generator for `StageGroup.prefetch`."""
         try:
-            for frames in self._chunks:
-                self._write_chunk(frames)
-            if self._is_complete and self._is_reserved:
-                self._write_manifest(replace(self._manifest, complete=True))
-        except OSError as error:
-            raise write_error(self._folder.path, error, self.num_frames) from error
+            for number, frames, is_planned in self._chunks:
+                if not is_planned:
+                    self.store.drop_plan()
+                self.store.add(pack_chunk(number, frames, self.store.manifest))
+            if self._is_complete and self.store.is_reserved:
+                if self.store.manifest.missing:
+                    self.store.drop_plan()  # the source ended early
+                self.store.complete()
         finally:
             self._chunks.cancel()
         yield from ()
-
-    def _write_chunk(self, frames: tuple[RecordedFrame, ...]) -> None:
-        manifest = self._manifest
-        table, maps = encode_chunk(frames, manifest.time_base, manifest.geometry, manifest.map_kind)
-        with io.BytesIO() as file:
-            np.save(file, maps, allow_pickle=False)
-            array = file.getvalue()
-        entry = ChunkEntry(
-            number=len(manifest.chunks),
-            num_frames=len(frames),
-            num_maps=len(maps),
-            first_index=frames[0].index,
-            pts=(frames[0].pts, frames[-1].pts),
-            frames_bytes=len(table),
-            maps_bytes=len(array),
-            frames_sha256=hashlib.sha256(table).hexdigest(),
-            maps_sha256=hashlib.sha256(array).hexdigest(),
-        )
-        try:
-            self._folder.write(entry.maps_file, array)
-            self._folder.write(entry.frames_file, table)
-            self._write_manifest(replace(manifest, chunks=(*manifest.chunks, entry)))
-        except OSError:
-            self._folder.remove(entry.maps_file)
-            self._folder.remove(entry.frames_file)
-            raise
-
-    def _write_manifest(self, manifest: Manifest) -> None:
-        self._folder.write(MANIFEST, manifest.to_json())
-        self._manifest = manifest

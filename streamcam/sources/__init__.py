@@ -4,6 +4,7 @@ A source is opened by `open_source`, which chooses the module by the scheme of t
 none); importing this package loads no media library.
 
 To add a source, write a class of ``(options, *, keep_on_gpu)`` that implements `Source` and enter it in `SOURCES`.
+One that `streamcam.sources.files.plan` plans also takes ``frame_range``.
 `open_camera` makes a `Camera`, which reconnects when it is lost; `streamcam.sources.cameras` lists the kinds of
 cameras.
 """
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from ..concurrency.cpu_slots import UNLIMITED, CpuSlot
 from ..errors import SourceError, did_you_mean
-from ..frames import AudioPacket, Frame, SourceInfo
+from ..frames import AudioPacket, Frame, FrameRange, SourceInfo
 from ..options import CameraOptions, SourceOptions
 from .image_headers import is_animated_webp
 
@@ -72,13 +73,15 @@ class Source(Protocol):
         ...
 
 
-def open_source(options: SourceOptions, *, keep_on_gpu: bool = False) -> Source:
+def open_source(options: SourceOptions, *, keep_on_gpu: bool = False, frame_range: FrameRange | None = None) -> Source:
     """Open a source and decode its first frame.
 
     Args:
         options: path or URL, and the window of it to read.
         keep_on_gpu: frames that the GPU decodes may stay there, if they need no conversion; `SourceInfo.on_gpu` is True
             if they do.
+        frame_range: read only these frames, a chunk of a plan; without packets of copied streams. Its last chunk has no
+            end. None reads all.
 
     Raises:
         SourceError: it is missing, unreachable, empty, not a video, or none of it can be decoded.
@@ -94,7 +97,27 @@ def open_source(options: SourceOptions, *, keep_on_gpu: bool = False) -> Source:
     if scheme == "file" and is_animated_webp(options.url.removeprefix("file://")):
         scheme = "webp"
     module, _, name = SOURCES[scheme].partition(":")
-    return cast(Source, getattr(import_module(module), name)(options, keep_on_gpu=keep_on_gpu))
+    factory = getattr(import_module(module), name)
+    if frame_range is not None:
+        return cast(Source, factory(options, keep_on_gpu=keep_on_gpu, frame_range=frame_range))
+    return cast(Source, factory(options, keep_on_gpu=keep_on_gpu))
+
+
+def plan_chunks(options: SourceOptions, *, max_frames: int, every: int = 1) -> tuple[FrameRange, ...] | None:
+    """Return the chunks of a source; decode nothing.
+
+    Args:
+        options: path, and the window of it to read.
+        max_frames: frames of a chunk; the last one may be a quarter longer.
+        every: each chunk begins at a multiple of it.
+
+    Returns:
+        At least one chunk. None for a source that must be read from its beginning: no file, no keyframes, or times
+        that do not number its frames with certainty.
+    """
+    from .files.plan import plan_file
+
+    return plan_file(options, max_frames=max_frames, every=every)
 
 
 def open_camera(

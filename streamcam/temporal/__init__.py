@@ -10,7 +10,7 @@ import numpy as np
 from ..frames import Attribution, ExplainedFrame, Heatmap, MapKind
 from ..geometry import smooth_pixels
 from ..options import TemporalOptions
-from .change_detection import MAX_HOLD_FRAMES, frame_selector
+from .change_detection import MAX_HOLD_FRAMES, choose_interpolation, estimate_every, frame_selector
 from .interpolate import interpolate_maps
 from .zero_maps import ZeroMapCounter, is_zero, zero_map_note
 
@@ -18,6 +18,8 @@ __all__ = [
     "MAX_HOLD_FRAMES",
     "Normalizer",
     "ZeroMapCounter",
+    "choose_interpolation",
+    "estimate_every",
     "frame_selector",
     "interpolate_maps",
     "is_zero",
@@ -69,6 +71,7 @@ class Normalizer:
         half_life_seconds: seconds of the stream in which the largest peak decays to half, so that one strong moment of
             an endless stream does not make all later frames pale; 0 for never.
         stream_peaks: as from `max_peaks`, for ``stream``.
+        running_peaks: of each target, the largest peak before the first frame.
     """
 
     def __init__(
@@ -78,12 +81,13 @@ class Normalizer:
         *,
         half_life_seconds: float = 0.0,
         stream_peaks: Sequence[float] = (),
+        running_peaks: Sequence[float] = (),
     ) -> None:
         self._stream_peaks = stream_peaks
         self._scale = scale
         self._map_kind = map_kind
         self._half_life_seconds = half_life_seconds
-        self._running_peaks: dict[int, float] = {}
+        self._running_peaks = dict(enumerate(running_peaks))
 
     def __call__(self, item: ExplainedFrame, elapsed_seconds: float = 0.0) -> ExplainedFrame:
         """Return the frame with its scale, ``elapsed_seconds`` after the one before."""
@@ -112,6 +116,8 @@ def normalize_maps(
     options: TemporalOptions,
     map_kind: MapKind = "heat",
     stream_peaks: Sequence[float] = (),
+    running_peaks: Sequence[float] = (),
 ) -> Iterator[ExplainedFrame]:
     """Set the scale of each frame's attributions; see `Normalizer`."""
-    return map(Normalizer(options.scale, map_kind, stream_peaks=stream_peaks), items)
+    normalizer = Normalizer(options.scale, map_kind, stream_peaks=stream_peaks, running_peaks=running_peaks)
+    return map(normalizer, items)

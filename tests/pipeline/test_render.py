@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import streamcam
+from streamcam import chunks
 from streamcam.engine import load_explainer
 from streamcam.engine.explainer import FrameExplainer
 from streamcam.errors import OptionError, SourceError, StreamcamError
@@ -27,7 +28,7 @@ from streamcam.job import Job, LiveJob
 from streamcam.pipeline import RunCallbacks, run
 from streamcam.record import RecordWriter
 from streamcam.record import writer as writer_module
-from streamcam.recording import check_folder
+from streamcam.run_record import open_run_record
 from streamcam.temporal import peak
 from tests.cli.runner import cli, one_line
 
@@ -42,6 +43,7 @@ MODEL: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "MAX_CHUNK_FRAMES", 7)
+    monkeypatch.setattr(chunks, "CHUNK_FRAMES", 7)
 
 
 @cache
@@ -136,10 +138,11 @@ def test_an_interrupt_while_the_scale_is_found(clip: Path, tmp_path: Path) -> No
     job = Job.from_options(clip, tmp_path / "o.mkv", **MODEL, scale="stream", record="auto")
     loaded, add = explainer("gradcam").with_options(target=job.explain.target), RecordWriter.add
 
-    def interrupt(self: RecordWriter, item: ExplainedFrame) -> None:
-        add(self, item)
+    def interrupt(self: RecordWriter, item: ExplainedFrame) -> ExplainedFrame:
+        added = add(self, item)
         if item.frame.index == 15:
             raise KeyboardInterrupt
+        return added
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RecordWriter, "add", interrupt)
@@ -157,7 +160,7 @@ def test_the_scale_of_a_stream_without_end_is_refused(clip: Path, tmp_path: Path
             contextlib.ExitStack() as stack,
             pytest.raises(OptionError, match=r"--scale stream reads clip twice; expected a file; use --scale running"),
         ):
-            check_folder(job, replace(info, live=live), stack)
+            open_run_record(job, replace(info, live=live), stack)
     assert [one.name for one in tmp_path.iterdir()] == ["pipe"]
     with pytest.raises(OptionError, match="scale='stream' needs all frames"):
         streamcam.frames("clip.mp4", scale="stream")
@@ -210,7 +213,7 @@ def record(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = folder / "clip.mp4"
     copy.write_bytes(clip.read_bytes())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer_module, "MAX_CHUNK_FRAMES", 7)
+        patch.setattr(chunks, "CHUNK_FRAMES", 7)
         process(copy, folder / "o.mkv", record="auto", end=0.4)
     return folder / "o.mkv.streamcam"
 

@@ -152,7 +152,7 @@ def test_an_interrupted_record_is_whole_but_not_complete(tmp_path: Path) -> None
 
 class Interrupt:
     @property
-    def frame(self) -> object:
+    def held(self) -> object:
         raise KeyboardInterrupt
 
 

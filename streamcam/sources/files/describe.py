@@ -9,7 +9,7 @@ import av.error
 from av.stream import Disposition
 
 from ...errors import SourceError, count_of, redact_url
-from ...frames import Chapter, SourceInfo
+from ...frames import Chapter, FrameRange, SourceInfo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -227,3 +227,12 @@ def read_error(name: str, error: Exception, options: SourceOptions, num_frames: 
     else:
         reason = f"could not be read further: {getattr(error, 'strerror', None) or error}"
     return SourceError(f"{name} {reason}, after {count_of(num_frames, 'frame')}")
+
+
+def other_frames_error(name: str, frame_range: FrameRange) -> SourceError:
+    """Return the error of frames that are not the planned ones."""
+    first, last = frame_range.first_index, frame_range.first_index + frame_range.num_frames - 1
+    return SourceError(
+        f"frames {first} to {last} of {name} are not those that its packets announce: it is damaged or has changed",
+        hint="process it again without --resume",
+    )

@@ -64,6 +64,11 @@ class PacketReader:
         self.late_streams = 0
         self.closed = False
 
+    @property
+    def has_other_streams(self) -> bool:
+        """True if further streams are demuxed."""
+        return len(self._streams) > 1
+
     def packets(self) -> Iterator[Packet[Any]]:
         """Yield the container's packets, then an empty one for each stream."""
         packets = self._container.demux(self._streams)
