@@ -70,7 +70,7 @@ class ChunkStorage:
             raise write_error(self._folder.path, error, self._store.num_frames) from error
 
     def read_segment(self, number: int) -> tuple[Segment, Peaks] | None:
-        """Read the segment of a chunk, and the running scale at its end.
+        """Read a chunk's segment and the running scale at its end.
 
         Returns:
             None if it is missing or damaged.
