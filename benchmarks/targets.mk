@@ -2,7 +2,7 @@
 
 ##@ Measure (each writes its part of benchmarks/RESULTS.md)
 
-.PHONY: bench bench-peers bench-stages bench-forward bench-methods bench-presets bench-every bench-devices bench-startup bench-memory bench-long bench-latency bench-cameras bench-leaks bench-scaling bench-faithfulness bench-tf-explain bench-training bench-filters bench-record bench-encoders
+.PHONY: bench bench-peers bench-stages bench-forward bench-methods bench-presets bench-every bench-devices bench-startup bench-memory bench-long bench-latency bench-cameras bench-leaks bench-scaling bench-faithfulness bench-tf-explain bench-training bench-filters bench-record bench-encoders bench-cluster
 bench: bench-forward bench-stages bench-presets bench-peers bench-methods bench-every bench-devices bench-startup bench-long bench-memory bench-latency  ## Measure all that depends on speed; two hours
 
 bench-peers: .venv/installed  ## Compare with tf-explain, tf-keras-vis and pytorch-grad-cam
@@ -52,6 +52,9 @@ bench-record: .venv/installed  ## Time recording, and drawing from a record
 
 bench-encoders: .venv/installed  ## Compare one encoder with several on segments
 	$(BIN)/python benchmarks/encoders.py
+
+bench-cluster: .venv/installed-dev  ## Compare a cluster of two local nodes with one machine
+	$(BIN)/python benchmarks/cluster.py
 
 bench-faithfulness: .venv/installed  ## Compute deletion and insertion areas of each method
 	$(BIN)/python benchmarks/faithfulness.py

@@ -231,6 +231,7 @@ def prepare(
     explainer: FrameExplainer | None = None,
     timer: StageTimer | None = None,
     on_open: Callable[[SourceInfo], None] | None = None,
+    one_compiler: bool = False,
 ) -> Iterator[PreparedRun]:
     """Open input and output, load the model and compile the method.
 
@@ -242,6 +243,7 @@ def prepare(
         explainer: a loaded model to use instead of the job's, for several inputs in a row.
         timer: counts the time of the GPU self-test, of loading and of compiling, as ``load``.
         on_open: called once with the properties of the source.
+        one_compiler: as for `FrameExplainer.prepare`; True if the job keeps a record.
 
     Raises:
         StreamcamError: the job cannot be done.
@@ -265,14 +267,13 @@ def prepare(
                 on_open(source.info)
             return source, sink, recording
 
-        is_open = explainer is not None or opening.wait(timeout_seconds=EAGER_OPEN_SECONDS)
-        early = open_both() if is_open else None
+        early = open_both() if explainer or opening.wait(timeout_seconds=EAGER_OPEN_SECONDS) else None
         with timer("load"):
             explainer = explainer or load_explainer(job.model, job.explain, limit_threads=True)
         source, sink, recording = early or open_both()
         every = estimate_every(job.temporal)
         with timer("load"):
-            compiled = explainer.prepare(source.info, every=every, one_compiler=recording is not None)
+            compiled = explainer.prepare(source.info, every=every, one_compiler=one_compiler or recording is not None)
         for note in compiled.notes:
             logger.info("%s", note)
         if gpu_requested and not source.info.on_gpu:
@@ -280,7 +281,6 @@ def prepare(
         interpolation = choose_interpolation(source.info, job.temporal)
         if interpolation != job.temporal.interpolation:
             logger.info(_LIVE_HOLD_NOTE)
-        batch = compiled.executable.batch
         prepared = PreparedRun(
             job=job,
             source=source,
@@ -288,8 +288,8 @@ def prepare(
             explainer=explainer,
             compiled=compiled,
             interpolation=interpolation,
-            batch=batch,
-            max_batch_length=max_batch_length(batch, every, source.info),
+            batch=compiled.executable.batch,
+            max_batch_length=max_batch_length(compiled.executable.batch, every, source.info),
         )
         if recording is not None:
             manifest = make_manifest(job, source.info, explainer, compiled, prepared.to_dict())

@@ -45,6 +45,15 @@ def process(
             rich_help_panel=options.FILE_PANEL,
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="auto|local|ray://HOST:10001",
+            help="Work on the machines of a Ray cluster. Input and -o may be URLs such as s3://BUCKET/NAME.",
+            rich_help_panel=options.FILE_PANEL,
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=options.FILE_PANEL),
@@ -65,6 +74,9 @@ def process(
 
     check_method_name(values["method"])
     method = method_name(values["method"])
+    output_url = ""
+    if cluster is not None:
+        output, output_url = _check_cluster(cluster, inputs, output, inspect)
     sources = expand_inputs(inputs, [*METHODS, method, "render"])
     results = output_paths(sources, output, method)
     record = values.pop("record")
@@ -86,10 +98,36 @@ def process(
         if len(jobs) > 1:
             raise OptionError("--inspect with several inputs", expected="one input")
         check_page_path(inspect, overwrite=values["overwrite"], option="--inspect")
-    if len(jobs) == 1:
+    if cluster is not None:
+        from .cluster import run_cluster_job
+
+        run_cluster_job(jobs[0], cluster, output_url, as_json=as_json, quiet=quiet)
+    elif len(jobs) == 1:
         run_job(jobs[0], inspect, as_json=as_json, quiet=quiet)
     else:
         _run_batch(jobs, as_json=as_json, quiet=quiet)
+
+
+def _check_cluster(cluster: str, inputs: list[str], output: str | None, inspect: Path | None) -> tuple[str | None, str]:
+    """Check the options of a run on a cluster.
+
+    Returns:
+        The local output, and the URL to copy it to, empty for none.
+
+    Raises:
+        OptionError: they do not go together.
+    """
+    from ..cluster.address import check_address
+    from ..cluster.urls import file_name, is_remote
+
+    check_address(cluster)
+    if len(expand_inputs(inputs, [])) > 1:
+        raise OptionError("--cluster with several inputs", expected="one input")
+    if inspect is not None:
+        raise OptionError("--cluster with --inspect", hint="use one of them")
+    if output is not None and is_remote(output):
+        return file_name(output), output
+    return output, ""
 
 
 def _record_folder(record: str | None, output: Path, *, is_one: bool) -> str | None:

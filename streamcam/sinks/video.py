@@ -54,12 +54,11 @@ class VideoSink(ContainerSink):
         super().__init__(options)
         self._info = info
         self._fragmented = self._suffix in (".mp4", ".mov")
-        self._codec, self._encoder, self._encoder_options, note = choose_encoder(options)
+        self._codec, self._encoder, self._encoder_options, codec_note = choose_encoder(options)
         self.encoder = self._encoder.name
         self._requested_codec = options.codec
-        self.notes.extend([note] if note else [])
-        self._pixel_format, note = choose_pixel_format(self._codec, self._encoder, info)
-        self.notes.extend([note] if note else [])
+        self._pixel_format, format_note = choose_pixel_format(self._codec, self._encoder, info)
+        self.notes.extend(filter(None, (codec_note, format_note)))
         self._muxer_options = muxer_options(info, fragmented=self._fragmented)
         self._templates, rejected = muxable_streams(
             _FORMATS[self._suffix], self._muxer_options, info.passthrough_streams
@@ -70,6 +69,7 @@ class VideoSink(ContainerSink):
         self._num_encoders, note = choose_encoders(options.encoders, self._encoder, info, gop_size(self._fps))
         self.notes.extend([note] if note else [])
         self._on_chunk: Callable[[Segment], None] | None = None
+        self._first_pts: int | None = None
         self._video_encoder: VideoEncoder | None = None
         self._copier: StreamCopier | None = None
         self._awaited_streams: set[int] = set()
@@ -78,14 +78,14 @@ class VideoSink(ContainerSink):
         self._pts_rounder = PtsRounder(options.path, info.time_base)
         self._end_pts = 0
 
-    def store_chunks(self, on_chunk: Callable[[Segment], None]) -> None:
+    def store_chunks(self, on_chunk: Callable[[Segment], None], *, first_pts: int | None = None) -> None:
         """Encode chunks as segments, also with one encoder.
 
         Args:
-            on_chunk: called with each encoded chunk, in order, by the thread that writes. After an interrupt or an
-                error the last one may have fewer frames than its chunk.
+            on_chunk: called with each encoded chunk, in order, by the writing thread; after an error the last is short.
+            first_pts: of the first frame of the video, if another sink writes the frames before these.
         """
-        self._on_chunk = on_chunk
+        self._on_chunk, self._first_pts = on_chunk, first_pts
 
     def write_chunk(
         self, segment: Segment, pts: Sequence[int], packets: Sequence[tuple[Packet[Any], ...]] | None = None
@@ -141,7 +141,7 @@ class VideoSink(ContainerSink):
         if frame.format.name == CUDA_FORMAT and self._encoder in NVENC_ENCODERS.values():
             self._pixel_format = CUDA_FORMAT
         output.metadata.update(clean_metadata(self._info.metadata))
-        self._pts_rounder.start(pts)
+        self._pts_rounder.start(pts if self._first_pts is None else self._first_pts)
         output.set_chapters(chapter_entries(self._info.chapters, self._pts_rounder.shift_seconds))
         self._start_seconds = pts * self._info.time_base
         settings = self._encoder_settings()

@@ -89,6 +89,11 @@ class Normalizer:
         self._half_life_seconds = half_life_seconds
         self._running_peaks = dict(enumerate(running_peaks))
 
+    @property
+    def running_peaks(self) -> tuple[float, ...]:
+        """The largest peak of each target so far."""
+        return tuple(self._running_peaks[number] for number in sorted(self._running_peaks))
+
     def __call__(self, item: ExplainedFrame, elapsed_seconds: float = 0.0) -> ExplainedFrame:
         """Return the frame with its scale, ``elapsed_seconds`` after the one before."""
         decay = 0.5 ** (elapsed_seconds / self._half_life_seconds) if self._half_life_seconds else 1.0

@@ -36,6 +36,7 @@ NEEDS = (
     (re.compile(r"(rtsps?|rtmp|https?)://"), "a network"),
     (re.compile(r"(webcam|/dev/video)"), "a camera"),
     (re.compile(r"(nvdec|nvenc|gpu:\d)"), "a GPU"),
+    (re.compile(r"^--cluster$"), "a Ray cluster"),
     (re.compile(r"(ResNet50|MobileNetV2|VGG16)\b"), "downloaded weights"),
 )
 TEXT = ("python", "console")
@@ -163,6 +164,8 @@ def begin_no_run(patch: pytest.MonkeyPatch) -> None:
     def parsed(*_: object, **__: object) -> None:
         raise typer.Exit(PARSED)
 
+    # Before the pipeline's: it imports that.
+    patch.setattr("streamcam.cli.cluster.run_on_cluster", parsed)
     patch.setattr("streamcam.pipeline.run", parsed)
     patch.setattr("streamcam.live.pipeline.run_live", parsed)
     patch.setattr("streamcam.bench.result.bench", parsed)

@@ -66,6 +66,30 @@ def test_image_builds_and_runs(name: str, tmp_path: Path) -> None:
     assert "no C compiler" not in report
 
 
+def test_the_ray_files_describe_the_same_cluster() -> None:
+    """A head without work and workers, on the image of the Dockerfile with the extra, with one shared folder."""
+    compose = yaml.safe_load((DEPLOY / "ray-compose.yml").read_text())
+    head, worker = compose["services"]["head"], compose["services"]["worker"]
+    for service in (head, worker):
+        assert service["build"]["args"] == {"EXTRAS": "cluster"}
+        assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).resolve().is_file()
+        assert service["volumes"] == ["./videos:/videos"]
+        assert "ports" not in service  # without a token, anyone who reaches them can run code
+    assert {"--head", "--num-cpus=0", "--ray-client-server-port=10001"} <= set(head["command"])
+    assert worker["command"] == ["--address=head:6379"]
+    cluster = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
+    assert (cluster["apiVersion"], cluster["kind"]) == ("ray.io/v1", "RayCluster")
+    groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    for group in groups:
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["volumeMounts"] == [{"name": "videos", "mountPath": "/videos"}]
+        assert [volume["name"] for volume in pod["volumes"]] == ["videos"]
+    extras = re.search(r"^ARG EXTRAS=(\w+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert extras is not None
+    assert extras[1] == "webrtc"
+
+
 def test_unit_is_valid(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:

@@ -68,3 +68,15 @@ def test_the_largest_peak_of_an_endless_stream_fades() -> None:
         2.0,
         1.0,
     ]
+
+
+def test_a_stream_continues_with_the_peaks_before() -> None:
+    """Parts of a stream, each with the peaks before it, are scaled as the whole."""
+    items = [item(*peaks) for peaks in ((0, 3), (2, 1), (1, 4), (5, 0), (3, 9))]
+    whole = [[one.vmax for one in e.attributions] for e in map(Normalizer("running"), items)]
+    parts, peaks = list[list[float]](), tuple[float, ...]()
+    for start, end in ((0, 2), (2, 3), (3, 5)):
+        normalizer = Normalizer("running", running_peaks=peaks)
+        parts += [[one.vmax for one in e.attributions] for e in map(normalizer, items[start:end])]
+        peaks = normalizer.running_peaks
+    assert (parts, peaks) == (whole, (5, 9))
