@@ -63,7 +63,7 @@ def activations(
     """
     from ..studies.activation_files import check_output, save
     from ..studies.activations import read_activations
-    from .process import short_name
+    from .results import short_name
 
     drawing = ActivationOptions(**_fields(ActivationOptions, values))
     source_options = SourceOptions(url=source, **_fields(SourceOptions, values))

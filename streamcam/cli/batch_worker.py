@@ -73,7 +73,7 @@ def _explain_inputs(
     jobs: list[Job], explainer: FrameExplainer, events: EventWriter, signals: StopSignals, *, one_at_a_time: bool
 ) -> None:
     from ..concurrent_jobs import ConcurrentJobs
-    from .process import format_summary
+    from .results import format_summary
 
     def begin(job: int) -> RunCallbacks:
         events.send("start", job=job)

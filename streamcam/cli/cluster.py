@@ -12,6 +12,7 @@ from ..notes import collect_notes
 from ..pipeline import RunCallbacks
 from .errors import current_command, print_note
 from .progress import ProgressBar
+from .results import format_summary, short_name
 
 if TYPE_CHECKING:
     from ..job import Job
@@ -27,8 +28,6 @@ def run_cluster_job(job: Job, address: str, output_url: str, *, as_json: bool, q
         as_json: print the summary as JSON on stdout.
         quiet: print errors only.
     """
-    from .process import format_summary, short_name
-
     command = current_command()
     name = short_name(job.source.url)
     command.facts = {"input": name, "output": output_url or str(job.sink.path)}

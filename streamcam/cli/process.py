@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import OptionError, count_of
+from ..errors import OptionError
 from ..notes import collect_notes
 from ..options import record_folder
 from . import options
 from .errors import current_command, print_error, print_note
-from .inputs import expand_inputs, is_url, output_paths
+from .inputs import expand_inputs, output_paths
+from .results import format_summary, short_name
 from .signals import ReportedInterrupt
 
 if TYPE_CHECKING:
     from ..frames import ExplainedFrame
     from ..job import Job, RenderJob
-    from ..summary import Summary
 
 
 @options.with_options(
@@ -201,15 +201,3 @@ def _run_batch(jobs: list[Job], *, as_json: bool, quiet: bool) -> None:
         raise ReportedInterrupt
     if batch.failed:
         raise typer.Exit(1)
-
-
-def format_summary(summary: Summary) -> str:
-    """Return the line that is printed when an input is done."""
-    skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
-    stopped = ", interrupted" if summary.interrupted else ""
-    return f"{summary.output}: {count_of(summary.frames_out, 'frame')} at {summary.fps:.1f} fps{skipped}{stopped}"
-
-
-def short_name(url: str) -> str:
-    """Return the name of an input for messages: a file's name, or a URL without its login."""
-    return url.rpartition("@")[2] if is_url(url) else Path(url).name

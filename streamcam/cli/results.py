@@ -1,0 +1,24 @@
+"""The line that names the result of an input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import count_of
+from .inputs import is_url
+
+if TYPE_CHECKING:
+    from ..summary import Summary
+
+
+def format_summary(summary: Summary) -> str:
+    """Return the line that is printed when an input is done."""
+    skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
+    stopped = ", interrupted" if summary.interrupted else ""
+    return f"{summary.output}: {count_of(summary.frames_out, 'frame')} at {summary.fps:.1f} fps{skipped}{stopped}"
+
+
+def short_name(url: str) -> str:
+    """Return the name of an input for messages: a file's name, or a URL without its login."""
+    return url.rpartition("@")[2] if is_url(url) else Path(url).name
