@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from streamcam.errors import SinkError, StreamcamError
 from streamcam.frames import ExplainedFrame, FrameRange
 from streamcam.job import Job
 from streamcam.pipeline import Interrupted, RunCallbacks, run
+from streamcam.record import MANIFEST
 from streamcam.record import folder as folder_module
 from streamcam.record import writer as writer_module
 from streamcam.summary import Summary
@@ -79,18 +81,23 @@ def kill(clip: Path, out: Path, after: int = 1000, *, segments: int = 1000, **op
 
     ``after``: files of maps, tables and manifests; ``segments``: of encoded video.
     """
-    written: list[str] = []
+    killed = threading.Event()
     limits = {True: segments, False: after}
+    recorded = threading.Semaphore(0)
 
     def write(self: folder_module.RecordFolder, name: str, data: bytes) -> None:
         is_segment = name.startswith("segment")
-        if "killed" in written:
+        if killed.is_set():
             return
         if limits[is_segment] == 0:
-            written.append("killed")
+            # The thread that writes the record may be behind: as many chunks are there as segments.
+            assert not is_segment or all(recorded.acquire(timeout=60) for _ in range(segments))
+            killed.set()
             raise Killed
         limits[is_segment] -= 1
         original(self, name, data)
+        if name == MANIFEST:
+            recorded.release()
 
     original = folder_module.RecordFolder.write
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
