@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from .begun_output import is_begun_output
 from .chunks import mark_chunks
 from .concurrency.group import StageGroup, StageTimer
 from .errors import OptionError, SinkError, SourceError, StreamcamError, count_of
@@ -75,7 +75,7 @@ class RunRecord:
     def sink_options(self, options: SinkOptions) -> SinkOptions:
         """Return the options of the output: that of the run it continues may be replaced."""
         if self._before is not None:
-            is_same = Path(self._before.manifest.job["sink"]["path"]).name == options.path.name
+            is_same = is_begun_output(self._before, options.path)
         else:
             # Killed before its first chunk: the folder is named after the output.
             is_same = options.resume and options.record == "auto" and self._folder.path.is_dir()

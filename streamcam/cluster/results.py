@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ..begun_output import describe_run
 from ..chunks import max_chunk_frames, plan_run
 from ..errors import StreamcamError
 from ..frames import FrameRange
-from ..job import Job, describe_options
+from ..job import Job
 from ..notes import get_logger
 from ..record import Manifest, Record, RecordFolder, SourceIdentity
 from ..summary import Summary
@@ -99,7 +100,7 @@ class Results:
             max_frames = max_chunk_frames(found.geometry, found.map_kind, len(found.targets))
             plan = plan_run(self._job.source, self._job.temporal, max_frames)
             manifest = replace(
-                found, source=SourceIdentity.of(self._job.source.url), job=describe_options(self._job), plan=plan
+                found, source=SourceIdentity.of(self._job.source.url), job=describe_run(self._job), plan=plan
             )
         else:
             manifest = self._recorded.manifest

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..begun_output import is_begun_output
 from ..chunks import plan_run
 from ..compose import drawn_info
 from ..errors import OptionError
@@ -121,7 +122,7 @@ def _run_chunks(
     folder.check()
     stack.callback(folder.close)
     recorded = find_run(job, folder) if job.sink.resume else None
-    if recorded is not None and Path(recorded.manifest.job["sink"]["path"]).name == job.sink.path.name:
+    if recorded is not None and is_begun_output(recorded, job.sink.path):
         job = replace(job, sink=replace(job.sink, overwrite=True))  # the output that was begun
     with open_source(job.source) as source:
         # Cheap failures first: the output is checked before a cluster is started.

@@ -397,6 +397,24 @@ def test_other_outputs_are_not_replaced(killed: Path, tmp_path: Path) -> None:
     assert other.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_file_of_the_same_name_is_not_replaced(killed: Path, tmp_path: Path, is_moved: bool) -> None:
+    """The name is not enough: the file is that of the run, or both were moved together."""
+    shutil.copytree(killed.parent, tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    other, record = tmp_path / "other" / "o.mkv", tmp_path / "run" / "o.mkv.streamcam"
+    other.write_bytes(b"mine")
+    if is_moved:
+        record = record.rename(tmp_path / "other" / "o.mkv.streamcam")
+        process(killed.with_name("clip.mp4"), other, resume=True, record=str(record))
+        assert len(streams(other)["video"]) == 60
+        return
+    before = contents(record)
+    with pytest.raises(SinkError, match=r"o\.mkv exists already; use --overwrite"):
+        process(killed.with_name("clip.mp4"), other, resume=True, record=str(record))
+    assert (other.read_bytes(), contents(record)) == (b"mine", before)
+
+
 def test_two_runs_do_not_resume_one_record(killed: Path) -> None:
     folder = folder_module.RecordFolder(record_of(killed), overwrite=False, resume=True)
     folder.lock()
