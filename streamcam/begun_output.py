@@ -13,7 +13,8 @@ from .errors import SinkError
 from .job import Job, describe_options
 from .notes import get_logger
 from .options import record_folder
-from .record import Manifest, Record, SourceIdentity
+from .record import Manifest, Record, RecordStore, SourceIdentity
+from .sinks.output_file import sync_output
 
 logger = get_logger(__name__)
 
@@ -51,6 +52,16 @@ def is_begun_output(record: Record, output: Path) -> bool:
         return False
 
 
+def finish_output(store: RecordStore, output: Path) -> None:
+    """Mark an output as complete, once it is on the disk.
+
+    Raises:
+        SinkError: the output or the manifest cannot be written.
+    """
+    sync_output(output)
+    store.finish(output.name, identify_output(output))
+
+
 def identify_output(path: Path) -> dict[str, Any] | None:
     """Return size and hashes of a complete output; None if it is no regular file."""
     found = SourceIdentity.of(str(path))
@@ -59,12 +70,13 @@ def identify_output(path: Path) -> dict[str, Any] | None:
     return {"size": found.size, "sha256": found.sha256, "head_sha256": _hash_head(path)}
 
 
-def is_output_complete(record: Record, output: Path) -> bool:
+def is_output_complete(record: Record, output: Path, *, overwrite: bool = False) -> bool:
     """Return True if the output of a complete record is on the disk as it was written.
 
     Args:
         record: of the run.
         output: path of the file.
+        overwrite: another file of the name may be replaced.
 
     Raises:
         SinkError: another file has the name.
@@ -76,6 +88,8 @@ def is_output_complete(record: Record, output: Path) -> bool:
         return manifest.output == output.name
     if identify_output(output) == manifest.output_file:
         return True
+    if overwrite:
+        return False
     if is_begun_output(record, output) and _is_truncated(output, manifest):
         logger.warning("%s is truncated: it is written again", output)
         return False

@@ -10,7 +10,7 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from .begun_output import is_begun_output
+from .begun_output import finish_output, is_begun_output, is_output_complete
 from .chunks import mark_chunks
 from .concurrency.group import StageGroup, StageTimer
 from .errors import OptionError, SinkError, SourceError, StreamcamError, count_of
@@ -95,7 +95,8 @@ class RunRecord:
         """Mark the output as complete, if it is, and unlock the folder."""
         try:
             if kind is None and self.is_written and self.writer.store.is_reserved:
-                self.writer.store.finish(self._job.sink.path.name)
+                if self._job.sink.record_path is not None:  # a temporary one is not continued
+                    finish_output(self.writer.store, self._job.sink.path)
                 if self._video is not None:
                     self._video.remove()
         finally:
@@ -125,13 +126,14 @@ class RunRecord:
                 logger.info("the record was begun with %s: maps may differ slightly", one)
             self._done = self._before.first_chunks(num_whole_chunks(recorded))
             chunks = recorded.chunks[: len(self._done.chunks)]
-            manifest = replace(recorded, chunks=chunks, versions=manifest.versions, output=None)
+            manifest = replace(recorded, chunks=chunks, versions=manifest.versions, output=None, output_file=None)
             logger.info("continued after %s", count_of(len(self._done), "frame"))
         if manifest.plan is not None and self._job.temporal.scale != "stream":
             self._video = store_video(self._folder, manifest.plan, self._done, source, sink, self._job)
         self.writer = RecordWriter(self._folder, manifest, closes_folder=False)
         if self._before is not None:
             self.writer.store.reserve(self._video.names if self._video is not None else ())
+            self.writer.store.save()
         return source if self._video is None else self._video.source
 
     @property
@@ -293,5 +295,4 @@ def find_finished(job: Job) -> Record | None:
         return None
     record = open_record(path)
     check_run(job, record)
-    is_finished = record.complete and record.manifest.output == job.sink.path.name and job.sink.path.exists()
-    return record if is_finished else None
+    return record if is_output_complete(record, job.sink.path, overwrite=job.sink.overwrite) else None

@@ -116,7 +116,7 @@ class Results:
         self.plan = manifest.plan
         missing = {one.number for one in manifest.missing}
         chunks = tuple(one for one in manifest.chunks if one.number not in missing)
-        manifest = replace(manifest, chunks=chunks, complete=False, output=None)
+        manifest = replace(manifest, chunks=chunks, complete=False, output=None, output_file=None)
         self.storage = ChunkStorage(self._folder, manifest)
         self.storage.reserve()
         self._scale = ScalePass(len(self.plan), self._job.temporal, manifest.map_kind)

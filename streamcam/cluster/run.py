@@ -140,12 +140,12 @@ def _run_chunks(
     results.storage.finish_record()
     if not draws:
         summary = _draw_here(job, path, callbacks)
-        results.storage.finish_output(job.sink.path.name)
+        results.storage.finish_output(job.sink.path)
         return summary
     encoder, num_frames, notes = join_chunks(job, results)
     for note in notes:
         logger.info("%s", note)
-    results.storage.finish_output(job.sink.path.name)
+    results.storage.finish_output(job.sink.path)
     return results.summarize(encoder=encoder, decoder=decoder, num_frames=num_frames)
 
 

@@ -118,6 +118,8 @@ class Manifest:
         plan: the chunks of the source, before any is made; None if they end as their maps fill up.
         complete: True once the source was read to its end.
         output: name of the output, once it is complete.
+        output_file: its size and hashes, as ``size``, ``sha256`` of its first and last MiB, and ``head_sha256`` of its
+            first 4 KiB; None if it is no regular file.
         chunks: those that are done, in order; with a plan, some may be missing.
     """
 
@@ -136,6 +138,7 @@ class Manifest:
     plan: tuple[FrameRange, ...] | None = None
     complete: bool = False
     output: str | None = None
+    output_file: Mapping[str, Any] | None = None
     chunks: tuple[ChunkEntry, ...] = ()
 
     @property
@@ -212,6 +215,7 @@ class Manifest:
             "targets": tuple(map(str, values["targets"])),
             "plan": plan,
             "chunks": tuple(chunks),
+            "output_file": values.setdefault("output_file", None),
         }
         return cls(**{**{one.name: values[one.name] for one in dataclasses.fields(cls)}, **restored})
 

@@ -108,7 +108,12 @@ def kill(clip: Path, out: Path, after: int = 1000, *, segments: int = 1000, **op
 
 
 def contents(record: Path) -> dict[str, bytes]:
-    return {one.name: one.read_bytes() for one in sorted(record.iterdir())}
+    files = {one.name: one.read_bytes() for one in sorted(record.iterdir())}
+    if MANIFEST in files:
+        values = json.loads(files[MANIFEST])
+        values.pop("output_file", None)  # a container may have a random identifier
+        files[MANIFEST] = json.dumps(values).encode()
+    return files
 
 
 def streams(path: Path) -> dict[str, list[tuple[int | None, str]]]:
@@ -239,7 +244,7 @@ def check_resumed(clip: Path, out: Path, expected: Path, num_kept: int) -> None:
     assert explained == list(range(num_kept, 60))
     manifests = [json.loads((record_of(one) / "manifest.json").read_text()) for one in (out, expected)]
     for manifest in manifests:
-        del manifest["job"]["sink"]["path"]
+        del manifest["job"]["sink"]["path"], manifest["output_file"]
     assert manifests[0] == manifests[1]
     files = [contents(record_of(one)) for one in (out, expected)]
     assert {**files[0], "manifest.json": b""} == {**files[1], "manifest.json": b""}
@@ -308,6 +313,53 @@ def test_nothing_to_do(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     out.unlink()  # the record is complete, the output is not there
     process(clip, out, resume=True, end=1)
     assert (out.exists(), contents(record_of(out))) == (True, before[1])
+
+
+@pytest.fixture(scope="module")
+def finished(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "o.mkv"
+    process(clip, out, record="auto", end=0.4)
+    return out
+
+
+@pytest.mark.parametrize("num_bytes", [0, 100, 6000])
+def test_a_truncated_output_is_written_again(clip: Path, tmp_path: Path, finished: Path, num_bytes: int) -> None:
+    shutil.copytree(finished.parent, tmp_path / "run")
+    out = tmp_path / "run" / "o.mkv"
+    out.write_bytes(out.read_bytes()[:num_bytes])
+    process(clip, out, resume=True, end=0.4)
+    assert streams(out) == streams(finished)
+    assert contents(record_of(out)) == contents(record_of(finished))
+
+
+@pytest.mark.parametrize("size", [5000, 10**6])
+def test_a_foreign_output_is_not_complete(clip: Path, tmp_path: Path, finished: Path, size: int) -> None:
+    shutil.copytree(finished.parent, tmp_path / "run")
+    out = tmp_path / "run" / "o.mkv"
+    out.write_bytes(bytes(size))
+    with pytest.raises(SinkError, match=r"o\.mkv is not the output of .*o\.mkv\.streamcam; use --overwrite"):
+        process(clip, out, resume=True, end=0.4)
+    assert out.read_bytes() == bytes(size)
+
+
+def test_the_output_is_durable_before_it_is_complete(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, synced = tmp_path / "o.mkv", list[tuple[int, bool]]()
+    fsync = os.fsync
+
+    def spy(descriptor: int) -> None:
+        manifest = record_of(out) / MANIFEST
+        is_complete = manifest.exists() and json.loads(manifest.read_text())["output"] is not None
+        synced.append((os.fstat(descriptor).st_ino, is_complete))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    process(clip, out, record="auto", end=0.2)
+    assert {(out.stat().st_ino, False), (tmp_path.stat().st_ino, False)} <= {*synced}
+    synced.clear()
+    process(clip, tmp_path / "other.mkv", end=0.2)
+    assert not synced  # a run without a record does not wait for the disk
 
 
 @pytest.fixture(scope="module")
