@@ -43,7 +43,8 @@ def is_begun_output(record: Record, output: Path) -> bool:
     """
     options = record.manifest.job["sink"]
     begun = Path(options["path"])
-    folder = record_folder(begun) if options["record"] in (None, "auto") else Path(options["record"])
+    kept = options.get("record")
+    folder = record_folder(begun) if kept in (None, "auto") else Path(kept)
     if begun.is_absolute() and os.path.realpath(begun) == os.path.realpath(output):
         return True
     try:
@@ -102,7 +103,7 @@ def is_output_complete(record: Record, output: Path, *, overwrite: bool = False)
 def _is_truncated(output: Path, manifest: Manifest) -> bool:
     written: Mapping[str, Any] = manifest.output_file or {}
     size = output.stat().st_size
-    return size < written["size"] and (size < _HEAD_BYTES or _hash_head(output) == written["head_sha256"])
+    return size < written.get("size", 0) and (size < _HEAD_BYTES or _hash_head(output) == written.get("head_sha256"))
 
 
 def _hash_head(path: Path) -> str:

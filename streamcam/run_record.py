@@ -250,7 +250,7 @@ def find_run(job: Job, folder: RecordFolder) -> Record | None:
         return None
     try:
         folder.lock()
-        record = open_record(folder.path)
+        record = Record(folder.path, drops_damaged=True)
         check_run(job, record)
     except OSError as error:
         raise SinkError(f"{folder.path} cannot be read: {error.strerror}") from error
@@ -293,6 +293,6 @@ def find_finished(job: Job) -> Record | None:
     path = job.sink.record_path
     if not job.sink.resume or path is None or not (path / MANIFEST).is_file():
         return None
-    record = open_record(path)
+    record = Record(path, drops_damaged=True)
     check_run(job, record)
     return record if is_output_complete(record, job.sink.path, overwrite=job.sink.overwrite) else None

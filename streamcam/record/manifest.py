@@ -199,6 +199,7 @@ class Manifest:
 
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> Manifest:
+        values.setdefault("output_file", None)
         geometry = {name: (int(pair[0]), int(pair[1])) for name, pair in values["geometry"].items()}
         chunks = []
         for chunk in values["chunks"]:
@@ -215,7 +216,6 @@ class Manifest:
             "targets": tuple(map(str, values["targets"])),
             "plan": plan,
             "chunks": tuple(chunks),
-            "output_file": values.setdefault("output_file", None),
         }
         return cls(**{**{one.name: values[one.name] for one in dataclasses.fields(cls)}, **restored})
 

@@ -21,6 +21,7 @@ from ..options import record_folder
 from .folder import MANIFEST
 from .manifest import ChunkEntry, Manifest
 from .rows import RecordedFrame, StoredMaps, decode_rows
+from .verify import drop_damaged_chunks
 
 logger = get_logger(__name__)
 
@@ -123,6 +124,7 @@ class Record:
 
     Args:
         path: of the folder.
+        drops_damaged: omit chunks that are missing or damaged, instead of raising an error.
 
     Attributes:
         path: of the folder.
@@ -130,7 +132,7 @@ class Record:
         chunks: consecutive frames, in order; those after a missing chunk are omitted.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, drops_damaged: bool = False) -> None:
         self.path = path
         try:
             text = (path / MANIFEST).read_bytes()
@@ -143,6 +145,8 @@ class Record:
                 hint=f"did you mean {str(beside)!r}?" if is_output else "",
             ) from None
         self.manifest = Manifest.from_json(text, path)
+        if drops_damaged:
+            self.manifest = drop_damaged_chunks(self.manifest, path)
         self.chunks = tuple(Chunk(path, one, len(self.manifest.targets)) for one in self.manifest.prefix)
 
     def __repr__(self) -> str:

@@ -362,6 +362,32 @@ def test_the_output_is_durable_before_it_is_complete(
     assert not synced  # a run without a record does not wait for the disk
 
 
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, Path.unlink])
+@pytest.mark.parametrize(("name", "num_kept"), [("maps-0001.npy", 8), ("frames-0002.jsonl", 16), ("maps-0000.npy", 0)])
+def test_a_damaged_chunk_is_recorded_again(
+    clip: Path, tmp_path: Path, expected: Path, damage: Callable[[Path], None], name: str, num_kept: int
+) -> None:
+    """With all that come after it; also if the run was complete."""
+    shutil.copytree(expected.parent, tmp_path / "run")
+    out = tmp_path / "run" / "o.mkv"
+    damage(record_of(out) / name)
+    check_resumed(clip, out, expected, num_kept)
+
+
+def test_options_that_change_no_frame(clip: Path, tmp_path: Path, expected: Path) -> None:
+    shutil.copytree(expected.parent, tmp_path / "run")
+    out = tmp_path / "run" / "o.mkv"
+    (record_of(out) / "maps-0007.npy").unlink()
+    process(clip, out, resume=True, batch=4, max_pixels=10**9)
+    assert streams(out) == streams(expected)
+
+
 @pytest.fixture(scope="module")
 def killed(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a killed run of ``clip.mp4`` beside it, with two chunks."""
@@ -396,11 +422,6 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "targets": (lambda out: None, {"target": "1"}, r"--target was top, 1, and is 1; use the same options"),
     "method": (lambda out: None, {"method": "saliency"}, r"--method was gradcam, and is saliency"),
     "model": (change_model, {}, r"the files of the model tests\.pipeline\.models:brightness have changed"),
-    "missing file": (
-        lambda out: (record_of(out) / "maps-0001.npy").unlink(),
-        {},
-        r"is incomplete: maps-0001\.npy is missing",
-    ),
     "version": (lambda out: change_manifest(out, version=2), {}, r"has format version 2; expected 1; use the version"),
     "older layout": (lambda out: change_manifest(out, plan="absent"), {}, r"format version 0 \(an older layout\)"),
     "damage": (lambda out: change_manifest(out, chunks=7), {}, r"is damaged: its manifest cannot be read"),
