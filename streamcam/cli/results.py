@@ -16,7 +16,8 @@ def format_summary(summary: Summary) -> str:
     """Return the line that is printed when an input is done."""
     skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
     stopped = ", interrupted" if summary.interrupted else ""
-    return f"{summary.output}: {count_of(summary.frames_out, 'frame')} at {summary.fps:.1f} fps{skipped}{stopped}"
+    speed = f" at {summary.fps:.1f} fps" if summary.fps else ""  # a run that had nothing to do has none
+    return f"{summary.output}: {count_of(summary.frames_out, 'frame')}{speed}{skipped}{stopped}"
 
 
 def short_name(url: str) -> str:

@@ -62,6 +62,7 @@ class Results:
         self.plan: tuple[FrameRange, ...] = ()
         self.schedule = Schedule((), draws=draws)
         self._seconds: dict[str, float] = {"explain": 0.0, "draw": 0.0}
+        self._num_stored = 0
         self._started = time.perf_counter()
 
     @property
@@ -140,6 +141,7 @@ class Results:
             for number in numbers:
                 if (found := self.storage.read_segment(number)) is not None:
                     self._scale.add_drawn(number, found[1])
+                    self._num_stored += found[0].num_frames
                     self.schedule.finish(Task(number, "draw"))
                 else:
                     self.schedule.add_drawable(number)
@@ -179,7 +181,7 @@ class Results:
             frames_skipped=0,
             wall_seconds=round(wall_seconds, 3),
             startup_seconds=0.0,
-            fps=round(num_frames / wall_seconds, 2),
+            fps=round((num_frames - self._num_stored) / wall_seconds, 2),
             stage_seconds={step: round(seconds, 3) for step, seconds in self._seconds.items()},
             interrupted=False,
             quality_metrics={},

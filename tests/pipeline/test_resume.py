@@ -202,6 +202,8 @@ def test_stored_video_is_not_made_again(
 
     monkeypatch.setattr(stored_video, "open_chunk", spy)
     again = process(clip, out, resume=True, **options)
+    num_stored = 2 * CHUNK
+    assert again.fps == pytest.approx((again.frames_out - num_stored) / again.wall_seconds, rel=0.02)
     assert opened == [streamcam.open_record(record_of(out)).chunks[2].entry.first_index]
     check_same(out, expected)
     same = ("frames_in", "frames_out", "frames_explained", "frames_held", "frames_zero_map")
@@ -519,6 +521,7 @@ def test_the_command(clip: Path, tmp_path: Path) -> None:
     for expected in (f"{record_of(out)} holds no run to continue", f"{out} is complete: nothing to do"):
         result = cli("process", clip, "-o", out, "--resume", *model)
         assert (result.exit_code, expected in result.stderr) == (0, True), result.stderr
+        assert (" fps" in result.stderr) == ("nothing to do" not in result.stderr), result.stderr
     result = cli("process", clip, "-o", out, "--resume", *model, "--alpha", 0.25)
     assert result.exit_code == 1
     assert "--alpha was 0.6, and is 0.25; use the same options" in one_line(result.stderr)
