@@ -259,6 +259,26 @@ def test_a_failed_segment_is_one_line_and_keeps_the_others(tmp_path: Path, monke
     assert threading.active_count() == threads
 
 
+def test_a_converter_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: EncoderSettings) -> Any:
+        raise ValueError("no converter")
+
+    monkeypatch.setattr(EncoderSettings, "make_converter", fail)
+    failures: list[Exception] = []
+
+    def write() -> None:
+        try:
+            write_chunks(tmp_path / "o.mp4", 2)
+        except SinkError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=write, daemon=True)  # it would wait forever
+    thread.start()
+    thread.join(TIMEOUT)
+    assert len(failures) == 1
+    assert "no converter" in str(failures[0])
+
+
 def stored_chunks(path: Path, encoders: int = 1) -> list[Segment]:
     chunks: list[Segment] = []
     with open_test_sink(path, source_info(average_fps=FPS), encoders=encoders) as sink:
