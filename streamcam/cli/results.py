@@ -16,7 +16,9 @@ def format_summary(summary: Summary) -> str:
     """Return the line that is printed when an input is done."""
     skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
     stopped = ", interrupted" if summary.interrupted else ""
-    return f"{summary.output}: {count_of(summary.frames_out, 'frame')} at {summary.fps:.1f} fps{skipped}{stopped}"
+    encoders = f", {summary.encoders} encoders" if summary.encoders is not None and summary.encoders > 1 else ""
+    speed = f"{summary.fps:.1f} fps"
+    return f"{summary.output}: {count_of(summary.frames_out, 'frame')} at {speed}{encoders}{skipped}{stopped}"
 
 
 def short_name(url: str) -> str:

@@ -51,7 +51,7 @@ def max_waiting_bytes(encoders: int, gop_size: int, frame_bytes: int) -> int:
 
 
 def encoders_bytes(encoders: int, gop_size: int, frame_bytes: int) -> int:
-    """Return the memory of several encoders, and of the frames that may wait for them.
+    """Return the memory of several encoders and their waiting frames.
 
     Args:
         encoders: segments encoded at once.

@@ -14,7 +14,7 @@ _DEFAULT_FPS = Fraction(25)
 
 
 def encoder_demand(options: SinkOptions, info: SourceInfo) -> tuple[int, int]:
-    """Return how many encoders will work, and the memory that they need beside one.
+    """Return the number of encoders, and their memory beyond one's.
 
     Args:
         options: of the output.
