@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
 
 logger = get_logger(__name__)
-
 STAGES = ("decode", "model", "draw", "encode")
-
 MAX_REPORTED_ERRORS = 10
 """Frames named in notes if the model fails on many."""
 

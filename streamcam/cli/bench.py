@@ -67,8 +67,8 @@ def bench(
         bool,
         typer.Option(
             "--scaling",
-            help="Measure the whole pipeline on 1, 2, 4 … cores instead; with --device all or a list, also on the first "
-            "one, two … devices.",
+            help="Measure the whole pipeline on 1, 2, 4 … cores instead; with --device all or a list, also on the "
+            "first one, two … devices.",
             rich_help_panel=_MEASURE_PANEL,
         ),
     ] = False,
