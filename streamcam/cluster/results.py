@@ -182,6 +182,7 @@ class Results:
             targets=tuple(facts["targets"]),
             decoder=decoder,
             encoder=encoder,
+            encoders=None,
             frames_on="cpu",
             frames_in=sum(one.num_frames for one in self.plan),
             frames_out=num_frames,
