@@ -154,8 +154,8 @@ H.264 by default: {FRAMES} frames, {ROUNDS} round; the process holds decoder and
 
 {table(head, rows)}
 
-- One x264 divides each frame into slices, one for each core, and encodes one frame at a time; the last row of a clip is
-  the encoder of a machine of {SLICES} cores.
+- One x264 divides each frame into slices, one for each core, and encodes one frame at a time. The row
+  "1, {SLICES} slices" shows the file that a machine with {SLICES} cores writes with one encoder.
 - An encoder of a segment has two threads that take a frame each, without slices.
 - On the panned photograph, the macroblock tree of a short segment spends fewer bits: compare at equal PSNR, with
   another `crf`.

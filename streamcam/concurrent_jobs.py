@@ -1,8 +1,8 @@
 """Several jobs at once with one loaded model.
 
 Each job is a pipeline of its own (`streamcam.pipeline.run`), in threads of its own; they share the explainer, and with
-it the compiled methods. A job begins once the one before it has compiled its method, so that methods are compiled one
-after another and in order: what is computed does not depend on how many jobs run at once.
+it the compiled methods. A job begins once the one before it has compiled its method. So methods are compiled one after
+another and in order, and the results are the same for any number of jobs at once.
 """
 
 from __future__ import annotations
@@ -202,8 +202,8 @@ class ConcurrentJobs:
         if info is None:
             job.is_ready = True
             return None
-        encoders, waiting_bytes = encoder_demand(job.sink, info)
-        job.demand = self._capacity.demand(info, encoders=encoders, waiting_bytes=waiting_bytes)
+        encoders, encoder_bytes = encoder_demand(job.sink, info)
+        job.demand = self._capacity.demand(info, encoders=encoders, encoder_bytes=encoder_bytes)
         if not job.is_image:
             self._video_demand = job.demand  # the next one is probably like it
         return None

@@ -329,7 +329,7 @@ class SinkOptions:
         encoder: ``nvenc`` encodes on an NVIDIA GPU, if one can. It takes the same ``crf`` and ``preset``; its quality
             and speed differ.
         encoders: how many encoders of a video work at once, each on a segment of it; ``auto`` follows the CPU cores and
-            the memory of the frames that wait. With one, the video is not cut into segments. An output that is no
+            the free memory. With one, the video is not cut into segments. An output that is no
             video ignores it.
         record: folder of a record: the raw maps and scores of every frame, for `streamcam.open_record`; ``auto`` is
             the output with ``.streamcam`` added. None writes none.

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
 
 logger = get_logger(__name__)
-
 STAGES = ("decode", "model", "draw", "encode")
-
 MAX_REPORTED_ERRORS = 10
 """Frames named in notes if the model fails on many."""
 
@@ -272,6 +270,7 @@ def _summarize(
         startup_seconds=round(timer.seconds["load"], 3),
         fps=round(max(0, num_frames - totals.frames_stored) / wall_seconds, 2),
         stage_seconds={stage: round(timer.seconds.get(stage, 0.0), 3) for stage in STAGES},
+        encoders=prepared.sink.num_encoders,
         interrupted=interrupted,
         quality_metrics=totals.rounded_metrics,
         notes=tuple(notes),
@@ -296,6 +295,7 @@ def _summarize_finished(job: Job, record: Record) -> Summary:
         startup_seconds=0.0,
         fps=0.0,
         stage_seconds=dict.fromkeys(STAGES, 0.0),
+        encoders=None,
         interrupted=False,
         quality_metrics={},
         notes=(note,),

@@ -26,6 +26,8 @@ class Summary:
         model, layer, method, precision, device, batch: resolved options of the computation.
         preprocess: preprocessing of the frames, with ``(guessed)`` if the model does not define it.
         decoder, encoder: names of decoder and encoder, with the hardware in brackets.
+        encoders: encoders that worked at once, each on a segment of the video; None on a cluster, where each worker has
+            its own, and for a run that was complete before.
         frames_on: memory of the frames between them: ``cpu``, or a GPU.
         interrupted: True if the user ended it early.
         targets: the explained targets, as requested.
@@ -55,6 +57,7 @@ class Summary:
     batch: int
     decoder: str
     encoder: str
+    encoders: int | None
     frames_on: str
     interrupted: bool
     targets: tuple[str, ...]

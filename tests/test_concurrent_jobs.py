@@ -253,14 +253,15 @@ def test_frame_bytes_decide_how_many_videos_run_at_once() -> None:
 
 def test_several_encoders_fill_more_cores_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_count, "cpu_count", lambda: 16)
+    monkeypatch.setattr(encoder_count, "available_memory_bytes", lambda: 1 << 36)
     sixteen = Capacity(16, 8 << 30)
     options = SinkOptions(path=tmp_path / "o.mp4")
-    encoders, waiting_bytes = encoder_demand(options, VIDEO)
+    encoders, encoder_bytes = encoder_demand(options, VIDEO)
     assert encoders > 1
-    assert waiting_bytes > 40 * VIDEO.frame_bytes
-    demand = sixteen.demand(VIDEO, encoders=encoders, waiting_bytes=waiting_bytes)
+    assert encoder_bytes > 40 * VIDEO.frame_bytes
+    demand = sixteen.demand(VIDEO, encoders=encoders, encoder_bytes=encoder_bytes)
     assert demand.cores == 16  # one video fills the machine
-    assert demand.memory_bytes == sixteen.demand(VIDEO).memory_bytes + waiting_bytes
+    assert demand.memory_bytes == sixteen.demand(VIDEO).memory_bytes + encoder_bytes
     assert encoder_demand(replace(options, encoders=1), VIDEO) == (1, 0)
     assert encoder_demand(replace(options, path=tmp_path / "o.png"), replace(VIDEO, is_image=True)) == (1, 0)
 
@@ -282,6 +283,8 @@ def test_memory_is_that_of_the_machine_and_of_the_container(tmp_path: Path) -> N
     assert available_memory_bytes(meminfo, cgroup) == 4000 << 10
     (cgroup / "memory.max").write_text("5000\n")
     assert available_memory_bytes(meminfo, cgroup) == 4000
+    (cgroup / "memory.stat").write_text("anon 100\ninactive_file 600\nactive_file 7\n")
+    assert available_memory_bytes(meminfo, cgroup) == 4600  # files that are cached can go
     (cgroup / "memory.max").unlink()
     (cgroup / "memory/memory.limit_in_bytes").write_text("2000\n")
     (cgroup / "memory/memory.usage_in_bytes").write_text("3000\n")

@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ..errors import OptionError, StreamcamError
 from .errors import current_command
 from .progress import ProgressDisplay, ProgressRow
+from .results import input_name
 
 if TYPE_CHECKING:
     from ..job import Job
@@ -62,8 +63,8 @@ class Batch:
 
     @property
     def failed(self) -> list[dict[str, str]]:
-        """Name and error of each failed job, in order."""
-        return [{"input": self._names[index], "error": self._errors[index]} for index in sorted(self._errors)]
+        """Input and error of each failed job, in order."""
+        return [{"input": self._input(index), "error": self._errors[index]} for index in sorted(self._errors)]
 
     @property
     def _remaining(self) -> list[int]:
@@ -123,7 +124,8 @@ class Batch:
             self._one_at_a_time = True
             for index in in_progress:
                 self._end(index)
-                if self._is_new[index]:  # what is there now is the part that the ended process has written
+                # What is there now is the part that the ended process has written; with --resume it is continued.
+                if self._is_new[index]:
                     job = self._jobs[index]
                     self._jobs[index] = replace(job, sink=replace(job.sink, overwrite=True))
             names = ", ".join(self._names[index] for index in in_progress)
@@ -164,7 +166,12 @@ class Batch:
     def _fail(self, index: int, error: str) -> None:
         self._errors[index] = error
         self._display.count_input()
-        self._display.print_line(f"streamcam: {self._names[index]}: {error}")
+        name = self._names[index]
+        is_named = error.startswith(tuple(f"{one}{end}" for one in (name, self._input(index)) for end in " :"))
+        self._display.print_line(f"streamcam: {error}" if is_named else f"streamcam: {name}: {error}")
+
+    def _input(self, index: int) -> str:
+        return input_name(self._jobs[index].source.url)
 
     def _print_note(self, text: str, *, once: bool) -> None:
         if self._quiet or (once and text in self._printed):

@@ -53,14 +53,22 @@ def bench(
             rich_help_panel=_MEASURE_PANEL,
         ),
     ] = "auto",
-    batch: Annotated[str, typer.Option(help="Frames per model call: a list.", rich_help_panel=_MEASURE_PANEL)] = "1,8",
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Frames per model call: a list; 1,8 by default. --scaling takes one number; 8 by default.",
+            rich_help_panel=_MEASURE_PANEL,
+        ),
+    ] = None,
     frames: Annotated[int, typer.Option(help="Frames per repeat.", rich_help_panel=_MEASURE_PANEL)] = 96,
     repeats: Annotated[int, typer.Option(help="How often to time each case.", rich_help_panel=_MEASURE_PANEL)] = 3,
     scaling: Annotated[
         bool,
         typer.Option(
             "--scaling",
-            help="Measure the whole pipeline on 1, 2, 4 … cores and on one, two … devices instead.",
+            help="Measure the whole pipeline on 1, 2, 4 … cores instead; with --device all or a list, also on the "
+            "first one, two … devices.",
             rich_help_panel=_MEASURE_PANEL,
         ),
     ] = False,
@@ -99,7 +107,10 @@ def bench(
     from ..job import Job
     from ..sinks.paths import check_not_input
 
+    batches = _parse_batches(("8" if scaling else "1,8") if batch is None else batch)
     if scaling:
+        if len(batches) > 1:
+            raise OptionError(f"--batch {batch} with --scaling", expected="one number")
         for option, path in (("--plot", plot), ("--save", save), ("--compare", compare)):
             if path is not None:
                 raise OptionError(f"{option} with --scaling", expected="one of them")
@@ -118,9 +129,7 @@ def bench(
         raise OptionError(f"--plot and --save are both {plot}", expected="a file for each")
     earlier = None if compare is None else load(compare)
     Job.from_options(clip, "-", **values)
-    matrix = BenchmarkMatrix(
-        clip=clip, device=device, batches=_parse_batches(batch), frames=frames, repeats=repeats, options=values
-    )
+    matrix = BenchmarkMatrix(clip=clip, device=device, batches=batches, frames=frames, repeats=repeats, options=values)
     if scaling:
         _run_scaling(matrix, as_json=as_json, quiet=quiet)
         return

@@ -14,7 +14,7 @@ from ..options import record_folder
 from . import options
 from .errors import current_command, print_error, print_note
 from .inputs import expand_inputs, output_paths
-from .results import format_summary, short_name
+from .results import format_summary, input_name, short_name
 from .signals import ReportedInterrupt
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def run_job(job: Job | RenderJob, page: Path | None = None, *, as_json: bool, qu
     from .progress import ProgressBar
 
     command = current_command()
-    command.facts = {"input": short_name(job.source.url), "output": str(job.sink.path)}
+    command.facts = {"input": input_name(job.source.url), "output": str(job.sink.path)}
     command.done = "no frame was written"
     interrupted = False
     with (

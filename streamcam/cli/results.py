@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import count_of
+from ..errors import count_of, redact_url
 from .inputs import is_url
 
 if TYPE_CHECKING:
@@ -16,8 +16,14 @@ def format_summary(summary: Summary) -> str:
     """Return the line that is printed when an input is done."""
     skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
     stopped = ", interrupted" if summary.interrupted else ""
+    encoders = f", {summary.encoders} encoders" if summary.encoders is not None and summary.encoders > 1 else ""
     speed = f" at {summary.fps:.1f} fps" if summary.fps else ""  # a run that had nothing to do has none
-    return f"{summary.output}: {count_of(summary.frames_out, 'frame')}{speed}{skipped}{stopped}"
+    return f"{summary.output}: {count_of(summary.frames_out, 'frame')}{speed}{encoders}{skipped}{stopped}"
+
+
+def input_name(url: str) -> str:
+    """Return the name of an input for JSON, as in a summary: the path as given, or a URL without its secrets."""
+    return redact_url(url.removeprefix("file://"))
 
 
 def short_name(url: str) -> str:

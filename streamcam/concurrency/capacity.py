@@ -69,13 +69,13 @@ class Capacity:
         """Return the demand of an input that is not open yet; its memory is unknown."""
         return Demand(1 if is_image else self._video_cores, 0)
 
-    def demand(self, info: SourceInfo, *, encoders: int = 1, waiting_bytes: int = 0) -> Demand:
+    def demand(self, info: SourceInfo, *, encoders: int = 1, encoder_bytes: int = 0) -> Demand:
         """Return the demand of an open input.
 
         Args:
             info: the input.
             encoders: encoders of its output that work at once.
-            waiting_bytes: memory of the frames that wait for them.
+            encoder_bytes: memory of several encoders, and of the frames that wait for them.
         """
         is_short = info.is_image or (info.num_frames is not None and info.num_frames <= SHORT_FRAMES)
         if info.on_gpu:  # its frames are in the memory of the GPU, beside the model
@@ -85,7 +85,7 @@ class Capacity:
         codecs = 4 if is_short else _FRAMES_HELD_PER_CORE * self.cores
         memory_bytes = _BASE_BYTES + queues + codecs * info.frame_bytes
         cores = 1 if is_short else min(self.cores, encoders * self._video_cores)
-        return Demand(cores, memory_bytes + waiting_bytes)
+        return Demand(cores, memory_bytes + encoder_bytes)
 
     def has_room(self, running: Sequence[Demand], expected: Demand) -> bool:
         """Return True if one more input can begin; the first one always can.

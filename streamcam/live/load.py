@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -140,11 +139,6 @@ def _fair_limit(rates: Sequence[float], total: float) -> float:
         total -= rate
         remaining -= 1
     return max(rates)
-
-
-def cpu_count() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LoadSource(Protocol):

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency.cpu_slots import CpuSlots
+from ..concurrency.cpus import cpu_count
 from ..concurrency.group import Cancelled, StageGroup
 from ..errors import count_of
 from ..job import LiveJob
@@ -30,7 +31,7 @@ from .controller import LiveController
 from .filler import Filler
 from .inference import MAX_BATCH, InferenceService
 from .inference_loop import inference_loop
-from .load import LoadGovernor, cpu_count
+from .load import LoadGovernor
 from .renderer import CameraRenderer
 from .scheduler import FairScheduler
 from .stats import FrameStats

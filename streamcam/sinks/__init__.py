@@ -46,12 +46,14 @@ class Sink(Protocol):
     Attributes:
         path: the output.
         encoder: FFmpeg's name of the encoder.
+        num_encoders: encoders that work at once.
         num_frames: frames written so far.
         notes: one-line announcements for the user; complete once the sink is closed.
     """
 
     path: Path
     encoder: str
+    num_encoders: int
     num_frames: int
     notes: list[str]
 

@@ -27,6 +27,7 @@ class ContainerSink(ABC):
     """
 
     encoder: str
+    num_encoders = 1
 
     def __init__(self, options: SinkOptions) -> None:
         self.path = options.path

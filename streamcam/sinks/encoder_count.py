@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ..concurrency.cpus import cpu_count
+from ..concurrency.memory import available_memory_bytes
 from ..frames import SourceInfo
 from .codecs import NVENC_ENCODERS, Encoder
 from .encoder_settings import SEGMENT_THREADS
@@ -17,6 +18,13 @@ MIN_SEGMENT_FRAMES = 48
 
 _ENCODER_CORES = (3, 4)
 """The part of the cores that ``auto`` gives to encoders; decoder, model and drawing need the others."""
+
+
+_ENCODER_FRAMES = 64
+"""The memory of an encoder, in frames: x264 takes 85 MiB for 720p, beside the frames that wait for it."""
+
+_MEMORY_SHARE = 0.5
+"""The part of the free memory that ``auto`` gives to encoders; decoder, model and drawing need the other."""
 
 
 def segment_frames(gop_size: int) -> int:
@@ -42,13 +50,24 @@ def max_waiting_bytes(encoders: int, gop_size: int, frame_bytes: int) -> int:
     return min(MAX_WAITING_BYTES, segment_frames(gop_size) * encoders * frame_bytes // 2)
 
 
+def encoders_bytes(encoders: int, gop_size: int, frame_bytes: int) -> int:
+    """Return the memory of several encoders and their waiting frames.
+
+    Args:
+        encoders: segments encoded at once.
+        gop_size: most frames from one keyframe to the next.
+        frame_bytes: of a frame.
+    """
+    return encoders * _ENCODER_FRAMES * frame_bytes + max_waiting_bytes(encoders, gop_size, frame_bytes)
+
+
 def choose_encoders(
     wanted: int | Literal["auto"], encoder: Encoder, info: SourceInfo, gop_size: int
 ) -> tuple[int, str]:
     """Return how many encoders work at once, with a note.
 
     Args:
-        wanted: ``--encoders``; ``auto`` follows the cores, and the memory of the frames that wait.
+        wanted: ``--encoders``; ``auto`` follows the cores and the free memory.
         encoder: the encoder.
         info: the source.
         gop_size: most frames from one keyframe to the next.
@@ -61,5 +80,9 @@ def choose_encoders(
         return 1, ""
     part, whole = _ENCODER_CORES
     by_cores = cpu_count() * part // whole // SEGMENT_THREADS
-    by_memory = 2 * MAX_WAITING_BYTES // (segment_frames(gop_size) * info.frame_bytes)
-    return max(1, min(by_cores, by_memory)), ""
+    by_frames = 2 * MAX_WAITING_BYTES // (segment_frames(gop_size) * info.frame_bytes)
+    free_bytes = _MEMORY_SHARE * available_memory_bytes()
+    count = max(1, min(by_cores, by_frames))
+    while count > 1 and encoders_bytes(count, gop_size, info.frame_bytes) > free_bytes:
+        count -= 1
+    return count, ""

@@ -7,14 +7,14 @@ from fractions import Fraction
 from ..frames import SourceInfo
 from ..options import SinkOptions
 from .codecs import CONTAINERS, choose_encoder
-from .encoder_count import choose_encoders, max_waiting_bytes
+from .encoder_count import choose_encoders, encoders_bytes
 from .muxing import gop_size
 
 _DEFAULT_FPS = Fraction(25)
 
 
 def encoder_demand(options: SinkOptions, info: SourceInfo) -> tuple[int, int]:
-    """Return how many encoders will work, and bytes of waiting frames.
+    """Return the number of encoders, and their memory beyond one's.
 
     Args:
         options: of the output.
@@ -25,4 +25,4 @@ def encoder_demand(options: SinkOptions, info: SourceInfo) -> tuple[int, int]:
     _, encoder, _, _ = choose_encoder(options)
     gop = gop_size(info.average_fps or _DEFAULT_FPS)
     count, _ = choose_encoders(options.encoders, encoder, info, gop)
-    return count, max_waiting_bytes(count, gop, info.frame_bytes) if count > 1 else 0
+    return count, encoders_bytes(count, gop, info.frame_bytes) if count > 1 else 0

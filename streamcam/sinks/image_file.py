@@ -32,6 +32,8 @@ class ImageSink:
     Writes the file completely or not at all.
     """
 
+    num_encoders = 1
+
     def __init__(self, options: SinkOptions, info: SourceInfo) -> None:
         """Check that the input is one image, in SDR.
 

@@ -195,13 +195,14 @@ class SegmentEncoder:
 
     def _serve(self) -> None:
         """Encode segments until the end, in a thread of its own."""
-        convert = self._make_converter()
+        convert: Converter | None = None
         while True:
             with self._condition:
                 while (part := next((one for one in self._parts if not one.is_started), None)) is None:
                     self._wait()
                 part.is_started = True
             try:
+                convert = convert or self._make_converter()
                 segment = self._encode(part, self._open(), convert)
             except Cancelled:
                 raise

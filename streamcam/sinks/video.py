@@ -66,7 +66,7 @@ class VideoSink(ContainerSink):
         self.notes.extend(f"{stream} is dropped: {self._suffix} cannot hold it" for stream in rejected)
         self._fps = info.average_fps or _DEFAULT_FPS
         self._frame_ticks = max(1, round((1 if info.is_image else 1 / self._fps) / info.time_base))
-        self._num_encoders, note = choose_encoders(options.encoders, self._encoder, info, gop_size(self._fps))
+        self.num_encoders, note = choose_encoders(options.encoders, self._encoder, info, gop_size(self._fps))
         self.notes.extend([note] if note else [])
         self._on_chunk: Callable[[Segment], None] | None = None
         self._first_pts: int | None = None
@@ -198,7 +198,7 @@ class VideoSink(ContainerSink):
             size=self._size,
             pixel_format=self._pixel_format,
             fps=self._fps,
-            in_segments=self._pixel_format != CUDA_FORMAT and (self._num_encoders > 1 or self._on_chunk is not None),
+            in_segments=self._pixel_format != CUDA_FORMAT and (self.num_encoders > 1 or self._on_chunk is not None),
         )
 
     def _open_encoder(self, settings: EncoderSettings, frame: VideoFrame, pts: int) -> VideoEncoder:
@@ -206,7 +206,7 @@ class VideoSink(ContainerSink):
             # The encoder opens with the first frame, which determines the memory that frames are in.
             first_packets = self._stream.encode(self._prepare_frame(frame, pts))
             return SingleEncoder(self._stream, settings.make_converter(), first_packets)
-        return open_encoder(self._stream, settings, self._num_encoders, self._frame_size, self._on_chunk)
+        return open_encoder(self._stream, settings, self.num_encoders, self._frame_size, self._on_chunk)
 
     def _write(self, frame: VideoFrame, pts: int, packets: tuple[Packet[Any], ...], starts_chunk: bool) -> bool:
         assert self._video_encoder is not None

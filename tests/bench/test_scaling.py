@@ -100,6 +100,18 @@ def test_other_results_do_not_go_with_it(option: str, six_cores: list[Case], tmp
     assert six_cores == []
 
 
+def test_one_batch_is_measured(six_cores: list[Case]) -> None:
+    for arguments, batch in (([], 8), (["--batch", 4], 4)):
+        six_cores.clear()
+        assert cli("clip.mp4", "--quiet", *arguments).exit_code == 0
+        assert {case.batch for case in six_cores} == {batch}
+    six_cores.clear()
+    result = cli("clip.mp4", "--batch", "1,8")
+    assert result.exit_code == 2
+    assert "--batch 1,8 with --scaling; expected one number" in result.stderr
+    assert six_cores == []
+
+
 def test_a_system_that_cannot_limit_cores_is_refused(six_cores: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_setaffinity")
     result = cli("clip.mp4")

@@ -145,7 +145,7 @@ class TestBatch:
         assert result.exit_code == 1
         report = json.loads(one_line(result.stdout))
         assert [Path(done["output"]).name for done in report["results"]] == [f"{n}.gradcam.mp4" for n in "abc"]
-        assert [failed["input"] for failed in report["failed"]] == ["abort.mp4"]
+        assert [failed["input"] for failed in report["failed"]] == [str(tmp_path / "abort.mp4")]
         assert "was ended by SIGABRT" in report["failed"][0]["error"]
         assert [len(frame_times(tmp_path / f"out/{n}.gradcam.mp4")) for n in "abc"] == [50] * 3
 
@@ -162,7 +162,7 @@ class TestBatch:
         assert result.exit_code == 1
         report = json.loads(one_line(result.stdout))
         assert [Path(done["output"]).name for done in report["results"]] == [f"{n}.gradcam.mp4" for n in "ab"]
-        assert [failed["input"] for failed in report["failed"]] == ["abort.mp4"]
+        assert [failed["input"] for failed in report["failed"]] == [str(tmp_path / "abort.mp4")]
         assert "was ended by SIGABRT" in report["failed"][0]["error"]
         assert "a.mp4, b.mp4, abort.mp4: again, one at a time" in result.stderr
         outputs = [tmp_path / f"out/{n}.gradcam.mp4" for n in "ab"]

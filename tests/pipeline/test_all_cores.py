@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 
+from streamcam.cli.results import format_summary
 from streamcam.compose import FrameRenderer, render_threads
 from streamcam.engine import load_explainer
 from streamcam.engine.explainer import FrameExplainer
@@ -56,6 +57,8 @@ def test_sixteen_cores_draw_what_two_draw(source: Path, tmp_path: Path, monkeypa
     for cores in (2, 16):
         summary = process(source, tmp_path / f"{cores}.mkv", cores, monkeypatch, codec="ffv1")
         assert summary.frames_out == summary.frames_explained == NUM_FRAMES
+        assert summary.encoders == {2: 1, 16: 6}[cores]
+        assert (", 6 encoders" in format_summary(summary)) == (cores == 16)
     assert np.array_equal(pixels(tmp_path / "2.mkv"), pixels(tmp_path / "16.mkv"))
     assert packets_of(tmp_path / "2.mkv", "audio") == packets_of(tmp_path / "16.mkv", "audio")
 

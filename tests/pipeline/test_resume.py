@@ -231,7 +231,7 @@ def expected(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def check_resumed(clip: Path, out: Path, expected: Path, num_kept: int) -> None:
+def check_resumed(clip: Path, out: Path, expected: Path, num_kept: int, **options: Any) -> None:
     """Resume, count the frames that the model explains again, and compare."""
     explained: list[int] = []
     add = writer_module.RecordWriter.add
@@ -242,7 +242,7 @@ def check_resumed(clip: Path, out: Path, expected: Path, num_kept: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer_module.RecordWriter, "add", count)
-        process(clip, out, resume=True)
+        process(clip, out, resume=True, **options)
     assert explained == list(range(num_kept, 60))
     manifests = [json.loads((record_of(one) / "manifest.json").read_text()) for one in (out, expected)]
     for manifest in manifests:
@@ -258,6 +258,12 @@ def test_killed_at_any_file(clip: Path, tmp_path: Path, expected: Path, after: i
     """Three files a chunk, eight chunks, then the end of the record and of the output."""
     kill(clip, tmp_path / "o.mkv", after, record="auto")
     check_resumed(clip, tmp_path / "o.mkv", expected, min(60, after // 3 * CHUNK))
+
+
+def test_a_crashed_input_of_several_is_continued(clip: Path, tmp_path: Path, expected: Path) -> None:
+    kill(clip, tmp_path / "o.mkv", 6, record="auto")
+    # The second process of several inputs may replace what the first one has written.
+    check_resumed(clip, tmp_path / "o.mkv", expected, 2 * CHUNK, overwrite=True)
 
 
 def test_ctrl_c_may_cut_a_chunk(clip: Path, tmp_path: Path, expected: Path) -> None:

@@ -161,14 +161,18 @@ def test_auto_follows_cores_and_memory(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert isinstance(sink, VideoSink)
     encoder = sink._encoder
 
-    def auto(cores: int, width: int = 1920, height: int = 1080, **info: Any) -> int:
+    def auto(cores: int, width: int = 1920, height: int = 1080, *, free_mib: int = 1 << 20, **info: Any) -> int:
         monkeypatch.setattr(encoder_count, "cpu_count", lambda: cores)
+        monkeypatch.setattr(encoder_count, "available_memory_bytes", lambda: free_mib << 20)
         return choose_encoders("auto", encoder, source_info(width=width, height=height, **info), 50)[0]
 
     assert [auto(cores) for cores in (1, 2, 4, 6, 8, 16, 64)] == [1, 1, 1, 2, 3, 6, 13]
     assert auto(64, 3840, 2160) < auto(64)
     assert auto(64, 7680, 4320) == 1
     assert auto(64, live=True) == auto(64, is_image=True) == 1
+    # Six encoders and their frames take 1.55 GiB for 1080p, half of it for 720p; others need as much again.
+    assert [auto(16, free_mib=mib) for mib in (0, 1000, 1500, 2000, 4000)] == [1, 1, 2, 3, 6]
+    assert auto(16, 1280, 720, free_mib=1500) == 6
     # The frames of the waiting segments fit into the memory.
     for size in ((1920, 1080), (3840, 2160)):
         frame_bytes = source_info(width=size[0], height=size[1]).frame_bytes
@@ -257,6 +261,26 @@ def test_a_failed_segment_is_one_line_and_keeps_the_others(tmp_path: Path, monke
     assert len(message.splitlines()) == 1
     assert len(decode(video_packets(path))) == sink.num_frames
     assert threading.active_count() == threads
+
+
+def test_a_converter_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: EncoderSettings) -> Any:
+        raise ValueError("no converter")
+
+    monkeypatch.setattr(EncoderSettings, "make_converter", fail)
+    failures: list[Exception] = []
+
+    def write() -> None:
+        try:
+            write_chunks(tmp_path / "o.mp4", 2)
+        except SinkError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=write, daemon=True)  # it would wait forever
+    thread.start()
+    thread.join(TIMEOUT)
+    assert len(failures) == 1
+    assert "no converter" in str(failures[0])
 
 
 def stored_chunks(path: Path, encoders: int = 1) -> list[Segment]:

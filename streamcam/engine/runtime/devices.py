@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...concurrency.cpus import cpu_count
 from ...errors import DeviceError
 from ...tf import tf
 
@@ -77,8 +78,7 @@ def default_intra_op_threads() -> int:
     Two cores, EfficientNet-Lite0, batch 16: 13.0 CPU ms per frame on one thread, 14.7 on two, without a gain for the
     pipeline. A value that the user has set in TensorFlow wins.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(tf.config.threading.get_intra_op_parallelism_threads()) or max(1, cores // 2)
+    return int(tf.config.threading.get_intra_op_parallelism_threads()) or max(1, cpu_count() // 2)
 
 
 def device_names() -> dict[str, str]:
