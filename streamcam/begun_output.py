@@ -53,6 +53,26 @@ def is_begun_output(record: Record, output: Path) -> bool:
         return False
 
 
+def is_same_format(record: Record, job: Job) -> bool:
+    """Return True if the output of a job has the suffix of the recorded run's."""
+    return Path(record.manifest.job["sink"]["path"]).suffix.lower() == job.sink.path.suffix.lower()
+
+
+def with_output(record: Record, job: Job) -> Manifest:
+    """Return the manifest of a record that a job continues; its output may be another one.
+
+    Args:
+        record: of the run.
+        job: that continues it.
+    """
+    if is_begun_output(record, job.sink.path):
+        return record.manifest
+    now = describe_run(job)["sink"]
+    options = dict(record.manifest.job)
+    options["sink"] = {**options["sink"], "path": now["path"], "record": os.path.abspath(record.path)}
+    return replace(record.manifest, job=options)
+
+
 def finish_output(store: RecordStore, output: Path) -> None:
     """Mark an output as complete, once it is on the disk.
 

@@ -10,7 +10,7 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from .begun_output import finish_output, is_begun_output, is_output_complete
+from .begun_output import finish_output, is_begun_output, is_output_complete, with_output
 from .chunks import mark_chunks
 from .concurrency.group import StageGroup, StageTimer
 from .errors import OptionError, SinkError, SourceError, StreamcamError, count_of
@@ -126,7 +126,8 @@ class RunRecord:
                 logger.info("the record was begun with %s: maps may differ slightly", one)
             self._done = self._before.first_chunks(num_whole_chunks(recorded))
             chunks = recorded.chunks[: len(self._done.chunks)]
-            manifest = replace(recorded, chunks=chunks, versions=manifest.versions, output=None, output_file=None)
+            continued = with_output(self._before, self._job)
+            manifest = replace(continued, chunks=chunks, versions=manifest.versions, output=None, output_file=None)
             logger.info("continued after %s", count_of(len(self._done), "frame"))
         if manifest.plan is not None and self._job.temporal.scale != "stream":
             self._video = store_video(self._folder, manifest.plan, self._done, source, sink, self._job)

@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..begun_output import describe_run
+from ..begun_output import describe_run, is_same_format, with_output
 from ..chunks import max_chunk_frames, plan_run
 from ..errors import StreamcamError
 from ..frames import FrameRange
@@ -22,6 +22,9 @@ from .scale_pass import ScalePass
 from .schedule import Schedule, Step, Task
 from .storage import ChunkStorage
 from .values import Drawn, DrawTask, Explained, WorkerFacts, unpack_chunk
+
+if TYPE_CHECKING:
+    from ..sinks.segments import Segment
 
 logger = get_logger(__name__)
 
@@ -44,6 +47,7 @@ class Results:
         recorded: the record that is continued; None for a new one.
         draws: the workers draw and encode chunks too.
         on_progress: called with the frames done and in all.
+        takes_segment: returns True if a stored segment can be a part of the output; None: all can.
 
     Attributes:
         schedule: the tasks; none before a worker has prepared.
@@ -58,9 +62,10 @@ class Results:
         *,
         draws: bool,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
+        takes_segment: Callable[[Segment], bool] | None = None,
     ) -> None:
         self._job, self._folder, self._recorded, self._draws = job, folder, recorded, draws
-        self._on_progress = on_progress
+        self._on_progress, self._takes_segment = on_progress, takes_segment
         self._facts: WorkerFacts | None = None
         self._scale: ScalePass
         self.storage: ChunkStorage
@@ -111,7 +116,7 @@ class Results:
                 found, source=SourceIdentity.of(self._job.source.url), job=describe_run(self._job), plan=plan
             )
         else:
-            manifest = self._recorded.manifest
+            manifest = with_output(self._recorded, self._job)
             for name in _MODEL_FACTS:
                 if getattr(found, name) != getattr(manifest, name):
                     raise StreamcamError(
@@ -129,7 +134,7 @@ class Results:
         chunks = tuple(one for one in manifest.chunks if one.number not in missing)
         manifest = replace(manifest, chunks=chunks, complete=False, output=None, output_file=None)
         self.storage = ChunkStorage(self._folder, manifest)
-        self.storage.reserve()
+        self.storage.reserve(keeps_segments=self._recorded is not None and is_same_format(self._recorded, self._job))
         self._scale = ScalePass(len(self.plan), self._job.temporal, manifest.map_kind)
         self._enter_recorded(manifest)
 
@@ -149,7 +154,8 @@ class Results:
         """Make tasks of the chunks that can be drawn now; those whose segment is stored are done."""
         while self._draws and (numbers := self._scale.pop_drawable()):
             for number in numbers:
-                if (found := self.storage.read_segment(number)) is not None:
+                found = self.storage.read_segment(number)
+                if found is not None and (self._takes_segment is None or self._takes_segment(found[0])):
                     self._scale.add_drawn(number, found[1])
                     self._num_stored += found[0].num_frames
                     self.schedule.finish(Task(number, "draw"))

@@ -20,8 +20,10 @@ from ..pipeline import RunCallbacks, run
 from ..record import RecordFolder
 from ..run_record import find_finished, find_run
 from ..sinks import open_sink
+from ..sinks.video import VideoSink
 from ..sources import open_source
 from ..sources.container import check_input
+from ..stored_video import segment_check
 from ..summary import Summary
 from .actors import WorkerLoop
 from .address import check_address, connect
@@ -132,9 +134,13 @@ def _run_chunks(
         job = replace(job, sink=replace(job.sink, overwrite=True))  # the output that was begun
     with open_source(job.source) as source:
         # Cheap failures first: the output is checked before a cluster is started.
-        open_sink(job.sink, drawn_info(job.draw, source.info, len(job.explain.target)))
+        sink = open_sink(job.sink, drawn_info(job.draw, source.info, len(job.explain.target)))
         info, decoder = source.info, source.decoder
-    results = Results(job, folder, recorded, draws=draws, on_progress=on_progress)
+    takes = None
+    if isinstance(sink, VideoSink):
+        sink.store_chunks(lambda segment: None)  # encode in segments, as the workers do
+        takes = segment_check(sink)
+    results = Results(job, folder, recorded, draws=draws, on_progress=on_progress, takes_segment=takes)
     scripts = ChunkScripts(worker_job(job), job_files(job), remote, results)
     callbacks.on_open(info)
     with connect(address) as ray:

@@ -34,14 +34,18 @@ class ChunkStorage:
         """The manifest, with the chunks stored so far."""
         return self._store.manifest
 
-    def reserve(self) -> None:
+    def reserve(self, *, keeps_segments: bool) -> None:
         """Create and lock the folder; remove files that belong to no chunk of it.
+
+        Args:
+            keeps_segments: the segments there are of the same format as the output.
 
         Raises:
             SinkError: it cannot be created, or is in use.
         """
         is_new = not (self._folder.path / MANIFEST).is_file()
-        self._store.reserve([segment_name(entry.number) for entry in self.manifest.chunks])
+        kept = self.manifest.chunks if keeps_segments else ()
+        self._store.reserve([segment_name(entry.number) for entry in kept])
         if not is_new:
             self._store.save()
 

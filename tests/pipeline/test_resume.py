@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from streamcam.pipeline import Interrupted, RunCallbacks, run
 from streamcam.record import MANIFEST
 from streamcam.record import folder as folder_module
 from streamcam.record import writer as writer_module
+from streamcam.sinks.segment_file import pack_segment, unpack_segment
 from streamcam.summary import Summary
 from tests.cli.runner import cli, one_line
 from tests.media_helpers import gradient_frame, planes, write_clip
@@ -219,6 +221,31 @@ def test_damaged_video_is_made_again(clip: Path, tmp_path: Path, expected: Path,
     if path.exists():
         path.write_bytes(path.read_bytes()[:-1])
     check_resumed(clip, out, expected, 60)
+
+
+@pytest.mark.parametrize("change", [{"extradata": b"other"}, {"encoder": "mpeg4"}, {"frame_size": (32, 32)}])
+def test_video_with_other_settings_is_made_again(
+    clip: Path, tmp_path: Path, expected: Path, change: dict[str, Any]
+) -> None:
+    """Another version of the encoder, for instance."""
+    out = tmp_path / "o.mkv"
+    kill(clip, out, segments=3, record="auto")
+    for path in record_of(out).glob("segment-*"):
+        segment, facts = unpack_segment(path.read_bytes())
+        path.write_bytes(pack_segment(replace(segment, **change), facts))
+    process(clip, out, resume=True)
+    assert streams(out) == streams(expected)
+    assert contents(record_of(out)).keys() == contents(record_of(expected)).keys()
+
+
+def test_another_suffix_is_encoded_again(clip: Path, tmp_path: Path) -> None:
+    """And then that output is the one that was begun."""
+    first, second = tmp_path / "o.mkv", tmp_path / "o.mp4"
+    record = str(record_of(first))
+    kill(clip, first, segments=3, record=record)
+    process(clip, second, record=record, resume=True)
+    assert len(streams(second)["video"]) == 60
+    assert json.loads((record_of(first) / MANIFEST).read_text())["job"]["sink"]["path"] == str(second)
 
 
 @pytest.fixture(scope="module")
