@@ -1,4 +1,4 @@
-"""Whether a file is the output of a recorded run, which a later run may replace."""
+"""Whether a file is the output of a recorded run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def describe_run(job: Job) -> dict[str, Any]:
 
 
 def is_begun_output(record: Record, output: Path) -> bool:
-    """Return True if an output is the one that the recorded run began.
+    """Return True if the recorded run began this output.
 
     It has the recorded path, or both were moved: it lies at the same place relative to the record.
 
@@ -54,7 +54,7 @@ def is_begun_output(record: Record, output: Path) -> bool:
 
 
 def is_same_format(record: Record, job: Job) -> bool:
-    """Return True if the output of a job has the suffix of the recorded run's."""
+    """Return True if both outputs have the same suffix."""
     return Path(record.manifest.job["sink"]["path"]).suffix.lower() == job.sink.path.suffix.lower()
 
 
@@ -92,7 +92,7 @@ def identify_output(path: Path) -> dict[str, Any] | None:
 
 
 def is_output_complete(record: Record, output: Path, *, overwrite: bool = False) -> bool:
-    """Return True if the output of a complete record is on the disk as it was written.
+    """Return True if record and output are complete on the disk.
 
     Args:
         record: of the run.

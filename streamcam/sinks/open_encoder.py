@@ -59,7 +59,7 @@ def open_encoder(
 
 
 def describe_segment(settings: EncoderSettings, format_name: str, frame_size: Size) -> Segment:
-    """Return a segment as the encoder of a file makes it, without packets.
+    """Return a segment without packets, with the settings of an encoder.
 
     Args:
         settings: of the encoder.

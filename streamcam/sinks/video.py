@@ -88,7 +88,7 @@ class VideoSink(ContainerSink):
         self._on_chunk, self._first_pts = on_chunk, first_pts
 
     def segment_format(self, frame_size: tuple[int, int]) -> Segment:
-        """Return a segment as this file takes it, without packets, for ``(width, height)`` of its frames."""
+        """Return a segment without packets, as `write_chunk` takes it."""
         self._size, _ = playable_size(self._codec, self._requested_codec, frame_size)
         return describe_segment(self._encoder_settings(), _FORMATS[self._suffix], frame_size)
 
