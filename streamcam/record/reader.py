@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import hashlib
@@ -72,12 +73,18 @@ class Chunk:
     def maps(self) -> StoredMaps:
         """The stored maps, memory-mapped: float16 ``(maps, targets, h, w)``, each divided by its row's ``scale``.
 
+        The first use reads the whole file, to compare its hash.
+
         Raises:
             StreamcamError: the file is damaged.
         """
         try:
-            maps: StoredMaps = np.load(self._folder / self.entry.maps_file, mmap_mode="r", allow_pickle=False)
-            if maps.dtype == np.float16 and maps.ndim == 4 and maps.shape[:2] == self._shape:
+            path = self._folder / self.entry.maps_file
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            maps: StoredMaps = np.load(path, mmap_mode="r", allow_pickle=False)
+            is_same = digest == self.entry.maps_sha256 and maps.shape[:2] == self._shape
+            if is_same and maps.dtype == np.float16 and maps.ndim == 4:
                 return maps
         except (ValueError, OSError, EOFError):
             pass
@@ -90,11 +97,26 @@ class Chunk:
             StreamcamError: the file is damaged.
         """
         try:
+            return [json.loads(line) for line in self._table().splitlines()]
+        except ValueError:
+            raise self._damaged(self.entry.frames_file) from None
+
+    def check_table(self) -> None:
+        """Check that the table is whole; its rows are not parsed.
+
+        Raises:
+            StreamcamError: the file is damaged.
+        """
+        self._table()
+
+    def _table(self) -> bytes:
+        with contextlib.suppress(OSError):
             text = (self._folder / self.entry.frames_file).read_bytes()
-            if hashlib.sha256(text).hexdigest() == self.entry.frames_sha256:
-                return [json.loads(line) for line in text.splitlines()]
-        except (ValueError, OSError):
-            pass
+            if (
+                hashlib.sha256(text).hexdigest() == self.entry.frames_sha256
+                and text.count(b"\n") == self.entry.num_frames * self._num_targets
+            ):
+                return text
         raise self._damaged(self.entry.frames_file)
 
     def frames(self) -> list[RecordedFrame]:
@@ -154,6 +176,15 @@ class Record:
         part = copy.copy(self)
         part.chunks = self.chunks[:count]
         return part
+
+    def check_tables(self) -> None:
+        """Check that the table of each chunk is whole; maps are checked when they are used.
+
+        Raises:
+            StreamcamError: a chunk is damaged.
+        """
+        for chunk in self.chunks:
+            chunk.check_table()
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -245,20 +276,26 @@ class Record:
             yield recorded.explained(frame, targets)
 
     def maps(self, target: int = 0) -> Iterator[NDArray[np.float32]]:
-        """Yield the raw maps of a target, chunk by chunk.
+        """Return the raw maps of a target, chunk by chunk.
 
         Args:
             target: number of the target.
 
         Returns:
-            float32 ``(frames, h, w)`` for each chunk.
+            An iterator of float32 ``(frames, h, w)`` for each chunk.
 
         Raises:
             StreamcamError: a chunk is damaged.
             IndexError: there is no such target.
         """
+        numbers = range(len(self.targets))
+        if not -len(numbers) <= target < len(numbers):
+            raise IndexError(f"no target {target}; expected 0 to {numbers[-1]}")
+        return self._maps(numbers[target])
+
+    def _maps(self, target: int) -> Iterator[NDArray[np.float32]]:
         for chunk in self.chunks:
-            rows = [row for row in chunk.rows() if row["target"] == range(len(self.targets))[target]]
+            rows = [row for row in chunk.rows() if row["target"] == target]
             scales = np.array([row["scale"] for row in rows], np.float32)
             numbers = [row["map"] for row in rows]
             yield chunk.maps[numbers, target].astype(np.float32) * scales[:, None, None]

@@ -268,6 +268,20 @@ def test_frames_that_are_not_the_recorded_ones(record: Path, tmp_path: Path) -> 
     assert len(planes(tmp_path / "a.mkv")) == 6
 
 
+def test_damage_is_found_before_there_is_an_output(record: Path, tmp_path: Path) -> None:
+    manifest = json.loads((record / "manifest.json").read_text())
+    chunks = manifest["chunks"]
+    damages = {
+        r"frames-0001\.jsonl": {"chunks": [chunks[0], chunks[1] | {"num_frames": chunks[1]["num_frames"] + 1}]},
+        "its manifest cannot be read": {"job": manifest["job"] | {"draw": {"alpha": "x"}}},
+    }
+    for number, (expected, changes) in enumerate(damages.items()):
+        copy = change_manifest(record, tmp_path / f"r{number}", **changes)
+        with pytest.raises(StreamcamError, match=rf"is damaged: {expected}; record it again"):
+            streamcam.render(copy, tmp_path / "x.mkv")
+    assert not list(tmp_path.glob("*x.mkv*"))
+
+
 def test_an_incomplete_record_is_drawn_to_its_end(record: Path, tmp_path: Path) -> None:
     manifest = json.loads((record / "manifest.json").read_text())
     copy = change_manifest(record, tmp_path / "r", chunks=manifest["chunks"][:1], complete=False)
