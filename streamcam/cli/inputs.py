@@ -36,6 +36,12 @@ def names_input(text: str) -> bool:
     return is_url(text) or glob.has_magic(text) or path.exists()
 
 
+def names_missing_input(text: str) -> bool:
+    """Return True for the name of a video or image that does not exist."""
+    path = Path(text)
+    return path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES and not path.exists()
+
+
 def expand_inputs(arguments: list[str], methods: list[str]) -> list[str]:
     """Expand files, globs, folders and URLs to unique inputs, in order.
 

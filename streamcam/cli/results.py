@@ -9,14 +9,17 @@ from ..errors import count_of
 from .inputs import is_url
 
 if TYPE_CHECKING:
+    from ..job import Job, RenderJob
     from ..summary import Summary
 
 
-def format_summary(summary: Summary) -> str:
+def format_summary(summary: Summary, job: Job | RenderJob) -> str:
     """Return the line that is printed when an input is done."""
     skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
     stopped = ", interrupted" if summary.interrupted else ""
-    return f"{summary.output}: {count_of(summary.frames_out, 'frame')} at {summary.fps:.1f} fps{skipped}{stopped}"
+    record = f"; record: {job.sink.record_path}" if job.sink.record not in (None, "auto") else ""
+    counts = f"{count_of(summary.frames_out, 'frame')} at {summary.fps:.1f} fps{skipped}{stopped}"
+    return f"{summary.output}: {counts}{record}"
 
 
 def short_name(url: str) -> str:

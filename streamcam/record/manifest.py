@@ -19,9 +19,9 @@ from typing import Any, get_type_hints
 from ..errors import StreamcamError, redact_url
 from ..frames import FrameRange, MapKind
 from ..geometry import Geometry
+from .folder import FORMAT
 from .json_types import has_types
 
-FORMAT = "streamcam-record"
 FORMAT_VERSION = 1
 
 _HASHED_BYTES = 1 << 20
