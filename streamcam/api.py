@@ -113,14 +113,14 @@ def render(
 ) -> Summary:
     """Draw a record again, without the model.
 
-    The recorded source is read again; it must be the same file. Drawing, interpolation and scale are those of the
-    recorded run, but for the options given.
+    The recorded source is read again; its size and a hash of its first and last MiB must be the recorded ones. Drawing,
+    interpolation and scale are those of the recorded run, but for the options given.
 
     Args:
         record: folder of the record, as ``process(…, record=True)`` writes it.
         output: path of the result; its suffix chooses the container.
         **options: fields of `streamcam.options.DrawOptions` and of the encoding, ``interpolation`` and ``scale``;
-            ``target``: recorded targets to draw; ``source``: the recorded source, if it is elsewhere now.
+            ``target``: recorded targets to draw; ``source``: the recorded source, if it has moved since.
             `streamcam.keywords.RenderKeywords` lists them.
 
     Returns:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from numbers import Real
@@ -392,7 +392,7 @@ class RecordOptions:
     """
 
     record: str
-    source: Annotated[str | None, Help("The recorded source, if it is elsewhere now.", metavar="FILE")] = None
+    source: Annotated[str | None, Help("The recorded source, if it has moved since.", metavar="FILE")] = None
     target: Annotated[tuple[Any, ...], Help("Draw only this recorded target; repeatable.", default="all recorded")] = ()
 
     def __post_init__(self) -> None:
@@ -705,3 +705,15 @@ def normalize_targets(target: Any) -> tuple[Any, ...]:
     """Return one target or several as a tuple: names and indices as text, functions as they are."""
     targets = target if isinstance(target, (tuple, list)) else (target,)
     return tuple(one if callable(one) else str(one) for one in targets)
+
+
+def distinct_targets(targets: Iterable[Any]) -> tuple[Any, ...]:
+    """Return normalised targets, each once and in order.
+
+    Two class names may differ in case only; ``top`` is the same in any case.
+    """
+    found: dict[Any, Any] = {}
+    for one in targets:
+        key = id(one) if callable(one) else one.strip()
+        found.setdefault("top" if isinstance(key, str) and key.casefold() == "top" else key, one)
+    return tuple(found.values())

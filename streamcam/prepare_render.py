@@ -80,7 +80,7 @@ def make_render_job(
 
 
 def _known(kind: type[Any], values: Mapping[str, Any], names: Iterable[str] | None = None) -> dict[str, Any]:
-    """Return the named values, by default all, that this version of the options has."""
+    """Return the named values, by default all, that the options have."""
     return {name: values[name] for name in names or values if name in values and name in option_fields(kind)}
 
 
@@ -219,9 +219,11 @@ def prepare_render(
                 raise StreamcamError(f"the record {record.path} has no frame", hint="record it again")
             record.check_tables()
             numbers = record.find_targets(job.record.target)
-            _check_source(record, job)
+            is_same = _check_source(record, job)
             source = stack.enter_context(open_source(job.source))
             info = source.info
+            if not is_same:
+                logger.info("%s cannot be compared with the recorded source: no hash", info.name)
             if (info.width, info.height) != record.manifest.geometry.source or (
                 info.time_base != record.manifest.time_base
             ):
@@ -232,8 +234,11 @@ def prepare_render(
         yield PreparedRender(job, record, source, sink, numbers)
 
 
-def _check_source(record: Record, job: RenderJob) -> None:
+def _check_source(record: Record, job: RenderJob) -> bool:
     """Check that the source is the recorded one, by size and hash.
+
+    Returns:
+        False if one of them has no hash.
 
     Raises:
         SourceError: it is another file; or the record is of a URL, and no source is given.
@@ -247,9 +252,10 @@ def _check_source(record: Record, job: RenderJob) -> None:
     if job.record.source is None and found.size is None:
         raise SourceError(f"{recorded.path} cannot be opened", hint=f"name the recorded file with {_SOURCE_OPTION}")
     if found.sha256 is None or recorded.sha256 is None:
-        logger.info("%s cannot be compared with the recorded source: no hash", found.path)
-    elif not found.is_same_file(recorded):
+        return False
+    if not found.is_same_file(recorded):
         raise _other_source_error(record, found.path)
+    return True
 
 
 def _other_source_error(record: Record, name: str) -> SourceError:

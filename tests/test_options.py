@@ -65,6 +65,8 @@ def test_wrong_values_say_what_is_right(options: dict[str, Any], says: str) -> N
 def test_python_values_are_taken_as_meant() -> None:
     job = Job.from_options("in.mp4", "out.mp4", target=3, model=Path("mine.keras"))
     assert (job.explain.target, job.model.model) == (("3",), "mine.keras")
+    targets = ("top", "Cat", "cat", " TOP", "Cat ", len, len)
+    assert Job.from_options("in.mp4", "out.mp4", target=targets).explain.target == ("top", "Cat", "cat", len)
     records = {True: "auto", False: None, Path("maps"): "maps"}
     assert [Job.from_options("in.mp4", "out.mp4", record=one).sink.record for one in records] == [*records.values()]
 

@@ -119,14 +119,17 @@ def fill_bare_options(arguments: list[str], bare_values: Mapping[str, str]) -> l
     end = arguments.index("--") if "--" in arguments else len(arguments)
     filled = []
     for number, one in enumerate(arguments[:end]):
+        if one not in bare_values:
+            filled.append(one)
+            continue
         following = arguments[number + 1 : number + 2]
         is_bare = following in ([], ["--"]) or following[0].startswith("-") or names_input(following[0])
-        if one in bare_values and not is_bare and names_missing_input(following[0]):
+        if not is_bare and names_missing_input(following[0]):
             raise OptionError(
                 f"{one} is followed by {following[0]}, which does not exist",
                 hint=f"correct this input, or write {one}={following[0]} for a new folder",
             )
-        filled.append(f"{one}={bare_values[one]}" if one in bare_values and is_bare else one)
+        filled.append(f"{one}={bare_values[one]}" if is_bare else one)
     return filled + arguments[end:]
 
 

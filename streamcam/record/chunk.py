@@ -1,4 +1,4 @@
-"""A chunk of a record on the disk, checked when it is read."""
+"""A chunk of a record, checked when it is read."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ..errors import SinkError
 MANIFEST = "manifest.json"
 
 FORMAT = "streamcam-record"
-"""What a manifest says first."""
+"""The value of ``format`` in a manifest."""
 
 _OPTION = "--record"
 _OWN_FILE = re.compile(
@@ -183,7 +183,10 @@ _OTHER_NAME = f"choose another name with {_OPTION}"
 
 
 def is_record(path: Path) -> bool:
-    """Return True if a folder holds a record, not another program's file of the same name."""
+    """Return True if a folder holds a record.
+
+    Another program's file may have the name of the manifest.
+    """
     try:
         return f'"{FORMAT}"'.encode() in (path / MANIFEST).read_bytes()
     except OSError:

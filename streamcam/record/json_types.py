@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 def has_type(value: Any, kind: Any) -> bool:
-    """Return True if a value from JSON stands for one of a type.
+    """Return True if a value from JSON has a type.
 
     Tuples are lists there, and objects of dataclasses are mappings with all of their fields.
 
@@ -38,7 +38,7 @@ def has_type(value: Any, kind: Any) -> bool:
 
 
 def has_types(value: Any, kinds: Mapping[str, Any]) -> bool:
-    """Return True if a value from JSON is a mapping with keys of these types; it may have others."""
+    """Return True for a mapping with keys of these types, and perhaps others."""
     return isinstance(value, dict) and all(
         name in value and has_type(value[name], kind) for name, kind in kinds.items()
     )

@@ -43,7 +43,7 @@ _KEYS: Mapping[str, Mapping[str, Any]] = {
         "sink": Mapping[str, Any],
     },
 }
-"""What must be in the parts of a manifest that the options of a run and its facts fill."""
+"""Keys and types in the parts of a manifest that the options of a run and its facts fill."""
 
 _TIME_BASE = re.compile(r"[1-9]\d{0,9}(/[1-9]\d{0,9})?")
 
@@ -259,7 +259,7 @@ class Manifest:
 
 
 def _is_in_input(geometry: Geometry) -> bool:
-    """Return True if an image of at least a pixel covers a part of the model's input."""
+    """Return True if the image covers a part of the input."""
     sides = zip(geometry.source, geometry.scaled, geometry.offset, geometry.input, strict=True)
     return all(
         source > 0 and scaled > 0 and -scaled < offset < model_input for source, scaled, offset, model_input in sides
@@ -267,7 +267,7 @@ def _is_in_input(geometry: Geometry) -> bool:
 
 
 def damaged_manifest_error(path: str | os.PathLike[str]) -> StreamcamError:
-    """Return the error of a record whose manifest has values that no run writes."""
+    """Return the error of a manifest that no run writes."""
     return StreamcamError(f"the record {path} is damaged: its manifest cannot be read", hint="record it again")
 
 

@@ -106,7 +106,7 @@ class Record:
             yield from chunk.frames()
 
     def find_targets(self, wanted: Sequence[str]) -> tuple[int, ...]:
-        """Return the numbers of targets.
+        """Return the numbers of targets, each once.
 
         Args:
             wanted: names, or the texts that they were requested by; none for all.
@@ -125,7 +125,7 @@ class Record:
                 raise OptionError(
                     f"--target {one!r} is not recorded", hint=list_known(str(one), self.targets, "recorded targets")
                 )
-        return tuple(numbers[str(one).strip().casefold()] for one in wanted)
+        return tuple(dict.fromkeys(numbers[str(one).strip().casefold()] for one in wanted))
 
     def join(self, frames: Iterable[Frame], info: SourceInfo, targets: Sequence[int]) -> Iterator[ExplainedFrame]:
         """Yield the frames of the recorded source with their maps.

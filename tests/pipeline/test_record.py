@@ -163,7 +163,7 @@ def test_an_option_that_may_stand_alone(
     assert fill_bare_options(arguments, {"--record": "auto"}) == expected
 
 
-@pytest.mark.parametrize("name", ["cockatooo.mp4", "none/coffee.PNG"])
+@pytest.mark.parametrize("name", ["cockatooo.mp4", "none/coffee.PNG", "x" * 300 + ".mp4"])
 def test_a_mistyped_input_is_no_folder_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     from tests.cli.runner import cli
 

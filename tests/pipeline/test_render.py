@@ -230,8 +230,12 @@ def test_a_source_that_moved_or_changed(record: Path, tmp_path: Path) -> None:
         (tmp_path / "changed.mp4").write_bytes(data)
         with pytest.raises(SourceError, match=r"changed\.mp4 is not the file that .* explains, or has changed"):
             streamcam.render(record, tmp_path / "x.mkv", source=str(tmp_path / "changed.mp4"))
+        summary = streamcam.render(record, tmp_path / "b.mkv", source=str(moved), target=("top", "TOP", " top"))
+        assert summary.targets == ("top",)
     finally:
         moved.rename(source)
+    result = cli("render", record, "-o", tmp_path / "x.mkv", "--source", tmp_path / "nope.mp4")
+    assert (result.exit_code, "does not exist" in one_line(result.stderr)) == (1, True)
     assert not (tmp_path / "x.mkv").exists()
 
 
