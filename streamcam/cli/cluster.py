@@ -9,6 +9,7 @@ import typer
 
 from ..cluster.run import run_on_cluster
 from ..notes import collect_notes
+from ..options import record_folder
 from ..pipeline import RunCallbacks
 from .errors import current_command, print_note
 from .progress import ProgressBar
@@ -31,7 +32,8 @@ def run_cluster_job(job: Job, address: str, output_url: str, *, as_json: bool, q
     command = current_command()
     name = short_name(job.source.url)
     command.facts = {"input": name, "output": output_url or str(job.sink.path)}
-    command.done = f"chunks that are done are in {job.sink.record_path}: continue with --resume"
+    record = job.sink.record_path or record_folder(job.sink.path)
+    command.done = f"chunks that are done are in {record}: continue with --resume"
     with (
         ProgressBar(name, quiet=quiet) as progress_bar,
         collect_notes(lambda line: None if quiet else progress_bar.print_line(line)),

@@ -14,6 +14,7 @@ from ..frames import FrameRange
 from ..job import Job, describe_options
 from ..notes import get_logger
 from ..record import Manifest, Record, RecordFolder, SourceIdentity
+from ..record.compare import find_other_versions
 from ..summary import Summary
 from ..temporal import max_peaks, zero_map_note
 from .scale_pass import ScalePass
@@ -27,6 +28,10 @@ _SUMMARY_FACTS = ("model", "preprocess", "layer", "method", "precision", "device
 
 _MODEL_FACTS = ("method", "layer", "geometry", "targets")
 """Fields of a manifest that a worker must agree on with the record that it continues."""
+
+
+class NoPlanError(Exception):
+    """The source has no chunks that can be made on their own."""
 
 
 class Results:
@@ -98,6 +103,8 @@ class Results:
         if self._recorded is None:
             max_frames = max_chunk_frames(found.geometry, found.map_kind, len(found.targets))
             plan = plan_run(self._job.source, self._job.temporal, max_frames)
+            if plan is None:
+                raise NoPlanError
             manifest = replace(
                 found, source=SourceIdentity.of(self._job.source.url), job=describe_options(self._job), plan=plan
             )
@@ -108,6 +115,9 @@ class Results:
                     raise StreamcamError(
                         f"{self._folder.path} cannot be continued: its {name} differs", hint="use --overwrite"
                     )
+            for one in find_other_versions(manifest, found.versions):
+                logger.info("the record was begun with %s: maps may differ slightly", one)
+            manifest = replace(manifest, versions=found.versions)
         if manifest.plan is None:
             raise StreamcamError(
                 f"{self._folder.path} has no plan of chunks", hint="continue it without --cluster, or use --overwrite"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..chunks import plan_run
+from ..chunks import CHUNK_FRAMES, plan_run
 from ..compose import drawn_info
 from ..errors import OptionError
 from ..job import Job, RenderJob
@@ -20,12 +20,13 @@ from ..record import RecordFolder
 from ..run_record import find_finished, find_run
 from ..sinks import open_sink
 from ..sources import open_source
+from ..sources.container import check_input
 from ..summary import Summary
 from .actors import WorkerLoop
 from .address import check_address, connect
 from .files import job_files
 from .join import join_chunks
-from .results import Results
+from .results import NoPlanError, Results
 from .scripts import ChunkScripts
 from .urls import check_writable, fetch, file_name, is_remote, upload
 
@@ -72,13 +73,19 @@ def run_on_cluster(
         check_writable(output_url, overwrite=job.sink.overwrite or job.sink.resume)
     with collect_notes(notes.append), contextlib.ExitStack() as stack:
         local, remote = _fetch_input(job)
-        if find_finished(local) is not None:
+        check_input(local.source.url)
+        summary = None
+        if find_finished(local) is None:
+            with contextlib.suppress(NoPlanError):
+                # Before the model is loaded, the size of its maps is not known: the plan may still fail later.
+                if plan_run(local.source, local.temporal, CHUNK_FRAMES) is None:
+                    raise NoPlanError
+                summary = _run_chunks(local, address, remote, callbacks, on_progress, stack)
+            if summary is None:
+                logger.info("%s has no chunks to work on separately: it is processed on this machine", local.source.url)
+        if summary is None:
+            stack.close()  # the folder of the record is unlocked
             summary = run(local, callbacks=callbacks)
-        elif plan_run(local.source, local.temporal, max_frames=1 << 20) is None:
-            logger.info("%s has no chunks to work on separately: it is processed on this machine", local.source.url)
-            summary = run(local, callbacks=callbacks)
-        else:
-            summary = _run_chunks(local, address, remote, callbacks, on_progress, stack)
         if output_url:
             upload(job.sink.path, output_url)
             job.sink.path.unlink()
@@ -100,9 +107,8 @@ def _fetch_input(job: Job) -> tuple[Job, dict[str, str]]:
     assert job.sink.record_path is not None
     folder = job.sink.record_path.with_name(f"{job.sink.record_path.name}.input")
     path = folder / file_name(url)
-    if not (job.sink.resume and path.exists()):
-        folder.mkdir(parents=True, exist_ok=True)
-        fetch(url, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    fetch(url, folder)
     return replace(job, source=replace(job.source, url=str(path))), {str(path): url}
 
 

@@ -29,13 +29,18 @@ def file_name(url: str) -> str:
 def fetch(url: str, folder: Path) -> Path:
     """Copy a remote file into a folder, in pieces; return its path.
 
+    The copy is whole or absent. One of the same size is kept.
+
     Raises:
         SourceError: it cannot be read.
     """
     with _translated(url, SourceError, "read"):
         system, path = _open(url)
         local = folder / (file_name(url) or "input")
-        system.get_file(path, str(local))
+        if not (local.is_file() and local.stat().st_size == system.size(path)):
+            part = local.with_name(f"{local.name}.part")
+            system.get_file(path, str(part))
+            part.replace(local)
     return local
 
 

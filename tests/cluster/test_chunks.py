@@ -10,7 +10,7 @@ import pytest
 
 from streamcam.cluster import run as run_module
 from streamcam.cluster.run import run_on_cluster
-from streamcam.errors import SinkError, StreamcamError
+from streamcam.errors import SinkError, SourceError, StreamcamError
 from streamcam.pipeline import run
 from tests.media_helpers import gradient_frame, write_clip
 
@@ -169,3 +169,20 @@ def test_a_model_that_cannot_be_loaded_names_the_node(clip: Path, tmp_path: Path
 def test_an_unwritable_folder_is_one_line(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"the folder .*none does not exist"):
         run_on_cluster(make_job(clip, tmp_path / "none" / "out.mp4"), "local")
+
+
+@pytest.mark.parametrize("module", ["run", "results"])
+def test_a_source_without_chunks_is_processed_here(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """Whether it is known at once, or only with the size of the maps."""
+    monkeypatch.setattr(f"streamcam.cluster.{module}.plan_run", lambda *facts: None)
+    out = tmp_path / "out.mp4"
+    summary = run_on_cluster(make_job(clip, out), "local")
+    assert summary.frames_out == 60
+    assert sum("processed on this machine" in note for note in summary.notes) == 1
+
+
+def test_a_missing_input_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"none.mp4 does not exist"):
+        run_on_cluster(make_job(tmp_path / "none.mp4", tmp_path / "out.mp4"), "local")

@@ -30,3 +30,16 @@ def test_errors(
     assert result.exit_code == code, result.output
     assert message in one_line(result.stderr)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_names_the_record(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.chdir(tmp_path)
+
+    def interrupt(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streamcam.cli.cluster.run_on_cluster", interrupt)
+    result = cli("process", clip, "-o", "out.mp4", "--cluster", "local")
+    assert result.exit_code == 130
+    assert "chunks that are done are in out.mp4.streamcam: continue with --resume" in one_line(result.stderr)

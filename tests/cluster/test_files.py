@@ -83,6 +83,8 @@ def test_a_remote_file_and_back(tmp_path: Path) -> None:
     upload(tmp_path / "out.mp4", "memory://folder/out.mp4")
     (tmp_path / "copies").mkdir()
     assert fetch("memory://folder/out.mp4", tmp_path / "copies").read_bytes() == b"video"
+    (tmp_path / "copies" / "out.mp4").write_bytes(b"vid")  # left by a download that was cut off
+    assert fetch("memory://folder/out.mp4", tmp_path / "copies").read_bytes() == b"video"
     with pytest.raises(SinkError, match=r"memory://folder/out.mp4 exists already; use --overwrite"):
         check_writable("memory://folder/out.mp4", overwrite=False)
     check_writable("memory://folder/out.mp4", overwrite=True)
