@@ -38,7 +38,7 @@ def has_type(value: Any, kind: Any) -> bool:
 
 
 def has_types(value: Any, kinds: Mapping[str, Any]) -> bool:
-    """Return True for a mapping with keys of these types, and perhaps others."""
+    """Return True for a mapping with keys of these types."""
     return isinstance(value, dict) and all(
         name in value and has_type(value[name], kind) for name, kind in kinds.items()
     )
