@@ -86,12 +86,16 @@ def process_all(
     Warns:
         PreprocessWarning: the model's preprocessing is a guess.
     """
+    if not isinstance(files, Mapping):
+        raise OptionError(
+            f"files is of type {type(files).__name__}", expected='outputs by input, such as {"clip.mp4": "heat.mp4"}'
+        )
     jobs = [Job.from_options(one, output, **options) for one, output in files.items()]
     for path, count in Counter(job.sink.path for job in jobs).items():
         if count > 1:
             raise OptionError(f"{count} inputs have the same output {path}", expected="an output for each")
-    if len(jobs) > 1 and options.get("record") not in (None, "auto"):
-        raise OptionError("one record for several inputs", expected='record="auto"')
+    if len(jobs) > 1 and jobs[0].sink.record not in (None, "auto"):
+        raise OptionError("one record for several inputs", expected="record=True")
     return _process_jobs(jobs)
 
 
@@ -109,14 +113,14 @@ def render(
 ) -> Summary:
     """Draw a record again, without the model.
 
-    The recorded source is read again; it must be the same file. Drawing, interpolation and scale are those of the
-    recorded run, but for the options given.
+    The recorded source is read again; its size and a hash of its first and last MiB must be the recorded ones. Drawing,
+    interpolation and scale are those of the recorded run, but for the options given.
 
     Args:
-        record: folder of the record, as ``process(…, record="auto")`` writes it.
+        record: folder of the record, as ``process(…, record=True)`` writes it.
         output: path of the result; its suffix chooses the container.
         **options: fields of `streamcam.options.DrawOptions` and of the encoding, ``interpolation`` and ``scale``;
-            ``target``: recorded targets to draw; ``source``: the recorded source, if it is elsewhere now.
+            ``target``: recorded targets to draw; ``source``: the recorded source, if it has moved since.
             `streamcam.keywords.RenderKeywords` lists them.
 
     Returns:

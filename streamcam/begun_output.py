@@ -27,7 +27,7 @@ def describe_run(job: Job) -> dict[str, Any]:
     Paths of output and record are absolute.
     """
     sink = replace(job.sink, path=Path(os.path.abspath(job.sink.path)), resume=False)
-    if sink.record not in (None, "auto"):
+    if isinstance(sink.record, str) and sink.record != "auto":
         sink = replace(sink, record=os.path.abspath(sink.record))
     return describe_options(replace(job, sink=sink))
 

@@ -31,6 +31,7 @@ from .options import (
     SinkOptions,
     SourceOptions,
     TemporalOptions,
+    distinct_targets,
     normalize_targets,
 )
 
@@ -204,7 +205,7 @@ def _split_options(values: Mapping[str, Any], names: list[str], job: type[Any]) 
     remaining = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in values.items()}
     remaining |= {"path": values["path"]} if "path" in values else {}
     if "target" in remaining:
-        remaining["target"] = normalize_targets(remaining["target"])
+        remaining["target"] = distinct_targets(normalize_targets(remaining["target"]))
     job_fields = option_fields(job)
     parts: dict[str, Any] = {}
     for name in names:

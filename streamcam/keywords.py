@@ -110,7 +110,7 @@ class EncodingKeywords(TypedDict, total=False):
 class SinkKeywords(EncodingKeywords, total=False):
     """Keywords of `streamcam.options.SinkOptions`."""
 
-    record: str | None
+    record: str | bool | None
     resume: bool
 
 

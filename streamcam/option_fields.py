@@ -11,6 +11,7 @@ The command line builds its options from these declarations, and each option obj
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
 from collections.abc import Collection, Hashable
@@ -106,15 +107,30 @@ class OptionField:
         """
         if value is None and type(None) in self.members:
             return
+        if self.choices and not self.has_only_choices and self._is_number(value):
+            raise OptionError(
+                f"{self.option} is the text {value!r}", expected=str(self.range or "a number"), hint="omit the quotes"
+            )
         if self.choices and (self.has_only_choices or isinstance(value, str)):
             check_choice(self.option, value, self.choices, expected=str(self.range or ""))
         elif self.range:
             try:
-                is_valid = (float in self.members or isinstance(value, Integral)) and value in self.range
+                is_number = not isinstance(value, bool) and (float in self.members or isinstance(value, Integral))
+                is_valid = is_number and value in self.range
             except TypeError:
                 is_valid = False
             if not is_valid:
                 raise OptionError(f"invalid {self.option} {_format_value(value)}", expected=str(self.range))
+
+    def _is_number(self, value: Any) -> bool:
+        """Return True for a number written as text; the command line has parsed those that it accepts."""
+        if not isinstance(value, str) or value in self.choices:
+            return False
+        for number in {int, float}.intersection(self.members):
+            with contextlib.suppress(ValueError):
+                number(value)
+                return True
+        return False
 
 
 def option_fields(kind: type[Any]) -> dict[str, OptionField]:

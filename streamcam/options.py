@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from numbers import Real
@@ -331,8 +331,8 @@ class SinkOptions:
         encoders: how many encoders of a video work at once, each on a segment of it; ``auto`` follows the CPU cores and
             the free memory. With one, the video is not cut into segments. An output that is no
             video ignores it.
-        record: folder of a record: the raw maps and scores of every frame, for `streamcam.open_record`; ``auto`` is
-            the output with ``.streamcam`` added. None writes none.
+        record: folder of a record: the raw maps and scores of every frame, for `streamcam.open_record`; ``auto`` and
+            True are the output with ``.streamcam`` added. None and False write none.
         resume: continue a run that ended early, from its record: with the same options and source, the result is that
             of one run. ``record`` is ``auto`` then, by default. A run without a record starts at the beginning; one
             that is complete is not done again.
@@ -350,9 +350,10 @@ class SinkOptions:
         Range(1, 256, "1 to 256, or auto"),
     ] = "auto"
     record: Annotated[
-        str | None,
+        str | bool | None,
         Help(
-            "Keep the maps and scores of every frame in a folder; without DIR in OUTPUT.streamcam.",
+            "Keep the maps and scores of every frame in a folder; without DIR in OUTPUT.streamcam. Write --record=DIR "
+            "if DIR could be an input: an existing file or folder, or a name such as clip.mp4.",
             metavar="[DIR]",
             bare="auto",
         ),
@@ -361,8 +362,12 @@ class SinkOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if isinstance(self.record, bool):
+            object.__setattr__(self, "record", "auto" if self.record else None)
         if self.record == "":
             raise OptionError("--record is empty", expected="a folder, or auto")
+        if self.record is not None and not isinstance(self.record, str):
+            raise OptionError(f"invalid --record {self.record!r}", expected="a folder, or auto")
         if self.resume and self.record is None:
             object.__setattr__(self, "record", "auto")
         if self.record_path == self.path:
@@ -373,7 +378,7 @@ class SinkOptions:
         """The folder of the record; None without one."""
         if self.record is None:
             return None
-        return record_folder(self.path) if self.record == "auto" else Path(self.record)
+        return record_folder(self.path) if self.record == "auto" else Path(str(self.record))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,7 +392,7 @@ class RecordOptions:
     """
 
     record: str
-    source: Annotated[str | None, Help("The recorded source, if it is elsewhere now.", metavar="FILE")] = None
+    source: Annotated[str | None, Help("The recorded source, if it has moved since.", metavar="FILE")] = None
     target: Annotated[tuple[Any, ...], Help("Draw only this recorded target; repeatable.", default="all recorded")] = ()
 
     def __post_init__(self) -> None:
@@ -700,3 +705,15 @@ def normalize_targets(target: Any) -> tuple[Any, ...]:
     """Return one target or several as a tuple: names and indices as text, functions as they are."""
     targets = target if isinstance(target, (tuple, list)) else (target,)
     return tuple(one if callable(one) else str(one) for one in targets)
+
+
+def distinct_targets(targets: Iterable[Any]) -> tuple[Any, ...]:
+    """Return normalised targets, each once and in order.
+
+    Two class names may differ in case only; ``top`` is the same in any case.
+    """
+    found: dict[Any, Any] = {}
+    for one in targets:
+        key = id(one) if callable(one) else one.strip()
+        found.setdefault("top" if isinstance(key, str) and key.casefold() == "top" else key, one)
+    return tuple(found.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -19,7 +19,7 @@ from .keywords import RenderKeywords
 from .notes import get_logger
 from .option_fields import option_fields
 from .options import DrawOptions, RecordOptions, SinkOptions, SourceOptions, TemporalOptions, normalize_targets
-from .record import Record, SourceIdentity, open_record
+from .record import Record, SourceIdentity, damaged_manifest_error, open_record
 from .recording import DECODE_QUEUE_DEPTH, recorded_source
 from .sinks import open_sink
 from .sources import open_source
@@ -55,33 +55,33 @@ def make_render_job(
     if unknown is not None:
         raise OptionError(f"unknown option {unknown!r}", hint=did_you_mean(unknown, RenderKeywords.__annotations__))
     manifest = open_record(record).manifest
-    recorded = manifest.job.get("source", {})
     target = values.pop("target", ())
     chosen = RecordOptions(
         record=os.fspath(record), source=values.pop("source", None), target=normalize_targets(target)
     )
-    window = options_from_dict(SourceOptions, {"url": "", **_known(SourceOptions, recorded, ("start", "end"))})
+    try:
+        window = _known(SourceOptions, manifest.job["source"], ("start", "end"))
+        source = options_from_dict(SourceOptions, {"url": "", **window})
+        draw = options_from_dict(DrawOptions, _known(DrawOptions, manifest.job["draw"]))
+        temporal = options_from_dict(TemporalOptions, _known(TemporalOptions, manifest.job["temporal"]))
+    except (OptionError, ValueError, TypeError, ArithmeticError):
+        raise damaged_manifest_error(chosen.record) from None
 
     def take(kind: type[Any]) -> dict[str, Any]:
         return {name: values.pop(name) for name in option_fields(kind) if name in values}
 
     return RenderJob(
         record=chosen,
-        source=replace(window, url=chosen.source or manifest.source.path, **take(SourceOptions)),
-        draw=_recorded(DrawOptions, manifest.job.get("draw", {}), take(DrawOptions)),
-        temporal=_recorded(TemporalOptions, manifest.job.get("temporal", {}), take(TemporalOptions)),
+        source=replace(source, url=chosen.source or manifest.source.path, **take(SourceOptions)),
+        draw=replace(draw, **take(DrawOptions)),
+        temporal=replace(temporal, **take(TemporalOptions)),
         sink=SinkOptions(path=Path(path), **take(SinkOptions)),
     )
 
 
-def _known(kind: type[Any], values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return the named values that this version of the options has."""
-    return {name: values[name] for name in names if name in values and name in option_fields(kind)}
-
-
-def _recorded(kind: type[Any], values: dict[str, Any], given: dict[str, Any]) -> Any:
-    """Return recorded options, with the given ones instead of their own."""
-    return replace(options_from_dict(kind, _known(kind, values, values)), **given)
+def _known(kind: type[Any], values: Mapping[str, Any], names: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return the named values, by default all, that the options have."""
+    return {name: values[name] for name in names or values if name in values and name in option_fields(kind)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,10 +217,13 @@ def prepare_render(
             record = open_record(job.record.record)
             if not len(record):
                 raise StreamcamError(f"the record {record.path} has no frame", hint="record it again")
+            record.check_tables()
             numbers = record.find_targets(job.record.target)
-            _check_source(record, job)
+            is_same = _check_source(record, job)
             source = stack.enter_context(open_source(job.source))
             info = source.info
+            if not is_same:
+                logger.info("%s cannot be compared with the recorded source: no hash", info.name)
             if (info.width, info.height) != record.manifest.geometry.source or (
                 info.time_base != record.manifest.time_base
             ):
@@ -231,8 +234,11 @@ def prepare_render(
         yield PreparedRender(job, record, source, sink, numbers)
 
 
-def _check_source(record: Record, job: RenderJob) -> None:
+def _check_source(record: Record, job: RenderJob) -> bool:
     """Check that the source is the recorded one, by size and hash.
+
+    Returns:
+        False if one of them has no hash.
 
     Raises:
         SourceError: it is another file; or the record is of a URL, and no source is given.
@@ -246,9 +252,10 @@ def _check_source(record: Record, job: RenderJob) -> None:
     if job.record.source is None and found.size is None:
         raise SourceError(f"{recorded.path} cannot be opened", hint=f"name the recorded file with {_SOURCE_OPTION}")
     if found.sha256 is None or recorded.sha256 is None:
-        logger.info("%s cannot be compared with the recorded source: no hash", found.path)
-    elif not found.is_same_file(recorded):
+        return False
+    if not found.is_same_file(recorded):
         raise _other_source_error(record, found.path)
+    return True
 
 
 def _other_source_error(record: Record, name: str) -> SourceError:

@@ -253,6 +253,7 @@ def find_run(job: Job, folder: RecordFolder) -> Record | None:
         folder.lock()
         record = Record(folder.path, drops_damaged=True)
         check_run(job, record)
+        record.check_tables()
     except OSError as error:
         raise SinkError(f"{folder.path} cannot be read: {error.strerror}") from error
     except BaseException:

@@ -225,6 +225,18 @@ def test_process_all_refuses_options_at_once(files: dict[str, str], options: dic
         streamcam.process_all(files, **MODEL, **options)
 
 
+@pytest.mark.parametrize("files", [["a.mp4"], "a.mp4", None])
+def test_process_all_says_what_it_takes(files: Any) -> None:
+    kind = type(files).__name__
+    with pytest.raises(OptionError, match=rf"files is of type {kind}; expected outputs by input, such as {{\"clip"):
+        streamcam.process_all(files)
+
+
+def test_several_records_stand_beside_their_outputs() -> None:
+    for record in (True, False, "auto", None):
+        streamcam.process_all({"a.mp4": "1.mp4", "b.mp4": "2.mp4"}, record=record).close()
+
+
 @pytest.mark.parametrize(
     ("cores", "gpu", "at_once"),
     [(1, False, 1), (2, False, 1), (4, False, 1), (8, False, 2), (16, False, 4), (16, True, 5)],

@@ -49,6 +49,10 @@ def test_flat_options_find_their_place() -> None:
         ({"end": float("nan")}, "invalid --end nan; expected a number of seconds"),
         ({"decoder": "gpu"}, "unknown --decoder 'gpu'; expected one of cpu, nvdec"),
         ({"encoder": "gpu"}, "unknown --encoder 'gpu'; expected one of cpu, nvenc"),
+        ({"encoders": "2"}, r"^--encoders is the text '2'; expected 1 to 256, or auto; omit the quotes$"),
+        ({"encoders": True}, "invalid --encoders True; expected 1 to 256, or auto"),
+        ({"top_k": True}, "invalid --top-k True"),
+        ({"record": 5}, "invalid --record 5; expected a folder, or auto"),
         ({"batch": -1}, "invalid --batch -1; expected 0 to 1024"),
         ({"metod": "gradcam"}, "did you mean 'method'"),
     ],
@@ -61,6 +65,10 @@ def test_wrong_values_say_what_is_right(options: dict[str, Any], says: str) -> N
 def test_python_values_are_taken_as_meant() -> None:
     job = Job.from_options("in.mp4", "out.mp4", target=3, model=Path("mine.keras"))
     assert (job.explain.target, job.model.model) == (("3",), "mine.keras")
+    targets = ("top", "Cat", "cat", " TOP", "Cat ", len, len)
+    assert Job.from_options("in.mp4", "out.mp4", target=targets).explain.target == ("top", "Cat", "cat", len)
+    records = {True: "auto", False: None, Path("maps"): "maps"}
+    assert [Job.from_options("in.mp4", "out.mp4", record=one).sink.record for one in records] == [*records.values()]
 
 
 @pytest.mark.parametrize("name", ["url", "path"])

@@ -92,7 +92,7 @@ def _explain_inputs(
         if result.error is not None:
             events.send("failed", job=result.index, error=str(to_streamcam_error(result.error)))
         elif result.summary is not None:
-            line = format_summary(result.summary)
+            line = format_summary(result.summary, jobs[result.index])
             events.send("done", job=result.index, summary=result.summary.as_dict(), line=line)
     if running.interrupted:
         events.send("interrupted")

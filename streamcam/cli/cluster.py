@@ -51,6 +51,6 @@ def run_cluster_job(job: Job, address: str, output_url: str, *, as_json: bool, q
             on_progress=on_progress,
         )
     if not quiet:
-        print_note(format_summary(summary))
+        print_note(format_summary(summary, job))
     if as_json:
         typer.echo(json.dumps(summary.as_dict()))

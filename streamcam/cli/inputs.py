@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -31,9 +32,14 @@ def names_input(text: str) -> bool:
     That is a URL, a pattern, an existing file, or a folder of files; but not a new folder or a record.
     """
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(text):  # False for a name that is too long
         return any(path.iterdir()) and not (path / "manifest.json").is_file()
-    return is_url(text) or glob.has_magic(text) or path.exists()
+    return is_url(text) or glob.has_magic(text) or os.path.exists(text)
+
+
+def names_missing_input(text: str) -> bool:
+    """Return True for a name of a missing video or image."""
+    return Path(text).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES and not os.path.exists(text)
 
 
 def expand_inputs(arguments: list[str], methods: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ from ..options import (
     SourceOptions,
     TemporalOptions,
 )
-from .inputs import names_input, parse_key_values
+from .inputs import names_input, names_missing_input, parse_key_values
 
 MODEL_PANEL, DRAW_PANEL, FILE_PANEL = "Model and method", "Drawing", "Reading and writing"
 
@@ -94,12 +94,16 @@ class Command(TyperCommand):
     """A command with options that may stand without a value.
 
     Such an option takes the next argument as its value if that is no option and names no input. ``--option=VALUE``
-    always has this value.
+    always has this value. A name of a video or image that does not exist is refused: it is an input, mistyped.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give each option without a value its own, then parse."""
-        return super().parse_args(ctx, fill_bare_options(args, getattr(self.callback, "bare_values", {})))
+        try:
+            args = fill_bare_options(args, getattr(self.callback, "bare_values", {}))
+        except OptionError as error:
+            raise typer.BadParameter(str(error), ctx) from None
+        return super().parse_args(ctx, args)
 
 
 def fill_bare_options(arguments: list[str], bare_values: Mapping[str, str]) -> list[str]:
@@ -108,16 +112,24 @@ def fill_bare_options(arguments: list[str], bare_values: Mapping[str, str]) -> l
     Args:
         arguments: of a command.
         bare_values: option, and its value if it stands alone.
+
+    Raises:
+        OptionError: the next argument is neither an input nor the name of a folder.
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    filled = [
-        f"{one}={bare_values[one]}"
-        if one in bare_values
-        and (following in ([], ["--"]) or following[0].startswith("-") or names_input(following[0]))
-        else one
-        for n, one in enumerate(arguments[:end])
-        for following in [arguments[n + 1 : n + 2]]
-    ]
+    filled = []
+    for number, one in enumerate(arguments[:end]):
+        if one not in bare_values:
+            filled.append(one)
+            continue
+        following = arguments[number + 1 : number + 2]
+        is_bare = following in ([], ["--"]) or following[0].startswith("-") or names_input(following[0])
+        if not is_bare and names_missing_input(following[0]):
+            raise OptionError(
+                f"{one} is followed by {following[0]}, which does not exist",
+                hint=f"correct this input, or write {one}={following[0]} for a new folder",
+            )
+        filled.append(f"{one}={bare_values[one]}" if is_bare else one)
     return filled + arguments[end:]
 
 

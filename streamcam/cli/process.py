@@ -70,6 +70,7 @@ def process(
     """
     from ..job import Job
     from ..methods import METHODS, check_method_name, method_name
+    from ..record import create_folder
     from ..sinks.paths import check_not_input
 
     check_method_name(values["method"])
@@ -91,7 +92,7 @@ def process(
     if output is not None and output.endswith("/"):
         Path(output).mkdir(parents=True, exist_ok=True)
     if record not in (None, "auto") and len(jobs) > 1:
-        Path(record).mkdir(parents=True, exist_ok=True)
+        create_folder(Path(record))
     if inspect is not None:
         from ..training.visual_log.page import check_page_path
 
@@ -179,7 +180,7 @@ def run_job(job: Job | RenderJob, page: Path | None = None, *, as_json: bool, qu
         if inspector is not None and page is not None and isinstance(job, Job):
             inspector.save(page, job, short_name(job.source.url))
     if not quiet:
-        print_note(format_summary(summary))
+        print_note(format_summary(summary, job))
     if as_json:
         typer.echo(json.dumps(summary.as_dict()))
     if interrupted:

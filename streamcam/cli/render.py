@@ -49,8 +49,9 @@ def render(
 ) -> None:
     """Draw a record again, without the model.
 
-    The recorded source is read again; it must be unchanged. Drawing options default to those of the recorded run.
-    By default the result is <stem>.render.mp4 in the working directory, with the stem of that run's output.
+    The recorded source is read again; its size and a hash of its first and last MiB must be the recorded ones. Drawing
+    options default to those of the recorded run. By default the result is in the working directory, and .render is
+    added to its name: heat.render.mp4 for a run that wrote heat.mp4.
     """
     from ..prepare_render import make_render_job
     from ..record import open_record

@@ -9,16 +9,19 @@ from ..errors import count_of, redact_url
 from .inputs import is_url
 
 if TYPE_CHECKING:
+    from ..job import Job, RenderJob
     from ..summary import Summary
 
 
-def format_summary(summary: Summary) -> str:
+def format_summary(summary: Summary, job: Job | RenderJob) -> str:
     """Return the line that is printed when an input is done."""
     skipped = f", {summary.frames_skipped} could not be decoded" if summary.frames_skipped else ""
     stopped = ", interrupted" if summary.interrupted else ""
     encoders = f", {summary.encoders} encoders" if summary.encoders is not None and summary.encoders > 1 else ""
+    record = f"; record: {job.sink.record_path}" if job.sink.record not in (None, "auto") else ""
     speed = f" at {summary.fps:.1f} fps" if summary.fps else ""  # a run that had nothing to do has none
-    return f"{summary.output}: {count_of(summary.frames_out, 'frame')}{speed}{encoders}{skipped}{stopped}"
+    counts = f"{count_of(summary.frames_out, 'frame')}{speed}{encoders}{skipped}{stopped}"
+    return f"{summary.output}: {counts}{record}"
 
 
 def input_name(url: str) -> str:

@@ -8,8 +8,8 @@ NumPy and the standard library only.
 
 from __future__ import annotations
 
-from .folder import MANIFEST, RecordFolder, temporary_folder
-from .manifest import FORMAT_VERSION, ChunkEntry, Manifest, SourceIdentity, installed_versions
+from .folder import MANIFEST, RecordFolder, create_folder, temporary_folder
+from .manifest import FORMAT_VERSION, ChunkEntry, Manifest, SourceIdentity, damaged_manifest_error, installed_versions
 from .reader import Record, open_record
 from .rows import RecordedFrame, StoredFrame
 from .store import PackedChunk, RecordStore, pack_chunk
@@ -28,6 +28,8 @@ __all__ = [
     "RecordedFrame",
     "SourceIdentity",
     "StoredFrame",
+    "create_folder",
+    "damaged_manifest_error",
     "installed_versions",
     "open_record",
     "pack_chunk",

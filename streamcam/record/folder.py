@@ -18,6 +18,9 @@ from ..errors import SinkError
 
 MANIFEST = "manifest.json"
 
+FORMAT = "streamcam-record"
+"""The value of ``format`` in a manifest."""
+
 _OPTION = "--record"
 _OWN_FILE = re.compile(
     r"\.?(?:manifest\.json|(?:frames|maps|segment)-\d{4,}\.(?:jsonl|npy|bin))(?:\.[0-9a-f]{16}\.part)?"
@@ -52,6 +55,9 @@ class RecordFolder:
         Raises:
             SinkError: the folder cannot be created, or what is there may not be replaced.
         """
+        inside = next((one for one in self.path.absolute().parents if is_record(one)), None)
+        if inside is not None:
+            raise SinkError(f"{self.path} is within the record {inside}", hint=_OTHER_NAME)
         try:
             status = self.path.lstat()
         except FileNotFoundError:
@@ -62,7 +68,7 @@ class RecordFolder:
         if stat.S_ISLNK(status.st_mode):
             raise SinkError(f"{self.path} is a symbolic link", expected="a folder", hint=_OTHER_NAME)
         if not stat.S_ISDIR(status.st_mode):
-            raise SinkError(f"{self.path} is a file", expected="a folder", hint=_OTHER_NAME)
+            raise _file_error(self.path)
         if not self._overwrite and not self._resume:
             raise SinkError(
                 f"{self.path} exists already",
@@ -71,7 +77,7 @@ class RecordFolder:
         names = {one.name for one in self.path.iterdir()}
         if self._resume:  # a run that was killed before its first chunk leaves files of its own only
             names -= {*filter(_OWN_FILE.fullmatch, names)} - {MANIFEST}
-        if names and not (self.path / MANIFEST).is_file():
+        if names and not is_record(self.path):
             raise SinkError(f"{self.path} is a folder without a record", hint=_OTHER_NAME)
 
     def _check_parent(self) -> None:
@@ -174,6 +180,34 @@ class RecordFolder:
 
 
 _OTHER_NAME = f"choose another name with {_OPTION}"
+
+
+def is_record(path: Path) -> bool:
+    """Return True if a folder holds a record.
+
+    Another program's file may have the name of the manifest.
+    """
+    try:
+        return f'"{FORMAT}"'.encode() in (path / MANIFEST).read_bytes()
+    except OSError:
+        return False
+
+
+def create_folder(path: Path) -> None:
+    """Create a folder for several records, with those above it; it may exist.
+
+    Raises:
+        SinkError: there is a file.
+        OSError: it cannot be created.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise _file_error(next(one for one in (path, *path.parents) if one.exists())) from None
+
+
+def _file_error(path: Path) -> SinkError:
+    return SinkError(f"{path} is a file", expected="a folder", hint=_OTHER_NAME)
 
 
 def temporary_folder(output: Path, stack: contextlib.ExitStack) -> Path:

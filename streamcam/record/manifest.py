@@ -7,23 +7,45 @@ import hashlib
 import json
 import os
 import platform
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ..errors import StreamcamError, redact_url
 from ..frames import FrameRange, MapKind
 from ..geometry import Geometry
+from .folder import FORMAT
+from .json_types import has_types
 
-FORMAT = "streamcam-record"
 FORMAT_VERSION = 1
 
 _HASHED_BYTES = 1 << 20
 _PACKAGES = ("streamcam", "numpy", "av", "tensorflow", "keras")
+
+_KEYS: Mapping[str, Mapping[str, Any]] = {
+    "model": {
+        "name": str,
+        "sha256": str | None,
+        "preprocess": str,
+        "preprocess_guess": str,
+        "labels": tuple[str, ...],
+    },
+    "run": {"targets": tuple[str, ...], "precision": str, "batch": int, "device": str},
+    "job": {
+        "source": Mapping[str, Any],
+        "temporal": Mapping[str, Any],
+        "draw": Mapping[str, Any],
+        "sink": Mapping[str, Any],
+    },
+}
+"""Keys and types in the parts of a manifest that the options of a run and its facts fill."""
+
+_TIME_BASE = re.compile(r"[1-9]\d{0,9}(/[1-9]\d{0,9})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +211,8 @@ class Manifest:
                 version = "0 (an older layout)"
             elif version == FORMAT_VERSION:
                 return cls._from_values(values)
-        except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError):
-            raise StreamcamError(f"the record {path} is damaged: its manifest cannot be read") from None
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise damaged_manifest_error(path) from None
         raise StreamcamError(
             f"the record {path} has format version {version}",
             expected=str(FORMAT_VERSION),
@@ -200,24 +222,57 @@ class Manifest:
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> Manifest:
         values.setdefault("output_file", None)
-        geometry = {name: (int(pair[0]), int(pair[1])) for name, pair in values["geometry"].items()}
-        chunks = []
-        for chunk in values["chunks"]:
-            names = [one.name for one in dataclasses.fields(ChunkEntry)]
-            chunks.append(ChunkEntry(**{**{name: chunk[name] for name in names}, "pts": tuple(chunk["pts"])}))
+        kinds = get_type_hints(cls) | {"time_base": str}
+        if not has_types(values, kinds) or not all(has_types(values[part], keys) for part, keys in _KEYS.items()):
+            raise ValueError
+        geometry = Geometry(**{name: tuple(pair) for name, pair in values["geometry"].items()})
+        names = [one.name for one in dataclasses.fields(ChunkEntry)]
+        chunks = [
+            ChunkEntry(**{name: chunk[name] for name in names} | {"pts": tuple(chunk["pts"])})
+            for chunk in values["chunks"]
+        ]
         plan = None if values["plan"] is None else tuple(FrameRange(**one) for one in values["plan"])
         numbers = [one.number for one in chunks]
         if numbers != (list(range(len(chunks))) if plan is None else sorted(set(numbers) & set(range(len(plan))))):
             raise ValueError
+        if not _TIME_BASE.fullmatch(values["time_base"]):
+            raise ValueError
         restored = {
             "source": SourceIdentity(**values["source"]),
             "time_base": Fraction(values["time_base"]),
-            "geometry": Geometry(**geometry),
-            "targets": tuple(map(str, values["targets"])),
+            "geometry": geometry,
+            "targets": tuple(values["targets"]),
             "plan": plan,
             "chunks": tuple(chunks),
         }
-        return cls(**{**{one.name: values[one.name] for one in dataclasses.fields(cls)}, **restored})
+        manifest = cls(**{**{one.name: values[one.name] for one in dataclasses.fields(cls)}, **restored})
+        if not manifest._is_possible():
+            raise ValueError
+        return manifest
+
+    def _is_possible(self) -> bool:
+        """Return True if all parts have values that a run writes."""
+        return (
+            [one.number for one in self.plan or ()] == list(range(len(self.plan or ())))
+            and all(min(one.num_frames, one.num_maps) > 0 and one.first_index >= 0 for one in self.chunks)
+            and all(one.num_frames > 0 and one.first_index >= 0 for one in self.plan or ())
+            and 0 < len(self.targets) == len(self.run["targets"])
+            and bool(Path(self.job["sink"]["path"]).stem.strip("."))
+            and _is_in_input(self.geometry)
+        )
+
+
+def _is_in_input(geometry: Geometry) -> bool:
+    """Return True if the image covers a part of the input."""
+    sides = zip(geometry.source, geometry.scaled, geometry.offset, geometry.input, strict=True)
+    return all(
+        source > 0 and scaled > 0 and -scaled < offset < model_input for source, scaled, offset, model_input in sides
+    )
+
+
+def damaged_manifest_error(path: str | os.PathLike[str]) -> StreamcamError:
+    """Return the error of a manifest that no run writes."""
+    return StreamcamError(f"the record {path} is damaged: its manifest cannot be read", hint="record it again")
 
 
 def installed_versions() -> dict[str, str]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,9 +15,10 @@ from ..errors import OptionError, SourceError, StreamcamError, count_of, list_kn
 from ..frames import ExplainedFrame, Frame, SourceInfo
 from ..notes import get_logger
 from ..options import record_folder
+from .chunk import Chunk
 from .folder import MANIFEST
-from .manifest import ChunkEntry, Manifest
-from .rows import RecordedFrame, StoredMaps, decode_rows
+from .manifest import Manifest
+from .rows import RecordedFrame
 from .verify import drop_damaged_chunks
 
 logger = get_logger(__name__)
@@ -41,80 +39,6 @@ def open_record(path: str | os.PathLike[str]) -> Record:
         StreamcamError: no record, one of another version, or a chunk is missing or damaged.
     """
     return Record(Path(path))
-
-
-class Chunk:
-    """Consecutive frames of a record.
-
-    Args:
-        folder: of the record.
-        entry: of the chunk in the manifest.
-        num_targets: of the record.
-
-    Attributes:
-        entry: of the chunk in the manifest.
-    """
-
-    def __init__(self, folder: Path, entry: ChunkEntry, num_targets: int) -> None:
-        self.entry = entry
-        self._folder = folder
-        self._num_targets = num_targets
-        for name, size in ((entry.frames_file, entry.frames_bytes), (entry.maps_file, entry.maps_bytes)):
-            try:
-                found = (folder / name).stat().st_size
-            except OSError:
-                raise StreamcamError(
-                    f"the record {folder} is incomplete: {name} is missing", hint="record it again"
-                ) from None
-            if found != size:
-                raise self._damaged(name)
-
-    @functools.cached_property
-    def maps(self) -> StoredMaps:
-        """The stored maps, memory-mapped: float16 ``(maps, targets, h, w)``, each divided by its row's ``scale``.
-
-        Raises:
-            StreamcamError: the file is damaged.
-        """
-        try:
-            maps: StoredMaps = np.load(self._folder / self.entry.maps_file, mmap_mode="r", allow_pickle=False)
-            if maps.dtype == np.float16 and maps.ndim == 4 and maps.shape[:2] == self._shape:
-                return maps
-        except (ValueError, OSError, EOFError):
-            pass
-        raise self._damaged(self.entry.maps_file)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the table: one for each target of each frame.
-
-        Raises:
-            StreamcamError: the file is damaged.
-        """
-        try:
-            text = (self._folder / self.entry.frames_file).read_bytes()
-            if hashlib.sha256(text).hexdigest() == self.entry.frames_sha256:
-                return [json.loads(line) for line in text.splitlines()]
-        except (ValueError, OSError):
-            pass
-        raise self._damaged(self.entry.frames_file)
-
-    def frames(self) -> list[RecordedFrame]:
-        """Return the frames, with raw maps as float32.
-
-        Raises:
-            StreamcamError: the chunk is damaged.
-        """
-        try:
-            return decode_rows(self.rows(), self.maps, self._num_targets)
-        except (ValueError, KeyError, TypeError, IndexError):
-            raise self._damaged(self.entry.frames_file) from None
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return self.entry.num_maps, self._num_targets
-
-    def _damaged(self, name: str) -> StreamcamError:
-        return StreamcamError(f"the record {self._folder} is damaged: {name}", hint="record it again")
 
 
 class Record:
@@ -159,6 +83,15 @@ class Record:
         part.chunks = self.chunks[:count]
         return part
 
+    def check_tables(self) -> None:
+        """Check that the table of each chunk is whole; maps are checked when they are used.
+
+        Raises:
+            StreamcamError: a chunk is damaged.
+        """
+        for chunk in self.chunks:
+            chunk.check_table()
+
     @property
     def targets(self) -> tuple[str, ...]:
         """Name of each target; ``top`` for the most probable class."""
@@ -177,7 +110,7 @@ class Record:
             yield from chunk.frames()
 
     def find_targets(self, wanted: Sequence[str]) -> tuple[int, ...]:
-        """Return the numbers of targets.
+        """Return the numbers of targets, each once.
 
         Args:
             wanted: names, or the texts that they were requested by; none for all.
@@ -196,7 +129,7 @@ class Record:
                 raise OptionError(
                     f"--target {one!r} is not recorded", hint=list_known(str(one), self.targets, "recorded targets")
                 )
-        return tuple(numbers[str(one).strip().casefold()] for one in wanted)
+        return tuple(dict.fromkeys(numbers[str(one).strip().casefold()] for one in wanted))
 
     def join(self, frames: Iterable[Frame], info: SourceInfo, targets: Sequence[int]) -> Iterator[ExplainedFrame]:
         """Yield the frames of the recorded source with their maps.
@@ -249,20 +182,26 @@ class Record:
             yield recorded.explained(frame, targets)
 
     def maps(self, target: int = 0) -> Iterator[NDArray[np.float32]]:
-        """Yield the raw maps of a target, chunk by chunk.
+        """Return the raw maps of a target, chunk by chunk.
 
         Args:
             target: number of the target.
 
         Returns:
-            float32 ``(frames, h, w)`` for each chunk.
+            An iterator of float32 ``(frames, h, w)`` for each chunk.
 
         Raises:
             StreamcamError: a chunk is damaged.
             IndexError: there is no such target.
         """
+        numbers = range(len(self.targets))
+        if not -len(numbers) <= target < len(numbers):
+            raise IndexError(f"no target {target}; expected 0 to {numbers[-1]}")
+        return self._maps(numbers[target])
+
+    def _maps(self, target: int) -> Iterator[NDArray[np.float32]]:
         for chunk in self.chunks:
-            rows = [row for row in chunk.rows() if row["target"] == range(len(self.targets))[target]]
+            rows = [row for row in chunk.rows() if row["target"] == target]
             scales = np.array([row["scale"] for row in rows], np.float32)
             numbers = [row["map"] for row in rows]
             yield chunk.maps[numbers, target].astype(np.float32) * scales[:, None, None]

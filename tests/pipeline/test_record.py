@@ -163,6 +163,33 @@ def test_an_option_that_may_stand_alone(
     assert fill_bare_options(arguments, {"--record": "auto"}) == expected
 
 
+@pytest.mark.parametrize("name", ["cockatooo.mp4", "none/coffee.PNG", "x" * 300 + ".mp4"])
+def test_a_mistyped_input_is_no_folder_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from tests.cli.runner import cli
+
+    monkeypatch.chdir(tmp_path)
+    Path("in.mp4").touch()
+    with pytest.raises(OptionError, match=f"--record is followed by {name}, which does not exist; correct"):
+        fill_bare_options(["--record", name, "in.mp4"], {"--record": "auto"})
+    result = cli("process", "--record", name, "in.mp4", "-o", "x.mp4")
+    assert (result.exit_code, [one.name for one in tmp_path.iterdir()]) == (2, ["in.mp4"])
+    assert "--record is followed by" in result.stderr
+    explicit = [f"--record={name}", "in.mp4"]
+    assert fill_bare_options(explicit, {"--record": "auto"}) == explicit
+
+
+def test_a_file_is_no_folder_of_records(tmp_path: Path) -> None:
+    from tests.cli.runner import cli, one_line
+
+    for name in ("a.mp4", "b.mp4", "file"):
+        (tmp_path / name).touch()
+    inputs = ["process", tmp_path / "a.mp4", tmp_path / "b.mp4", "-o", f"{tmp_path}/out/"]
+    for folder_name in ("file", "file/records"):
+        result = cli(*inputs, f"--record={tmp_path / folder_name}")
+        assert result.exit_code == 1
+        assert f"{tmp_path / 'file'} is a file; expected a folder; choose another name" in one_line(result.stderr)
+
+
 @pytest.mark.slow
 def test_several_inputs_get_a_record_each(tmp_path: Path) -> None:
     from tests.cli.runner import cli
@@ -176,6 +203,7 @@ def test_several_inputs_get_a_record_each(tmp_path: Path) -> None:
         "process", tmp_path / "images", "-o", f"{tmp_path}/out/", "--record", tmp_path / "records", *model, "--json"
     )
     assert result.exit_code == 0, result.output
+    assert f"; record: {tmp_path}/records/coffee.gradcam.png.streamcam\n" in result.stderr
     for one in json.loads(result.stdout)["results"]:
         assert one["record"] == f"{tmp_path}/records/{Path(one['output']).name}.streamcam"
         assert len(streamcam.open_record(one["record"])) == 1

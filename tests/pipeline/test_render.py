@@ -230,8 +230,12 @@ def test_a_source_that_moved_or_changed(record: Path, tmp_path: Path) -> None:
         (tmp_path / "changed.mp4").write_bytes(data)
         with pytest.raises(SourceError, match=r"changed\.mp4 is not the file that .* explains, or has changed"):
             streamcam.render(record, tmp_path / "x.mkv", source=str(tmp_path / "changed.mp4"))
+        summary = streamcam.render(record, tmp_path / "b.mkv", source=str(moved), target=("top", "TOP", " top"))
+        assert summary.targets == ("top",)
     finally:
         moved.rename(source)
+    result = cli("render", record, "-o", tmp_path / "x.mkv", "--source", tmp_path / "nope.mp4")
+    assert (result.exit_code, "does not exist" in one_line(result.stderr)) == (1, True)
     assert not (tmp_path / "x.mkv").exists()
 
 
@@ -266,6 +270,20 @@ def test_frames_that_are_not_the_recorded_ones(record: Path, tmp_path: Path) -> 
     with pytest.raises(SourceError, match=r"frame 6 of .* has the time stamp \d+; expected frame 6 with \d+, as"):
         streamcam.render(copy, tmp_path / "a.mkv")
     assert len(planes(tmp_path / "a.mkv")) == 6
+
+
+def test_damage_is_found_before_there_is_an_output(record: Path, tmp_path: Path) -> None:
+    manifest = json.loads((record / "manifest.json").read_text())
+    chunks = manifest["chunks"]
+    damages = {
+        r"frames-0001\.jsonl": {"chunks": [chunks[0], chunks[1] | {"num_frames": chunks[1]["num_frames"] + 1}]},
+        "its manifest cannot be read": {"job": manifest["job"] | {"draw": {"alpha": "x"}}},
+    }
+    for number, (expected, changes) in enumerate(damages.items()):
+        copy = change_manifest(record, tmp_path / f"r{number}", **changes)
+        with pytest.raises(StreamcamError, match=rf"is damaged: {expected}; record it again"):
+            streamcam.render(copy, tmp_path / "x.mkv")
+    assert not list(tmp_path.glob("*x.mkv*"))
 
 
 def test_an_incomplete_record_is_drawn_to_its_end(record: Path, tmp_path: Path) -> None:

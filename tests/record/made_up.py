@@ -28,6 +28,8 @@ def make_manifest(source: str = "clip.mp4", **changes: Any) -> Manifest:
         "map_kind": "heat",
         "targets": TARGETS,
         "geometry": Geometry((400, 200), (224, 224), (224, 224)),
+        "run": {"targets": [*TARGETS], "precision": "float32", "batch": 8, "device": "cpu"},
+        "job": {"source": {}, "temporal": {}, "draw": {}, "sink": {"path": "clip.gradcam.mp4"}},
     }
     return Manifest(**values | changes)
 

@@ -47,6 +47,22 @@ def test_other_files_and_folders_are_refused(tmp_path: Path, overwrite: bool) ->
     assert (tmp_path / "folder" / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_record_within_a_record_is_refused(tmp_path: Path, overwrite: bool) -> None:
+    record = write_record(tmp_path / "r", make_items(1))
+    (record / "folder").mkdir()
+    for name in ("sub", "folder", "folder/sub"):
+        with pytest.raises(SinkError, match=f"{name} is within the record {record}; choose another name with --record"):
+            RecordFolder(record / name, overwrite=overwrite).check()
+
+
+def test_the_manifest_of_another_program_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
+    with pytest.raises(SinkError, match="is a folder without a record"):
+        RecordFolder(tmp_path, overwrite=True).check()
+    write_record(tmp_path / "r", make_items(1))  # nor is a folder within it a part of a record
+
+
 def test_a_folder_that_appears_later_is_kept(tmp_path: Path) -> None:
     folder = RecordFolder(tmp_path / "r", overwrite=False)
     folder.check()

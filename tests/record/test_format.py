@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,6 +162,13 @@ def damage_version(path: Path) -> None:
     (path / "manifest.json").write_text(json.dumps(manifest | {"version": 7, "chunks": "other"}))
 
 
+def flip_last_bit(path: Path) -> None:
+    """The size, the type and the shape stay those of the manifest."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
 def damage_names(path: Path) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["chunks"][0]["number"] = "../../etc"
@@ -180,6 +188,7 @@ DAMAGES = {
         ),
         "is damaged: frames-0000.jsonl",
     ),
+    "map value": (lambda path: flip_last_bit(path / "maps-0000.npy"), "is damaged: maps-0000.npy"),
     "maps": (
         lambda path: (path / "maps-0000.npy").write_bytes(bytes((path / "maps-0000.npy").stat().st_size)),
         "is damaged: maps-0000.npy",
@@ -195,6 +204,72 @@ def test_a_damaged_record_is_one_line(tmp_path: Path, damage: str) -> None:
         list(streamcam.open_record(path))
     assert DAMAGES[damage][1] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+WRONG_VALUES: dict[str, list[Any]] = {
+    "source.path": [5, None],
+    "source.size": ["1", True],
+    "source": [[]],
+    "time_base": [1, "0", "1/0", "1e999999999", "x"],
+    "model": [{}, []],
+    "model.labels": ["cat", [1]],
+    "map_kind": ["zz", None],
+    "targets": [[], ["top"], "top", [1, 2]],
+    "geometry": [{}, []],
+    "geometry.input": [[0, 0], [224], [224, 224, 224], [224, "x"], [224.5, 224]],
+    "geometry.scaled": [[0, 224]],
+    "geometry.offset": [[9999, -5], [0, -224], [224, 0]],
+    "run": [[], {}],
+    "run.targets": [[], ["top"], 5],
+    "run.batch": ["8"],
+    "job": [[], {}],
+    "job.draw": [[], None],
+    "job.sink": [{}, []],
+    "job.sink.path": ["", "..", 5],
+    "versions": [[], {"numpy": 2}],
+    "plan": [[{}], 5, [{"number": 1, "first_index": 0, "num_frames": 3, "first_pts": 7, "end_pts": None}]],
+    "complete": [1],
+    "output": [1],
+    "chunks.0.num_frames": [0, -1, "3", 3.0],
+    "chunks.0.num_maps": [0],
+    "chunks.0.pts": [[7], 7],
+    "chunks.0.first_index": [-1],
+}
+
+
+@pytest.mark.parametrize("name", WRONG_VALUES)
+def test_wrong_values_in_a_manifest_are_one_line(tmp_path: Path, name: str) -> None:
+    path = write_record(tmp_path / "r", make_items(3))
+    text = (path / "manifest.json").read_text()
+    *parents, last = [int(one) if one.isdigit() else one for one in name.split(".")]
+    for value in WRONG_VALUES[name]:
+        manifest = part = json.loads(text)
+        for key in parents:
+            part = part[key]
+        assert json.dumps(part[last]) != json.dumps(value)
+        part[last] = value
+        (path / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(StreamcamError) as caught:
+            streamcam.open_record(path)
+        assert str(caught.value) == f"the record {path} is damaged: its manifest cannot be read; record it again"
+
+
+@pytest.mark.parametrize("num_frames", [2, 4])
+def test_another_number_of_frames_than_in_the_table(tmp_path: Path, num_frames: int) -> None:
+    path = write_record(tmp_path / "r", make_items(3))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["chunks"][0]["num_frames"] = num_frames
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    record = streamcam.open_record(path)
+    for read in (record.check_tables, record.table, lambda: list(record), lambda: list(record.maps())):
+        with pytest.raises(StreamcamError, match=r"is damaged: frames-0000\.jsonl"):
+            read()
+
+
+def test_a_target_that_is_not_recorded(tmp_path: Path) -> None:
+    record = streamcam.open_record(write_record(tmp_path / "r", make_items(3)))
+    with pytest.raises(IndexError, match="no target 5; expected 0 to 1"):
+        record.maps(5)
 
 
 def test_no_record_is_one_line_with_a_hint(tmp_path: Path) -> None:
