@@ -44,7 +44,7 @@ def is_begun_output(record: Record, output: Path) -> bool:
     options = record.manifest.job["sink"]
     begun = Path(options["path"])
     kept = options.get("record")
-    folder = record_folder(begun) if kept in (None, "auto") else Path(kept)
+    folder = record_folder(begun) if kept in (None, "auto") else Path(str(kept))
     if begun.is_absolute() and os.path.realpath(begun) == os.path.realpath(output):
         return True
     try:
