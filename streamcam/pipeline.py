@@ -144,6 +144,7 @@ def _start(
     stored = totals.count_written(((item, True) for item in prepared.write_stored()), prepared.map_kind)
     for item in group.prefetch(stored, depth=1, name="encode", on_wait=callbacks.on_wait):
         totals.frames_in += 1
+        totals.frames_stored += 1
         yield item
     # A drawn frame travels with the frame it was drawn on; a strip has a panel for each target.
     drawn_depth = stages.prefetch_depth(RENDER_QUEUE_DEPTH, info, frames_per_item=2 + num_targets)
@@ -180,6 +181,7 @@ class _Totals:
     """Counts, errors and metrics, folded from the frames as they pass."""
 
     frames_in: int = 0
+    frames_stored: int = 0
     frames_explained: int = 0
     frames_held: int = 0
     frames_zero_map: int = 0
@@ -266,7 +268,7 @@ def _summarize(
         frames_held=totals.frames_held,
         wall_seconds=round(wall_seconds, 3),
         startup_seconds=round(timer.seconds["load"], 3),
-        fps=round(num_frames / wall_seconds, 2),
+        fps=round(max(0, num_frames - totals.frames_stored) / wall_seconds, 2),
         stage_seconds={stage: round(timer.seconds.get(stage, 0.0), 3) for stage in STAGES},
         encoders=prepared.sink.num_encoders,
         interrupted=interrupted,

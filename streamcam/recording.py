@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .begun_output import describe_run
 from .concurrency.group import StageTimer
 from .frames import ExplainedFrame, Frame, SourceInfo
 from .geometry import Geometry
-from .job import Job, describe_options
+from .job import Job
 from .models.model_hash import hash_model
 from .options import Interpolation, TemporalOptions
 from .record import Manifest, Record, SourceIdentity, installed_versions
@@ -60,7 +60,7 @@ def make_manifest(
         targets=facts.targets,
         geometry=compiled.geometry,
         run={name: value for name, value in run.items() if name not in ("output", "record", "notes")},
-        job=describe_options(replace(job, sink=replace(job.sink, resume=False))),
+        job=describe_run(job),
         versions=installed_versions(),
     )
 

@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from .begun_output import finish_output, is_begun_output, is_output_complete, with_output
 from .chunks import mark_chunks
 from .concurrency.group import StageGroup, StageTimer
 from .errors import OptionError, SinkError, SourceError, StreamcamError, count_of
@@ -75,7 +75,7 @@ class RunRecord:
     def sink_options(self, options: SinkOptions) -> SinkOptions:
         """Return the options of the output: that of the run it continues may be replaced."""
         if self._before is not None:
-            is_same = Path(self._before.manifest.job["sink"]["path"]).name == options.path.name
+            is_same = is_begun_output(self._before, options.path)
         else:
             # Killed before its first chunk: the folder is named after the output.
             is_same = options.resume and options.record == "auto" and self._folder.path.is_dir()
@@ -95,7 +95,8 @@ class RunRecord:
         """Mark the output as complete, if it is, and unlock the folder."""
         try:
             if kind is None and self.is_written and self.writer.store.is_reserved:
-                self.writer.store.finish(self._job.sink.path.name)
+                if self._job.sink.record_path is not None:  # a temporary one is not continued
+                    finish_output(self.writer.store, self._job.sink.path)
                 if self._video is not None:
                     self._video.remove()
         finally:
@@ -125,13 +126,15 @@ class RunRecord:
                 logger.info("the record was begun with %s: maps may differ slightly", one)
             self._done = self._before.first_chunks(num_whole_chunks(recorded))
             chunks = recorded.chunks[: len(self._done.chunks)]
-            manifest = replace(recorded, chunks=chunks, versions=manifest.versions, output=None)
+            continued = with_output(self._before, self._job)
+            manifest = replace(continued, chunks=chunks, versions=manifest.versions, output=None, output_file=None)
             logger.info("continued after %s", count_of(len(self._done), "frame"))
         if manifest.plan is not None and self._job.temporal.scale != "stream":
             self._video = store_video(self._folder, manifest.plan, self._done, source, sink, self._job)
         self.writer = RecordWriter(self._folder, manifest, closes_folder=False)
         if self._before is not None:
             self.writer.store.reserve(self._video.names if self._video is not None else ())
+            self.writer.store.save()
         return source if self._video is None else self._video.source
 
     @property
@@ -248,7 +251,7 @@ def find_run(job: Job, folder: RecordFolder) -> Record | None:
         return None
     try:
         folder.lock()
-        record = open_record(folder.path)
+        record = Record(folder.path, drops_damaged=True)
         check_run(job, record)
         record.check_tables()
     except OSError as error:
@@ -292,7 +295,6 @@ def find_finished(job: Job) -> Record | None:
     path = job.sink.record_path
     if not job.sink.resume or path is None or not (path / MANIFEST).is_file():
         return None
-    record = open_record(path)
+    record = Record(path, drops_damaged=True)
     check_run(job, record)
-    is_finished = record.complete and record.manifest.output == job.sink.path.name and job.sink.path.exists()
-    return record if is_finished else None
+    return record if is_output_complete(record, job.sink.path, overwrite=job.sink.overwrite) else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from .begun_output import is_same_format
 from .chunks import open_chunk, remaining_range
 from .errors import StreamcamError
 from .frames import ExplainedFrame, Frame, FrameRange
@@ -55,8 +55,25 @@ def store_video(
 
     if not (isinstance(sink, VideoSink) and isinstance(source, FileSource)):
         return None
-    is_same = done is not None and Path(done.manifest.job["sink"]["path"]).suffix == job.sink.path.suffix
+    is_same = done is not None and is_same_format(done, job)
     return StoredVideo(folder, plan, done if is_same else None, source, sink, job.source)
+
+
+def segment_check(sink: VideoSink) -> Callable[[Segment], bool]:
+    """Return a function: True if a stored segment was encoded with the settings of an output.
+
+    Args:
+        sink: the output; its chunks are encoded as segments.
+    """
+    formats: dict[tuple[int, int], Segment] = {}
+
+    def takes(segment: Segment) -> bool:
+        size = segment.frame_size
+        if size not in formats:
+            formats[size] = sink.segment_format(size)
+        return segment.fits(formats[size])
+
+    return takes
 
 
 class StoredVideo:
@@ -81,8 +98,11 @@ class StoredVideo:
         self._numbers = {one.first_index: one.number for one in plan}
         self._chunk_peaks: dict[int, list[float]] = {}
         self.num_stored, self.peaks = 0, tuple[float, ...]()
+        sink.store_chunks(self._store)
+        takes = segment_check(sink)
         while done is not None and self.num_stored < len(done.chunks):
-            if (found := self._read(self.num_stored)) is None:
+            found = self._read(self.num_stored)
+            if found is None or not takes(found[0]):
                 break
             self.num_stored, self.peaks = self.num_stored + 1, tuple(found[1]["peaks"])
         self.source = cast("Source", source)
@@ -92,7 +112,6 @@ class StoredVideo:
             self.source = self._continued
         self._next_number = self._current = self.num_stored
         self._is_enabled = True
-        sink.store_chunks(self._store)
 
     @property
     def names(self) -> list[str]:

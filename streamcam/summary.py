@@ -20,7 +20,8 @@ class Summary:
         frames_held: frames written that were not explained; their maps come from those before and after them.
         wall_seconds: from opening the input to closing the output, without loading the model.
         startup_seconds: loading and compiling the model.
-        fps: ``frames_out / wall_seconds``.
+        fps: frames written by this run, without stored ones that it continues, divided by ``wall_seconds``; 0 if none
+            is left to do.
         stage_seconds: seconds each stage was busy; they overlap, so their sum may exceed ``wall_seconds``.
         model, layer, method, precision, device, batch: resolved options of the computation.
         preprocess: preprocessing of the frames, with ``(guessed)`` if the model does not define it.

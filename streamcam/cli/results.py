@@ -19,7 +19,8 @@ def format_summary(summary: Summary, job: Job | RenderJob) -> str:
     stopped = ", interrupted" if summary.interrupted else ""
     encoders = f", {summary.encoders} encoders" if summary.encoders is not None and summary.encoders > 1 else ""
     record = f"; record: {job.sink.record_path}" if job.sink.record not in (None, "auto") else ""
-    counts = f"{count_of(summary.frames_out, 'frame')} at {summary.fps:.1f} fps{encoders}{skipped}{stopped}"
+    speed = f" at {summary.fps:.1f} fps" if summary.fps else ""  # a run that had nothing to do has none
+    counts = f"{count_of(summary.frames_out, 'frame')}{speed}{encoders}{skipped}{stopped}"
     return f"{summary.output}: {counts}{record}"
 
 

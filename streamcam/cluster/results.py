@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..begun_output import describe_run, is_same_format, with_output
 from ..chunks import max_chunk_frames, plan_run
 from ..errors import StreamcamError
 from ..frames import FrameRange
-from ..job import Job, describe_options
+from ..job import Job
 from ..notes import get_logger
 from ..record import Manifest, Record, RecordFolder, SourceIdentity
 from ..record.compare import find_other_versions
@@ -21,6 +22,9 @@ from .scale_pass import ScalePass
 from .schedule import Schedule, Step, Task
 from .storage import ChunkStorage
 from .values import Drawn, DrawTask, Explained, WorkerFacts, unpack_chunk
+
+if TYPE_CHECKING:
+    from ..sinks.segments import Segment
 
 logger = get_logger(__name__)
 
@@ -43,6 +47,7 @@ class Results:
         recorded: the record that is continued; None for a new one.
         draws: the workers draw and encode chunks too.
         on_progress: called with the frames done and in all.
+        takes_segment: returns True if a stored segment can be a part of the output; None: all can.
 
     Attributes:
         schedule: the tasks; none before a worker has prepared.
@@ -57,15 +62,17 @@ class Results:
         *,
         draws: bool,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
+        takes_segment: Callable[[Segment], bool] | None = None,
     ) -> None:
         self._job, self._folder, self._recorded, self._draws = job, folder, recorded, draws
-        self._on_progress = on_progress
+        self._on_progress, self._takes_segment = on_progress, takes_segment
         self._facts: WorkerFacts | None = None
         self._scale: ScalePass
         self.storage: ChunkStorage
         self.plan: tuple[FrameRange, ...] = ()
         self.schedule = Schedule((), draws=draws)
         self._seconds: dict[str, float] = {"explain": 0.0, "draw": 0.0}
+        self._num_stored = 0
         self._started = time.perf_counter()
 
     @property
@@ -106,10 +113,10 @@ class Results:
             if plan is None:
                 raise NoPlanError
             manifest = replace(
-                found, source=SourceIdentity.of(self._job.source.url), job=describe_options(self._job), plan=plan
+                found, source=SourceIdentity.of(self._job.source.url), job=describe_run(self._job), plan=plan
             )
         else:
-            manifest = self._recorded.manifest
+            manifest = with_output(self._recorded, self._job)
             for name in _MODEL_FACTS:
                 if getattr(found, name) != getattr(manifest, name):
                     raise StreamcamError(
@@ -125,9 +132,9 @@ class Results:
         self.plan = manifest.plan
         missing = {one.number for one in manifest.missing}
         chunks = tuple(one for one in manifest.chunks if one.number not in missing)
-        manifest = replace(manifest, chunks=chunks, complete=False, output=None)
+        manifest = replace(manifest, chunks=chunks, complete=False, output=None, output_file=None)
         self.storage = ChunkStorage(self._folder, manifest)
-        self.storage.reserve()
+        self.storage.reserve(keeps_segments=self._recorded is not None and is_same_format(self._recorded, self._job))
         self._scale = ScalePass(len(self.plan), self._job.temporal, manifest.map_kind)
         self._enter_recorded(manifest)
 
@@ -147,8 +154,10 @@ class Results:
         """Make tasks of the chunks that can be drawn now; those whose segment is stored are done."""
         while self._draws and (numbers := self._scale.pop_drawable()):
             for number in numbers:
-                if (found := self.storage.read_segment(number)) is not None:
+                found = self.storage.read_segment(number)
+                if found is not None and (self._takes_segment is None or self._takes_segment(found[0])):
                     self._scale.add_drawn(number, found[1])
+                    self._num_stored += found[0].num_frames
                     self.schedule.finish(Task(number, "draw"))
                 else:
                     self.schedule.add_drawable(number)
@@ -189,7 +198,7 @@ class Results:
             frames_skipped=0,
             wall_seconds=round(wall_seconds, 3),
             startup_seconds=0.0,
-            fps=round(num_frames / wall_seconds, 2),
+            fps=round((num_frames - self._num_stored) / wall_seconds, 2),
             stage_seconds={step: round(seconds, 3) for step, seconds in self._seconds.items()},
             interrupted=False,
             quality_metrics={},

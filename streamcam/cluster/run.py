@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..begun_output import is_begun_output
 from ..chunks import CHUNK_FRAMES, plan_run
 from ..compose import drawn_info
 from ..errors import OptionError
@@ -19,8 +20,10 @@ from ..pipeline import RunCallbacks, run
 from ..record import RecordFolder
 from ..run_record import find_finished, find_run
 from ..sinks import open_sink
+from ..sinks.video import VideoSink
 from ..sources import open_source
 from ..sources.container import check_input
+from ..stored_video import segment_check
 from ..summary import Summary
 from .actors import WorkerLoop
 from .address import check_address, connect
@@ -127,13 +130,17 @@ def _run_chunks(
     folder.check()
     stack.callback(folder.close)
     recorded = find_run(job, folder) if job.sink.resume else None
-    if recorded is not None and Path(recorded.manifest.job["sink"]["path"]).name == job.sink.path.name:
+    if recorded is not None and is_begun_output(recorded, job.sink.path):
         job = replace(job, sink=replace(job.sink, overwrite=True))  # the output that was begun
     with open_source(job.source) as source:
         # Cheap failures first: the output is checked before a cluster is started.
-        open_sink(job.sink, drawn_info(job.draw, source.info, len(job.explain.target)))
+        sink = open_sink(job.sink, drawn_info(job.draw, source.info, len(job.explain.target)))
         info, decoder = source.info, source.decoder
-    results = Results(job, folder, recorded, draws=draws, on_progress=on_progress)
+    takes = None
+    if isinstance(sink, VideoSink):
+        sink.store_chunks(lambda segment: None)  # encode in segments, as the workers do
+        takes = segment_check(sink)
+    results = Results(job, folder, recorded, draws=draws, on_progress=on_progress, takes_segment=takes)
     scripts = ChunkScripts(worker_job(job), job_files(job), remote, results)
     callbacks.on_open(info)
     with connect(address) as ray:
@@ -145,12 +152,12 @@ def _run_chunks(
     results.storage.finish_record()
     if not draws:
         summary = _draw_here(job, path, callbacks)
-        results.storage.finish_output(job.sink.path.name)
+        results.storage.finish_output(job.sink.path)
         return summary
     encoder, num_frames, notes = join_chunks(job, results)
     for note in notes:
         logger.info("%s", note)
-    results.storage.finish_output(job.sink.path.name)
+    results.storage.finish_output(job.sink.path)
     return results.summarize(encoder=encoder, decoder=decoder, num_frames=num_frames)
 
 

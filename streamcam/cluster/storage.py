@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..record import ChunkEntry, Manifest, PackedChunk, RecordFolder, RecordStore
+from ..begun_output import finish_output
+from ..record import MANIFEST, ChunkEntry, Manifest, PackedChunk, RecordFolder, RecordStore
 from ..record.folder import write_error
 from ..sinks.segment_file import pack_segment, unpack_segment
 from ..stored_video import segment_name
@@ -32,13 +34,20 @@ class ChunkStorage:
         """The manifest, with the chunks stored so far."""
         return self._store.manifest
 
-    def reserve(self) -> None:
+    def reserve(self, *, keeps_segments: bool) -> None:
         """Create and lock the folder; remove files that belong to no chunk of it.
+
+        Args:
+            keeps_segments: the segments there are of the same format as the output.
 
         Raises:
             SinkError: it cannot be created, or is in use.
         """
-        self._store.reserve([segment_name(entry.number) for entry in self.manifest.chunks])
+        is_new = not (self._folder.path / MANIFEST).is_file()
+        kept = self.manifest.chunks if keeps_segments else ()
+        self._store.reserve([segment_name(entry.number) for entry in kept])
+        if not is_new:
+            self._store.save()
 
     def add_record(self, record: PackedChunk) -> None:
         """Store the record of a chunk.
@@ -89,16 +98,16 @@ class ChunkStorage:
         """
         self._store.complete()
 
-    def finish_output(self, name: str) -> None:
+    def finish_output(self, path: Path) -> None:
         """Mark the output as complete, and remove all segments.
 
         Args:
-            name: of the output.
+            path: of the output.
 
         Raises:
-            SinkError: the manifest cannot be written.
+            SinkError: the output or the manifest cannot be written.
         """
-        self._store.finish(name)
+        finish_output(self._store, path)
         for entry in self.manifest.chunks:
             self._folder.remove(segment_name(entry.number))
 

@@ -9,11 +9,15 @@ from .manifest import Manifest, SourceIdentity
 from .writer import is_full
 
 _HARMLESS = {
-    "source": {"url", "timeout_seconds", "allow_playlist_files"},
+    "source": {"url", "timeout_seconds", "allow_playlist_files", "max_pixels"},
     "sink": {"path", "overwrite", "record", "resume", "encoders"},
     "model": {"trust_model"},
+    "explain": {"batch"},
 }
-"""Fields of a job that do not change its result; the source is compared by its hash."""
+"""Fields of a job that do not change its result; the source is compared by its hash.
+
+Maps and scores of a frame are equal bit for bit in batches of 1, 2, 4, 8 and 16 (embedded model, CPU).
+"""
 
 _FACTS = ("preprocess", "layer", "method", "precision", "model_input")
 """Resolved facts of a run that its maps depend on."""

@@ -140,6 +140,8 @@ class Manifest:
         plan: the chunks of the source, before any is made; None if they end as their maps fill up.
         complete: True once the source was read to its end.
         output: name of the output, once it is complete.
+        output_file: its size and hashes, as ``size``, ``sha256`` of its first and last MiB, and ``head_sha256`` of its
+            first 4 KiB; None if it is no regular file.
         chunks: those that are done, in order; with a plan, some may be missing.
     """
 
@@ -158,6 +160,7 @@ class Manifest:
     plan: tuple[FrameRange, ...] | None = None
     complete: bool = False
     output: str | None = None
+    output_file: Mapping[str, Any] | None = None
     chunks: tuple[ChunkEntry, ...] = ()
 
     @property
@@ -218,6 +221,7 @@ class Manifest:
 
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> Manifest:
+        values.setdefault("output_file", None)
         kinds = get_type_hints(cls) | {"time_base": str}
         if not has_types(values, kinds) or not all(has_types(values[part], keys) for part, keys in _KEYS.items()):
             raise ValueError

@@ -19,6 +19,7 @@ from .chunk import Chunk
 from .folder import MANIFEST
 from .manifest import Manifest
 from .rows import RecordedFrame
+from .verify import drop_damaged_chunks
 
 logger = get_logger(__name__)
 
@@ -47,6 +48,7 @@ class Record:
 
     Args:
         path: of the folder.
+        drops_damaged: omit chunks that are missing or damaged, instead of raising an error.
 
     Attributes:
         path: of the folder.
@@ -54,7 +56,7 @@ class Record:
         chunks: consecutive frames, in order; those after a missing chunk are omitted.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, drops_damaged: bool = False) -> None:
         self.path = path
         try:
             text = (path / MANIFEST).read_bytes()
@@ -67,6 +69,8 @@ class Record:
                 hint=f"did you mean {str(beside)!r}?" if is_output else "",
             ) from None
         self.manifest = Manifest.from_json(text, path)
+        if drops_damaged:
+            self.manifest = drop_damaged_chunks(self.manifest, path)
         self.chunks = tuple(Chunk(path, one, len(self.manifest.targets)) for one in self.manifest.prefix)
 
     def __repr__(self) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -127,16 +128,25 @@ class RecordStore:
         """
         self._replace(replace(self.manifest, complete=True))
 
-    def finish(self, output: str) -> None:
+    def finish(self, output: str, file: Mapping[str, Any] | None = None) -> None:
         """Mark the output as complete.
 
         Args:
             output: its name.
+            file: its size and hashes; see `Manifest`.
 
         Raises:
             SinkError: the manifest cannot be written.
         """
-        self._replace(replace(self.manifest, output=output))
+        self._replace(replace(self.manifest, output=output, output_file=file))
+
+    def save(self) -> None:
+        """Write the manifest: the chunks and the output that it had before are no longer whole.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        self._replace(self.manifest)
 
     def _replace(self, manifest: Manifest) -> None:
         try:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING
+
+import av
 
 from ..geometry import Size
 from .encoder_count import max_waiting_bytes, segment_frames
@@ -52,3 +56,25 @@ def open_encoder(
         ),
         on_chunk,
     )
+
+
+def describe_segment(settings: EncoderSettings, format_name: str, frame_size: Size) -> Segment:
+    """Return a segment without packets, with the settings of an encoder.
+
+    Args:
+        settings: of the encoder.
+        format_name: of the file, for FFmpeg.
+        frame_size: ``(width, height)`` of the frames before encoding.
+    """
+    with av.open(io.BytesIO(), "w", format=format_name) as output:
+        context = settings.add_stream(output).codec_context
+        with keep_scheduling():
+            context.open()
+        return Segment(
+            packets=(),
+            time_base=Fraction(context.time_base),
+            encoder=context.name,
+            extradata=bytes(context.extradata or b""),
+            frame_size=frame_size,
+            reorder_depth=settings.reorder_depth(context),
+        )

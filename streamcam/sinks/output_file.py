@@ -127,6 +127,31 @@ class OutputFile:
             return False
 
 
+def sync_output(path: Path) -> None:
+    """Wait until a complete output and its name are on the disk: a power cut does not lose them.
+
+    Raises:
+        SinkError: the disk reports an error.
+    """
+    path = Path(os.path.realpath(path))
+    if not path.is_file():
+        return
+    try:
+        _sync(path)
+        with contextlib.suppress(PermissionError):  # Windows opens no folders, and a folder may not be readable
+            _sync(path.parent)
+    except OSError as error:
+        raise SinkError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def check_replaceable(path: Path) -> None:
     """Check that an existing file may be written over.
 

@@ -17,6 +17,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from ..errors import count_of
 from .frame_times import MAX_FRAME_TICKS
 
 _STALE_TAGS = {"DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS", "encoder", "vendor_id"}
@@ -150,6 +151,14 @@ class StreamCopier:
         self._last_dts_seconds: dict[int, Fraction] = {}
         self.num_corrected = 0
         self.notes: list[str] = []
+
+    @property
+    def all_notes(self) -> list[str]:
+        """The notes, and how many packets were moved."""
+        if not self.num_corrected:
+            return self.notes
+        packets = count_of(self.num_corrected, "packet")
+        return [*self.notes, f"{packets} of copied streams had timestamps that did not increase, moved"]
 
     def _is_gap(self, packet: Packet[Any]) -> bool:
         """Return True for the empty text that ends a subtitle in MP4: the muxer writes its own."""

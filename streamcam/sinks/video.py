@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.video.frame import PictureType, VideoFrame
 
-from ..errors import SinkError, count_of
+from ..errors import SinkError
 from ..frames import SourceInfo
 from ..media.cuda import CUDA_FORMAT
 from ..options import SinkOptions
@@ -22,7 +22,7 @@ from .frame_size import playable_size, without_lookahead
 from .frame_times import PtsRounder, extend_last_packet
 from .mp4 import faststart
 from .muxing import chapter_entries, choose_pixel_format, gop_size, muxer_options
-from .open_encoder import open_encoder
+from .open_encoder import describe_segment, open_encoder
 from .salvage import WRITE_ERRORS, error_reason, salvage
 from .segment_encoder import SegmentEncoder
 from .segments import FrameOutput, Segment
@@ -86,6 +86,11 @@ class VideoSink(ContainerSink):
             first_pts: of the first frame of the video, if another sink writes the frames before these.
         """
         self._on_chunk, self._first_pts = on_chunk, first_pts
+
+    def segment_format(self, frame_size: tuple[int, int]) -> Segment:
+        """Return a segment without packets, as `write_chunk` takes it."""
+        self._size, _ = playable_size(self._codec, self._requested_codec, frame_size)
+        return describe_segment(self._encoder_settings(), _FORMATS[self._suffix], frame_size)
 
     def write_chunk(
         self, segment: Segment, pts: Sequence[int], packets: Sequence[tuple[Packet[Any], ...]] | None = None
@@ -276,12 +281,7 @@ class VideoSink(ContainerSink):
             self._output.close()
         if self._pts_rounder.shift_seconds:
             self.notes.append("frames began before time 0: all streams are moved to begin at 0")
-        self.notes += self._copier.notes if self._copier is not None else []
-        if self._copier is not None and self._copier.num_corrected:
-            self.notes.append(
-                f"{count_of(self._copier.num_corrected, 'packet')} of copied streams had timestamps that did not "
-                "increase, moved"
-            )
+        self.notes += self._copier.all_notes if self._copier is not None else []
         if self._fragmented:
             try:
                 faststart(self._file.path, self._file.replace)

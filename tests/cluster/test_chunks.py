@@ -126,6 +126,23 @@ def test_a_driver_that_was_stopped_continues(clip: Path, tmp_path: Path, monkeyp
     assert calls == []  # record and output are complete
 
 
+@pytest.mark.slow
+def test_a_damaged_record_and_another_suffix(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The damaged chunk is explained again; video of another format is not joined with the new one."""
+    (tmp_path / "alone").mkdir()
+    expected, record = tmp_path / "alone" / "out.mkv", tmp_path / "record"
+    run(make_job(clip, expected))
+    count_calls(monkeypatch, stop_at_draw=4)
+    with pytest.raises(_Stop):
+        run_on_cluster(make_job(clip, tmp_path / "out.mp4", record=str(record)), "local")
+    maps = record / "maps-0001.npy"
+    maps.write_bytes(maps.read_bytes()[:-1] + b"x")
+    calls = count_calls(monkeypatch)
+    run_on_cluster(make_job(clip, tmp_path / "out.mkv", record=str(record), resume=True), "local")
+    assert (calls.count("explain"), calls.count("draw")) == (3, 6)
+    assert contents(tmp_path / "out.mkv") == contents(expected)
+
+
 def test_files_that_a_node_does_not_see_are_sent(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from streamcam.cluster import files
 

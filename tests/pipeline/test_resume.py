@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from streamcam.pipeline import Interrupted, RunCallbacks, run
 from streamcam.record import MANIFEST
 from streamcam.record import folder as folder_module
 from streamcam.record import writer as writer_module
+from streamcam.sinks.segment_file import pack_segment, unpack_segment
 from streamcam.summary import Summary
 from tests.cli.runner import cli, one_line
 from tests.media_helpers import gradient_frame, planes, write_clip
@@ -108,7 +110,12 @@ def kill(clip: Path, out: Path, after: int = 1000, *, segments: int = 1000, **op
 
 
 def contents(record: Path) -> dict[str, bytes]:
-    return {one.name: one.read_bytes() for one in sorted(record.iterdir())}
+    files = {one.name: one.read_bytes() for one in sorted(record.iterdir())}
+    if MANIFEST in files:
+        values = json.loads(files[MANIFEST])
+        values.pop("output_file", None)  # a container may have a random identifier
+        files[MANIFEST] = json.dumps(values).encode()
+    return files
 
 
 def streams(path: Path) -> dict[str, list[tuple[int | None, str]]]:
@@ -197,6 +204,8 @@ def test_stored_video_is_not_made_again(
 
     monkeypatch.setattr(stored_video, "open_chunk", spy)
     again = process(clip, out, resume=True, **options)
+    num_stored = 2 * CHUNK
+    assert again.fps == pytest.approx((again.frames_out - num_stored) / again.wall_seconds, rel=0.02)
     assert opened == [streamcam.open_record(record_of(out)).chunks[2].entry.first_index]
     check_same(out, expected)
     same = ("frames_in", "frames_out", "frames_explained", "frames_held", "frames_zero_map")
@@ -212,6 +221,31 @@ def test_damaged_video_is_made_again(clip: Path, tmp_path: Path, expected: Path,
     if path.exists():
         path.write_bytes(path.read_bytes()[:-1])
     check_resumed(clip, out, expected, 60)
+
+
+@pytest.mark.parametrize("change", [{"extradata": b"other"}, {"encoder": "mpeg4"}, {"frame_size": (32, 32)}])
+def test_video_with_other_settings_is_made_again(
+    clip: Path, tmp_path: Path, expected: Path, change: dict[str, Any]
+) -> None:
+    """Another version of the encoder, for instance."""
+    out = tmp_path / "o.mkv"
+    kill(clip, out, segments=3, record="auto")
+    for path in record_of(out).glob("segment-*"):
+        segment, facts = unpack_segment(path.read_bytes())
+        path.write_bytes(pack_segment(replace(segment, **change), facts))
+    process(clip, out, resume=True)
+    assert streams(out) == streams(expected)
+    assert contents(record_of(out)).keys() == contents(record_of(expected)).keys()
+
+
+def test_another_suffix_is_encoded_again(clip: Path, tmp_path: Path) -> None:
+    """And then that output is the one that was begun."""
+    first, second = tmp_path / "o.mkv", tmp_path / "o.mp4"
+    record = str(record_of(first))
+    kill(clip, first, segments=3, record=record)
+    process(clip, second, record=record, resume=True)
+    assert len(streams(second)["video"]) == 60
+    assert json.loads((record_of(first) / MANIFEST).read_text())["job"]["sink"]["path"] == str(second)
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +273,7 @@ def check_resumed(clip: Path, out: Path, expected: Path, num_kept: int, **option
     assert explained == list(range(num_kept, 60))
     manifests = [json.loads((record_of(one) / "manifest.json").read_text()) for one in (out, expected)]
     for manifest in manifests:
-        del manifest["job"]["sink"]["path"]
+        del manifest["job"]["sink"]["path"], manifest["output_file"]
     assert manifests[0] == manifests[1]
     files = [contents(record_of(one)) for one in (out, expected)]
     assert {**files[0], "manifest.json": b""} == {**files[1], "manifest.json": b""}
@@ -317,6 +351,79 @@ def test_nothing_to_do(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(scope="module")
+def finished(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "o.mkv"
+    process(clip, out, record="auto", end=0.4)
+    return out
+
+
+@pytest.mark.parametrize("num_bytes", [0, 100, 6000])
+def test_a_truncated_output_is_written_again(clip: Path, tmp_path: Path, finished: Path, num_bytes: int) -> None:
+    shutil.copytree(finished.parent, tmp_path / "run")
+    out = tmp_path / "run" / "o.mkv"
+    out.write_bytes(out.read_bytes()[:num_bytes])
+    process(clip, out, resume=True, end=0.4)
+    assert streams(out) == streams(finished)
+    assert contents(record_of(out)) == contents(record_of(finished))
+
+
+@pytest.mark.parametrize("size", [5000, 10**6])
+def test_a_foreign_output_is_not_complete(clip: Path, tmp_path: Path, finished: Path, size: int) -> None:
+    shutil.copytree(finished.parent, tmp_path / "run")
+    out = tmp_path / "run" / "o.mkv"
+    out.write_bytes(bytes(size))
+    with pytest.raises(SinkError, match=r"o\.mkv is not the output of .*o\.mkv\.streamcam; use --overwrite"):
+        process(clip, out, resume=True, end=0.4)
+    assert out.read_bytes() == bytes(size)
+
+
+def test_the_output_is_durable_before_it_is_complete(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, synced = tmp_path / "o.mkv", list[tuple[int, bool]]()
+    fsync = os.fsync
+
+    def spy(descriptor: int) -> None:
+        manifest = record_of(out) / MANIFEST
+        is_complete = manifest.exists() and json.loads(manifest.read_text())["output"] is not None
+        synced.append((os.fstat(descriptor).st_ino, is_complete))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    process(clip, out, record="auto", end=0.2)
+    assert {(out.stat().st_ino, False), (tmp_path.stat().st_ino, False)} <= {*synced}
+    synced.clear()
+    process(clip, tmp_path / "other.mkv", end=0.2)
+    assert not synced  # a run without a record does not wait for the disk
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, Path.unlink])
+@pytest.mark.parametrize(("name", "num_kept"), [("maps-0001.npy", 8), ("frames-0002.jsonl", 16), ("maps-0000.npy", 0)])
+def test_a_damaged_chunk_is_recorded_again(
+    clip: Path, tmp_path: Path, expected: Path, damage: Callable[[Path], None], name: str, num_kept: int
+) -> None:
+    """With all that come after it; also if the run was complete."""
+    shutil.copytree(expected.parent, tmp_path / "run")
+    out = tmp_path / "run" / "o.mkv"
+    damage(record_of(out) / name)
+    check_resumed(clip, out, expected, num_kept)
+
+
+def test_options_that_change_no_frame(clip: Path, tmp_path: Path, expected: Path) -> None:
+    shutil.copytree(expected.parent, tmp_path / "run")
+    out = tmp_path / "run" / "o.mkv"
+    (record_of(out) / "maps-0007.npy").unlink()
+    process(clip, out, resume=True, batch=4, max_pixels=10**9)
+    assert streams(out) == streams(expected)
+
+
+@pytest.fixture(scope="module")
 def killed(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a killed run of ``clip.mp4`` beside it, with two chunks."""
     folder = tmp_path_factory.mktemp("killed")
@@ -350,11 +457,6 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "targets": (lambda out: None, {"target": "1"}, r"--target was top, 1, and is 1; use the same options"),
     "method": (lambda out: None, {"method": "saliency"}, r"--method was gradcam, and is saliency"),
     "model": (change_model, {}, r"the files of the model tests\.pipeline\.models:brightness have changed"),
-    "missing file": (
-        lambda out: (record_of(out) / "maps-0001.npy").unlink(),
-        {},
-        r"is incomplete: maps-0001\.npy is missing",
-    ),
     "version": (lambda out: change_manifest(out, version=2), {}, r"has format version 2; expected 1; use the version"),
     "older layout": (lambda out: change_manifest(out, plan="absent"), {}, r"format version 0 \(an older layout\)"),
     "damage": (lambda out: change_manifest(out, chunks=7), {}, r"is damaged: its manifest cannot be read"),
@@ -403,6 +505,24 @@ def test_other_outputs_are_not_replaced(killed: Path, tmp_path: Path) -> None:
     assert other.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_file_of_the_same_name_is_not_replaced(killed: Path, tmp_path: Path, is_moved: bool) -> None:
+    """The name is not enough: the file is that of the run, or both were moved together."""
+    shutil.copytree(killed.parent, tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    other, record = tmp_path / "other" / "o.mkv", tmp_path / "run" / "o.mkv.streamcam"
+    other.write_bytes(b"mine")
+    if is_moved:
+        record = record.rename(tmp_path / "other" / "o.mkv.streamcam")
+        process(killed.with_name("clip.mp4"), other, resume=True, record=str(record))
+        assert len(streams(other)["video"]) == 60
+        return
+    before = contents(record)
+    with pytest.raises(SinkError, match=r"o\.mkv exists already; use --overwrite"):
+        process(killed.with_name("clip.mp4"), other, resume=True, record=str(record))
+    assert (other.read_bytes(), contents(record)) == (b"mine", before)
+
+
 def test_two_runs_do_not_resume_one_record(killed: Path) -> None:
     folder = folder_module.RecordFolder(record_of(killed), overwrite=False, resume=True)
     folder.lock()
@@ -434,6 +554,7 @@ def test_the_command(clip: Path, tmp_path: Path) -> None:
     for expected in (f"{record_of(out)} holds no run to continue", f"{out} is complete: nothing to do"):
         result = cli("process", clip, "-o", out, "--resume", *model)
         assert (result.exit_code, expected in result.stderr) == (0, True), result.stderr
+        assert (" fps" in result.stderr) == ("nothing to do" not in result.stderr), result.stderr
     result = cli("process", clip, "-o", out, "--resume", *model, "--alpha", 0.25)
     assert result.exit_code == 1
     assert "--alpha was 0.6, and is 0.25; use the same options" in one_line(result.stderr)
