@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import stages
 from .compose import render_ahead, renderer_count
 from .concurrency.group import StageGroup, StageTimer
-from .frames import ExplainedFrame, Frame, MapKind, SourceInfo
+from .frames import ExplainedFrame, Frame, SourceInfo
 from .job import Job, RenderJob
 from .notes import collect_notes, get_logger
 from .prepare import PreparedRun, prepare
 from .prepare_render import PreparedRender, prepare_render
 from .record import Record
 from .run_record import find_finished
-from .summary import Summary
-from .temporal import is_zero, zero_map_note
+from .summary import RunTotals, Summary
+from .temporal import zero_map_note
 
 if TYPE_CHECKING:
     from .engine.explainer import FrameExplainer
 
 logger = get_logger(__name__)
 STAGES = ("decode", "model", "draw", "encode")
-MAX_REPORTED_ERRORS = 10
-"""Frames named in notes if the model fails on many."""
-
 RENDER_QUEUE_DEPTH = 4
 """Drawn frames that may wait for the encoder: each is as large as a frame."""
 
@@ -93,7 +89,7 @@ def run(
     callbacks = callbacks or RunCallbacks()
     if isinstance(job, Job) and (record := find_finished(job)):
         return _summarize_finished(job, record)
-    timer, totals, notes = StageTimer(), _Totals(), list[str]()
+    timer, totals, notes = StageTimer(), RunTotals(), list[str]()
     start_time = time.perf_counter()
     interrupted = False
     prepared: Prepared | None = None
@@ -133,7 +129,7 @@ def _prepare(
 
 
 def _start(
-    prepared: Prepared, group: StageGroup, timer: StageTimer, totals: _Totals, callbacks: RunCallbacks
+    prepared: Prepared, group: StageGroup, timer: StageTimer, totals: RunTotals, callbacks: RunCallbacks
 ) -> Iterator[ExplainedFrame]:
     """Write chunks that are encoded already, then start all stages; yield the written frames.
 
@@ -176,47 +172,7 @@ def _start(
     yield from group.prefetch(written, depth=1, name="encode", on_wait=callbacks.on_wait)
 
 
-@dataclass(slots=True)
-class _Totals:
-    """Counts, errors and metrics, folded from the frames as they pass."""
-
-    frames_in: int = 0
-    frames_stored: int = 0
-    frames_explained: int = 0
-    frames_held: int = 0
-    frames_zero_map: int = 0
-    errors: list[str] = field(default_factory=list)
-    quality_metrics: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def rounded_metrics(self) -> dict[str, float]:
-        """The metrics as they are reported."""
-        return {name: round(value, 4) for name, value in self.quality_metrics.items()}
-
-    def count_read(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Count frames as they come from the source."""
-        for frame in frames:
-            self.frames_in += 1
-            yield frame
-
-    def count_written(
-        self, items: Iterable[tuple[ExplainedFrame, bool]], map_kind: MapKind
-    ) -> Iterator[ExplainedFrame]:
-        """Fold in the attributions and errors of each frame; count those that the sink has not omitted."""
-        for item, is_written in items:
-            self.frames_explained += is_written and not item.held
-            self.frames_held += is_written and item.held
-            if is_written and not (item.held or item.errors):
-                self.frames_zero_map += any(is_zero(one, map_kind) for one in item.attributions)
-            if len(self.errors) < MAX_REPORTED_ERRORS:
-                self.errors += [f"frame {item.frame.index}: {error}; no map is drawn" for error in item.errors]
-            for name, values in item.quality_metrics.items():
-                known = [value for value in values if not math.isnan(value)]
-                self.quality_metrics[name] = max([self.quality_metrics.get(name, 0.0), *known])
-            yield item
-
-
-def _log_findings(prepared: Prepared, totals: _Totals) -> None:
+def _log_findings(prepared: Prepared, totals: RunTotals) -> None:
     """Log the findings of the whole run."""
     for error in totals.errors:
         logger.warning("%s", error)
@@ -250,7 +206,7 @@ _RESOLVED = (
 def _summarize(
     prepared: Prepared,
     timer: StageTimer,
-    totals: _Totals,
+    totals: RunTotals,
     notes: list[str],
     wall_seconds: float,
     *,

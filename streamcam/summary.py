@@ -1,9 +1,17 @@
-"""The result of a run."""
+"""The result of a run, and the counts that it is made from."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from .frames import ExplainedFrame, Frame, MapKind
+from .temporal import is_zero
+
+MAX_REPORTED_ERRORS = 10
+"""Frames named in notes if the model fails on many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +76,50 @@ class Summary:
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return dataclasses.asdict(self)
+
+
+@dataclass(slots=True)
+class RunTotals:
+    """Counts, errors and metrics, folded from the frames as they pass.
+
+    Attributes:
+        frames_in, frames_explained, frames_held, frames_zero_map: as in `Summary`.
+        frames_stored: frames of an earlier run, written from its stored video.
+        errors: the first errors of frames, a line each.
+        quality_metrics: as in `Summary`, not rounded.
+    """
+
+    frames_in: int = 0
+    frames_stored: int = 0
+    frames_explained: int = 0
+    frames_held: int = 0
+    frames_zero_map: int = 0
+    errors: list[str] = field(default_factory=list)
+    quality_metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rounded_metrics(self) -> dict[str, float]:
+        """The metrics as they are reported."""
+        return {name: round(value, 4) for name, value in self.quality_metrics.items()}
+
+    def count_read(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Count frames as they come from the source."""
+        for frame in frames:
+            self.frames_in += 1
+            yield frame
+
+    def count_written(
+        self, items: Iterable[tuple[ExplainedFrame, bool]], map_kind: MapKind
+    ) -> Iterator[ExplainedFrame]:
+        """Fold in the attributions and errors of each frame; count those that the sink has not omitted."""
+        for item, is_written in items:
+            self.frames_explained += is_written and not item.held
+            self.frames_held += is_written and item.held
+            if is_written and not (item.held or item.errors):
+                self.frames_zero_map += any(is_zero(one, map_kind) for one in item.attributions)
+            if len(self.errors) < MAX_REPORTED_ERRORS:
+                self.errors += [f"frame {item.frame.index}: {error}; no map is drawn" for error in item.errors]
+            for name, values in item.quality_metrics.items():
+                known = [value for value in values if not math.isnan(value)]
+                self.quality_metrics[name] = max([self.quality_metrics.get(name, 0.0), *known])
+            yield item
