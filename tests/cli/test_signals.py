@@ -70,7 +70,7 @@ def test_a_failed_run_prints_its_object(clip: Path, tmp_path: Path) -> None:
     result = cli("process", clip, "-o", out, *SMALL, "--json")
     assert result.exit_code == 1
     error = one_line(result.stderr).removeprefix("streamcam: ").strip()
-    assert json.loads(one_line(result.stdout)) == {"input": clip.name, "output": str(out), "error": error}
+    assert json.loads(one_line(result.stdout)) == {"input": str(clip), "output": str(out), "error": error}
     result = cli("layers", "nosuch", "--json")
     assert result.exit_code == 1
     assert "nosuch" in json.loads(one_line(result.stdout))["error"]
