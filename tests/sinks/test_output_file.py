@@ -151,7 +151,7 @@ def test_an_encoder_that_does_not_open_leaves_no_file(tmp_path: Path, monkeypatc
     def fail(*_: object) -> None:
         raise ValueError("no")
 
-    monkeypatch.setattr("streamcam.sinks.video.configure_video", fail)
+    monkeypatch.setattr("streamcam.sinks.encoder_settings.configure_video", fail)
     (tmp_path / "old.mp4").write_bytes(b"precious")
     for name in ("new.mp4", "old.mp4"):
         with (
