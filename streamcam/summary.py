@@ -1,4 +1,4 @@
-"""The result of a run, and the counts that it is made from."""
+"""The result of a run, and the counts it is made from."""
 
 from __future__ import annotations
 
