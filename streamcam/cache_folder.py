@@ -1,9 +1,11 @@
-"""Find the folder for later runs, and check that it is private."""
+"""The folder for later runs: where it is, that it is private, that it stays small."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -35,3 +37,20 @@ def folder_refusal(folder: Path) -> str:
 def belongs_to_user(status: os.stat_result) -> bool:
     """Return True for a file or folder of this user; on Windows always."""
     return os.name != "posix" or status.st_uid == os.geteuid()
+
+
+def remove_oldest(files: Iterable[tuple[float, int, Path]], max_bytes: int) -> None:
+    """Remove the files used longest ago, until the others fit.
+
+    Args:
+        files: time of the last use, size in bytes, and path.
+        max_bytes: size to keep.
+    """
+    files = sorted(files)
+    total = sum(size for _, size, _ in files)
+    for _, size, path in files:
+        if total <= max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+            total -= size

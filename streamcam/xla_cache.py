@@ -16,7 +16,7 @@ from collections.abc import MutableMapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .cache_folder import cache_folder, folder_refusal
+from .cache_folder import cache_folder, folder_refusal, remove_oldest
 
 MAX_XLA_CACHE_BYTES = 2**30
 """Most bytes of all compiled programs at the start of a process; the least recently used are deleted. The embedded
@@ -81,13 +81,7 @@ def prune(root: Path, max_bytes: int = MAX_XLA_CACHE_BYTES) -> None:
             with contextlib.suppress(OSError):
                 status = path.lstat()
                 found.append((max(status.st_atime, status.st_mtime), status.st_size, path))
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if total <= max_bytes:
-            return
-        with contextlib.suppress(OSError):
-            path.unlink()
-            total -= size
+    remove_oldest(found, max_bytes)
 
 
 def visible_gpus(driver: Path = Path("/proc/driver/nvidia"), devices: Path = Path("/dev")) -> tuple[str, ...]:

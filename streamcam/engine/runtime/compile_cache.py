@@ -22,7 +22,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...cache_folder import cache_folder
+from ...cache_folder import cache_folder, remove_oldest
 from ...models.graph_operations import refused_operation
 from ...models.load import ModelInfo
 from ...notes import get_logger
@@ -195,13 +195,7 @@ class CompileCache:
                     entries.append((found.st_mtime, found.st_size, path))
                 elif _UNFINISHED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                     path.unlink()
-        total = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
-            if total <= MAX_CACHE_BYTES:
-                return
-            with contextlib.suppress(OSError):
-                path.unlink()
-                total -= size
+        remove_oldest(entries, MAX_CACHE_BYTES)
 
 
 _METHOD_FIELDS = (
